@@ -1,0 +1,1 @@
+//! The versioned catalog of schemas, tables, indexes and roles.

@@ -1,0 +1,1 @@
+//! LumaDB: a multi-model database in one binary.

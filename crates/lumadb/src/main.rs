@@ -1,0 +1,2 @@
+//! The `lumadb` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Values, types, row and key encodings, and the error kinds.

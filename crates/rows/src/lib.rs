@@ -1,0 +1,1 @@
+//! Row tables and document collections on Lightning, with their secondary indexes.
