@@ -1,0 +1,196 @@
+//! The real disk: `pread`, `pwrite`, `fdatasync`, `fallocate`, `flock`.
+//!
+//! Invariant: no call is retried after an error of a sync; the caller decides.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{FileLock, LockError, Vfs, VfsFile};
+
+/// The files of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile(File);
+
+#[derive(Debug)]
+struct RealLock {
+    // Closing the file lets the lock go.
+    _file: File,
+}
+
+impl FileLock for RealLock {}
+
+fn shared(file: File) -> Arc<dyn VfsFile> {
+    Arc::new(RealFile(file))
+}
+
+impl Vfs for RealDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        File::open(path).map(shared)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        OpenOptions::new().read(true).write(true).open(path).map(shared)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map(shared)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(path)?;
+        // Each new name is made durable in its parent.
+        for ancestor in path.ancestors().skip(1) {
+            let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+            // A parent that this user may not open existed before and needs no sync.
+            if File::open(ancestor).and_then(|directory| directory.sync_all()).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let owner = std::fs::read_to_string(path).ok();
+                return Err(LockError::Held { pid: owner.and_then(|text| text.trim().parse().ok()) });
+            }
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        }
+        let owner = format!("{}\n", std::process::id());
+        file.set_len(0)?;
+        file.write_all_at(owner.as_bytes(), 0)?;
+        Ok(Box::new(RealLock { _file: file }))
+    }
+}
+
+impl VfsFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn preallocate(&self, length: u64) -> io::Result<()> {
+        if self.len()? >= length {
+            return Ok(());
+        }
+        let bytes =
+            libc::off_t::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        loop {
+            // SAFETY: the descriptor is open for as long as `self.0` lives and no memory is passed.
+            let result = unsafe { libc::fallocate(self.0.as_raw_fd(), 0, 0, bytes) };
+            if result == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                // Some file systems can't reserve; a longer file serves, without the reservation.
+                Some(libc::EOPNOTSUPP | libc::ENOSYS) => return self.0.set_len(length),
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn bytes_written_are_read_back_and_lengths_follow() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/er");
+        RealDisk.create_dir_all(&path).unwrap();
+        let file = RealDisk.create(&path.join("a")).unwrap();
+        assert!(file.is_empty().unwrap());
+        file.preallocate(10_000).unwrap();
+        assert_eq!(file.len().unwrap(), 10_000);
+        file.write_at(b"hello", 9_998).unwrap();
+        assert_eq!(file.len().unwrap(), 10_003);
+        file.sync_data().unwrap();
+        file.sync_all().unwrap();
+        let mut buffer = [1; 7];
+        RealDisk.open(&path.join("a")).unwrap().read_at(&mut buffer, 9_996).unwrap();
+        assert_eq!(&buffer, b"\0\0hello");
+        file.set_len(9_999).unwrap();
+        let error = file.read_at(&mut buffer, 9_996).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        RealDisk.rename(&path.join("a"), &path.join("b")).unwrap();
+        RealDisk.sync_dir(&path).unwrap();
+        assert_eq!(RealDisk.read_dir(&path).unwrap(), ["b"]);
+        RealDisk.open_write(&path.join("b")).unwrap().write_at(b"x", 0).unwrap();
+        RealDisk.remove_file(&path.join("b")).unwrap();
+        assert!(!RealDisk.exists(&path.join("b")));
+    }
+
+    #[test]
+    fn a_held_lock_names_its_owner_and_is_free_after_drop() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("LOCK");
+        let held = RealDisk.lock(&path).unwrap();
+        match RealDisk.lock(&path) {
+            Err(LockError::Held { pid }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("the lock was given twice: {other:?}"),
+        }
+        drop(held);
+        RealDisk.lock(&path).unwrap();
+    }
+}
