@@ -1,0 +1,244 @@
+//! Reading a log back.
+//!
+//! A frame that does not check ends the stream. It is a torn tail when it is in the last segment and
+//! no later frame proves that this place was durable once; otherwise it is damage. A segment that
+//! has a successor must reach exactly to where the successor begins.
+//!
+//! A log never goes on inside an old segment: after recovery the next segment begins where the last
+//! whole record ended, so what a torn tail left behind can't be taken for new frames.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use luma_vfs::Vfs;
+
+use crate::frame::{FORMAT_VERSION, FRAME_MAGIC};
+use crate::frame::{
+    FRAME_ALIGN, FRAME_HEADER, Frame, HeaderError, SEGMENT_HEADER, SegmentHeader, frame_length,
+};
+use crate::segment::{Segments, file_name, sequence_of, spare_sequence_of};
+use crate::{Error, Lsn, Result};
+
+/// Where a log goes on.
+pub(crate) struct Recovered {
+    pub(crate) next_sequence: u64,
+    pub(crate) end: u64,
+}
+
+/// Puts records together from stream slices.
+struct Assembler<'a> {
+    /// Start of an unfinished record: its length field and what is there of its bytes.
+    partial: Vec<u8>,
+    /// Nothing was fed yet that began a record.
+    waiting_for_record: bool,
+    position: u64,
+    /// Where the last whole record ended.
+    end: u64,
+    deliver: &'a mut dyn FnMut(Lsn, &[u8]) -> Result<()>,
+}
+
+impl Assembler<'_> {
+    fn feed(&mut self, mut bytes: &[u8], first_record: Option<u32>) -> Result<()> {
+        if self.waiting_for_record {
+            // The log begins in the middle of a record whose start was released.
+            let Some(rest) = first_record.and_then(|offset| bytes.get(offset as usize..)) else {
+                self.position += bytes.len() as u64;
+                self.end = self.position;
+                return Ok(());
+            };
+            self.position += (bytes.len() - rest.len()) as u64;
+            self.end = self.position;
+            bytes = rest;
+            self.waiting_for_record = false;
+        }
+        self.position += bytes.len() as u64;
+        if !self.partial.is_empty() {
+            bytes = self.complete_partial(bytes)?;
+        }
+        if !self.partial.is_empty() {
+            return Ok(());
+        }
+        while let Some(length) = record_length(bytes) {
+            let Some(record) = bytes.get(4..4 + length) else { break };
+            bytes = &bytes[4 + length..];
+            self.end = self.position - bytes.len() as u64;
+            (self.deliver)(Lsn(self.end), record)?;
+        }
+        self.partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn complete_partial<'b>(&mut self, mut bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let missing = 4usize.saturating_sub(self.partial.len()).min(bytes.len());
+        self.partial.extend_from_slice(&bytes[..missing]);
+        bytes = &bytes[missing..];
+        let Some(length) = record_length(&self.partial) else { return Ok(bytes) };
+        let missing = (4 + length - self.partial.len()).min(bytes.len());
+        self.partial.extend_from_slice(&bytes[..missing]);
+        bytes = &bytes[missing..];
+        if self.partial.len() == 4 + length {
+            self.end = self.position - bytes.len() as u64;
+            let record = std::mem::take(&mut self.partial);
+            (self.deliver)(Lsn(self.end), &record[4..])?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn record_length(bytes: &[u8]) -> Option<usize> {
+    Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize)
+}
+
+#[derive(Clone, Copy)]
+struct Found {
+    sequence: u64,
+    header: SegmentHeader,
+}
+
+/// Reads every segment in order, delivers every whole record, and says where to go on.
+pub(crate) fn recover(
+    vfs: &Arc<dyn Vfs>,
+    segments: &mut Segments,
+    deliver: &mut dyn FnMut(Lsn, &[u8]) -> Result<()>,
+) -> Result<Recovered> {
+    let directory = segments.directory().to_owned();
+    let names = vfs.read_dir(&directory).map_err(|error| Error::io(&directory, error))?;
+    let mut sequences: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).collect();
+    sequences.sort_unstable();
+    let mut newest = sequences.last().copied().unwrap_or_default();
+    for sequence in names.iter().filter_map(|name| spare_sequence_of(name)) {
+        segments.adopt_spare(sequence);
+        newest = newest.max(sequence);
+    }
+    let mut found: Vec<Found> = Vec::with_capacity(sequences.len());
+    for (index, sequence) in sequences.iter().enumerate() {
+        let last = index + 1 == sequences.len();
+        let Some(header) = read_header(vfs.as_ref(), &directory, *sequence, last)? else {
+            segments.retire(*sequence)?;
+            continue;
+        };
+        if let Some(before) = found.last()
+            && before.sequence != header.previous
+        {
+            let path = directory.join(file_name(header.previous));
+            return Err(Error::corruption(&path, 0, "this log segment is missing"));
+        }
+        found.push(Found { sequence: *sequence, header });
+    }
+    let base = found.first().map_or(0, |first| first.header.base);
+    let mut assembler =
+        Assembler { partial: Vec::new(), waiting_for_record: base > 0, position: base, end: base, deliver };
+    let mut content = Vec::new();
+    for (index, segment) in found.iter().enumerate() {
+        let path = directory.join(file_name(segment.sequence));
+        let until = found.get(index + 1).map(|next| next.header.base);
+        read_file(vfs.as_ref(), &path, &mut content)?;
+        replay_segment(&path, segment, until, &content, &mut assembler)?;
+        if until.is_none() {
+            // What was read may be in the page cache only; the next segment vouches for it.
+            let file = vfs.open_write(&path).map_err(|error| Error::io(&path, error))?;
+            file.sync_data().map_err(|error| Error::io(&path, error))?;
+        }
+    }
+    let end = assembler.end;
+    // A torn record may have begun segments ago; those that hold only its later parts go, newest first.
+    while found.len() > 1 && found.last().is_some_and(|last| last.header.base > end) {
+        if let Some(last) = found.pop() {
+            segments.retire(last.sequence)?;
+        }
+    }
+    for segment in &found {
+        segments.adopt(segment.sequence, segment.header.base);
+    }
+    Ok(Recovered { next_sequence: newest + 1, end })
+}
+
+fn read_file(vfs: &dyn Vfs, path: &Path, content: &mut Vec<u8>) -> Result<()> {
+    let io = |error| Error::io(path, error);
+    let file = vfs.open(path).map_err(io)?;
+    let length = file.len().map_err(io)?;
+    content.resize(length as usize, 0);
+    file.read_at(content, 0).map_err(io)
+}
+
+/// The header of a segment; `None` when it is the last one and its making was cut off.
+fn read_header(vfs: &dyn Vfs, directory: &Path, sequence: u64, last: bool) -> Result<Option<SegmentHeader>> {
+    let path = directory.join(file_name(sequence));
+    let io = |error| Error::io(&path, error);
+    let file = vfs.open(&path).map_err(io)?;
+    let mut bytes = [0; SEGMENT_HEADER];
+    let length = file.len().map_err(io)?.min(SEGMENT_HEADER as u64) as usize;
+    file.read_at(&mut bytes[..length], 0).map_err(io)?;
+    match SegmentHeader::decode(&bytes[..length]) {
+        Ok(header) if header.sequence == sequence => Ok(Some(header)),
+        Err(HeaderError::Version(version)) => {
+            Err(Error::UnsupportedVersion { file: path, version, supported: FORMAT_VERSION })
+        }
+        _ => {
+            let mut content = Vec::new();
+            read_file(vfs, &path, &mut content)?;
+            // A frame of this number could only be written once the header was durable.
+            let frames = frames_from(sequence, &content, SEGMENT_HEADER).next().is_some();
+            if last && !frames {
+                return Ok(None);
+            }
+            Err(Error::corruption(&path, 0, "the header of this log segment does not match its checksum"))
+        }
+    }
+}
+
+/// Every valid frame at or after an offset, wherever it lies.
+fn frames_from(sequence: u64, content: &[u8], from: usize) -> impl Iterator<Item = Frame<'_>> {
+    (from..content.len().saturating_sub(FRAME_HEADER - 1)).step_by(FRAME_ALIGN).filter_map(move |at| {
+        let bytes = &content[at..];
+        if bytes[..4] != FRAME_MAGIC.to_le_bytes() {
+            return None;
+        }
+        Frame::decode(sequence, bytes)
+    })
+}
+
+fn replay_segment(
+    path: &Path,
+    segment: &Found,
+    until: Option<u64>,
+    content: &[u8],
+    assembler: &mut Assembler<'_>,
+) -> Result<()> {
+    let mut position = segment.header.base;
+    let mut offset = SEGMENT_HEADER;
+    loop {
+        // What lies beyond was torn and never counted.
+        if until.is_some_and(|until| position >= until) {
+            return Ok(());
+        }
+        let frame = content.get(offset..).and_then(|bytes| Frame::decode(segment.sequence, bytes));
+        let Some(frame) = frame.filter(|frame| frame.position == position) else {
+            if until.is_some() {
+                return Err(Error::corruption(
+                    path,
+                    offset as u64,
+                    "a log frame does not match its checksum, and the log goes on in the next segment",
+                ));
+            }
+            let proof = frames_from(segment.sequence, content, offset)
+                .any(|later| later.position >= position && later.synced > position);
+            if proof {
+                return Err(Error::corruption(
+                    path,
+                    offset as u64,
+                    "a log frame does not match its checksum, and later frames say it was durable",
+                ));
+            }
+            return Ok(());
+        };
+        let body = match until {
+            Some(until) => &frame.body[..frame.body.len().min((until - position) as usize)],
+            None => frame.body,
+        };
+        let first_record = frame.first_record.filter(|first| (*first as usize) < body.len());
+        assembler.feed(body, first_record)?;
+        position += body.len() as u64;
+        offset += frame_length(frame.body.len());
+    }
+}

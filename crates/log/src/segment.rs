@@ -1,0 +1,186 @@
+//! Segment files: names, making, recycling.
+//!
+//! Invariants: each live segment names its predecessor; a live segment's name and header are durable
+//! before a frame is written to it; segments go oldest first, each durably before the next.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use luma_vfs::{Vfs, VfsFile};
+
+use crate::frame::{SEGMENT_HEADER, SegmentHeader};
+use crate::{Error, Lsn, Result};
+
+/// Bytes of a new file that are overwritten with zeros at a time, ahead of the frames, so that a
+/// commit changes data blocks only and no file metadata.
+const ZERO_AHEAD: u64 = 512 << 10;
+/// More spare files than this are removed.
+const SPARES_MAX: usize = 2;
+
+/// A segment open for writing.
+pub(crate) struct Segment {
+    pub(crate) file: Arc<dyn VfsFile>,
+    pub(crate) path: PathBuf,
+    pub(crate) sequence: u64,
+    /// Where the next frame goes.
+    pub(crate) offset: u64,
+    zeroed: u64,
+    bytes: u64,
+}
+
+impl Segment {
+    /// Bytes left for frames.
+    pub(crate) fn room(&self) -> u64 {
+        self.bytes.saturating_sub(self.offset)
+    }
+
+    /// Writes encoded frames at the end.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.offset + bytes.len() as u64;
+        if end > self.zeroed {
+            let until = (end + ZERO_AHEAD).min(self.bytes).max(end);
+            let from = self.zeroed.max(end);
+            if from < until {
+                let zeros = vec![0; (until - from) as usize];
+                self.file.write_at(&zeros, from).map_err(|error| Error::io(&self.path, error))?;
+            }
+            self.zeroed = until;
+        }
+        self.file.write_at(bytes, self.offset).map_err(|error| Error::io(&self.path, error))?;
+        self.offset = end;
+        Ok(())
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io(&self.path, error))
+    }
+}
+
+struct LiveSegment {
+    sequence: u64,
+    base: u64,
+}
+
+/// The segment files of a log's directory.
+pub(crate) struct Segments {
+    vfs: Arc<dyn Vfs>,
+    directory: PathBuf,
+    segment_bytes: u64,
+    live: VecDeque<LiveSegment>,
+    /// Numbers of segments whose files can be used again; the files keep the number in their names,
+    /// so that it is not given again while their frames exist.
+    spares: Vec<u64>,
+}
+
+pub(crate) fn file_name(sequence: u64) -> String {
+    format!("{sequence:016x}.wal")
+}
+
+fn spare_name(sequence: u64) -> String {
+    format!("{sequence:016x}.spare")
+}
+
+fn number_before(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    if digits.len() == 16 { u64::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// The number in a live segment's name.
+pub(crate) fn sequence_of(name: &str) -> Option<u64> {
+    number_before(name, ".wal")
+}
+
+/// The number in a spare file's name.
+pub(crate) fn spare_sequence_of(name: &str) -> Option<u64> {
+    number_before(name, ".spare")
+}
+
+impl Segments {
+    pub(crate) fn new(vfs: Arc<dyn Vfs>, directory: PathBuf, segment_bytes: u64) -> Self {
+        Self { vfs, directory, segment_bytes, live: VecDeque::new(), spares: Vec::new() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn io<T>(&self, result: std::io::Result<T>, name: &str) -> Result<T> {
+        result.map_err(|error| Error::io(&self.path(name), error))
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Takes over a live segment found at start.
+    pub(crate) fn adopt(&mut self, sequence: u64, base: u64) {
+        self.live.push_back(LiveSegment { sequence, base });
+    }
+
+    /// Takes over a spare file found at start.
+    pub(crate) fn adopt_spare(&mut self, sequence: u64) {
+        self.spares.push(sequence);
+    }
+
+    /// Makes the next segment, from a spare file if there is one, and leaves it durable and empty.
+    pub(crate) fn create(&mut self, sequence: u64, base: u64) -> Result<Segment> {
+        let name = file_name(sequence);
+        let path = self.path(&name);
+        let spare = self.spares.pop();
+        let file = if let Some(spare) = spare {
+            let spare = spare_name(spare);
+            self.io(self.vfs.rename(&self.path(&spare), &path), &spare)?;
+            self.io(self.vfs.open_write(&path), &name)?
+        } else {
+            self.io(self.vfs.create(&path), &name)?
+        };
+        let written = self.io(file.len(), &name)?;
+        let previous = self.live.back().map_or(0, |last| last.sequence);
+        self.io(file.write_at(&SegmentHeader { sequence, previous, base }.encode(), 0), &name)?;
+        self.io(file.preallocate(self.segment_bytes), &name)?;
+        self.io(file.sync_all(), &name)?;
+        self.io(self.vfs.sync_dir(&self.directory), "")?;
+        self.live.push_back(LiveSegment { sequence, base });
+        Ok(Segment {
+            file,
+            path,
+            sequence,
+            offset: SEGMENT_HEADER as u64,
+            zeroed: written.max(SEGMENT_HEADER as u64),
+            bytes: self.segment_bytes,
+        })
+    }
+
+    /// Turns the oldest segments that end at or before `lsn` into spares.
+    pub(crate) fn release_before(&mut self, lsn: Lsn) -> Result<()> {
+        while self.live.get(1).is_some_and(|next| next.base <= lsn.0) {
+            let Some(oldest) = self.live.pop_front() else { break };
+            self.retire(oldest.sequence)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a segment that holds nothing live a spare, or removes it; durable on return.
+    pub(crate) fn retire(&mut self, sequence: u64) -> Result<()> {
+        let name = file_name(sequence);
+        let path = self.path(&name);
+        if self.spares.len() < SPARES_MAX {
+            self.io(self.vfs.rename(&path, &self.path(&spare_name(sequence))), &name)?;
+            self.spares.push(sequence);
+        } else {
+            self.io(self.vfs.remove_file(&path), &name)?;
+        }
+        self.io(self.vfs.sync_dir(&self.directory), "")
+    }
+
+    /// Bytes of all live segments.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live.len() as u64 * self.segment_bytes
+    }
+
+    /// Where the oldest segment ends, unless it is the only one.
+    pub(crate) fn oldest_end(&self) -> Option<Lsn> {
+        self.live.get(1).map(|next| Lsn(next.base))
+    }
+}
