@@ -1,0 +1,153 @@
+//! From values to sorting bytes.
+
+use super::{
+    ARRAY_ELEMENT, ARRAY_END, END, ESCAPED_ZERO, EXPONENT_BIAS, KeyOrder, NULL_FIRST, NULL_LAST,
+    NUMERIC_NEGATIVE, NUMERIC_POSITIVE, NUMERIC_ZERO, PRESENT,
+};
+use crate::error::{Error, Result};
+use crate::numeric::Numeric;
+use crate::types::DataType;
+use crate::value::ValueRef;
+
+/// Appends the sorting bytes of a value of that type.
+///
+/// An integer may be narrower than the type. No memory is taken beyond `out`.
+///
+/// # Errors
+/// XX000 when the value is not one of the type's.
+pub fn encode_key(
+    value: ValueRef<'_>,
+    data_type: &DataType,
+    order: KeyOrder,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if value.is_null() {
+        out.push(if order.nulls_first { NULL_FIRST } else { NULL_LAST });
+        return Ok(());
+    }
+    out.push(PRESENT);
+    let start = out.len();
+    payload(value, data_type, out)?;
+    if order.descending {
+        for byte in &mut out[start..] {
+            *byte = !*byte;
+        }
+    }
+    Ok(())
+}
+
+fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Result<()> {
+    match (data_type, value) {
+        (DataType::Int4, ValueRef::Int4(value)) | (DataType::Date, ValueRef::Date(value)) => int4(value, out),
+        (DataType::Int8, ValueRef::Int8(value))
+        | (DataType::Time, ValueRef::Time(value))
+        | (DataType::Timestamp, ValueRef::Timestamp(value))
+        | (DataType::TimestampTz, ValueRef::TimestampTz(value)) => int8(value, out),
+        (DataType::Int8, ValueRef::Int4(value)) => int8(value.into(), out),
+        (DataType::Int8, ValueRef::Int2(value)) => int8(value.into(), out),
+        (DataType::Int4, ValueRef::Int2(value)) => int4(value.into(), out),
+        (DataType::Int2, ValueRef::Int2(value)) => {
+            out.extend_from_slice(&((value as u16) ^ 0x8000).to_be_bytes());
+        }
+        (DataType::Oid, ValueRef::Oid(value)) => out.extend_from_slice(&value.to_be_bytes()),
+        (DataType::Bool, ValueRef::Bool(value)) => out.push(u8::from(value)),
+        (DataType::Char(_), ValueRef::Text(value)) => escaped(value.trim_end_matches(' ').as_bytes(), out),
+        (
+            DataType::Text
+            | DataType::Varchar(_)
+            | DataType::Name
+            | DataType::InternalChar
+            | DataType::Json
+            | DataType::Jsonb,
+            ValueRef::Text(value),
+        ) => escaped(value.as_bytes(), out),
+        (DataType::Bytea, ValueRef::Bytea(value)) => escaped(value, out),
+        (DataType::Uuid, ValueRef::Uuid(value)) => out.extend_from_slice(&value),
+        (DataType::Numeric(_), ValueRef::Numeric(value)) => numeric(value, out),
+        (DataType::Float8, ValueRef::Float8(value)) => float8(value, out),
+        (DataType::Float8, ValueRef::Float4(value)) => float8(value.into(), out),
+        (DataType::Float4, ValueRef::Float4(value)) => float4(value, out),
+        (DataType::Interval, ValueRef::Interval(value)) => {
+            let total = value.total_micros() as u128;
+            out.extend_from_slice(&(total ^ (1 << 127)).to_be_bytes());
+        }
+        (DataType::Array(element), ValueRef::Array(array)) => {
+            for value in array.iter() {
+                out.push(ARRAY_ELEMENT);
+                encode_key(value, element, KeyOrder::ASCENDING, out)?;
+            }
+            out.push(ARRAY_END);
+        }
+        (_, value) => return Err(mismatch(value, data_type)),
+    }
+    Ok(())
+}
+
+#[cold]
+fn mismatch(value: ValueRef<'_>, data_type: &DataType) -> Error {
+    Error::internal(format!("a value of kind {:?} came where the key has type {data_type}", value.kind()))
+}
+
+fn int4(value: i32, out: &mut Vec<u8>) {
+    out.extend_from_slice(&((value as u32) ^ (1 << 31)).to_be_bytes());
+}
+
+fn int8(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&((value as u64) ^ (1 << 63)).to_be_bytes());
+}
+
+/// Negative numbers sort in reverse of their bits; NaN has one form, above infinity.
+fn float8(value: f64, out: &mut Vec<u8>) {
+    let bits = if value.is_nan() { f64::NAN.to_bits() & !(1 << 63) } else { (value + 0.0).to_bits() };
+    let sorted = if bits >> 63 == 1 { !bits } else { bits | (1 << 63) };
+    out.extend_from_slice(&sorted.to_be_bytes());
+}
+
+fn float4(value: f32, out: &mut Vec<u8>) {
+    let bits = if value.is_nan() { f32::NAN.to_bits() & !(1 << 31) } else { (value + 0.0).to_bits() };
+    let sorted = if bits >> 31 == 1 { !bits } else { bits | (1 << 31) };
+    out.extend_from_slice(&sorted.to_be_bytes());
+}
+
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() + 2);
+    let mut rest = bytes;
+    while let Some(zero) = rest.iter().position(|byte| *byte == 0) {
+        out.extend_from_slice(&rest[..zero]);
+        out.extend_from_slice(&[0, ESCAPED_ZERO]);
+        rest = &rest[zero + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.extend_from_slice(&[0, END]);
+}
+
+/// Sign, exponent, and the digits in pairs: a pair X is 2X + 1, the last one 2X.
+fn numeric(value: Numeric, out: &mut Vec<u8>) {
+    let magnitude = value.unscaled.unsigned_abs();
+    let Some(log) = magnitude.checked_ilog10() else {
+        out.push(NUMERIC_ZERO);
+        return;
+    };
+    let mut buffer = itoa::Buffer::new();
+    let digits = match u64::try_from(magnitude) {
+        Ok(short) => buffer.format(short),
+        Err(_) => buffer.format(magnitude),
+    };
+    let negative = value.unscaled < 0;
+    out.push(if negative { NUMERIC_NEGATIVE } else { NUMERIC_POSITIVE });
+    let start = out.len();
+    // The number is 0.d1d2d3… times ten to the power of this; scales end at 38, so that it fits.
+    let exponent = (log as i32 + 1 - i32::from(value.scale)).max(-EXPONENT_BIAS);
+    out.push((exponent + EXPONENT_BIAS) as u8);
+    let mut pairs = digits.trim_end_matches('0').as_bytes().chunks(2).peekable();
+    while let Some(pair) = pairs.next() {
+        let tens = pair.first().map_or(0, |digit| digit - b'0');
+        let units = pair.get(1).map_or(0, |digit| digit - b'0');
+        out.push((tens * 10 + units) * 2 + u8::from(pairs.peek().is_some()));
+    }
+    if negative {
+        for byte in &mut out[start..] {
+            *byte = !*byte;
+        }
+    }
+}
