@@ -10,6 +10,7 @@
 
 mod build;
 mod field;
+mod json;
 mod nested;
 mod read;
 

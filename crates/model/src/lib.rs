@@ -1,25 +1,50 @@
 //! Values, types, row and key encodings, and the error kinds: the ground that every other room
 //! stands on.
+//!
+//! - [`DataType`] names the types of SQL; [`Value`] and [`ValueRef`] hold their values.
+//! - [`parse_text`], [`format_text`], [`from_binary`] and [`to_binary`] are PostgreSQL's text and
+//!   binary forms; [`cast`](fn@cast) converts between types as PostgreSQL does.
+//! - [`encode_row`] and [`RowView`] store rows, [`encode_key`] makes bytes that sort as the values,
+//!   [`encode_document`] and [`DocumentRef`] store JSON documents. `FORMAT.md` shows the bytes.
+//! - [`arrow`] turns columns of values into Arrow and back.
+//! - [`Error`] and [`ErrorKind`] are the house's one vocabulary of what can go wrong.
 
 pub mod arrow;
+mod binary;
+mod calendar;
+mod cast;
+mod document;
 mod error;
 mod interval;
+mod json;
 mod key;
 mod numeric;
 mod row;
 mod text;
 mod types;
 mod value;
+mod zone;
 
 pub use arrow::{CellReader, ColumnBuilder};
+pub use binary::{from_binary, to_binary};
+pub use cast::{CastKind, cast, coerce_for_storage};
+pub use document::{
+    DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DocumentElements, DocumentKind, DocumentMembers, DocumentRef,
+    encode_document, infer_type, unify,
+};
 pub use error::{Error, ErrorBody, ErrorKind, Result};
 pub use interval::{Interval, MICROS_PER_DAY};
 pub use key::{KeyOrder, decode_key, encode_key, prefix_successor};
 pub use numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX, Numeric, NumericParseError};
 pub use row::{RowView, encode_row, encode_row_iter};
-pub use text::TextContext;
+pub use text::{TextContext, format_text, parse_text, text_from_utf8};
 pub use types::DataType;
 pub use value::{
     ArrayRef, ArrayValue, DATE_INFINITY, DATE_NEGATIVE_INFINITY, TIMESTAMP_INFINITY,
     TIMESTAMP_NEGATIVE_INFINITY, Value, ValueKind, ValueRef,
 };
+
+/// The time zone with that IANA name, whatever its case.
+pub fn find_time_zone(name: &str) -> Option<chrono_tz::Tz> {
+    zone::find(name)
+}

@@ -6,6 +6,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType as ArrowType, IntervalUnit, TimeUnit};
 
+use super::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interval::Interval;
 use crate::numeric::Numeric;
@@ -145,6 +146,7 @@ pub(super) fn natural_value(array: &dyn Array, row: usize, natural: &DataType) -
             let value = cell!(IntervalDayTimeType);
             Value::Interval(Interval::new(0, value.days, i64::from(value.milliseconds) * 1000))
         }
+        _ if natural.is_json() => Value::Text(json::canonical_text(array, row)?),
         other => return Err(unsupported(other)),
     })
 }

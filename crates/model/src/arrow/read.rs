@@ -11,10 +11,11 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType as ArrowType, Field, TimeUnit};
 
 use super::{field, nested};
+use crate::cast::{CastKind, cast};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interval::Interval;
 use crate::numeric::{NUMERIC_DIGITS_MAX, Numeric};
-use crate::text::parse_uuid;
+use crate::text::{TextContext, parse_uuid};
 use crate::types::DataType;
 use crate::value::{ArrayRef, Value, ValueRef};
 
@@ -231,17 +232,16 @@ fn is_text(data_type: &DataType) -> bool {
 /// Every cell as a value: read as what the Arrow type stands for, then cast.
 fn convert(array: &dyn Array, data_type: &DataType) -> Result<Vec<Value>> {
     let natural = field::data_type(&Field::new("column", array.data_type().clone(), true))?;
-    if natural != *data_type {
-        return Err(Error::new(
-            ErrorKind::CannotCoerce,
-            format!("cannot cast type {} to {}", natural.base_name(), data_type.base_name()),
-        ));
-    }
-    (0..array.len())
-        .map(
-            |row| {
+    if natural == *data_type {
+        return (0..array.len())
+            .map(|row| {
                 if array.is_null(row) { Ok(Value::Null) } else { nested::natural_value(array, row, &natural) }
-            },
-        )
+            })
+            .collect();
+    }
+    let reader = CellReader::new(array, &natural)?;
+    let context = TextContext::default();
+    (0..array.len())
+        .map(|row| cast(reader.get(row)?, &natural, data_type, CastKind::Explicit, &context))
         .collect()
 }

@@ -1,0 +1,155 @@
+//! Conversions between numbers.
+//!
+//! Floats round half to even and decimals half away from zero, each as PostgreSQL does.
+
+use super::{CastKind, fit_numeric};
+use crate::error::{Error, ErrorKind, Result};
+use crate::numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX, Numeric};
+use crate::types::DataType;
+use crate::value::{Value, ValueRef};
+
+/// A number on its way from one type to another.
+#[derive(Clone, Copy)]
+enum Number {
+    Integer(i64),
+    Single(f32),
+    Double(f64),
+    Decimal(Numeric),
+}
+
+/// Converts between numbers, object identifiers and truth values; `None` when it is not about those.
+pub(super) fn convert(
+    value: ValueRef<'_>,
+    from: &DataType,
+    to: &DataType,
+    kind: CastKind,
+) -> Option<Result<Value>> {
+    let explicit = kind == CastKind::Explicit;
+    let number = match value {
+        ValueRef::Bool(value) if explicit && *to == DataType::Int4 => {
+            return Some(Ok(Value::Int4(value.into())));
+        }
+        ValueRef::Int4(value) if explicit && *to == DataType::Bool => {
+            return Some(Ok(Value::Bool(value != 0)));
+        }
+        ValueRef::Int2(value) => Number::Integer(value.into()),
+        ValueRef::Int4(value) => Number::Integer(value.into()),
+        ValueRef::Int8(value) => Number::Integer(value),
+        ValueRef::Oid(value) if matches!(to, DataType::Int4) => return Some(Ok(Value::Int4(value as i32))),
+        ValueRef::Oid(value) if matches!(to, DataType::Int8 | DataType::Oid) => Number::Integer(value.into()),
+        ValueRef::Float4(value) => Number::Single(value),
+        ValueRef::Float8(value) => Number::Double(value),
+        ValueRef::Numeric(value) => Number::Decimal(value),
+        _ => return None,
+    };
+    Some(match to {
+        DataType::Int2 => integer(number, "smallint")
+            .and_then(|number| i16::try_from(number).map(Value::Int2).map_err(|_| out_of_range("smallint"))),
+        DataType::Int4 => integer(number, "integer")
+            .and_then(|number| i32::try_from(number).map(Value::Int4).map_err(|_| out_of_range("integer"))),
+        DataType::Int8 => integer(number, "bigint").map(Value::Int8),
+        DataType::Oid => match number {
+            // A 32-bit integer keeps its bits.
+            Number::Integer(number) if *from == DataType::Int4 || *from == DataType::Int2 => {
+                Ok(Value::Oid(number as u32))
+            }
+            Number::Integer(number) => u32::try_from(number)
+                .map(Value::Oid)
+                .map_err(|_| Error::new(ErrorKind::OutOfRange, "OID out of range")),
+            _ => return None,
+        },
+        DataType::Float4 => single(number).map(Value::Float4),
+        DataType::Float8 => Ok(Value::Float8(double(number))),
+        DataType::Numeric(modifier) => decimal(number).and_then(|number| modified(number, *modifier, kind)),
+        _ => return None,
+    })
+}
+
+/// A number under a column's precision and scale; without them, without zeros at the end, and when it
+/// is to be stored, as far as such a column reaches.
+pub(super) fn modified(number: Numeric, modifier: Option<(u8, u8)>, kind: CastKind) -> Result<Value> {
+    if let Some((precision, scale)) = modifier {
+        return fit_numeric(number, precision, scale).map(Value::Numeric);
+    }
+    let number = number.normalized();
+    if kind == CastKind::Assignment && !number.fits_default() {
+        return Err(not_representable(number));
+    }
+    Ok(Value::Numeric(number))
+}
+
+#[cold]
+fn not_representable(number: Numeric) -> Error {
+    let before = NUMERIC_DIGITS_MAX - NUMERIC_DEFAULT_SCALE;
+    Error::new(
+        ErrorKind::OutOfRange,
+        format!("numeric value {number} does not fit in numeric({NUMERIC_DIGITS_MAX},{NUMERIC_DEFAULT_SCALE})"),
+    )
+    .detail(format!(
+        "A column of type numeric holds up to {before} digits before the decimal point and {NUMERIC_DEFAULT_SCALE} after it."
+    ))
+    .hint("Declare the column as numeric(precision, scale) with the digits that the value needs.")
+}
+
+#[cold]
+fn out_of_range(name: &str) -> Error {
+    Error::new(ErrorKind::OutOfRange, format!("{name} out of range"))
+}
+
+fn integer(number: Number, name: &str) -> Result<i64> {
+    match number {
+        Number::Integer(number) => Ok(number),
+        Number::Single(number) => integer(Number::Double(number.into()), name),
+        Number::Double(number) => {
+            let rounded = number.round_ties_even();
+            // The bounds are exact: -2^63 fits, 2^63 does not.
+            if rounded >= -9_223_372_036_854_775_808.0 && rounded < 9_223_372_036_854_775_808.0 {
+                Ok(rounded as i64)
+            } else {
+                Err(out_of_range(name))
+            }
+        }
+        Number::Decimal(number) => number.to_i64().ok_or_else(|| out_of_range(name)),
+    }
+}
+
+fn double(number: Number) -> f64 {
+    match number {
+        Number::Integer(number) => number as f64,
+        Number::Single(number) => number.into(),
+        Number::Double(number) => number,
+        Number::Decimal(number) => number.to_f64(),
+    }
+}
+
+fn single(number: Number) -> Result<f32> {
+    let (wide, narrow) = match number {
+        Number::Single(number) => return Ok(number),
+        Number::Integer(number) => return Ok(number as f32),
+        Number::Decimal(number) => (number.to_f64(), number.to_f32()),
+        Number::Double(number) => (number, number as f32),
+    };
+    if narrow.is_infinite() && !wide.is_infinite() {
+        return Err(Error::new(ErrorKind::OutOfRange, "value out of range: overflow"));
+    }
+    if narrow == 0.0 && wide != 0.0 {
+        return Err(Error::new(ErrorKind::OutOfRange, "value out of range: underflow"));
+    }
+    Ok(narrow)
+}
+
+fn decimal(number: Number) -> Result<Numeric> {
+    let (converted, finite) = match number {
+        Number::Integer(number) => return Ok(number.into()),
+        Number::Decimal(number) => return Ok(number),
+        Number::Single(number) => (Numeric::from_f32(number), number.is_finite()),
+        Number::Double(number) => (Numeric::from_f64(number), number.is_finite()),
+    };
+    converted.ok_or_else(|| {
+        if finite {
+            Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
+        } else {
+            Error::new(ErrorKind::FeatureNotSupported, "numeric values NaN and Infinity are not supported")
+        }
+    })
+}

@@ -1,0 +1,162 @@
+//! Intervals as text: PostgreSQL's words and SQL's forms in, PostgreSQL's form out.
+
+mod iso8601;
+mod parts;
+
+use super::datetime::token::{self, Field, Shape};
+use super::datetime::{Fault, fault, format_seconds, time, two_digits};
+use crate::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
+use crate::error::Result;
+use crate::interval::Interval;
+use parts::{Parts, Unit};
+
+/// Reads an interval.
+pub(super) fn parse(text: &str) -> Result<Interval> {
+    let decoded = match token::split(text) {
+        Some(fields) => decode(&fields),
+        None => Err(Fault::Format),
+    };
+    let decoded = match decoded {
+        Err(Fault::Format) => iso8601::parse(text),
+        other => other,
+    };
+    decoded.map_err(|reason| {
+        let reason = if reason == Fault::Range { Fault::Interval } else { reason };
+        fault(reason, "interval", text)
+    })
+}
+
+/// Reads the fields from the last to the first, because a unit follows its number.
+fn decode(fields: &[Field]) -> Result<Interval, Fault> {
+    let mut parts = Parts::default();
+    let mut seen = 0u16;
+    let mut unit = None;
+    let mut ago = false;
+    for field in fields.iter().rev() {
+        let text = field.text.as_str();
+        let mask = match field.shape {
+            Shape::Time => {
+                unit = Some(Unit::Day);
+                clock(text, false, &mut parts)?
+            }
+            Shape::Offset
+                if text.contains(':')
+                    && clock(&text[1..], text.starts_with('-'), &mut parts.clone()).is_ok() =>
+            {
+                unit = Some(Unit::Day);
+                clock(&text[1..], text.starts_with('-'), &mut parts)?
+            }
+            Shape::Offset | Shape::Date | Shape::Number => {
+                let (mask, next) = number(text, unit.unwrap_or(Unit::Second), &mut parts)?;
+                unit = Some(next);
+                mask
+            }
+            Shape::Word | Shape::SignedWord => {
+                match text {
+                    "ago" => ago = true,
+                    _ => unit = Some(Unit::parse(text).ok_or(Fault::Format)?),
+                }
+                continue;
+            }
+        };
+        if mask & seen != 0 {
+            return Err(Fault::Format);
+        }
+        seen |= mask;
+    }
+    if seen == 0 {
+        return Err(Fault::Format);
+    }
+    let interval = parts.finish();
+    if ago { interval.checked_neg().ok_or(Fault::Range) } else { Ok(interval) }
+}
+
+/// Hours, minutes and seconds with colons.
+fn clock(text: &str, negative: bool, parts: &mut Parts) -> Result<u16, Fault> {
+    let time = time(text)?;
+    let micros = time.hour * MICROS_PER_HOUR
+        + time.minute * MICROS_PER_MINUTE
+        + time.second * MICROS_PER_SECOND
+        + time.micros;
+    parts.add_micros(if negative { -micros } else { micros })?;
+    Ok(parts::CLOCK)
+}
+
+/// A number of some unit; gives back what it fills and the unit of a bare number before it.
+fn number(text: &str, unit: Unit, parts: &mut Parts) -> Result<(u16, Unit), Fault> {
+    let negative = text.starts_with('-');
+    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
+    let magnitude: i64 = match &body[..digits] {
+        "" => 0,
+        whole => whole.parse().map_err(|_| Fault::Range)?,
+    };
+    let value = if negative { -magnitude } else { magnitude };
+    match body.as_bytes().get(digits) {
+        None => parts.add(unit, value, 0.0),
+        Some(b'-') => {
+            let months: i64 = body[digits + 1..].parse().map_err(|_| Fault::Format)?;
+            if !(0..12).contains(&months) {
+                return Err(Fault::Range);
+            }
+            let months = if negative { -months } else { months };
+            let total = value.checked_mul(12).and_then(|years| years.checked_add(months));
+            parts.add(Unit::Month, total.ok_or(Fault::Range)?, 0.0)
+        }
+        Some(b'.') => {
+            let fraction = &body[digits + 1..];
+            if !fraction.bytes().all(|c| c.is_ascii_digit()) || body.len() == 1 {
+                return Err(Fault::Format);
+            }
+            let fraction: f64 = format!("0.{fraction}0").parse().map_err(|_| Fault::Format)?;
+            parts.add(unit, value, if negative { -fraction } else { fraction })
+        }
+        Some(_) => Err(Fault::Format),
+    }
+}
+
+/// Appends `1 year 2 mons 3 days 04:05:06`.
+pub(super) fn format(interval: Interval, out: &mut Vec<u8>) {
+    let mut empty = true;
+    let mut after_negative = false;
+    let mut part = |value: i32, unit: &str, out: &mut Vec<u8>| {
+        if value == 0 {
+            return;
+        }
+        if !empty {
+            out.push(b' ');
+        }
+        if after_negative && value > 0 {
+            out.push(b'+');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(unit.as_bytes());
+        if value != 1 {
+            out.push(b's');
+        }
+        empty = false;
+        after_negative = value < 0;
+    };
+    part(interval.months / 12, "year", out);
+    part(interval.months % 12, "mon", out);
+    part(interval.days, "day", out);
+    if !empty && interval.micros == 0 {
+        return;
+    }
+    if !empty {
+        out.push(b' ');
+    }
+    if interval.micros < 0 {
+        out.push(b'-');
+    } else if after_negative {
+        out.push(b'+');
+    }
+    let micros = interval.micros.unsigned_abs();
+    let minute = MICROS_PER_MINUTE as u64;
+    two_digits((micros / minute / 60) as i64, out);
+    out.push(b':');
+    two_digits((micros / minute % 60) as i64, out);
+    out.push(b':');
+    format_seconds((micros % minute) as i64, out);
+}

@@ -1,0 +1,182 @@
+//! Time zones: names, abbreviations, and the offset at a moment.
+//!
+//! Zone rules come from the IANA database through `chrono-tz`, which ends its list of transitions
+//! around 2100. Later years are mapped onto earlier ones with the same calendar, so that summer time
+//! goes on for ever, as in PostgreSQL. Abbreviations are PostgreSQL's default set.
+
+use chrono::{DateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+use crate::calendar::{MICROS_PER_SECOND, civil, days_of};
+use crate::interval::MICROS_PER_DAY;
+
+/// The last year whose transitions are taken from the database.
+const LAST_YEAR: i64 = 2090;
+/// Years after which the Gregorian calendar repeats itself, weekdays included, within a century.
+const CALENDAR_YEARS: i64 = 28;
+
+/// The zone with that name, whatever its case.
+pub(crate) fn find(name: &str) -> Option<Tz> {
+    if let Ok(zone) = name.parse::<Tz>() {
+        return Some(zone);
+    }
+    chrono_tz::TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(name))
+}
+
+/// Seconds east of Greenwich that an abbreviation (in lower case) stands for.
+pub(crate) fn abbreviation(name: &str) -> Option<i32> {
+    let place = ABBREVIATIONS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(ABBREVIATIONS[place].1)
+}
+
+/// Seconds east of Greenwich in a zone at a moment, in microseconds since 1970 UTC.
+pub(crate) fn offset_at(zone: Tz, micros: i64) -> i32 {
+    if zone == Tz::UTC {
+        return 0;
+    }
+    let seconds = micros.div_euclid(MICROS_PER_SECOND);
+    let moment = DateTime::from_timestamp(with_known_transitions(seconds), 0)
+        .unwrap_or(DateTime::<chrono::Utc>::MIN_UTC);
+    zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc()
+}
+
+/// A moment with the same place in a year of the same calendar, not after the last known year.
+fn with_known_transitions(seconds: i64) -> i64 {
+    const SECONDS_PER_DAY: i64 = 86_400;
+    let day = seconds.div_euclid(SECONDS_PER_DAY);
+    let (year, month, day_of_month) = civil(day);
+    if year <= LAST_YEAR {
+        return seconds;
+    }
+    let starts_like = |candidate: i64| {
+        let leap = |year: i64| days_of(year + 1, 1, 1) - days_of(year, 1, 1);
+        let weekday = |year: i64| days_of(year, 1, 1).rem_euclid(7);
+        leap(candidate) == leap(year) && weekday(candidate) == weekday(year)
+    };
+    let same =
+        (LAST_YEAR - CALENDAR_YEARS + 1..=LAST_YEAR).find(|year| starts_like(*year)).unwrap_or(LAST_YEAR);
+    days_of(same, month, day_of_month) * SECONDS_PER_DAY + seconds.rem_euclid(SECONDS_PER_DAY)
+}
+
+/// Seconds east of Greenwich in a zone when its clocks show this time, in microseconds since 1970.
+///
+/// A time that the clocks skip is read with the offset before the change, one that they show twice
+/// with the offset after it.
+pub(crate) fn offset_of_local(zone: Tz, local_micros: i64) -> i32 {
+    if zone == Tz::UTC {
+        return 0;
+    }
+    let before = offset_at(zone, local_micros.saturating_sub(MICROS_PER_DAY));
+    let after = offset_at(zone, local_micros.saturating_add(MICROS_PER_DAY));
+    if before == after {
+        return before;
+    }
+    let holds = |offset: i32| {
+        let moment = local_micros.saturating_sub(i64::from(offset) * MICROS_PER_SECOND);
+        offset_at(zone, moment) == offset
+    };
+    match (holds(before), holds(after)) {
+        (false, true) | (true, true) => after,
+        (true, false) | (false, false) => before,
+    }
+}
+
+/// Abbreviations in alphabetical order, with seconds east of Greenwich.
+#[rustfmt::skip]
+const ABBREVIATIONS: &[(&str, i32)] = &[
+    ("acdt", 37800), ("acsst", 37800), ("acst", 34200), ("act", -18000),
+    ("acwst", 31500), ("adt", -10800), ("aedt", 39600), ("aesst", 39600),
+    ("aest", 36000), ("aft", 16200), ("akdt", -28800), ("akst", -32400),
+    ("almst", 25200), ("almt", 21600), ("amst", 14400), ("amt", -14400),
+    ("anast", 43200), ("anat", 43200), ("arst", -10800), ("art", -10800),
+    ("ast", -14400), ("awsst", 32400), ("awst", 28800), ("azost", 0),
+    ("azot", -3600), ("azst", 14400), ("azt", 14400), ("bdst", 7200),
+    ("bdt", 21600), ("bnt", 28800), ("bort", 28800), ("bot", -14400),
+    ("bra", -10800), ("brst", -7200), ("brt", -10800), ("bst", 3600),
+    ("btt", 21600), ("cadt", 37800), ("cast", 34200), ("cct", 28800),
+    ("cdt", -18000), ("cest", 7200), ("cet", 3600), ("cetdst", 7200),
+    ("chadt", 49500), ("chast", 45900), ("chut", 36000), ("ckt", -36000),
+    ("clst", -10800), ("clt", -10800), ("cot", -18000), ("cst", -21600),
+    ("cxt", 25200), ("davt", 25200), ("ddut", 36000), ("easst", -18000),
+    ("east", -18000), ("eat", 10800), ("edt", -14400), ("eest", 10800),
+    ("eet", 7200), ("eetdst", 10800), ("egst", 0), ("egt", -3600),
+    ("est", -18000), ("fet", 10800), ("fjst", 46800), ("fjt", 43200),
+    ("fkst", -10800), ("fkt", -10800), ("fnst", -3600), ("fnt", -7200),
+    ("galt", -21600), ("gamt", -32400), ("gest", 14400), ("get", 14400),
+    ("gft", -10800), ("gilt", 43200), ("gmt", 0), ("gyt", -14400),
+    ("hkt", 28800), ("hst", -36000), ("ict", 25200), ("idt", 10800),
+    ("iot", 21600), ("irkst", 28800), ("irkt", 28800), ("irt", 12600),
+    ("ist", 7200), ("jayt", 32400), ("jst", 32400), ("kdt", 36000),
+    ("kgst", 21600), ("kgt", 21600), ("kost", 39600), ("krast", 25200),
+    ("krat", 25200), ("kst", 32400), ("lhdt", 39600), ("lhst", 37800),
+    ("ligt", 36000), ("lint", 50400), ("lkt", 19800), ("magst", 39600),
+    ("magt", 39600), ("mart", -34200), ("mawt", 18000), ("mdt", -21600),
+    ("mest", 7200), ("mesz", 7200), ("met", 3600), ("metdst", 7200),
+    ("mez", 3600), ("mht", 43200), ("mmt", 23400), ("mpt", 36000),
+    ("msd", 14400), ("msk", 10800), ("mst", -25200), ("must", 18000),
+    ("mut", 14400), ("mvt", 18000), ("myt", 28800), ("ndt", -9000),
+    ("nft", -12600), ("novst", 25200), ("novt", 25200), ("npt", 20700),
+    ("nst", -12600), ("nut", -39600), ("nzdt", 46800), ("nzst", 43200),
+    ("nzt", 43200), ("omsst", 21600), ("omst", 21600), ("pdt", -25200),
+    ("pet", -18000), ("petst", 43200), ("pett", 43200), ("pgt", 36000),
+    ("pht", 28800), ("pkst", 21600), ("pkt", 18000), ("pmdt", -7200),
+    ("pmst", -10800), ("pont", 39600), ("pst", -28800), ("pwt", 32400),
+    ("pyst", -10800), ("pyt", -10800), ("ret", 14400), ("sadt", 37800),
+    ("sast", 7200), ("sct", 14400), ("sgt", 28800), ("taht", -36000),
+    ("tft", 18000), ("tjt", 18000), ("tkt", 46800), ("tmt", 18000),
+    ("tot", 46800), ("trut", 36000), ("tvt", 43200), ("uct", 0),
+    ("ulast", 32400), ("ulat", 28800), ("ut", 0), ("utc", 0),
+    ("uyst", -7200), ("uyt", -10800), ("uzst", 21600), ("uzt", 18000),
+    ("vet", -14400), ("vlast", 36000), ("vlat", 36000), ("volt", 10800),
+    ("vut", 39600), ("wadt", 28800), ("wakt", 43200), ("wast", 25200),
+    ("wat", 3600), ("wdt", 32400), ("wet", 0), ("wetdst", 3600),
+    ("wft", 43200), ("wgst", -7200), ("wgt", -10800), ("xjt", 21600),
+    ("yakst", 32400), ("yakt", 32400), ("yapt", 36000), ("yekst", 21600),
+    ("yekt", 18000), ("z", 0), ("zulu", 0),
+];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn local(zone: Tz, year: i64, month: u32, day: u32, hour: i64, minute: i64) -> i32 {
+        let seconds = days_of(year, month, day) * 86_400 + hour * 3600 + minute * 60;
+        offset_of_local(zone, seconds * MICROS_PER_SECOND)
+    }
+
+    #[test]
+    fn abbreviations_are_sorted() {
+        assert!(ABBREVIATIONS.is_sorted_by(|one, other| one.0 < other.0));
+        assert_eq!(abbreviation("pst"), Some(-8 * 3600));
+        assert_eq!(abbreviation("z"), Some(0));
+        assert_eq!(abbreviation("nowhere"), None);
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        assert_eq!(find("america/new_york"), Some(Tz::America__New_York));
+        assert_eq!(find("utc"), Some(Tz::UTC));
+        assert_eq!(find("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn a_skipped_time_is_read_before_and_a_repeated_one_after_the_change() {
+        let zone = Tz::America__New_York;
+        assert_eq!(local(zone, 2024, 3, 10, 2, 30), -5 * 3600);
+        assert_eq!(local(zone, 2024, 3, 10, 3, 0), -4 * 3600);
+        assert_eq!(local(zone, 2024, 3, 10, 1, 59), -5 * 3600);
+        assert_eq!(local(zone, 2024, 11, 3, 1, 30), -5 * 3600);
+        assert_eq!(local(zone, 2024, 11, 3, 0, 59), -4 * 3600);
+        assert_eq!(local(zone, 2024, 7, 1, 0, 0), -4 * 3600);
+    }
+
+    #[test]
+    fn summer_time_goes_on_for_ever() {
+        let zone = Tz::Europe__Berlin;
+        for year in [2050, 2150, 2500, 9999, 200_000] {
+            assert_eq!(local(zone, year, 7, 1, 0, 0), 7200, "{year}");
+            assert_eq!(local(zone, year, 1, 1, 0, 0), 3600, "{year}");
+        }
+    }
+}
