@@ -1,1 +1,34 @@
-//! Row tables and document collections on Lightning, with their secondary indexes.
+//! Row tables and document collections on Lightning, with their indexes and constraints.
+//!
+//! ```text
+//! Store ── open ──▶ OpenTable (definition + keyspaces)
+//!                      │
+//!         read  ───────┼── point reads, RowScan (Arrow batches), index ranges
+//!         write ───────┼── Writer: row + index entries + keys checked, in one transaction
+//!         build ───────┴── new indexes and rewritten tables, before anyone can see them
+//! ```
+//!
+//! The row store knows types and keys, not SQL: defaults and CHECK conditions are evaluated by the
+//! caller, who hands over complete rows.
+
+mod access;
+mod analyze;
+mod build;
+mod foreign;
+mod index;
+mod scan;
+mod sequence;
+mod store;
+mod table;
+mod write;
+
+pub use access::{Access, KeyRange};
+pub use analyze::analyze;
+pub use build::{build_index, rewrite};
+pub use foreign::ForeignKeys;
+pub use index::row_key as entry_row_key;
+pub use scan::{RowScan, ScanColumn};
+pub use sequence::Sequences;
+pub use store::{LockSpace, Store};
+pub use table::{OpenIndex, OpenTable, Row};
+pub use write::{Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Writer, row_text};

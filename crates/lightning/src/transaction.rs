@@ -1,0 +1,313 @@
+//! Transactions: a snapshot, a write set, locks.
+
+use std::future::Future;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::batch::check_sizes;
+use crate::engine::{Commit, Engine};
+use crate::keyspace::Keyspace;
+use crate::locks::{LockAttempt, LockOwner};
+use crate::options::{Direction, LockMode, TransactionMode, TransactionOptions};
+use crate::publisher::OnPublish;
+use crate::range::Range;
+use crate::readable::{Readable, Snapshot};
+use crate::write_set::{WriteSet, WriteView};
+use crate::{Error, Result};
+
+/// A place in a transaction to roll back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    write: u64,
+}
+
+/// What a commit gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The commit's number: snapshots with this sequence or a later one show it. For a transaction that
+    /// wrote nothing, its snapshot's.
+    pub sequence: u64,
+}
+
+/// Reads what a transaction sees at one moment: its snapshot and its own writes so far.
+#[derive(Clone)]
+pub struct TransactionReader {
+    snapshot: Snapshot,
+    writes: WriteView,
+}
+
+impl std::fmt::Debug for TransactionReader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TransactionReader").field("snapshot", &self.snapshot).finish_non_exhaustive()
+    }
+}
+
+impl Readable for TransactionReader {
+    #[inline]
+    fn get_with<R>(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        match self.writes.get(keyspace.inner.id, key) {
+            Some(entry) => Ok(entry.value.map(use_value)),
+            None => self.snapshot.get_with(keyspace, key, use_value),
+        }
+    }
+
+    fn range(
+        &self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        direction: Direction,
+    ) -> Result<Range> {
+        Range::new(&self.snapshot, Some(&self.writes), &keyspace.inner, (start, end), direction)
+    }
+}
+
+impl TransactionReader {
+    /// The snapshot below the transaction's own writes.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+/// Reads and writes that take effect together, or not at all. Dropping it rolls back.
+pub struct Transaction {
+    engine: Arc<Engine>,
+    options: TransactionOptions,
+    snapshot: Snapshot,
+    writes: WriteSet,
+    owner: LockOwner,
+    callbacks: Mutex<Vec<OnPublish>>,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Transaction")
+            .field("options", &self.options)
+            .field("snapshot", &self.snapshot)
+            .field("write_set_bytes", &self.write_set_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Readable for Transaction {
+    fn get_with<R>(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        match self.writes.view().get(keyspace.inner.id, key) {
+            Some(entry) => Ok(entry.value.map(use_value)),
+            None => self.snapshot.get_with(keyspace, key, use_value),
+        }
+    }
+
+    fn range(
+        &self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        direction: Direction,
+    ) -> Result<Range> {
+        Range::new(&self.snapshot, Some(self.writes.view()), &keyspace.inner, (start, end), direction)
+    }
+}
+
+impl Transaction {
+    pub(crate) fn new(engine: Arc<Engine>, options: TransactionOptions) -> Self {
+        let snapshot = engine.snapshot();
+        let owner = engine.locks.owner();
+        Self { engine, options, snapshot, writes: WriteSet::new(), owner, callbacks: Mutex::default() }
+    }
+
+    /// Writes a key.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn put(&mut self, keyspace: &Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
+        check_sizes(key, Some(value))?;
+        self.writes.put(&keyspace.inner, key, Some(value));
+        Ok(())
+    }
+
+    /// Deletes a key, whether it exists or not.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn delete(&mut self, keyspace: &Keyspace, key: &[u8]) -> Result<()> {
+        check_sizes(key, None)?;
+        self.writes.put(&keyspace.inner, key, None);
+        Ok(())
+    }
+
+    /// A reader of what this transaction sees now; later writes and refreshes don't show in it.
+    pub fn reader(&self) -> TransactionReader {
+        TransactionReader { snapshot: self.snapshot.clone(), writes: self.writes.view().clone() }
+    }
+
+    /// A reader of what is published now, with this transaction's writes on top.
+    pub fn latest_reader(&self) -> TransactionReader {
+        TransactionReader { snapshot: self.engine.snapshot(), writes: self.writes.view().clone() }
+    }
+
+    /// Moves the snapshot to what is published now.
+    pub fn refresh(&mut self) {
+        self.snapshot = self.engine.snapshot();
+    }
+
+    /// What it reads from, without its own writes.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Its options.
+    pub fn options(&self) -> TransactionOptions {
+        self.options
+    }
+
+    /// The transaction's own write of a key, or else the newest published value, newer than the
+    /// snapshot perhaps.
+    pub fn get_latest(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.writes.view().get(keyspace.inner.id, key) {
+            Some(entry) => Ok(entry.value.map(<[u8]>::to_vec)),
+            None => self.engine.snapshot().get(keyspace, key),
+        }
+    }
+
+    /// Whether somebody published a change of a key after the snapshot. A key that was changed and
+    /// changed back may count as unchanged.
+    pub fn changed_since_snapshot(&self, keyspace: &Keyspace, key: &[u8]) -> Result<bool> {
+        let now = self.engine.snapshot();
+        let Some(found) = now.keyspace(&keyspace.inner)? else { return Ok(false) };
+        if found.remembers(self.snapshot.sequence()) {
+            let newest = found.newest_in_memory(key, now.sequence());
+            return Ok(newest.is_some_and(|newest| newest > self.snapshot.sequence()));
+        }
+        Ok(now.get(keyspace, key)? != self.snapshot.get(keyspace, key)?)
+    }
+
+    /// Takes a lock, or a place in its queue. A lock is named by a number and bytes that mean what the
+    /// caller wants; it is released after the commit is published, or when the transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`] when its holders wait for this transaction.
+    pub fn try_lock(&self, space: u64, key: &[u8], mode: LockMode) -> Result<LockAttempt> {
+        self.owner.try_lock(space, key, mode)
+    }
+
+    /// Takes a lock. The place in the queue is taken at once; awaiting waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`], [`Error::LockTimeout`].
+    pub fn lock(
+        &self,
+        space: u64,
+        key: &[u8],
+        mode: LockMode,
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.owner.lock(space, key, mode, timeout)
+    }
+
+    /// Takes a lock, blocking the thread while others hold it.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`], [`Error::LockTimeout`].
+    pub fn lock_blocking(
+        &self,
+        space: u64,
+        key: &[u8],
+        mode: LockMode,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        self.owner.lock_blocking(space, key, mode, timeout)
+    }
+
+    /// A place to roll back to.
+    pub fn savepoint(&mut self) -> Savepoint {
+        Savepoint { write: self.writes.last() }
+    }
+
+    /// Undoes every write since a savepoint, which stays; later ones end. Locks stay too.
+    ///
+    /// # Errors
+    /// [`Error::SavepointNotFound`] when an earlier rollback went past it.
+    pub fn rollback_to(&mut self, savepoint: &Savepoint) -> Result<()> {
+        if !self.writes.reaches(savepoint.write) {
+            return Err(Error::SavepointNotFound);
+        }
+        self.writes.undo_after(savepoint.write);
+        Ok(())
+    }
+
+    /// Bytes of memory the writes take.
+    pub fn write_set_bytes(&self) -> usize {
+        self.writes.bytes()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_read_only(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Runs `callback` when the commit is published, before its locks are released; in the order of
+    /// commits. It must be short and not write to the database. If the transaction does not commit, it
+    /// does not run.
+    pub fn on_publish(&mut self, callback: impl FnOnce() + Send + 'static) {
+        self.callbacks.get_mut().push(Box::new(callback));
+    }
+
+    /// Splits into what is committed; `Err` when there is nothing to log.
+    fn into_commit(self) -> std::result::Result<(Arc<Engine>, Commit), CommitInfo> {
+        let Self { engine, options, snapshot, writes, owner, callbacks } = self;
+        if writes.is_empty() {
+            callbacks.into_inner().into_iter().for_each(|callback| callback());
+            return Err(CommitInfo { sequence: snapshot.sequence() });
+        }
+        let operations = writes.operations();
+        let unchanged_since = (options.mode == TransactionMode::Optimistic).then_some(snapshot);
+        let commit = Commit {
+            operations,
+            durability: options.durability,
+            unchanged_since,
+            callbacks: callbacks.into_inner(),
+            locks: Some(owner),
+        };
+        Ok((engine, commit))
+    }
+
+    /// Makes the writes durable and visible, blocking the thread until they are.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] in optimistic mode; [`Error::Poisoned`] after a failure.
+    pub fn commit(self) -> Result<CommitInfo> {
+        match self.into_commit() {
+            Err(nothing) => Ok(nothing),
+            Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_blocking(commit)? }),
+        }
+    }
+
+    /// Like [`Transaction::commit`], without blocking while the log is synced.
+    pub fn commit_async(self) -> impl Future<Output = Result<CommitInfo>> + Send + 'static {
+        async move {
+            match self.into_commit() {
+                Err(nothing) => Ok(nothing),
+                Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_waiting(commit).await? }),
+            }
+        }
+    }
+
+    /// Forgets the writes and releases the locks, as dropping does.
+    pub fn rollback(self) {
+        drop(self);
+    }
+}

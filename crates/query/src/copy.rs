@@ -1,0 +1,314 @@
+//! COPY: tables in and out as a stream of bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Statement as Sql};
+use luma_model::arrow::CellReader;
+use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef};
+use luma_rows::{ConflictTarget, ForeignKeys, OpenTable};
+
+use crate::dml::target::Target;
+use crate::execute;
+use crate::expression::TableExpressions;
+use crate::names::{Scope, identifier, qualified};
+use crate::outcome::{CommandTag, Outcome, RowStream};
+use crate::session::Session;
+
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod options;
+
+pub use options::CopyFormat;
+use options::CopyOptions;
+
+/// Runs COPY.
+pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outcome> {
+    let Sql::Copy { source, to, target, options, legacy_options, .. } = body else {
+        return Err(execute::unsupported(body));
+    };
+    let options = CopyOptions::parse(options, legacy_options, *to)?;
+    match (to, target) {
+        (true, CopyTarget::Stdout) => copy_out(session, source, options).await.map(Outcome::CopyOut),
+        (false, CopyTarget::Stdin) => copy_in(session, source, options).await.map(Outcome::CopyIn),
+        (_, CopyTarget::Program { .. }) => Err(Error::new(
+            ErrorKind::InsufficientPrivilege,
+            "COPY to or from a program on the server is not allowed",
+        )),
+        _ => Err(Error::new(
+            ErrorKind::InsufficientPrivilege,
+            "COPY to or from a file on the server is not allowed",
+        )
+        .hint("Use COPY FROM STDIN or TO STDOUT, psql's \\copy, or `lumadb import`.")),
+    }
+}
+
+fn source_table(
+    session: &Session,
+    name: &ast::ObjectName,
+    columns: &[ast::Ident],
+) -> Result<(Arc<luma_catalog::Table>, Vec<usize>)> {
+    let catalog = session.catalog();
+    let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+    let table = Arc::clone(scope.table(&qualified(name)?)?);
+    let ordinals = if columns.is_empty() {
+        table.live_columns().map(|column| usize::from(column.number) - 1).collect()
+    } else {
+        let mut ordinals = Vec::new();
+        for column in columns {
+            let ordinal = crate::dml::insert::ordinal(&table, &identifier(column))?;
+            if ordinals.contains(&ordinal) {
+                return Err(Error::new(
+                    ErrorKind::DuplicateColumn,
+                    format!("column \"{}\" specified more than once", identifier(column)),
+                ));
+            }
+            ordinals.push(ordinal);
+        }
+        ordinals
+    };
+    Ok((table, ordinals))
+}
+
+/// A COPY FROM STDIN that waits for its data.
+pub struct CopyIn {
+    /// The data's format.
+    pub format: CopyFormat,
+    /// Values per row.
+    pub columns: usize,
+    target: Target,
+    ordinals: Vec<usize>,
+    given: Vec<bool>,
+    expressions: Arc<TableExpressions>,
+    decoder: decode::Decoder,
+    foreign: ForeignKeys,
+    context: TextContext,
+    rows: u64,
+    seen: Option<crate::collection::SeenFields>,
+}
+
+async fn copy_in(session: &mut Session, source: &CopySource, options: CopyOptions) -> Result<CopyIn> {
+    let CopySource::Table { table_name, columns } = source else {
+        return Err(Error::new(ErrorKind::Syntax, "COPY FROM takes a table"));
+    };
+    let (definition, ordinals) = source_table(session, table_name, columns)?;
+    let target = Target::open(session, &definition).await?;
+    let table = Arc::clone(&target.table);
+    let types: Vec<(String, DataType)> = ordinals
+        .iter()
+        .map(|ordinal| (table.columns()[*ordinal].name.clone(), table.data_type(*ordinal).clone()))
+        .collect();
+    let mut given = vec![false; table.columns().len()];
+    for ordinal in &ordinals {
+        given[*ordinal] = true;
+    }
+    let expressions = target.info.shared.expressions(&table.definition, &target.info)?;
+    let seen = table.is_collection().then(crate::collection::SeenFields::default);
+    Ok(CopyIn {
+        format: options.format,
+        columns: ordinals.len(),
+        context: target.info.text_context(),
+        decoder: decode::Decoder::new(&options, table.definition.name.clone(), types),
+        target,
+        ordinals,
+        given,
+        expressions,
+        foreign: ForeignKeys::default(),
+        rows: 0,
+        seen,
+    })
+}
+
+impl CopyIn {
+    /// Takes the next piece of data, cut anywhere.
+    ///
+    /// # Errors
+    /// 22P04 and conversion errors, which name the line; of constraints. The COPY is over then.
+    pub async fn write(&mut self, session: &mut Session, data: &[u8]) -> Result<()> {
+        self.decoder.push(data);
+        let written = self.drain(session).await;
+        if written.is_err() {
+            session.fail();
+        }
+        written
+    }
+
+    /// Ends the data: everything is in the transaction when this returns.
+    pub async fn finish(mut self, session: &mut Session) -> Result<CommandTag> {
+        let finished = self.finish_rows(session).await;
+        if finished.is_err() {
+            session.fail();
+        }
+        finished
+    }
+
+    /// The client gave up: the transaction fails.
+    pub fn abort(self, session: &mut Session, message: &str) -> Error {
+        session.fail();
+        Error::new(ErrorKind::QueryCanceled, format!("COPY from stdin failed: {message}"))
+    }
+
+    async fn finish_rows(&mut self, session: &mut Session) -> Result<CommandTag> {
+        self.decoder.end();
+        self.drain(session).await?;
+        let mut writer = self.target.writer(session)?;
+        writer.resume(std::mem::take(&mut self.foreign));
+        writer.finish().await?;
+        if let Some(seen) = self.seen.take() {
+            crate::ddl::learn_fields(session, &self.target.table.definition, &seen).await?;
+        }
+        Ok(CommandTag::Copy(self.rows))
+    }
+
+    async fn drain(&mut self, session: &mut Session) -> Result<()> {
+        let table: Arc<OpenTable> = Arc::clone(&self.target.table);
+        let mut writer = self.target.writer(session)?;
+        writer.resume(std::mem::take(&mut self.foreign));
+        let mut values = vec![Value::Null; table.columns().len()];
+        let mut row = Vec::with_capacity(self.columns);
+        while self.decoder.next(&self.context, &mut row)? {
+            for ordinal in 0..values.len() {
+                if !self.given[ordinal] {
+                    values[ordinal] = self.target.evaluator.default_of(&self.expressions, ordinal)?;
+                }
+            }
+            for (value, ordinal) in row.drain(..).zip(&self.ordinals) {
+                values[*ordinal] = value;
+            }
+            if let Some(seen) = &mut self.seen {
+                crate::collection::complete(&mut values, &table, &self.target.info, None)?;
+                if let Value::Text(text) = &values[crate::collection::DOCUMENT] {
+                    seen.add(&crate::collection::parse(text)?);
+                }
+            }
+            let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
+            let inserted = writer.insert(&table, &refs, &ConflictTarget::None).await;
+            inserted.map_err(|error| self.decoder.locate(error))?;
+            self.rows += 1;
+        }
+        self.target.check_size(&writer)?;
+        self.foreign = writer.suspend();
+        Ok(())
+    }
+}
+
+/// A COPY TO STDOUT in progress.
+pub struct CopyOut {
+    /// The data's format.
+    pub format: CopyFormat,
+    /// Values per row.
+    pub columns: usize,
+    options: CopyOptions,
+    stream: RowStream,
+    context: TextContext,
+    ready: VecDeque<Bytes>,
+    started: bool,
+    ended: bool,
+    rows: u64,
+}
+
+async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptions) -> Result<CopyOut> {
+    let query = match source {
+        CopySource::Query(query) => query.as_ref().clone(),
+        CopySource::Table { table_name, columns } => {
+            let (table, ordinals) = source_table(session, table_name, columns)?;
+            let items = ordinals
+                .iter()
+                .map(|ordinal| {
+                    let name = ast::Ident::with_quote('"', table.columns[*ordinal].name.clone());
+                    ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(name))
+                })
+                .collect();
+            let from = ast::TableWithJoins {
+                relation: ast::TableFactor::Table {
+                    name: table_name.clone(),
+                    alias: None,
+                    args: None,
+                    with_hints: Vec::new(),
+                    version: None,
+                    with_ordinality: false,
+                    partitions: Vec::new(),
+                    json_path: None,
+                    sample: None,
+                    index_hints: Vec::new(),
+                },
+                joins: Vec::new(),
+            };
+            execute::select_query(items, vec![from], None)
+        }
+    };
+    let info = session.new_info();
+    let (columns, batches) = execute::run_query(session, &query, &[], &[], &info).await?;
+    Ok(CopyOut {
+        format: options.format,
+        columns: columns.len(),
+        options,
+        stream: RowStream::new(columns.into(), batches, CommandTag::Copy(0)),
+        context: info.text_context(),
+        ready: VecDeque::new(),
+        started: false,
+        ended: false,
+        rows: 0,
+    })
+}
+
+impl CopyOut {
+    /// The next message's payload: one row (or the header or trailer of a format).
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Ok(Some(bytes));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if !self.started {
+                self.started = true;
+                let mut out = Vec::new();
+                encode::header(&self.options, &self.stream.columns, &mut out);
+                if !out.is_empty() {
+                    self.ready.push_back(Bytes::from(out));
+                }
+                continue;
+            }
+            let Some(batch) = self.stream.next_batch().await? else {
+                self.ended = true;
+                let mut out = Vec::new();
+                encode::trailer(&self.options, &mut out);
+                if !out.is_empty() {
+                    self.ready.push_back(Bytes::from(out));
+                }
+                continue;
+            };
+            let readers = batch
+                .columns()
+                .iter()
+                .zip(self.stream.columns.iter())
+                .map(|(array, column)| CellReader::new(array.as_ref(), &column.data_type))
+                .collect::<Result<Vec<_>>>()?;
+            let mut out = Vec::with_capacity(batch.num_rows() * 32);
+            let mut ends = Vec::with_capacity(batch.num_rows());
+            for row in 0..batch.num_rows() {
+                encode::begin_row(&self.options, readers.len(), &mut out);
+                for (place, (reader, column)) in readers.iter().zip(self.stream.columns.iter()).enumerate() {
+                    encode::value(&self.options, place, reader.get(row)?, &column.data_type, &self.context, &mut out);
+                }
+                encode::end_row(&self.options, &mut out);
+                ends.push(out.len());
+            }
+            self.rows += batch.num_rows() as u64;
+            let mut rest = BytesMut::from(out.as_slice());
+            let mut taken = 0;
+            for end in ends {
+                self.ready.push_back(rest.split_to(end - taken).freeze());
+                taken = end;
+            }
+        }
+    }
+
+    /// What the finished COPY is called.
+    pub fn tag(&self) -> CommandTag {
+        CommandTag::Copy(self.rows)
+    }
+}

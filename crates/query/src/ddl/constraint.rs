@@ -1,0 +1,344 @@
+//! Constraints of a table being defined: from SQL's spelling to the catalog's.
+
+use datafusion::sql::sqlparser::ast::{self, Expr, TableConstraint};
+use luma_catalog::{
+    Check, ForeignKey, Index, IndexColumn, KeyConstraint, Oid, ReferentialAction, StorageId, Table,
+};
+use luma_model::{DataType, Error, ErrorKind, Result};
+
+use crate::dml::insert::ordinal;
+use crate::expression::{RowExpression, Source};
+use crate::names::{identifier, qualified};
+use crate::plan::context::Names;
+
+/// Makes numbers and keyspaces while a table is put together.
+pub(crate) struct Allocator<'a> {
+    pub(crate) oid: &'a dyn Fn() -> Oid,
+    pub(crate) storage: &'a mut dyn FnMut() -> Result<StorageId>,
+}
+
+/// Adds a constraint to the table. Foreign keys come last: what they reference must stand already.
+pub(crate) fn add(
+    table: &mut Table,
+    constraint: &TableConstraint,
+    names: &Names<'_>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    match constraint {
+        TableConstraint::PrimaryKey(key) => {
+            let columns = column_numbers(table, &key.columns)?;
+            let name = key.name.as_ref().or(key.index_name.as_ref()).map(identifier);
+            primary_key(table, name, columns, allocate)
+        }
+        TableConstraint::Unique(unique) => {
+            let columns = column_numbers(table, &unique.columns)?;
+            if unique.nulls_distinct == ast::NullsDistinctOption::NotDistinct {
+                return Err(Error::new(ErrorKind::FeatureNotSupported, "NULLS NOT DISTINCT is not supported"));
+            }
+            let name = unique.name.as_ref().or(unique.index_name.as_ref()).map(identifier);
+            self::unique(table, name, columns, names, allocate)
+        }
+        TableConstraint::Check(check) => {
+            self::check(table, check.name.as_ref().map(identifier), &check.expr, None, names, allocate)
+        }
+        TableConstraint::ForeignKey(key) => {
+            let columns = key.columns.iter().map(identifier).collect::<Vec<_>>();
+            foreign_key(table, key, &columns, names, allocate)
+        }
+        other => Err(Error::new(ErrorKind::FeatureNotSupported, format!("constraint {other} is not supported"))),
+    }
+}
+
+/// Makes columns the primary key.
+pub(crate) fn primary_key(
+    table: &mut Table,
+    name: Option<String>,
+    columns: Vec<u16>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    if table.primary_key.is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidTableDefinition,
+            format!("multiple primary keys for table \"{}\" are not allowed", table.name),
+        ));
+    }
+    for number in &columns {
+        let column = &mut table.columns[usize::from(*number) - 1];
+        refuse_unordered(&column.data_type, &column.name)?;
+        column.not_null = true;
+    }
+    let name = name.unwrap_or_else(|| format!("{}_pkey", table.name));
+    table.primary_key = Some(KeyConstraint { oid: (allocate.oid)(), name, columns });
+    Ok(())
+}
+
+/// Makes columns unique.
+pub(crate) fn unique(
+    table: &mut Table,
+    name: Option<String>,
+    columns: Vec<u16>,
+    names: &Names<'_>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    for number in &columns {
+        let column = &table.columns[usize::from(*number) - 1];
+        refuse_unordered(&column.data_type, &column.name)?;
+    }
+    let name = match name {
+        Some(name) => name,
+        None => free_name(table, &format!("{}_{}_key", table.name, table.column_names(&columns).join("_")), names),
+    };
+    let columns = columns
+        .into_iter()
+        .map(|column| IndexColumn { column, descending: false, nulls_first: false })
+        .collect();
+    let storage = (allocate.storage)()?;
+    let oid = (allocate.oid)();
+    table.indexes.push(Index { oid, name, storage, columns, unique: true, constraint: true });
+    Ok(())
+}
+
+/// Adds a CHECK condition.
+pub(crate) fn check(
+    table: &mut Table,
+    name: Option<String>,
+    expr: &Expr,
+    column: Option<&str>,
+    names: &Names<'_>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    let mut parameters = Vec::new();
+    let source = Source { name: &table.name, table };
+    let compiled = RowExpression::compile(expr, &[source], names, &mut parameters)?;
+    if !parameters.is_empty() {
+        return Err(Error::new(ErrorKind::UndefinedParameter, "a CHECK condition can't have parameters"));
+    }
+    if *compiled.data_type() != DataType::Bool {
+        return Err(Error::new(
+            ErrorKind::DatatypeMismatch,
+            format!("argument of CHECK must be type boolean, not type {}", compiled.data_type().sql_name()),
+        ));
+    }
+    let name = name.unwrap_or_else(|| {
+        let stem = match column {
+            Some(column) => format!("{}_{column}_check", table.name),
+            None => format!("{}_check", table.name),
+        };
+        free_constraint_name(table, &stem)
+    });
+    refuse_known(table, &name)?;
+    table.checks.push(Check { oid: (allocate.oid)(), name, expression: expr.to_string() });
+    Ok(())
+}
+
+/// Adds a foreign key over these columns.
+pub(crate) fn foreign_key(
+    table: &mut Table,
+    key: &ast::ForeignKeyConstraint,
+    columns: &[String],
+    names: &Names<'_>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    if matches!(key.match_kind, Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial)) {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "only MATCH SIMPLE is supported"));
+    }
+    if let Some(characteristics) = &key.characteristics
+        && characteristics.deferrable == Some(true)
+    {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "deferrable constraints are not supported"));
+    }
+    let numbers = columns
+        .iter()
+        .map(|name| number(table, name))
+        .collect::<Result<Vec<u16>>>()?;
+    let reference = qualified(&key.foreign_table)?;
+    let own = reference.name == table.name && names.scope().find(&reference).is_none_or(|found| found.oid() == table.oid);
+    let parent = if own { table.clone() } else { names.scope().table(&reference)?.as_ref().clone() };
+    let referenced: Vec<u16> = if key.referred_columns.is_empty() {
+        match &parent.primary_key {
+            Some(key) => key.columns.clone(),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::UndefinedObject,
+                    format!("there is no primary key for referenced table \"{}\"", parent.name),
+                ));
+            }
+        }
+    } else {
+        key.referred_columns
+            .iter()
+            .map(|name| number(&parent, &identifier(name)))
+            .collect::<Result<_>>()?
+    };
+    if referenced.len() != numbers.len() {
+        return Err(Error::new(
+            ErrorKind::InvalidForeignKey,
+            "number of referencing and referenced columns for foreign key disagree",
+        ));
+    }
+    let same = |columns: &[u16]| {
+        columns.len() == referenced.len() && columns.iter().all(|column| referenced.contains(column))
+    };
+    let by_index = parent.indexes.iter().any(|index| {
+        let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
+        index.unique && same(&columns)
+    });
+    if !by_index && !parent.primary_key.as_ref().is_some_and(|key| same(&key.columns)) {
+        return Err(Error::new(
+            ErrorKind::InvalidForeignKey,
+            format!("there is no unique constraint matching given keys for referenced table \"{}\"", parent.name),
+        ));
+    }
+    for (own, other) in numbers.iter().zip(&referenced) {
+        let own = &table.columns[usize::from(*own) - 1];
+        let other = &parent.columns[usize::from(*other) - 1];
+        // Keys are compared as stored, so the types must be stored alike.
+        if stored_form(&own.data_type) != stored_form(&other.data_type) {
+            return Err(Error::new(
+                ErrorKind::DatatypeMismatch,
+                format!(
+                    "foreign key column \"{}\" is of type {} but referenced column \"{}\" is of type {}",
+                    own.name,
+                    own.data_type.sql_name(),
+                    other.name,
+                    other.data_type.sql_name()
+                ),
+            )
+            .hint("Give both columns the same type."));
+        }
+    }
+    let name = match &key.name {
+        Some(name) => identifier(name),
+        None => free_constraint_name(table, &format!("{}_{}_fkey", table.name, columns.join("_"))),
+    };
+    refuse_known(table, &name)?;
+    table.foreign_keys.push(ForeignKey {
+        oid: (allocate.oid)(),
+        name,
+        columns: numbers,
+        referenced_table: parent.oid,
+        referenced_columns: referenced,
+        on_delete: action(key.on_delete),
+        on_update: action(key.on_update),
+    });
+    Ok(())
+}
+
+fn action(action: Option<ast::ReferentialAction>) -> ReferentialAction {
+    match action {
+        None | Some(ast::ReferentialAction::NoAction) => ReferentialAction::NoAction,
+        Some(ast::ReferentialAction::Restrict) => ReferentialAction::Restrict,
+        Some(ast::ReferentialAction::Cascade) => ReferentialAction::Cascade,
+        Some(ast::ReferentialAction::SetNull) => ReferentialAction::SetNull,
+        Some(ast::ReferentialAction::SetDefault) => ReferentialAction::SetDefault,
+    }
+}
+
+fn stored_form(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Varchar(_) | DataType::Char(_) | DataType::Name => DataType::Text,
+        DataType::Numeric(_) => DataType::Numeric(None),
+        other => other.clone(),
+    }
+}
+
+fn number(table: &Table, name: &str) -> Result<u16> {
+    match table.column(name) {
+        Some(column) => Ok(column.number),
+        None => Err(Error::new(
+            ErrorKind::UndefinedColumn,
+            format!("column \"{name}\" referenced in foreign key constraint does not exist"),
+        )),
+    }
+}
+
+/// The columns of a key; expressions are no columns.
+pub(crate) fn column_numbers(table: &Table, columns: &[ast::IndexColumn]) -> Result<Vec<u16>> {
+    let mut numbers = Vec::with_capacity(columns.len());
+    for column in columns {
+        let Expr::Identifier(name) = &column.column.expr else {
+            return Err(Error::new(ErrorKind::Syntax, "a key consists of columns"));
+        };
+        let name = identifier(name);
+        let number = match table.column(&name) {
+            Some(column) => column.number,
+            None => {
+                return Err(Error::new(
+                    ErrorKind::UndefinedColumn,
+                    format!("column \"{name}\" named in key does not exist"),
+                ));
+            }
+        };
+        if numbers.contains(&number) {
+            return Err(Error::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{name}\" appears twice in the key"),
+            ));
+        }
+        numbers.push(number);
+    }
+    Ok(numbers)
+}
+
+/// Refuses types that have no order.
+pub(crate) fn refuse_unordered(data_type: &DataType, column: &str) -> Result<()> {
+    if matches!(data_type, DataType::Json) {
+        return Err(Error::new(
+            ErrorKind::UndefinedObject,
+            format!("data type json of column \"{column}\" has no default operator class for an index"),
+        )
+        .hint("Use jsonb, or index an extracted value."));
+    }
+    Ok(())
+}
+
+fn refuse_known(table: &Table, name: &str) -> Result<()> {
+    if has_constraint(table, name) {
+        return Err(Error::new(
+            ErrorKind::DuplicateObject,
+            format!("constraint \"{name}\" for relation \"{}\" already exists", table.name),
+        ));
+    }
+    Ok(())
+}
+
+fn has_constraint(table: &Table, name: &str) -> bool {
+    table.checks.iter().any(|check| check.name == name)
+        || table.foreign_keys.iter().any(|key| key.name == name)
+        || table.primary_key.as_ref().is_some_and(|key| key.name == name)
+        || table.index(name).is_some()
+}
+
+fn free_constraint_name(table: &Table, stem: &str) -> String {
+    numbered(stem, |name| has_constraint(table, name))
+}
+
+/// A relation name nobody has in the table's schema.
+pub(crate) fn free_name(table: &Table, stem: &str, names: &Names<'_>) -> String {
+    numbered(stem, |name| {
+        names.catalog.relation(table.schema, name).is_some() || has_constraint(table, name)
+    })
+}
+
+fn numbered(stem: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut stem = stem.to_owned();
+    while stem.len() > 60 {
+        stem.pop();
+    }
+    if !taken(&stem) {
+        return stem;
+    }
+    let mut count = 1;
+    loop {
+        let name = format!("{stem}{count}");
+        if !taken(&name) {
+            return name;
+        }
+        count += 1;
+    }
+}
+
+/// The column a statement about one column names.
+pub(crate) fn column_ordinal(table: &Table, name: &ast::Ident) -> Result<usize> {
+    ordinal(table, &identifier(name))
+}

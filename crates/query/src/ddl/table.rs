@@ -1,0 +1,425 @@
+//! CREATE TABLE and CREATE COLLECTION.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr};
+use luma_catalog::{
+    Column, Identity, KeyConstraint, Object, Oid, Sequence, StorageId, Table, TableKind,
+};
+use luma_model::{DataType, Error, ErrorKind, Result};
+
+use crate::ddl::constraint::{self, Allocator};
+use crate::ddl::{create_storage, done, edit, lock_catalog, sequence};
+use crate::execute;
+use crate::expression::RowExpression;
+use crate::names::{QualifiedName, Scope, identifier, qualified};
+use crate::outcome::{CommandTag, Outcome, Severity};
+use crate::plan::context::Names;
+use crate::session::{Session, SessionInfo};
+use crate::types;
+
+/// Most columns of a table, the dropped ones counted.
+const COLUMNS_MAX: usize = 1600;
+
+/// Runs CREATE TABLE.
+pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome> {
+    refuse_unknown(create)?;
+    lock_catalog(session).await?;
+    let name = qualified(&create.name)?;
+    let Some(schema) = free(session, &name, create.if_not_exists)? else { return Ok(done("CREATE TABLE")) };
+    let info = session.new_info();
+    let mut rows = None;
+    let columns = match &create.query {
+        Some(query) => {
+            let (columns, batches) = execute::run_query(session, query, &[], &[], &info).await?;
+            let named = columns
+                .iter()
+                .enumerate()
+                .map(|(place, column)| {
+                    let name = create.columns.get(place).map_or(column.name.clone(), |given| identifier(&given.name));
+                    plain_column(place, name, column.data_type.clone())
+                })
+                .collect::<Result<Vec<_>>>()?;
+            rows = Some(batches);
+            named
+        }
+        None => Vec::new(),
+    };
+    let mut table = Table {
+        oid: session.shared.catalog.allocate_oid(),
+        schema,
+        name: name.name,
+        owner: 10,
+        kind: TableKind::Table,
+        storage: create_storage(session)?,
+        columns,
+        primary_key: None,
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        statistics: None,
+        comment: None,
+    };
+    refuse_repeated(&table)?;
+    if rows.is_none() {
+        define(session, &mut table, create, &info)?;
+    }
+    crate::ddl::put(session, Object::Table(table.clone()))?;
+    let Some(mut batches) = rows else { return Ok(done("CREATE TABLE")) };
+    let count = fill(session, &Arc::new(table), &mut batches).await?;
+    Ok(Outcome::Complete(CommandTag::Select(count)))
+}
+
+/// Writes the rows of CREATE TABLE AS.
+async fn fill(
+    session: &mut Session,
+    table: &Arc<Table>,
+    batches: &mut futures::stream::BoxStream<'static, Result<datafusion::arrow::array::RecordBatch>>,
+) -> Result<u64> {
+    use futures::StreamExt;
+    use luma_model::ValueRef;
+    use luma_model::arrow::{CellReader, data_type};
+    let catalog = session.catalog();
+    let current = catalog.table(table.oid).map_or_else(|| Arc::clone(table), Arc::clone);
+    let target = crate::dml::target::Target::open(session, &current).await?;
+    let mut writer = target.writer(session)?;
+    let mut count = 0;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let readers = batch
+            .columns()
+            .iter()
+            .zip(batch.schema().fields())
+            .map(|(array, field)| CellReader::new(array.as_ref(), &data_type(field)?))
+            .collect::<Result<Vec<_>>>()?;
+        for row in 0..batch.num_rows() {
+            let values: Vec<ValueRef<'_>> =
+                readers.iter().map(|reader| reader.get(row)).collect::<Result<_>>()?;
+            writer.insert(&target.table, &values, &luma_rows::ConflictTarget::None).await?;
+            count += 1;
+        }
+        target.check_size(&writer)?;
+    }
+    writer.finish().await?;
+    Ok(count)
+}
+
+/// The schema for a new relation of that name; `None` when it exists and that is fine.
+///
+/// # Errors
+/// 42P07 when the name is taken, 3F000 without a schema.
+pub(crate) fn free(session: &mut Session, name: &QualifiedName, if_not_exists: bool) -> Result<Option<Oid>> {
+    let catalog = session.catalog();
+    let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+    let schema = scope.creation_schema(name)?.oid;
+    if catalog.relation(schema, &name.name).is_none() {
+        return Ok(Some(schema));
+    }
+    let error = Error::new(ErrorKind::DuplicateTable, format!("relation \"{}\" already exists", name.name));
+    if !if_not_exists {
+        return Err(error);
+    }
+    let message = format!("relation \"{}\" already exists, skipping", name.name);
+    session.notice(Severity::Notice, Error::new(ErrorKind::DuplicateTable, message));
+    Ok(None)
+}
+
+fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
+    let number = u16::try_from(place + 1)
+        .ok()
+        .filter(|_| place < COLUMNS_MAX)
+        .ok_or_else(|| Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns")))?;
+    Ok(Column {
+        number,
+        name,
+        data_type,
+        not_null: false,
+        default: None,
+        missing: None,
+        identity: None,
+        sequence: None,
+        dropped: false,
+        comment: None,
+    })
+}
+
+fn refuse_repeated(table: &Table) -> Result<()> {
+    for (place, column) in table.columns.iter().enumerate() {
+        if table.columns[..place].iter().any(|other| !other.dropped && other.name == column.name) {
+            return Err(Error::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{}\" specified more than once", column.name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
+    let refused = if create.temporary {
+        Some("temporary tables are not supported")
+    } else if create.like.is_some() {
+        Some("CREATE TABLE … LIKE is not supported")
+    } else if create.inherits.is_some() {
+        Some("table inheritance is not supported")
+    } else if create.partition_by.is_some() || create.partition_of.is_some() {
+        Some("table partitions are not supported")
+    } else if create.external {
+        Some("external tables are not supported")
+    } else if create.or_replace {
+        Some("CREATE OR REPLACE TABLE is not supported")
+    } else {
+        None
+    };
+    match refused {
+        Some(message) => Err(Error::new(ErrorKind::FeatureNotSupported, message)),
+        None => check_options(&create.table_options),
+    }
+}
+
+/// `WITH (fillfactor = …)` says how PostgreSQL packs pages, which are not ours.
+fn check_options(options: &ast::CreateTableOptions) -> Result<()> {
+    let (ast::CreateTableOptions::With(options)
+    | ast::CreateTableOptions::Options(options)
+    | ast::CreateTableOptions::Plain(options)
+    | ast::CreateTableOptions::TableProperties(options)) = options
+    else {
+        return Ok(());
+    };
+    for option in options {
+        let text = option.to_string().to_lowercase();
+        let name = text.split(['=', ' ']).next().unwrap_or_default();
+        if !matches!(name, "fillfactor" | "autovacuum_enabled") {
+            return Err(Error::new(
+                ErrorKind::InvalidParameterValue,
+                format!("unrecognized table option \"{name}\""),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Columns, then keys and checks, then foreign keys: each may need what came before.
+fn define(
+    session: &mut Session,
+    table: &mut Table,
+    create: &ast::CreateTable,
+    info: &Arc<SessionInfo>,
+) -> Result<()> {
+    let mut sequences = Vec::new();
+    for (place, definition) in create.columns.iter().enumerate() {
+        let column = column(table, place, definition, info, &mut sequences, session)?;
+        table.columns.push(column);
+    }
+    refuse_repeated(table)?;
+    let state = execute::state_for(&info.shared, info);
+    let reader = session.active()?.engine.reader();
+    let catalog = session.catalog();
+    let names = Names::new(&info.shared, &state, info, &catalog, &info.search_path, reader);
+    let shared = Arc::clone(&session.shared);
+    let oid = || shared.catalog.allocate_oid();
+    let mut storage = || create_storage(session);
+    let mut allocate = Allocator { oid: &oid, storage: &mut storage };
+    for definition in &create.columns {
+        column_constraints(table, definition, false, &names, &mut allocate)?;
+    }
+    let (foreign, other): (Vec<_>, Vec<_>) = create
+        .constraints
+        .iter()
+        .partition(|constraint| matches!(constraint, ast::TableConstraint::ForeignKey(_)));
+    for constraint in other {
+        constraint::add(table, constraint, &names, &mut allocate)?;
+    }
+    for definition in &create.columns {
+        column_constraints(table, definition, true, &names, &mut allocate)?;
+    }
+    for constraint in foreign {
+        constraint::add(table, constraint, &names, &mut allocate)?;
+    }
+    for sequence in sequences {
+        crate::ddl::put(session, Object::Sequence(sequence))?;
+    }
+    Ok(())
+}
+
+/// Turns a column definition into a column; a sequence it needs is added to `sequences`.
+pub(crate) fn column(
+    table: &Table,
+    place: usize,
+    definition: &ast::ColumnDef,
+    info: &Arc<SessionInfo>,
+    sequences: &mut Vec<Sequence>,
+    session: &mut Session,
+) -> Result<Column> {
+    let name = identifier(&definition.name);
+    let typed = types::column_type(&definition.data_type)?;
+    let mut column = plain_column(place, name, typed.data_type)?;
+    if typed.serial {
+        column.not_null = true;
+        own_sequence(table, &mut column, None, info, sequences, session)?;
+    }
+    for option in &definition.options {
+        match &option.option {
+            ColumnOption::NotNull => column.not_null = true,
+            ColumnOption::Default(expr) => {
+                check_default(expr, &column, info, session)?;
+                column.default = Some(expr.to_string());
+            }
+            ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } => {
+                column.identity = Some(match generated_as {
+                    ast::GeneratedAs::Always => Identity::Always,
+                    _ => Identity::ByDefault,
+                });
+                column.not_null = true;
+                own_sequence(table, &mut column, sequence_options.as_deref(), info, sequences, session)?;
+            }
+            ColumnOption::Generated { .. } => {
+                return Err(Error::new(ErrorKind::FeatureNotSupported, "generated columns are not supported"));
+            }
+            ColumnOption::Null
+            | ColumnOption::PrimaryKey(_)
+            | ColumnOption::Unique(_)
+            | ColumnOption::Check(_)
+            | ColumnOption::ForeignKey(_) => {}
+            ColumnOption::Collation(name) => {
+                let name = name.to_string().replace('"', "").to_lowercase();
+                if !matches!(name.as_str(), "c" | "posix" | "default" | "pg_catalog.default" | "ucs_basic") {
+                    return Err(Error::new(
+                        ErrorKind::FeatureNotSupported,
+                        format!("collation {name} is not supported; text is ordered by its bytes (\"C\")"),
+                    ));
+                }
+            }
+            other => {
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    format!("column option {other} is not supported"),
+                ));
+            }
+        }
+    }
+    Ok(column)
+}
+
+/// A default must be of a type the column takes, and can't look at other columns.
+pub(crate) fn check_default(
+    expr: &Expr,
+    column: &Column,
+    info: &Arc<SessionInfo>,
+    session: &mut Session,
+) -> Result<()> {
+    let state = execute::state_for(&info.shared, info);
+    let reader = session.active()?.engine.reader();
+    let catalog = session.catalog();
+    let names = Names::new(&info.shared, &state, info, &catalog, &info.search_path, reader);
+    let mut parameters = Vec::new();
+    let compiled = RowExpression::compile(expr, &[], &names, &mut parameters)?;
+    compiled.assign(column, &mut parameters)?;
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::UndefinedParameter, "a default can't have parameters"))
+}
+
+/// Gives a column a sequence of its own, from which its default takes values.
+fn own_sequence(
+    table: &Table,
+    column: &mut Column,
+    options: Option<&[ast::SequenceOptions]>,
+    info: &Arc<SessionInfo>,
+    sequences: &mut Vec<Sequence>,
+    session: &mut Session,
+) -> Result<()> {
+    let catalog = session.catalog();
+    let mut name = format!("{}_{}_seq", table.name, column.name);
+    let mut count = 0;
+    while catalog.relation(table.schema, &name).is_some() || sequences.iter().any(|other| other.name == name) {
+        count += 1;
+        name = format!("{}_{}_seq{count}", table.name, column.name);
+    }
+    let mut own = sequence::define(&column.data_type, options.unwrap_or_default())?;
+    own.oid = info.shared.catalog.allocate_oid();
+    own.schema = table.schema;
+    own.name.clone_from(&name);
+    own.owned_by = Some((table.oid, column.number));
+    column.sequence = Some(own.oid);
+    let schema = catalog.schema_by_oid(table.schema).map_or_else(String::new, |schema| schema.name.clone());
+    column.default = Some(format!("nextval('{}.{}'::regclass)", quoted(&schema), quoted(&name)));
+    sequences.push(own);
+    Ok(())
+}
+
+/// A name as SQL text: quoted where it must be, its quotes doubled for a string literal.
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = !name.is_empty()
+        && name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+        && !name.starts_with(|character: char| character.is_ascii_digit());
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"").replace('\'', "''")) }
+}
+
+/// The constraints written beside a column: foreign keys in one pass, all others in another.
+pub(crate) fn column_constraints(
+    table: &mut Table,
+    definition: &ast::ColumnDef,
+    foreign: bool,
+    names: &Names<'_>,
+    allocate: &mut Allocator<'_>,
+) -> Result<()> {
+    let name = identifier(&definition.name);
+    for option in &definition.options {
+        let given = option.name.as_ref().map(identifier);
+        let number = |table: &Table| table.column(&name).map_or(0, |column| column.number);
+        match &option.option {
+            ColumnOption::PrimaryKey(_) if !foreign => {
+                let columns = vec![number(table)];
+                constraint::primary_key(table, given, columns, allocate)?;
+            }
+            ColumnOption::Unique(_) if !foreign => {
+                let columns = vec![number(table)];
+                constraint::unique(table, given, columns, names, allocate)?;
+            }
+            ColumnOption::Check(check) if !foreign => {
+                let given = given.or_else(|| check.name.as_ref().map(identifier));
+                constraint::check(table, given, &check.expr, Some(&name), names, allocate)?;
+            }
+            ColumnOption::ForeignKey(key) if foreign => {
+                let mut key = key.clone();
+                key.name = option.name.clone().or(key.name);
+                constraint::foreign_key(table, &key, std::slice::from_ref(&name), names, allocate)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Runs CREATE COLLECTION.
+pub(crate) async fn create_collection(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    if_not_exists: bool,
+) -> Result<Outcome> {
+    lock_catalog(session).await?;
+    let name = qualified(name)?;
+    let Some(schema) = free(session, &name, if_not_exists)? else { return Ok(done("CREATE COLLECTION")) };
+    let storage: StorageId = create_storage(session)?;
+    edit(session, |edit, allocate| {
+        let key = KeyConstraint { oid: allocate(), name: format!("{}_pkey", name.name), columns: vec![1] };
+        edit.put(Object::Table(Table {
+            oid: allocate(),
+            schema,
+            name: name.name,
+            owner: 10,
+            kind: TableKind::Collection,
+            storage,
+            columns: crate::collection::system_columns(),
+            primary_key: Some(key),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            statistics: None,
+            comment: None,
+        }))
+    })?;
+    Ok(done("CREATE COLLECTION"))
+}

@@ -1,0 +1,88 @@
+//! CREATE VIEW.
+
+use datafusion::sql::sqlparser::ast;
+use luma_catalog::{Object, Relation, View};
+use luma_model::{Error, ErrorKind, Result};
+
+use crate::ddl::{done, lock_catalog, put};
+use crate::execute;
+use crate::names::{Scope, identifier, qualified};
+use crate::outcome::Outcome;
+use crate::plan::context::Names;
+use crate::session::Session;
+
+/// Runs CREATE VIEW.
+pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> Result<Outcome> {
+    if create.materialized {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "materialized views are not supported"));
+    }
+    if create.temporary {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "temporary views are not supported"));
+    }
+    lock_catalog(session).await?;
+    let name = qualified(&create.name)?;
+    let catalog = session.catalog();
+    let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+    let schema = scope.creation_schema(&name)?.oid;
+    let replaced = match catalog.relation(schema, &name.name) {
+        Some(Relation::View(view)) if create.or_replace => Some(view.clone()),
+        Some(_) => {
+            let message = format!("relation \"{}\" already exists", name.name);
+            return Err(Error::new(ErrorKind::DuplicateTable, message));
+        }
+        None => None,
+    };
+    let info = session.new_info();
+    let state = execute::state_for(&info.shared, &info);
+    let reader = session.active()?.engine.reader();
+    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    let plan = names.plan(create.query.as_ref().clone())?;
+    let depends_on = names.used.lock().clone();
+    let planned = execute::output_columns(&state, &plan)?;
+    if create.columns.len() > planned.len() {
+        return Err(Error::new(
+            ErrorKind::Syntax,
+            "CREATE VIEW specifies more column names than columns",
+        ));
+    }
+    let mut columns = Vec::with_capacity(planned.len());
+    for (place, column) in planned.into_iter().enumerate() {
+        let name = create.columns.get(place).map_or(column.name, |given| identifier(&given.name));
+        if columns.iter().any(|(known, _)| *known == name) {
+            return Err(Error::new(
+                ErrorKind::DuplicateColumn,
+                format!("column \"{name}\" specified more than once"),
+            ));
+        }
+        columns.push((name, column.data_type));
+    }
+    if let Some(old) = &replaced {
+        let kept = columns.iter().zip(&old.columns).all(|(new, old)| new == old);
+        if columns.len() < old.columns.len() || !kept {
+            return Err(Error::new(
+                ErrorKind::InvalidTableDefinition,
+                "cannot change names or types of a view's columns",
+            )
+            .hint("Drop the view and create it again."));
+        }
+        if depends_on.contains(&old.oid) {
+            return Err(Error::new(
+                ErrorKind::InvalidTableDefinition,
+                format!("view \"{}\" would read itself", old.name),
+            ));
+        }
+    }
+    let oid = replaced.map_or_else(|| session.shared.catalog.allocate_oid(), |old| old.oid);
+    let view = View {
+        oid,
+        schema,
+        name: name.name,
+        owner: 10,
+        query: create.query.to_string(),
+        columns,
+        depends_on,
+        comment: None,
+    };
+    put(session, Object::View(view))?;
+    Ok(done("CREATE VIEW"))
+}

@@ -1,0 +1,6 @@
+//! Statements that change rows.
+
+pub(crate) mod insert;
+pub(crate) mod modify;
+pub(crate) mod returning;
+pub(crate) mod target;

@@ -1,0 +1,346 @@
+//! UPDATE and DELETE of any rows.
+//!
+//! The statement is planned as a query for the rows' keys, their stored images and the new values.
+//! Each row is then locked; when it changed since the statement's snapshot, the whole statement
+//! starts over on a newer one (its locks stay), so that conditions and new values are computed from
+//! what is really there. A row already changed by this statement is not changed again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, BinaryArray, RecordBatch};
+use datafusion::sql::sqlparser::ast::{self, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins};
+use futures::StreamExt;
+use luma_catalog::Table;
+use luma_model::arrow::{CellReader, data_type};
+use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
+use luma_rows::Writer;
+
+use crate::dml::insert::{assigned_columns, is_default};
+use crate::dml::returning::{Collector, Returning};
+use crate::dml::target::Target;
+use crate::execute;
+use crate::fast::scalar::{assignable, not_assignable};
+use crate::names::{identifier, qualified};
+use crate::outcome::{CommandTag, Outcome};
+use crate::plan::context::Names;
+use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN};
+use crate::session::Session;
+
+/// How often a statement starts over before it gives up.
+const ATTEMPTS_MAX: usize = 100;
+
+/// What happens to each row found.
+enum Change<'e> {
+    /// Ordinals and their new expressions; `None` is DEFAULT.
+    Update(Vec<(usize, Option<&'e Expr>)>),
+    Delete,
+}
+
+/// Runs an UPDATE.
+pub(crate) async fn update(
+    session: &mut Session,
+    update: &ast::Update,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<Outcome> {
+    if update.or.is_some() || update.limit.is_some() {
+        return Err(Error::new(ErrorKind::Syntax, "UPDATE takes no OR or LIMIT"));
+    }
+    let (table, alias) = target_table(session, &update.table)?;
+    let mut assignments = Vec::new();
+    for assignment in &update.assignments {
+        for (ordinal, expr) in assigned_columns(assignment, &table)? {
+            if assignments.iter().any(|(known, _)| *known == ordinal) {
+                return Err(Error::new(
+                    ErrorKind::Syntax,
+                    format!("multiple assignments to same column \"{}\"", table.columns[ordinal].name),
+                ));
+            }
+            let column = &table.columns[ordinal];
+            if column.identity == Some(luma_catalog::Identity::Always) && !is_default(expr) {
+                return Err(Error::new(
+                    ErrorKind::GeneratedAlways,
+                    format!("column \"{}\" can only be updated to DEFAULT", column.name),
+                ));
+            }
+            assignments.push((ordinal, if is_default(expr) { None } else { Some(expr) }));
+        }
+    }
+    let mut from = vec![update.table.clone()];
+    match &update.from {
+        Some(ast::UpdateTableFromKind::BeforeSet(more) | ast::UpdateTableFromKind::AfterSet(more)) => {
+            from.extend(more.iter().cloned());
+        }
+        None => {}
+    }
+    let statement = Modify {
+        table,
+        alias,
+        from,
+        filter: update.selection.clone(),
+        returning: update.returning.as_deref(),
+        change: Change::Update(assignments),
+    };
+    statement.run(session, types, parameters).await
+}
+
+/// Runs a DELETE.
+pub(crate) async fn delete(
+    session: &mut Session,
+    delete: &ast::Delete,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<Outcome> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+    let [first] = from.as_slice() else {
+        return Err(Error::new(ErrorKind::Syntax, "DELETE takes one table; name others after USING"));
+    };
+    if !delete.order_by.is_empty() || delete.limit.is_some() || !delete.tables.is_empty() {
+        return Err(Error::new(ErrorKind::Syntax, "DELETE takes no ORDER BY or LIMIT"));
+    }
+    let (table, alias) = target_table(session, first)?;
+    let mut tables = vec![first.clone()];
+    tables.extend(delete.using.iter().flatten().cloned());
+    let statement = Modify {
+        table,
+        alias,
+        from: tables,
+        filter: delete.selection.clone(),
+        returning: delete.returning.as_deref(),
+        change: Change::Delete,
+    };
+    statement.run(session, types, parameters).await
+}
+
+/// The table a statement changes, and the name it goes by.
+pub(crate) fn target_table(session: &Session, from: &TableWithJoins) -> Result<(Arc<Table>, String)> {
+    let TableFactor::Table { name, alias, .. } = &from.relation else {
+        return Err(Error::new(ErrorKind::Syntax, "only a table can be changed"));
+    };
+    let name = qualified(name)?;
+    let catalog = session.catalog();
+    let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
+    let table = Arc::clone(scope.table(&name)?);
+    let alias = alias.as_ref().map_or(name.name, |alias| identifier(&alias.name));
+    Ok((table, alias))
+}
+
+struct Modify<'e> {
+    table: Arc<Table>,
+    alias: String,
+    from: Vec<TableWithJoins>,
+    filter: Option<Expr>,
+    returning: Option<&'e [SelectItem]>,
+    change: Change<'e>,
+}
+
+/// A statement that found a row changed and must start over.
+struct Stale;
+
+impl Modify<'_> {
+    async fn run(&self, session: &mut Session, types: &[DataType], parameters: &[Value]) -> Result<Outcome> {
+        let target = Target::open(session, &self.table).await?;
+        let mut known: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
+        let returning = match self.returning {
+            Some(items) => {
+                let info = &target.info;
+                let state = execute::state_for(&info.shared, info);
+                let reader = session.active()?.engine.reader();
+                let names =
+                    Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
+                Some(Returning::compile(items, &target.table.definition, &self.alias, &names, &mut known)?)
+            }
+            None => None,
+        };
+        let place = session.active()?.engine.savepoint();
+        for attempt in 0..ATTEMPTS_MAX {
+            if attempt > 0 {
+                let transaction = session.active()?;
+                transaction.engine.rollback_to(&place).map_err(luma_catalog::engine_error)?;
+                transaction.engine.refresh();
+            }
+            let mut collector = returning.as_ref().map(Returning::collector);
+            match self.attempt(session, &target, types, parameters, &mut collector).await? {
+                Err(Stale) => {}
+                Ok(rows) => {
+                    let tag = match self.change {
+                        Change::Update(_) => CommandTag::Update(rows),
+                        Change::Delete => CommandTag::Delete(rows),
+                    };
+                    return match collector {
+                        Some(collector) => Ok(Outcome::Rows(collector.finish(tag)?)),
+                        None => Ok(Outcome::Complete(tag)),
+                    };
+                }
+            }
+        }
+        Err(Error::new(
+            ErrorKind::SerializationFailure,
+            "could not serialize access due to concurrent updates of the same rows",
+        )
+        .hint("Run the transaction again."))
+    }
+
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        types: &[DataType],
+        parameters: &[Value],
+        collector: &mut Option<Collector<'_>>,
+    ) -> Result<std::result::Result<u64, Stale>> {
+        let query = self.query();
+        let (columns, mut batches) = execute::run_modify_query(
+            session,
+            &query,
+            types,
+            parameters,
+            &target.info,
+            self.table.oid,
+        )
+        .await?;
+        let assigned = self.assigned(&columns)?;
+        let expressions = target.info.shared.expressions(&target.table.definition, &target.info)?;
+        let mut writer = target.writer(session)?;
+        let mut changed: HashSet<Vec<u8>> = HashSet::new();
+        let mut rows = 0;
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            let (keys, images) = (binary(&batch, 0)?, binary(&batch, 1)?);
+            let mut readers = Vec::new();
+            for place in 2..batch.num_columns() {
+                let given = data_type(batch.schema().field(place))?;
+                readers.push((CellReader::new(batch.column(place).as_ref(), &given)?, given));
+            }
+            for at in 0..batch.num_rows() {
+                let key = keys.value(at);
+                if changed.contains(key) {
+                    continue;
+                }
+                let Some(now) = writer.lock_row(&target.table, key).await? else { return Ok(Err(Stale)) };
+                if now != images.value(at) {
+                    return Ok(Err(Stale));
+                }
+                changed.insert(key.to_vec());
+                let old = target.table.row(&now)?.values()?;
+                let new = match &self.change {
+                    Change::Delete => None,
+                    Change::Update(_) => {
+                        let mut new = old.clone();
+                        for (ordinal, given) in &assigned {
+                            new[*ordinal] = match given {
+                                None => target.evaluator.default_of(&expressions, *ordinal)?,
+                                Some(place) => {
+                                    let (reader, from) = &readers[*place];
+                                    self.convert(target, *ordinal, reader.get(at)?, from)?
+                                }
+                            };
+                        }
+                        if target.table.is_collection() {
+                            crate::collection::complete(&mut new, &target.table, &target.info, Some(&old))?;
+                        }
+                        Some(new)
+                    }
+                };
+                apply(&mut writer, target, key, &old, new.as_deref()).await?;
+                if let Some(collector) = collector {
+                    let left: Vec<ValueRef<'_>> =
+                        new.as_ref().unwrap_or(&old).iter().map(Value::as_ref).collect();
+                    collector.add(&left, parameters, &target.info)?;
+                }
+                rows += 1;
+            }
+            target.check_size(&writer)?;
+        }
+        writer.finish().await?;
+        Ok(Ok(rows))
+    }
+
+    /// `SELECT key, image, new values FROM … WHERE …`.
+    fn query(&self) -> ast::Query {
+        let hidden = |name: &str| {
+            let table = Ident::with_quote('"', self.alias.clone());
+            let column = Ident::with_quote('"', name);
+            SelectItem::ExprWithAlias {
+                expr: Expr::CompoundIdentifier(vec![table, column]),
+                alias: Ident::with_quote('"', name),
+            }
+        };
+        let mut projection = vec![hidden(KEY_COLUMN), hidden(IMAGE_COLUMN)];
+        if let Change::Update(assignments) = &self.change {
+            let values = assignments.iter().filter_map(|(_, expr)| *expr);
+            projection.extend(values.enumerate().map(|(place, expr)| SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias: Ident::with_quote('"', format!("__luma_new_{place}")),
+            }));
+        }
+        execute::select_query(projection, self.from.clone(), self.filter.clone())
+    }
+
+    /// For each assignment its ordinal and the place of its value among the new values, after
+    /// checking that the value can be assigned.
+    fn assigned(&self, columns: &[crate::outcome::Column]) -> Result<Vec<(usize, Option<usize>)>> {
+        let Change::Update(assignments) = &self.change else { return Ok(Vec::new()) };
+        let mut next = 0;
+        let mut assigned = Vec::new();
+        for (ordinal, expr) in assignments {
+            let Some(expr) = expr else {
+                assigned.push((*ordinal, None));
+                continue;
+            };
+            let column = &self.table.columns[*ordinal];
+            let given = &columns[next + 2].data_type;
+            if !is_literal(expr) && !assignable(given, &column.data_type) {
+                return Err(not_assignable(&column.name, given, &column.data_type));
+            }
+            assigned.push((*ordinal, Some(next)));
+            next += 1;
+        }
+        Ok(assigned)
+    }
+
+    fn convert(&self, target: &Target, ordinal: usize, value: ValueRef<'_>, from: &DataType) -> Result<Value> {
+        if matches!(value, ValueRef::Null) {
+            return Ok(Value::Null);
+        }
+        let wanted = &self.table.columns[ordinal].data_type;
+        let kind = if assignable(from, wanted) { CastKind::Assignment } else { CastKind::Explicit };
+        cast(value, from, wanted, kind, &target.info.text_context())
+    }
+}
+
+async fn apply(
+    writer: &mut Writer<'_>,
+    target: &Target,
+    key: &[u8],
+    old: &[Value],
+    new: Option<&[Value]>,
+) -> Result<()> {
+    let old: Vec<ValueRef<'_>> = old.iter().map(Value::as_ref).collect();
+    match new {
+        Some(new) => {
+            let new: Vec<ValueRef<'_>> = new.iter().map(Value::as_ref).collect();
+            writer.update(&target.table, key, &old, &new).await
+        }
+        None => writer.delete(&target.table, key, &old),
+    }
+}
+
+/// A literal or parameter takes the column's type.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => !matches!(value.value, ast::Value::Number(..) | ast::Value::Boolean(_)),
+        Expr::Nested(inner) => is_literal(inner),
+        _ => false,
+    }
+}
+
+fn binary(batch: &RecordBatch, place: usize) -> Result<&BinaryArray> {
+    batch
+        .column(place)
+        .as_any()
+        .downcast_ref::<BinaryArray>()
+        .filter(|array| array.null_count() == 0)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "the rows to change came without their keys"))
+}

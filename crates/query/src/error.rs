@@ -1,0 +1,135 @@
+//! DataFusion's and Arrow's errors in the words of PostgreSQL.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use luma_model::{Error, ErrorKind};
+
+/// Translates an error of planning or running.
+pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => Error::new(ErrorKind::Internal, other.to_string()),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
+        DataFusionError::Shared(shared) => match shared.as_ref() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+                Some(own) => own.clone(),
+                None => Error::new(ErrorKind::Internal, inner.to_string()),
+            },
+            other => from_message(other),
+        },
+        DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
+        DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
+        DataFusionError::SchemaError(inner, _) => from_schema(*inner),
+        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::OutOfMemory, "out of memory")
+            .detail(first_line(&message))
+            .hint("Raise [memory] memory_limit, or let the statement read fewer rows."),
+        DataFusionError::NotImplemented(message) => {
+            Error::new(ErrorKind::FeatureNotSupported, first_line(&message))
+        }
+        other => from_message(&other),
+    }
+}
+
+/// DataFusion says much only in words; the ones that clients act on are told apart here.
+fn from_message(error: &DataFusionError) -> Error {
+    let message = match error {
+        DataFusionError::ArrowError(inner, _) => inner.to_string(),
+        other => other.message().into_owned(),
+    };
+    let message = first_line(&message);
+    let lower = message.to_lowercase();
+    let kind = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return Error::new(ErrorKind::DivisionByZero, "division by zero");
+    } else if lower.contains("overflow") {
+        ErrorKind::OutOfRange
+    } else if lower.contains("invalid function") || lower.contains("no function matches") {
+        ErrorKind::UndefinedFunction
+    } else if lower.contains("must appear in the group by") || lower.contains("must be in group by") {
+        ErrorKind::GroupingError
+    } else if lower.contains("more than one row") {
+        return Error::new(
+            ErrorKind::CardinalityViolation,
+            "more than one row returned by a subquery used as an expression",
+        );
+    } else if matches!(error, DataFusionError::Plan(_)) && lower.contains("not found") {
+        ErrorKind::UndefinedObject
+    } else if lower.contains("cannot coerce") || lower.contains("cannot infer common") || lower.contains("cannot get result type") {
+        ErrorKind::UndefinedFunction
+    } else if matches!(error, DataFusionError::Plan(_) | DataFusionError::SQL(..)) {
+        ErrorKind::Syntax
+    } else if lower.contains("regular expression") || lower.contains("regex") {
+        ErrorKind::InvalidRegex
+    } else {
+        ErrorKind::Internal
+    };
+    Error::new(kind, message)
+}
+
+fn from_arrow(error: ArrowError) -> Error {
+    match error {
+        ArrowError::DivideByZero => Error::new(ErrorKind::DivisionByZero, "division by zero"),
+        ArrowError::ArithmeticOverflow(_) => Error::new(ErrorKind::OutOfRange, "value out of range"),
+        ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(datafusion) => from_datafusion(*datafusion),
+                Err(other) => Error::new(ErrorKind::Internal, other.to_string()),
+            },
+        },
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+            Error::new(ErrorKind::InvalidText, message)
+        }
+        ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message)
+            if message.to_lowercase().contains("overflow") =>
+        {
+            Error::new(ErrorKind::OutOfRange, message)
+        }
+        other => Error::new(ErrorKind::Internal, other.to_string()),
+    }
+}
+
+fn from_schema(error: SchemaError) -> Error {
+    match error {
+        SchemaError::AmbiguousReference { field } => Error::new(
+            ErrorKind::AmbiguousColumn,
+            format!("column reference \"{}\" is ambiguous", field.name),
+        ),
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), field.name),
+                None => format!("\"{}\"", field.name),
+            };
+            let relation_known = field.relation.as_ref().is_none_or(|relation| {
+                valid_fields.iter().any(|valid| {
+                    valid.relation.as_ref().is_some_and(|known| known.table() == relation.table())
+                })
+            });
+            if let (Some(relation), false) = (&field.relation, relation_known) {
+                return Error::new(
+                    ErrorKind::UndefinedTable,
+                    format!("missing FROM-clause entry for table \"{}\"", relation.table()),
+                );
+            }
+            let error = Error::new(ErrorKind::UndefinedColumn, format!("column {name} does not exist"));
+            match crate::names::nearest(&field.name, valid_fields.iter().map(|valid| valid.name.as_str())) {
+                Some(near) => error.hint(format!("Perhaps you meant to reference the column \"{near}\".")),
+                None => error,
+            }
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" specified more than once"))
+        }
+    }
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Our error where DataFusion's is wanted.
+pub(crate) fn to_datafusion(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

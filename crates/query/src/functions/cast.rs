@@ -1,0 +1,107 @@
+//! Casts as PostgreSQL does them, value by value.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
+use datafusion::common::exec_err;
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use luma_model::arrow::{CellReader, ColumnBuilder, data_type, field};
+use luma_model::{CastKind, DataType, TextContext, ValueRef, cast};
+
+use crate::error::to_datafusion;
+
+/// `expr` converted to `to`.
+pub(crate) fn cast_to(expr: Expr, to: &DataType) -> Expr {
+    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
+        Arc::new(ScalarUDF::new_from_impl(PostgresCast::new(to.clone()))),
+        vec![expr],
+    ))
+}
+
+/// The conversion to one type.
+#[derive(Debug, Clone)]
+pub(crate) struct PostgresCast {
+    to: DataType,
+    signature: Signature,
+}
+
+impl PostgresCast {
+    fn new(to: DataType) -> Self {
+        // Text with a zone depends on the session; everything else is fixed.
+        Self { to, signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl PartialEq for PostgresCast {
+    fn eq(&self, other: &Self) -> bool {
+        self.to == other.to
+    }
+}
+
+impl Eq for PostgresCast {}
+
+impl Hash for PostgresCast {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.to.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for PostgresCast {
+    fn name(&self) -> &'static str {
+        "cast"
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> PlanResult<String> {
+        let inner = args.first().map_or_else(String::new, |arg| arg.schema_name().to_string());
+        Ok(format!("{inner}::{}", self.to.sql_name()))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[ArrowType]) -> PlanResult<ArrowType> {
+        Ok(field("", &self.to, true).data_type().clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        let nullable = args.arg_fields.iter().any(|argument| argument.is_nullable());
+        Ok(Arc::new(field(self.name(), &self.to, nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let (Some(argument), Some(given)) = (args.args.first(), args.arg_fields.first()) else {
+            return exec_err!("cast takes one argument");
+        };
+        let from = data_type(given).map_err(to_datafusion)?;
+        let context = args
+            .config_options
+            .extensions
+            .get::<crate::session::SessionExtension>()
+            .map_or_else(TextContext::default, |session| session.info.text_context());
+        let scalar = matches!(argument, ColumnarValue::Scalar(_));
+        let array = argument.to_array(if scalar { 1 } else { args.number_rows })?;
+        let reader = CellReader::new(array.as_ref(), &from).map_err(to_datafusion)?;
+        let mut builder = ColumnBuilder::new(&self.to, array.len());
+        for row in 0..array.len() {
+            let value = reader.get(row).map_err(to_datafusion)?;
+            if matches!(value, ValueRef::Null) {
+                builder.append_null();
+                continue;
+            }
+            let converted =
+                cast(value, &from, &self.to, CastKind::Explicit, &context).map_err(to_datafusion)?;
+            builder.append(converted.as_ref()).map_err(to_datafusion)?;
+        }
+        let converted = builder.finish();
+        if scalar {
+            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&converted, 0)?));
+        }
+        Ok(ColumnarValue::Array(converted))
+    }
+}
+

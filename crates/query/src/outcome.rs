@@ -1,0 +1,168 @@
+//! What a statement gives back.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use luma_model::{DataType, Error, Result, ValueRef};
+
+use crate::copy::{CopyIn, CopyOut};
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name; names may repeat.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// The table it is a plain column of, else 0.
+    pub table_oid: u32,
+    /// Its number in that table, else 0.
+    pub attribute: i16,
+}
+
+impl Column {
+    /// A computed column.
+    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        Self { name: name.into(), data_type, table_oid: 0, attribute: 0 }
+    }
+}
+
+/// Takes rows that are in memory already, one at a time and without copying.
+pub trait RowSink: Send {
+    /// Takes one row, a value per column.
+    fn row(&mut self, values: &[ValueRef<'_>]) -> Result<()>;
+}
+
+/// How an execution ended or goes on.
+pub enum Outcome {
+    /// Done; the rows, if any, went into the sink.
+    Complete(CommandTag),
+    /// Rows to pull.
+    Rows(RowStream),
+    /// Waits for data.
+    CopyIn(CopyIn),
+    /// Gives data.
+    CopyOut(CopyOut),
+}
+
+/// Rows to pull, batch by batch; nothing is computed ahead of the reader but one batch.
+pub struct RowStream {
+    /// What the batches' columns are.
+    pub columns: Arc<[Column]>,
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    tag: CommandTag,
+}
+
+impl RowStream {
+    pub(crate) fn new(
+        columns: Arc<[Column]>,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        tag: CommandTag,
+    ) -> Self {
+        Self { columns, batches, tag }
+    }
+
+    /// A stream of batches that exist already.
+    pub(crate) fn ready(columns: Arc<[Column]>, batches: Vec<RecordBatch>, tag: CommandTag) -> Self {
+        Self::new(columns, futures::stream::iter(batches.into_iter().map(Ok)).boxed(), tag)
+    }
+
+    pub(crate) fn with_tag(self, tag: CommandTag) -> Self {
+        Self { tag, ..self }
+    }
+
+    /// The next batch; `None` at the end.
+    pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        self.batches.next().await.transpose()
+    }
+
+    /// The tag once `rows` rows were sent.
+    pub fn tag(&self, rows: u64) -> CommandTag {
+        match self.tag {
+            CommandTag::Select(_) => CommandTag::Select(rows),
+            CommandTag::Fetch(_) => CommandTag::Fetch(rows),
+            ref other => other.clone(),
+        }
+    }
+}
+
+/// What a completed statement is called in the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandTag {
+    /// Rows read.
+    Select(u64),
+    /// Rows inserted.
+    Insert(u64),
+    /// Rows updated.
+    Update(u64),
+    /// Rows deleted.
+    Delete(u64),
+    /// Rows merged.
+    Merge(u64),
+    /// Rows copied.
+    Copy(u64),
+    /// Rows fetched from a cursor.
+    Fetch(u64),
+    /// A statement that counts nothing.
+    Other(&'static str),
+}
+
+impl CommandTag {
+    /// Appends the tag as the protocol spells it.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let (word, count) = match self {
+            Self::Select(count) => ("SELECT ", *count),
+            Self::Insert(count) => ("INSERT 0 ", *count),
+            Self::Update(count) => ("UPDATE ", *count),
+            Self::Delete(count) => ("DELETE ", *count),
+            Self::Merge(count) => ("MERGE ", *count),
+            Self::Copy(count) => ("COPY ", *count),
+            Self::Fetch(count) => ("FETCH ", *count),
+            Self::Other(word) => {
+                out.extend_from_slice(word.as_bytes());
+                return;
+            }
+        };
+        out.extend_from_slice(word.as_bytes());
+        out.extend_from_slice(count.to_string().as_bytes());
+    }
+}
+
+impl std::fmt::Display for CommandTag {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes);
+        formatter.write_str(&String::from_utf8_lossy(&bytes))
+    }
+}
+
+/// What ReadyForQuery says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// Outside of a transaction block.
+    Idle,
+    /// Inside one.
+    InTransaction,
+    /// Inside one that an error ended; only its end is accepted.
+    Failed,
+}
+
+/// How grave a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Worth knowing.
+    Notice,
+    /// Likely a mistake.
+    Warning,
+}
+
+/// Something to tell the client beside the result.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// How grave it is.
+    pub severity: Severity,
+    /// What it says, with its code.
+    pub error: Error,
+}

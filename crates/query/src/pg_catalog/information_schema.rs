@@ -1,0 +1,358 @@
+//! `information_schema`, as the SQL standard has it.
+
+use luma_catalog::{Column, Identity, Relation, Table};
+use luma_model::{DataType, Value};
+
+use crate::database::DATABASE_NAME;
+use crate::pg_catalog::relations::table_type;
+use crate::pg_catalog::{Rows, schemas, text};
+use crate::plan::context::Names;
+
+/// The table of that name, if there is one.
+pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
+    Some(match name {
+        "tables" => tables(names),
+        "columns" => columns(names),
+        "schemata" => schemata(names),
+        "views" => views(names),
+        "table_constraints" => table_constraints(names),
+        "key_column_usage" => key_column_usage(names),
+        "referential_constraints" => referential_constraints(names),
+        "constraint_column_usage" => constraint_column_usage(names),
+        "sequences" => sequences(names),
+        _ => return None,
+    })
+}
+
+fn yes(value: bool) -> Value {
+    text(if value { "YES" } else { "NO" })
+}
+
+fn strings(names: &[&'static str]) -> Vec<(&'static str, DataType)> {
+    names.iter().map(|name| (*name, DataType::Text)).collect()
+}
+
+fn tables(names: &Names<'_>) -> Rows {
+    let mut rows =
+        Rows::new(strings(&["table_catalog", "table_schema", "table_name", "table_type", "is_insertable_into"]));
+    for schema in names.catalog.schemas() {
+        for (name, relation) in names.catalog.relations(schema.oid) {
+            if let Some(kind) = table_type(relation) {
+                let insertable = matches!(relation, Relation::Table(_));
+                rows.add(vec![
+                    text(DATABASE_NAME),
+                    text(schema.name.as_str()),
+                    text(name),
+                    text(kind),
+                    yes(insertable),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+fn columns(names: &Names<'_>) -> Rows {
+    let mut described = strings(&["table_catalog", "table_schema", "table_name", "column_name"]);
+    described.extend([
+        ("ordinal_position", DataType::Int4),
+        ("column_default", DataType::Text),
+        ("is_nullable", DataType::Text),
+        ("data_type", DataType::Text),
+        ("character_maximum_length", DataType::Int4),
+        ("numeric_precision", DataType::Int4),
+        ("numeric_precision_radix", DataType::Int4),
+        ("numeric_scale", DataType::Int4),
+        ("datetime_precision", DataType::Int4),
+        ("udt_schema", DataType::Text),
+        ("udt_name", DataType::Text),
+        ("is_identity", DataType::Text),
+        ("identity_generation", DataType::Text),
+        ("is_generated", DataType::Text),
+        ("is_updatable", DataType::Text),
+    ]);
+    let mut rows = Rows::new(described);
+    let mut add = |schema: &str, table: &str, position: usize, name: &str, data_type: &DataType, column: Option<&Column>| {
+        let number = |value: Option<i32>| value.map_or(Value::Null, Value::Int4);
+        let (precision, radix, scale) = match data_type {
+            DataType::Int2 => (Some(16), Some(2), Some(0)),
+            DataType::Int4 => (Some(32), Some(2), Some(0)),
+            DataType::Int8 => (Some(64), Some(2), Some(0)),
+            DataType::Float4 => (Some(24), Some(2), None),
+            DataType::Float8 => (Some(53), Some(2), None),
+            DataType::Numeric(Some((precision, scale))) => {
+                (Some(i32::from(*precision)), Some(10), Some(i32::from(*scale)))
+            }
+            DataType::Numeric(None) => (None, Some(10), None),
+            _ => (None, None, None),
+        };
+        let length = match data_type {
+            DataType::Varchar(Some(length)) | DataType::Char(length) => Some(*length as i32),
+            _ => None,
+        };
+        let sql_name = match data_type {
+            DataType::Array(_) => "ARRAY".to_owned(),
+            other => other.base_name(),
+        };
+        let identity = column.and_then(|column| column.identity);
+        let default = column.filter(|column| column.identity.is_none()).and_then(|column| column.default.clone());
+        rows.add(vec![
+            text(DATABASE_NAME),
+            text(schema),
+            text(table),
+            text(name),
+            Value::Int4(position as i32),
+            default.map_or(Value::Null, Value::Text),
+            yes(!column.is_some_and(|column| column.not_null)),
+            text(sql_name),
+            number(length),
+            number(precision),
+            number(radix),
+            number(scale),
+            number(if data_type.is_datetime() { Some(6) } else { None }),
+            text("pg_catalog"),
+            text(data_type.catalog_name()),
+            yes(identity.is_some()),
+            match identity {
+                Some(Identity::Always) => text("ALWAYS"),
+                Some(Identity::ByDefault) => text("BY DEFAULT"),
+                None => Value::Null,
+            },
+            text("NEVER"),
+            yes(column.is_some()),
+        ]);
+    };
+    for schema in names.catalog.schemas() {
+        for (name, relation) in names.catalog.relations(schema.oid) {
+            match relation {
+                Relation::Table(table) => {
+                    for column in table.live_columns() {
+                        let position = usize::from(column.number);
+                        add(&schema.name, name, position, &column.name, &column.data_type, Some(column));
+                    }
+                }
+                Relation::View(view) => {
+                    for (place, (column, data_type)) in view.columns.iter().enumerate() {
+                        add(&schema.name, name, place + 1, column, data_type, None);
+                    }
+                }
+                Relation::Sequence(_) | Relation::Index(..) => {}
+            }
+        }
+    }
+    rows
+}
+
+fn schemata(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&["catalog_name", "schema_name", "schema_owner"]));
+    for (_, name, _) in schemas(names.catalog) {
+        rows.add(vec![text(DATABASE_NAME), text(name), text(crate::database::ADMINISTRATOR)]);
+    }
+    rows
+}
+
+fn views(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&["table_catalog", "table_schema", "table_name", "view_definition"]));
+    for view in names.catalog.views() {
+        let schema = schema_name(names, view.schema);
+        rows.add(vec![text(DATABASE_NAME), schema, text(view.name.as_str()), text(view.query.as_str())]);
+    }
+    rows
+}
+
+fn schema_name(names: &Names<'_>, oid: u32) -> Value {
+    text(names.catalog.schema_by_oid(oid).map_or("", |schema| schema.name.as_str()))
+}
+
+/// A table's key constraints: name, kind and columns.
+fn keys(table: &Table) -> Vec<(&str, &'static str, Vec<u16>)> {
+    let mut keys = Vec::new();
+    if let Some(key) = &table.primary_key {
+        keys.push((key.name.as_str(), "PRIMARY KEY", key.columns.clone()));
+    }
+    for index in table.indexes.iter().filter(|index| index.constraint) {
+        let columns = index.columns.iter().map(|part| part.column).collect();
+        keys.push((index.name.as_str(), "UNIQUE", columns));
+    }
+    for key in &table.foreign_keys {
+        keys.push((key.name.as_str(), "FOREIGN KEY", key.columns.clone()));
+    }
+    keys
+}
+
+fn table_constraints(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&[
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "constraint_type",
+        "is_deferrable",
+        "initially_deferred",
+    ]));
+    for table in names.catalog.tables() {
+        let checks = table.checks.iter().map(|check| (check.name.as_str(), "CHECK"));
+        let keys = keys(table);
+        for (name, kind) in keys.iter().map(|(name, kind, _)| (*name, *kind)).chain(checks) {
+            let schema = schema_name(names, table.schema);
+            rows.add(vec![
+                text(DATABASE_NAME),
+                schema.clone(),
+                text(name),
+                text(DATABASE_NAME),
+                schema,
+                text(table.name.as_str()),
+                text(kind),
+                yes(false),
+                yes(false),
+            ]);
+        }
+    }
+    rows
+}
+
+fn key_column_usage(names: &Names<'_>) -> Rows {
+    let mut described = strings(&[
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+    ]);
+    described.extend([("ordinal_position", DataType::Int4), ("position_in_unique_constraint", DataType::Int4)]);
+    let mut rows = Rows::new(described);
+    for table in names.catalog.tables() {
+        for (name, kind, columns) in keys(table) {
+            for (place, column) in table.column_names(&columns).into_iter().enumerate() {
+                let schema = schema_name(names, table.schema);
+                let position = Value::Int4(place as i32 + 1);
+                rows.add(vec![
+                    text(DATABASE_NAME),
+                    schema.clone(),
+                    text(name),
+                    text(DATABASE_NAME),
+                    schema,
+                    text(table.name.as_str()),
+                    text(column),
+                    position.clone(),
+                    if kind == "FOREIGN KEY" { position } else { Value::Null },
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+fn referential_constraints(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&[
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "unique_constraint_schema",
+        "unique_constraint_name",
+        "match_option",
+        "update_rule",
+        "delete_rule",
+    ]));
+    let rule = |action| {
+        text(match action {
+            luma_catalog::ReferentialAction::NoAction => "NO ACTION",
+            luma_catalog::ReferentialAction::Restrict => "RESTRICT",
+            luma_catalog::ReferentialAction::Cascade => "CASCADE",
+            luma_catalog::ReferentialAction::SetNull => "SET NULL",
+            luma_catalog::ReferentialAction::SetDefault => "SET DEFAULT",
+        })
+    };
+    for table in names.catalog.tables() {
+        for key in &table.foreign_keys {
+            let Some(parent) = names.catalog.table(key.referenced_table) else { continue };
+            let matching = keys(parent).into_iter().find(|(_, kind, columns)| {
+                *kind != "FOREIGN KEY"
+                    && columns.len() == key.referenced_columns.len()
+                    && columns.iter().all(|column| key.referenced_columns.contains(column))
+            });
+            rows.add(vec![
+                text(DATABASE_NAME),
+                schema_name(names, table.schema),
+                text(key.name.as_str()),
+                schema_name(names, parent.schema),
+                matching.map_or(Value::Null, |(name, _, _)| text(name)),
+                text("NONE"),
+                rule(key.on_update),
+                rule(key.on_delete),
+            ]);
+        }
+    }
+    rows
+}
+
+fn constraint_column_usage(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&[
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+    ]));
+    let mut add = |table: &Table, columns: &[u16], schema: Value, name: &str| {
+        for column in table.column_names(columns) {
+            rows.add(vec![
+                text(DATABASE_NAME),
+                schema_name(names, table.schema),
+                text(table.name.as_str()),
+                text(column),
+                text(DATABASE_NAME),
+                schema.clone(),
+                text(name),
+            ]);
+        }
+    };
+    for table in names.catalog.tables() {
+        let schema = schema_name(names, table.schema);
+        for (name, kind, columns) in keys(table) {
+            if kind != "FOREIGN KEY" {
+                add(table, &columns, schema.clone(), name);
+            }
+        }
+        for key in &table.foreign_keys {
+            if let Some(parent) = names.catalog.table(key.referenced_table) {
+                add(parent, &key.referenced_columns, schema.clone(), &key.name);
+            }
+        }
+    }
+    rows
+}
+
+fn sequences(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&[
+        "sequence_catalog",
+        "sequence_schema",
+        "sequence_name",
+        "data_type",
+        "start_value",
+        "minimum_value",
+        "maximum_value",
+        "increment",
+        "cycle_option",
+    ]));
+    for sequence in names.catalog.sequences() {
+        rows.add(vec![
+            text(DATABASE_NAME),
+            schema_name(names, sequence.schema),
+            text(sequence.name.as_str()),
+            text(sequence.data_type.sql_name()),
+            text(sequence.start.to_string()),
+            text(sequence.min.to_string()),
+            text(sequence.max.to_string()),
+            text(sequence.increment.to_string()),
+            yes(sequence.cycle),
+        ]);
+    }
+    rows
+}

@@ -1,0 +1,666 @@
+//! System tables about relations: `pg_class`, `pg_attribute`, `pg_index`, `pg_constraint` and kin.
+
+use std::sync::Arc;
+
+use luma_catalog::{ForeignKey, Identity, Oid, ReferentialAction, Relation, Snapshot, Table, TableKind};
+use luma_model::{ArrayValue, DataType, Value};
+
+use crate::pg_catalog::{Rows, definition, oid, text};
+use crate::plan::context::Names;
+
+/// The table of that name, if it is one of these.
+pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
+    let catalog: &Snapshot = names.catalog;
+    Some(match name {
+        "pg_class" => classes(names),
+        "pg_attribute" => attributes(catalog),
+        "pg_attrdef" => defaults(catalog),
+        "pg_index" => indexes(catalog),
+        "pg_constraint" => constraints(catalog),
+        "pg_sequence" => sequences(catalog),
+        "pg_sequences" => sequence_list(names),
+        "pg_tables" => table_list(catalog),
+        "pg_views" => view_list(catalog),
+        "pg_indexes" => index_list(catalog),
+        "pg_description" => descriptions(catalog),
+        "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics(names),
+        _ => return None,
+    })
+}
+
+fn numbers(columns: &[u16]) -> Value {
+    Value::Array(ArrayValue::new(columns.iter().map(|number| Value::Int2(*number as i16)).collect()))
+}
+
+fn char_of(letter: &str) -> Value {
+    text(letter)
+}
+
+/// One row of `pg_class`.
+struct Class<'a> {
+    oid: Oid,
+    name: &'a str,
+    schema: Oid,
+    kind: &'static str,
+    columns: usize,
+    storage: Oid,
+    rows: f32,
+    table: Option<&'a Table>,
+}
+
+fn classes(names: &Names<'_>) -> Rows {
+    use DataType::{Array, Bool, Float4, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    let mut rows = Rows::new(vec![
+        ("oid", OidType),
+        ("relname", Name),
+        ("relnamespace", OidType),
+        ("reltype", OidType),
+        ("reloftype", OidType),
+        ("relowner", OidType),
+        ("relam", OidType),
+        ("relfilenode", OidType),
+        ("reltablespace", OidType),
+        ("relpages", Int4),
+        ("reltuples", Float4),
+        ("relallvisible", Int4),
+        ("reltoastrelid", OidType),
+        ("relhasindex", Bool),
+        ("relisshared", Bool),
+        ("relpersistence", InternalChar),
+        ("relkind", InternalChar),
+        ("relnatts", Int2),
+        ("relchecks", Int2),
+        ("relhasrules", Bool),
+        ("relhastriggers", Bool),
+        ("relhassubclass", Bool),
+        ("relrowsecurity", Bool),
+        ("relforcerowsecurity", Bool),
+        ("relispopulated", Bool),
+        ("relreplident", InternalChar),
+        ("relispartition", Bool),
+        ("relrewrite", OidType),
+        ("reloptions", Array(Box::new(Text))),
+        ("relpartbound", Text),
+    ]);
+    let mut add = |class: Class<'_>| {
+        let heap = class.kind == "r";
+        let am = match class.kind {
+            "r" => 2,
+            "i" => 403,
+            _ => 0,
+        };
+        let has_index = class.table.is_some_and(|table| table.primary_key.is_some() || !table.indexes.is_empty());
+        let checks = class.table.map_or(0, |table| table.checks.len());
+        rows.add(vec![
+            oid(class.oid),
+            text(class.name),
+            oid(class.schema),
+            oid(0),
+            oid(0),
+            oid(10),
+            oid(am),
+            oid(class.storage),
+            oid(0),
+            Value::Int4((class.rows / 100.0) as i32),
+            Value::Float4(class.rows),
+            Value::Int4(0),
+            oid(0),
+            Value::Bool(heap && has_index),
+            Value::Bool(false),
+            char_of("p"),
+            char_of(class.kind),
+            Value::Int2(class.columns as i16),
+            Value::Int2(checks as i16),
+            Value::Bool(class.kind == "v"),
+            Value::Bool(class.table.is_some_and(|table| !table.foreign_keys.is_empty())),
+            Value::Bool(false),
+            Value::Bool(false),
+            Value::Bool(false),
+            Value::Bool(true),
+            char_of(if heap { "d" } else { "n" }),
+            Value::Bool(false),
+            oid(0),
+            Value::Null,
+            Value::Null,
+        ]);
+    };
+    for table in names.catalog.tables() {
+        let count = approximate(names, table);
+        add(Class {
+            oid: table.oid,
+            name: &table.name,
+            schema: table.schema,
+            kind: "r",
+            columns: table.columns.len(),
+            storage: table.storage,
+            rows: count,
+            table: Some(table),
+        });
+        let mut index = |oid, name, columns: usize, storage| {
+            let schema = table.schema;
+            add(Class { oid, name, schema, kind: "i", columns, storage, rows: count, table: None });
+        };
+        if let Some(key) = &table.primary_key {
+            index(key.oid, &key.name, key.columns.len(), table.storage);
+        }
+        for secondary in &table.indexes {
+            index(secondary.oid, &secondary.name, secondary.columns.len(), secondary.storage);
+        }
+    }
+    for view in names.catalog.views() {
+        add(Class {
+            oid: view.oid,
+            name: &view.name,
+            schema: view.schema,
+            kind: "v",
+            columns: view.columns.len(),
+            storage: 0,
+            rows: -1.0,
+            table: None,
+        });
+    }
+    for sequence in names.catalog.sequences() {
+        add(Class {
+            oid: sequence.oid,
+            name: &sequence.name,
+            schema: sequence.schema,
+            kind: "S",
+            columns: 3,
+            storage: 0,
+            rows: 1.0,
+            table: None,
+        });
+    }
+    rows
+}
+
+fn approximate(names: &Names<'_>, table: &Arc<Table>) -> f32 {
+    match names.shared.open_table(table) {
+        Ok(open) => names.shared.rows.approximate_rows(&open) as f32,
+        Err(_) => -1.0,
+    }
+}
+
+fn attributes(catalog: &Snapshot) -> Rows {
+    use DataType::{Array, Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    let mut rows = Rows::new(vec![
+        ("attrelid", OidType),
+        ("attname", Name),
+        ("atttypid", OidType),
+        ("attstattarget", Int4),
+        ("attlen", Int2),
+        ("attnum", Int2),
+        ("attndims", Int4),
+        ("attcacheoff", Int4),
+        ("atttypmod", Int4),
+        ("attbyval", Bool),
+        ("attstorage", InternalChar),
+        ("attalign", InternalChar),
+        ("attcompression", InternalChar),
+        ("attnotnull", Bool),
+        ("atthasdef", Bool),
+        ("atthasmissing", Bool),
+        ("attidentity", InternalChar),
+        ("attgenerated", InternalChar),
+        ("attisdropped", Bool),
+        ("attislocal", Bool),
+        ("attinhcount", Int4),
+        ("attcollation", OidType),
+        ("attoptions", Array(Box::new(Text))),
+        ("attfdwoptions", Array(Box::new(Text))),
+    ]);
+    let mut add = |relation: Oid, number: usize, name: &str, data_type: &DataType, column: Option<&luma_catalog::Column>| {
+        let dropped = column.is_some_and(|column| column.dropped);
+        let identity = match column.and_then(|column| column.identity) {
+            Some(Identity::Always) => "a",
+            Some(Identity::ByDefault) => "d",
+            None => "",
+        };
+        let own_default = column.is_some_and(|column| column.default.is_some() && column.identity.is_none());
+        rows.add(vec![
+            oid(relation),
+            text(name),
+            oid(if dropped { 0 } else { data_type.oid() }),
+            Value::Int4(-1),
+            Value::Int2(data_type.type_len()),
+            Value::Int2(number as i16),
+            Value::Int4(i32::from(matches!(data_type, DataType::Array(_)))),
+            Value::Int4(-1),
+            Value::Int4(data_type.typmod()),
+            Value::Bool(data_type.type_len() > 0 && data_type.type_len() <= 8),
+            char_of(if data_type.type_len() > 0 { "p" } else { "x" }),
+            char_of("i"),
+            char_of(""),
+            Value::Bool(column.is_some_and(|column| column.not_null)),
+            Value::Bool(own_default),
+            Value::Bool(column.is_some_and(|column| column.missing.is_some())),
+            char_of(identity),
+            char_of(""),
+            Value::Bool(dropped),
+            Value::Bool(true),
+            Value::Int4(0),
+            oid(if data_type.is_string() { 100 } else { 0 }),
+            Value::Null,
+            Value::Null,
+        ]);
+    };
+    for table in catalog.tables() {
+        for column in &table.columns {
+            add(table.oid, usize::from(column.number), &column.name, &column.data_type, Some(column));
+        }
+        let mut key_columns = |relation: Oid, columns: &[u16]| {
+            for (place, number) in columns.iter().enumerate() {
+                if let Some(column) = table.column_by_number(*number) {
+                    add(relation, place + 1, &column.name, &column.data_type, None);
+                }
+            }
+        };
+        if let Some(key) = &table.primary_key {
+            key_columns(key.oid, &key.columns);
+        }
+        for index in &table.indexes {
+            let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
+            key_columns(index.oid, &columns);
+        }
+    }
+    for view in catalog.views() {
+        for (place, (name, data_type)) in view.columns.iter().enumerate() {
+            add(view.oid, place + 1, name, data_type, None);
+        }
+    }
+    rows
+}
+
+fn defaults(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("adrelid", DataType::Oid),
+        ("adnum", DataType::Int2),
+        ("adbin", DataType::Text),
+    ]);
+    for table in catalog.tables() {
+        for column in table.live_columns().filter(|column| column.identity.is_none()) {
+            if let Some(default) = &column.default {
+                let number = u32::from(column.number);
+                rows.add(vec![
+                    oid(table.oid.wrapping_mul(64).wrapping_add(number)),
+                    oid(table.oid),
+                    Value::Int2(column.number as i16),
+                    text(default.as_str()),
+                ]);
+            }
+        }
+    }
+    rows
+}
+
+fn indexes(catalog: &Snapshot) -> Rows {
+    use DataType::{Array, Bool, Int2, Oid as OidType, Text};
+    let vector = |element: DataType| Array(Box::new(element));
+    let mut rows = Rows::new(vec![
+        ("indexrelid", OidType),
+        ("indrelid", OidType),
+        ("indnatts", Int2),
+        ("indnkeyatts", Int2),
+        ("indisunique", Bool),
+        ("indnullsnotdistinct", Bool),
+        ("indisprimary", Bool),
+        ("indisexclusion", Bool),
+        ("indimmediate", Bool),
+        ("indisclustered", Bool),
+        ("indisvalid", Bool),
+        ("indcheckxmin", Bool),
+        ("indisready", Bool),
+        ("indislive", Bool),
+        ("indisreplident", Bool),
+        ("indkey", vector(Int2)),
+        ("indcollation", vector(OidType)),
+        ("indclass", vector(OidType)),
+        ("indoption", vector(Int2)),
+        ("indexprs", Text),
+        ("indpred", Text),
+    ]);
+    for table in catalog.tables() {
+        let mut add = |relation: Oid, columns: &[u16], options: Vec<Value>, unique: bool, primary: bool| {
+            let count = columns.len() as i16;
+            let zeros = || Value::Array(ArrayValue::new(vec![Value::Oid(0); columns.len()]));
+            rows.add(vec![
+                oid(relation),
+                oid(table.oid),
+                Value::Int2(count),
+                Value::Int2(count),
+                Value::Bool(unique),
+                Value::Bool(false),
+                Value::Bool(primary),
+                Value::Bool(false),
+                Value::Bool(true),
+                Value::Bool(false),
+                Value::Bool(true),
+                Value::Bool(false),
+                Value::Bool(true),
+                Value::Bool(true),
+                Value::Bool(false),
+                numbers(columns),
+                zeros(),
+                zeros(),
+                Value::Array(ArrayValue::new(options)),
+                Value::Null,
+                Value::Null,
+            ]);
+        };
+        if let Some(key) = &table.primary_key {
+            add(key.oid, &key.columns, vec![Value::Int2(0); key.columns.len()], true, true);
+        }
+        for index in &table.indexes {
+            let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
+            let options = index
+                .columns
+                .iter()
+                .map(|part| Value::Int2(i16::from(part.descending) + 2 * i16::from(part.nulls_first)))
+                .collect();
+            add(index.oid, &columns, options, index.unique, false);
+        }
+    }
+    rows
+}
+
+fn action_letter(action: ReferentialAction) -> &'static str {
+    match action {
+        ReferentialAction::NoAction => "a",
+        ReferentialAction::Restrict => "r",
+        ReferentialAction::Cascade => "c",
+        ReferentialAction::SetNull => "n",
+        ReferentialAction::SetDefault => "d",
+    }
+}
+
+fn constraints(catalog: &Snapshot) -> Rows {
+    use DataType::{Array, Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    let vector = |element: DataType| Array(Box::new(element));
+    let mut rows = Rows::new(vec![
+        ("oid", OidType),
+        ("conname", Name),
+        ("connamespace", OidType),
+        ("contype", InternalChar),
+        ("condeferrable", Bool),
+        ("condeferred", Bool),
+        ("convalidated", Bool),
+        ("conrelid", OidType),
+        ("contypid", OidType),
+        ("conindid", OidType),
+        ("conparentid", OidType),
+        ("confrelid", OidType),
+        ("confupdtype", InternalChar),
+        ("confdeltype", InternalChar),
+        ("confmatchtype", InternalChar),
+        ("conislocal", Bool),
+        ("coninhcount", Int4),
+        ("connoinherit", Bool),
+        ("conkey", vector(Int2)),
+        ("confkey", vector(Int2)),
+        ("conbin", Text),
+    ]);
+    for table in catalog.tables() {
+        let mut add = |constraint: Oid,
+                       name: &str,
+                       kind: &str,
+                       index: Oid,
+                       columns: &[u16],
+                       foreign: Option<&ForeignKey>,
+                       expression: Option<&str>| {
+            rows.add(vec![
+                oid(constraint),
+                text(name),
+                oid(table.schema),
+                char_of(kind),
+                Value::Bool(false),
+                Value::Bool(false),
+                Value::Bool(true),
+                oid(table.oid),
+                oid(0),
+                oid(index),
+                oid(0),
+                oid(foreign.map_or(0, |key| key.referenced_table)),
+                char_of(foreign.map_or(" ", |key| action_letter(key.on_update))),
+                char_of(foreign.map_or(" ", |key| action_letter(key.on_delete))),
+                char_of(foreign.map_or(" ", |_| "s")),
+                Value::Bool(true),
+                Value::Int4(0),
+                Value::Bool(true),
+                numbers(columns),
+                foreign.map_or(Value::Null, |key| numbers(&key.referenced_columns)),
+                expression.map_or(Value::Null, text),
+            ]);
+        };
+        if let Some(key) = &table.primary_key {
+            add(key.oid, &key.name, "p", key.oid, &key.columns, None, None);
+        }
+        for index in table.indexes.iter().filter(|index| index.constraint) {
+            let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
+            add(index.oid, &index.name, "u", index.oid, &columns, None, None);
+        }
+        for check in &table.checks {
+            add(check.oid, &check.name, "c", 0, &[], None, Some(&check.expression));
+        }
+        for key in &table.foreign_keys {
+            let index = catalog
+                .table(key.referenced_table)
+                .and_then(|parent| parent.primary_key.as_ref())
+                .map_or(0, |key| key.oid);
+            add(key.oid, &key.name, "f", index, &key.columns, Some(key), None);
+        }
+    }
+    rows
+}
+
+fn sequences(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("seqrelid", DataType::Oid),
+        ("seqtypid", DataType::Oid),
+        ("seqstart", DataType::Int8),
+        ("seqincrement", DataType::Int8),
+        ("seqmax", DataType::Int8),
+        ("seqmin", DataType::Int8),
+        ("seqcache", DataType::Int8),
+        ("seqcycle", DataType::Bool),
+    ]);
+    for sequence in catalog.sequences() {
+        rows.add(vec![
+            oid(sequence.oid),
+            oid(sequence.data_type.oid()),
+            Value::Int8(sequence.start),
+            Value::Int8(sequence.increment),
+            Value::Int8(sequence.max),
+            Value::Int8(sequence.min),
+            Value::Int8(1),
+            Value::Bool(sequence.cycle),
+        ]);
+    }
+    rows
+}
+
+fn schema_name(catalog: &Snapshot, schema: Oid) -> Value {
+    text(catalog.schema_by_oid(schema).map_or("", |schema| schema.name.as_str()))
+}
+
+fn sequence_list(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("sequencename", DataType::Name),
+        ("sequenceowner", DataType::Name),
+        ("data_type", DataType::Text),
+        ("start_value", DataType::Int8),
+        ("min_value", DataType::Int8),
+        ("max_value", DataType::Int8),
+        ("increment_by", DataType::Int8),
+        ("cycle", DataType::Bool),
+        ("cache_size", DataType::Int8),
+        ("last_value", DataType::Int8),
+    ]);
+    for sequence in names.catalog.sequences() {
+        let last = match names.shared.rows.sequences().last(sequence) {
+            Ok((value, true)) => Value::Int8(value),
+            _ => Value::Null,
+        };
+        rows.add(vec![
+            schema_name(names.catalog, sequence.schema),
+            text(sequence.name.as_str()),
+            text(crate::database::ADMINISTRATOR),
+            text(sequence.data_type.sql_name()),
+            Value::Int8(sequence.start),
+            Value::Int8(sequence.min),
+            Value::Int8(sequence.max),
+            Value::Int8(sequence.increment),
+            Value::Bool(sequence.cycle),
+            Value::Int8(1),
+            last,
+        ]);
+    }
+    rows
+}
+
+fn table_list(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("tablename", DataType::Name),
+        ("tableowner", DataType::Name),
+        ("tablespace", DataType::Name),
+        ("hasindexes", DataType::Bool),
+        ("hasrules", DataType::Bool),
+        ("hastriggers", DataType::Bool),
+        ("rowsecurity", DataType::Bool),
+    ]);
+    for table in catalog.tables() {
+        rows.add(vec![
+            schema_name(catalog, table.schema),
+            text(table.name.as_str()),
+            text(crate::database::ADMINISTRATOR),
+            Value::Null,
+            Value::Bool(table.primary_key.is_some() || !table.indexes.is_empty()),
+            Value::Bool(false),
+            Value::Bool(false),
+            Value::Bool(false),
+        ]);
+    }
+    rows
+}
+
+fn view_list(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("viewname", DataType::Name),
+        ("viewowner", DataType::Name),
+        ("definition", DataType::Text),
+    ]);
+    for view in catalog.views() {
+        rows.add(vec![
+            schema_name(catalog, view.schema),
+            text(view.name.as_str()),
+            text(crate::database::ADMINISTRATOR),
+            text(view.query.as_str()),
+        ]);
+    }
+    rows
+}
+
+fn index_list(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("tablename", DataType::Name),
+        ("indexname", DataType::Name),
+        ("tablespace", DataType::Name),
+        ("indexdef", DataType::Text),
+    ]);
+    for table in catalog.tables() {
+        let mut add = |name: &str, definition: String| {
+            rows.add(vec![
+                schema_name(catalog, table.schema),
+                text(table.name.as_str()),
+                text(name),
+                Value::Null,
+                text(definition),
+            ]);
+        };
+        if let (Some(key), Some(definition)) = (&table.primary_key, definition::primary_index(catalog, table)) {
+            add(&key.name, definition);
+        }
+        for index in &table.indexes {
+            add(&index.name, definition::index(catalog, table, index));
+        }
+    }
+    rows
+}
+
+fn descriptions(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("objoid", DataType::Oid),
+        ("classoid", DataType::Oid),
+        ("objsubid", DataType::Int4),
+        ("description", DataType::Text),
+    ]);
+    // 1259 is pg_class.
+    let mut add = |object: Oid, sub: i32, comment: &str| {
+        rows.add(vec![oid(object), oid(1259), Value::Int4(sub), text(comment)]);
+    };
+    for table in catalog.tables() {
+        if let Some(comment) = &table.comment {
+            add(table.oid, 0, comment);
+        }
+        for column in table.live_columns() {
+            if let Some(comment) = &column.comment {
+                add(table.oid, i32::from(column.number), comment);
+            }
+        }
+    }
+    for view in catalog.views() {
+        if let Some(comment) = &view.comment {
+            add(view.oid, 0, comment);
+        }
+    }
+    rows
+}
+
+fn table_statistics(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("relid", DataType::Oid),
+        ("schemaname", DataType::Name),
+        ("relname", DataType::Name),
+        ("n_live_tup", DataType::Int8),
+    ]);
+    for table in names.catalog.tables() {
+        rows.add(vec![
+            oid(table.oid),
+            schema_name(names.catalog, table.schema),
+            text(table.name.as_str()),
+            Value::Int8(approximate(names, table) as i64),
+        ]);
+    }
+    rows
+}
+
+/// The relation with that identifier as messages name it: qualified unless `public`.
+pub(crate) fn relation_name(catalog: &Snapshot, wanted: Oid) -> Option<String> {
+    for schema in catalog.schemas() {
+        for (name, relation) in catalog.relations(schema.oid) {
+            if relation.oid() == wanted {
+                let name = crate::ddl::quoted(name);
+                return Some(if schema.name == luma_catalog::PUBLIC {
+                    name
+                } else {
+                    format!("{}.{name}", crate::ddl::quoted(&schema.name))
+                });
+            }
+        }
+    }
+    None
+}
+
+/// What `information_schema` calls a relation.
+pub(crate) fn table_type(relation: &Relation) -> Option<&'static str> {
+    match relation {
+        Relation::Table(table) if table.kind == TableKind::Table => Some("BASE TABLE"),
+        Relation::Table(_) => Some("BASE TABLE"),
+        Relation::View(_) => Some("VIEW"),
+        Relation::Sequence(_) | Relation::Index(..) => None,
+    }
+}

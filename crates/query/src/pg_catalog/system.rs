@@ -1,0 +1,505 @@
+//! System tables about everything but relations: schemas, types, roles, settings, and the empty
+//! ones that clients join with.
+
+use luma_catalog::Snapshot;
+use luma_model::{DataType, Value};
+
+use crate::pg_catalog::{PG_CATALOG_OID, Rows, oid, schemas, text};
+use crate::plan::context::Names;
+
+/// The table of that name, if it is one of these.
+pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
+    Some(match name {
+        "pg_namespace" => namespaces(names.catalog),
+        "pg_type" => types(),
+        "pg_database" => databases(),
+        "pg_roles" | "pg_authid" | "pg_user" | "pg_shadow" => roles(names.catalog),
+        "pg_am" => access_methods(),
+        "pg_settings" => settings(names),
+        "pg_collation" => collations(),
+        "pg_proc" => functions(names),
+        "pg_language" => languages(),
+        "pg_tablespace" => tablespaces(),
+        "pg_stat_activity" => activity(names),
+        _ => return empty(name),
+    })
+}
+
+fn namespaces(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("nspname", DataType::Name),
+        ("nspowner", DataType::Oid),
+        ("nspacl", DataType::Array(Box::new(DataType::Text))),
+    ]);
+    for (schema, name, owner) in schemas(catalog) {
+        rows.add(vec![oid(schema), text(name), oid(owner), Value::Null]);
+    }
+    rows
+}
+
+/// The types there are, arrays apart.
+pub(crate) fn scalar_types() -> Vec<DataType> {
+    vec![
+        DataType::Bool,
+        DataType::Bytea,
+        DataType::InternalChar,
+        DataType::Name,
+        DataType::Int8,
+        DataType::Int2,
+        DataType::Int4,
+        DataType::Text,
+        DataType::Oid,
+        DataType::Json,
+        DataType::Jsonb,
+        DataType::Float4,
+        DataType::Float8,
+        DataType::Char(1),
+        DataType::Varchar(None),
+        DataType::Date,
+        DataType::Time,
+        DataType::Timestamp,
+        DataType::TimestampTz,
+        DataType::Interval,
+        DataType::Numeric(None),
+        DataType::Uuid,
+    ]
+}
+
+fn category(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Array(_) => "A",
+        DataType::Bool => "B",
+        DataType::Date | DataType::Time | DataType::Timestamp | DataType::TimestampTz => "D",
+        DataType::Interval => "T",
+        DataType::InternalChar => "Z",
+        other if other.is_string() => "S",
+        other if other.is_numeric() => "N",
+        DataType::Oid => "N",
+        _ => "U",
+    }
+}
+
+fn types() -> Rows {
+    use DataType::{Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    let mut rows = Rows::new(vec![
+        ("oid", OidType),
+        ("typname", Name),
+        ("typnamespace", OidType),
+        ("typowner", OidType),
+        ("typlen", Int2),
+        ("typbyval", Bool),
+        ("typtype", InternalChar),
+        ("typcategory", InternalChar),
+        ("typispreferred", Bool),
+        ("typisdefined", Bool),
+        ("typdelim", InternalChar),
+        ("typrelid", OidType),
+        ("typsubscript", OidType),
+        ("typelem", OidType),
+        ("typarray", OidType),
+        ("typinput", Text),
+        ("typoutput", Text),
+        ("typreceive", Text),
+        ("typsend", Text),
+        ("typnotnull", Bool),
+        ("typbasetype", OidType),
+        ("typtypmod", Int4),
+        ("typndims", Int4),
+        ("typcollation", OidType),
+        ("typdefault", Text),
+    ]);
+    let mut add = |data_type: &DataType, element: u32, array: u32| {
+        let name = data_type.catalog_name();
+        rows.add(vec![
+            oid(data_type.oid()),
+            text(name),
+            oid(PG_CATALOG_OID),
+            oid(10),
+            Value::Int2(data_type.type_len()),
+            Value::Bool(data_type.type_len() > 0 && data_type.type_len() <= 8),
+            text("b"),
+            text(category(data_type)),
+            Value::Bool(matches!(data_type, DataType::Text | DataType::Float8 | DataType::TimestampTz | DataType::Bool)),
+            Value::Bool(true),
+            text(","),
+            oid(0),
+            oid(0),
+            oid(element),
+            oid(array),
+            text(if element == 0 { format!("{name}in") } else { "array_in".into() }),
+            text(if element == 0 { format!("{name}out") } else { "array_out".into() }),
+            text(if element == 0 { format!("{name}recv") } else { "array_recv".into() }),
+            text(if element == 0 { format!("{name}send") } else { "array_send".into() }),
+            Value::Bool(false),
+            oid(0),
+            Value::Int4(-1),
+            Value::Int4(0),
+            oid(if data_type.is_string() { 100 } else { 0 }),
+            Value::Null,
+        ]);
+    };
+    for scalar in scalar_types() {
+        let array = scalar.array_of();
+        add(&scalar, 0, array.oid());
+        add(&array, scalar.oid(), 0);
+    }
+    rows
+}
+
+fn databases() -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("datname", DataType::Name),
+        ("datdba", DataType::Oid),
+        ("encoding", DataType::Int4),
+        ("datlocprovider", DataType::InternalChar),
+        ("datistemplate", DataType::Bool),
+        ("datallowconn", DataType::Bool),
+        ("datconnlimit", DataType::Int4),
+        ("dattablespace", DataType::Oid),
+        ("datcollate", DataType::Text),
+        ("datctype", DataType::Text),
+        ("daticulocale", DataType::Text),
+        ("datcollversion", DataType::Text),
+        ("datacl", DataType::Array(Box::new(DataType::Text))),
+    ]);
+    rows.add(vec![
+        oid(5),
+        text(crate::database::DATABASE_NAME),
+        oid(10),
+        Value::Int4(6),
+        text("c"),
+        Value::Bool(false),
+        Value::Bool(true),
+        Value::Int4(-1),
+        oid(1663),
+        text("C"),
+        text("C.UTF-8"),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+    ]);
+    rows
+}
+
+fn roles(catalog: &Snapshot) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("rolname", DataType::Name),
+        ("usename", DataType::Name),
+        ("usesysid", DataType::Oid),
+        ("usesuper", DataType::Bool),
+        ("rolsuper", DataType::Bool),
+        ("rolinherit", DataType::Bool),
+        ("rolcreaterole", DataType::Bool),
+        ("rolcreatedb", DataType::Bool),
+        ("rolcanlogin", DataType::Bool),
+        ("rolreplication", DataType::Bool),
+        ("rolbypassrls", DataType::Bool),
+        ("rolconnlimit", DataType::Int4),
+        ("rolpassword", DataType::Text),
+        ("rolvaliduntil", DataType::TimestampTz),
+        ("rolconfig", DataType::Array(Box::new(DataType::Text))),
+    ]);
+    let mut add = |number: u32, name: &str, superuser: bool, login: bool| {
+        rows.add(vec![
+            oid(number),
+            text(name),
+            text(name),
+            oid(number),
+            Value::Bool(superuser),
+            Value::Bool(superuser),
+            Value::Bool(true),
+            Value::Bool(superuser),
+            Value::Bool(superuser),
+            Value::Bool(login),
+            Value::Bool(superuser),
+            Value::Bool(superuser),
+            Value::Int4(-1),
+            text("********"),
+            Value::Null,
+            Value::Null,
+        ]);
+    };
+    if catalog.roles().all(|role| role.oid != 10) {
+        // A server that is open to all has an administrator without a password.
+        add(10, crate::database::ADMINISTRATOR, true, true);
+    }
+    for role in catalog.roles() {
+        add(role.oid, &role.name, role.superuser, role.can_login);
+    }
+    rows
+}
+
+fn access_methods() -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("amname", DataType::Name),
+        ("amhandler", DataType::Text),
+        ("amtype", DataType::InternalChar),
+    ]);
+    for (number, name, kind) in [(2, "heap", "t"), (403, "btree", "i")] {
+        rows.add(vec![oid(number), text(name), text(format!("{name}handler")), text(kind)]);
+    }
+    rows
+}
+
+fn settings(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("name", DataType::Text),
+        ("setting", DataType::Text),
+        ("unit", DataType::Text),
+        ("category", DataType::Text),
+        ("short_desc", DataType::Text),
+        ("context", DataType::Text),
+        ("vartype", DataType::Text),
+        ("source", DataType::Text),
+        ("min_val", DataType::Text),
+        ("max_val", DataType::Text),
+        ("boot_val", DataType::Text),
+        ("reset_val", DataType::Text),
+    ]);
+    for (name, value, description) in names.info.settings.all() {
+        rows.add(vec![
+            text(name),
+            text(value),
+            Value::Null,
+            text("Session"),
+            text(description),
+            text("user"),
+            text("string"),
+            text("default"),
+            Value::Null,
+            Value::Null,
+            text(value),
+            text(value),
+        ]);
+    }
+    rows
+}
+
+fn collations() -> Rows {
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("collname", DataType::Name),
+        ("collnamespace", DataType::Oid),
+        ("collowner", DataType::Oid),
+        ("collprovider", DataType::InternalChar),
+        ("collisdeterministic", DataType::Bool),
+        ("collencoding", DataType::Int4),
+        ("collcollate", DataType::Text),
+        ("collctype", DataType::Text),
+        ("colliculocale", DataType::Text),
+    ]);
+    for (number, name) in [(100, "default"), (950, "C"), (951, "POSIX")] {
+        rows.add(vec![
+            oid(number),
+            text(name),
+            oid(PG_CATALOG_OID),
+            oid(10),
+            text("c"),
+            Value::Bool(true),
+            Value::Int4(-1),
+            text("C"),
+            text("C"),
+            Value::Null,
+        ]);
+    }
+    rows
+}
+
+fn functions(names: &Names<'_>) -> Rows {
+    use DataType::{Bool, Float4, Int2, InternalChar, Name, Oid as OidType, Text};
+    let mut rows = Rows::new(vec![
+        ("oid", OidType),
+        ("proname", Name),
+        ("pronamespace", OidType),
+        ("proowner", OidType),
+        ("prolang", OidType),
+        ("procost", Float4),
+        ("prorows", Float4),
+        ("provariadic", OidType),
+        ("prokind", InternalChar),
+        ("prosecdef", Bool),
+        ("proleakproof", Bool),
+        ("proisstrict", Bool),
+        ("proretset", Bool),
+        ("provolatile", InternalChar),
+        ("proparallel", InternalChar),
+        ("pronargs", Int2),
+        ("prorettype", OidType),
+        ("proargtypes", DataType::Array(Box::new(OidType))),
+        ("prosrc", Text),
+        ("proacl", DataType::Array(Box::new(Text))),
+    ]);
+    let state = names.state;
+    let plain = state.scalar_functions().keys().map(|name| (name, "f"));
+    let aggregates = state.aggregate_functions().keys().map(|name| (name, "a"));
+    let windows = state.window_functions().keys().map(|name| (name, "w"));
+    let mut all: Vec<(&String, &str)> = plain.chain(aggregates).chain(windows).collect();
+    all.sort_unstable();
+    for (place, (name, kind)) in all.into_iter().enumerate() {
+        rows.add(vec![
+            oid(6000 + place as u32),
+            text(name.as_str()),
+            oid(PG_CATALOG_OID),
+            oid(10),
+            oid(12),
+            Value::Float4(1.0),
+            Value::Float4(0.0),
+            oid(0),
+            text(kind),
+            Value::Bool(false),
+            Value::Bool(false),
+            Value::Bool(true),
+            Value::Bool(false),
+            text("s"),
+            text("s"),
+            Value::Int2(0),
+            oid(0),
+            Value::Null,
+            text(name.as_str()),
+            Value::Null,
+        ]);
+    }
+    rows
+}
+
+fn languages() -> Rows {
+    let mut rows = Rows::new(vec![("oid", DataType::Oid), ("lanname", DataType::Name)]);
+    rows.add(vec![oid(12), text("internal")]);
+    rows
+}
+
+fn tablespaces() -> Rows {
+    let mut rows =
+        Rows::new(vec![("oid", DataType::Oid), ("spcname", DataType::Name), ("spcowner", DataType::Oid)]);
+    rows.add(vec![oid(1663), text("pg_default"), oid(10)]);
+    rows
+}
+
+fn activity(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("datid", DataType::Oid),
+        ("datname", DataType::Name),
+        ("pid", DataType::Int4),
+        ("usename", DataType::Name),
+        ("application_name", DataType::Text),
+        ("client_addr", DataType::Text),
+        ("query_start", DataType::TimestampTz),
+        ("state", DataType::Text),
+    ]);
+    let info = names.info;
+    rows.add(vec![
+        oid(5),
+        text(crate::database::DATABASE_NAME),
+        Value::Int4(info.number as i32),
+        text(info.user.as_str()),
+        text(info.settings.get("application_name").unwrap_or_default()),
+        info.client_address.as_deref().map_or(Value::Null, text),
+        Value::TimestampTz(info.statement_micros),
+        text("active"),
+    ]);
+    rows
+}
+
+/// Tables of things that do not exist here, with the columns that clients ask for.
+fn empty(name: &str) -> Option<Rows> {
+    use DataType::{Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    let columns: Vec<(&'static str, DataType)> = match name {
+        "pg_inherits" => vec![
+            ("inhrelid", OidType),
+            ("inhparent", OidType),
+            ("inhseqno", Int4),
+            ("inhdetachpending", Bool),
+        ],
+        "pg_trigger" => vec![
+            ("oid", OidType),
+            ("tgrelid", OidType),
+            ("tgparentid", OidType),
+            ("tgname", Name),
+            ("tgfoid", OidType),
+            ("tgtype", Int2),
+            ("tgenabled", InternalChar),
+            ("tgisinternal", Bool),
+            ("tgconstraint", OidType),
+            ("tgdeferrable", Bool),
+            ("tginitdeferred", Bool),
+        ],
+        "pg_policy" => vec![
+            ("oid", OidType),
+            ("polname", Name),
+            ("polrelid", OidType),
+            ("polcmd", InternalChar),
+            ("polpermissive", Bool),
+            ("polroles", DataType::Array(Box::new(OidType))),
+            ("polqual", Text),
+            ("polwithcheck", Text),
+        ],
+        "pg_statistic_ext" => vec![
+            ("oid", OidType),
+            ("stxrelid", OidType),
+            ("stxname", Name),
+            ("stxnamespace", OidType),
+            ("stxstattarget", Int4),
+            ("stxkind", DataType::Array(Box::new(Text))),
+        ],
+        "pg_publication" => vec![
+            ("oid", OidType),
+            ("pubname", Name),
+            ("puballtables", Bool),
+        ],
+        "pg_publication_rel" => vec![
+            ("oid", OidType),
+            ("prpubid", OidType),
+            ("prrelid", OidType),
+            ("prattrs", DataType::Array(Box::new(Int2))),
+            ("prqual", Text),
+        ],
+        "pg_publication_namespace" => vec![("oid", OidType), ("pnpubid", OidType), ("pnnspid", OidType)],
+        "pg_rewrite" => vec![
+            ("oid", OidType),
+            ("rulename", Name),
+            ("ev_class", OidType),
+            ("ev_type", InternalChar),
+            ("ev_enabled", InternalChar),
+            ("is_instead", Bool),
+        ],
+        "pg_enum" => {
+            vec![("oid", OidType), ("enumtypid", OidType), ("enumsortorder", DataType::Float4), ("enumlabel", Name)]
+        }
+        "pg_range" => vec![("rngtypid", OidType), ("rngsubtype", OidType), ("rngmultitypid", OidType)],
+        "pg_extension" => vec![
+            ("oid", OidType),
+            ("extname", Name),
+            ("extowner", OidType),
+            ("extnamespace", OidType),
+            ("extversion", Text),
+        ],
+        "pg_foreign_table" => vec![("ftrelid", OidType), ("ftserver", OidType)],
+        "pg_foreign_server" => vec![("oid", OidType), ("srvname", Name)],
+        "pg_partitioned_table" => vec![("partrelid", OidType), ("partstrat", InternalChar)],
+        "pg_depend" => vec![
+            ("classid", OidType),
+            ("objid", OidType),
+            ("objsubid", Int4),
+            ("refclassid", OidType),
+            ("refobjid", OidType),
+            ("refobjsubid", Int4),
+            ("deptype", InternalChar),
+        ],
+        "pg_auth_members" => {
+            vec![("roleid", OidType), ("member", OidType), ("grantor", OidType), ("admin_option", Bool)]
+        }
+        "pg_shdescription" => {
+            vec![("objoid", OidType), ("classoid", OidType), ("description", Text)]
+        }
+        "pg_event_trigger" => vec![("oid", OidType), ("evtname", Name)],
+        "pg_opclass" => vec![("oid", OidType), ("opcname", Name), ("opcdefault", Bool)],
+        "pg_matviews" => vec![("schemaname", Name), ("matviewname", Name), ("definition", Text)],
+        "pg_locks" => vec![("locktype", Text), ("relation", OidType), ("pid", Int4), ("mode", Text), ("granted", Bool)],
+        _ => return None,
+    };
+    Some(Rows::new(columns))
+}

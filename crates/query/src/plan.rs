@@ -1,0 +1,16 @@
+//! Statements that DataFusion plans and runs.
+//!
+//! ```text
+//! AST ─ rewrite ─▶ AST ─ SqlToRel over Names ─▶ LogicalPlan ─ PostgresTypes, optimizer ─▶ ExecutionPlan ─▶ batches
+//!                              │                                    │
+//!                        RowTable (provider) ◀── filters, columns, limit ──▶ RowScanExec
+//! ```
+
+pub(crate) mod access;
+pub(crate) mod context;
+pub(crate) mod provider;
+pub(crate) mod rewrite;
+pub(crate) mod run;
+pub(crate) mod scan;
+pub(crate) mod state;
+pub(crate) mod typing;

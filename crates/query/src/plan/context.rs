@@ -1,0 +1,267 @@
+//! Name resolution for DataFusion: the session's catalog as its planner wants to see it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType as ArrowType, SchemaRef};
+use datafusion::catalog::TableFunctionArgs;
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use lightning::TransactionReader;
+use luma_catalog::{Oid, Relation, Snapshot, View};
+use luma_model::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+
+use crate::database::Shared;
+use crate::error::{from_datafusion, to_datafusion};
+use crate::names::{QualifiedName, Scope};
+use crate::plan::provider::RowTable;
+use crate::plan::rewrite;
+use crate::session::SessionInfo;
+
+/// Deepest nesting of views.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// What one statement's names mean.
+pub(crate) struct Names<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) state: &'a SessionState,
+    pub(crate) info: &'a Arc<SessionInfo>,
+    pub(crate) catalog: &'a Arc<Snapshot>,
+    pub(crate) search_path: &'a [String],
+    /// What the statement sees of the data.
+    pub(crate) reader: TransactionReader,
+    /// A table whose rows' keys and images the statement wants too (UPDATE, DELETE), and relations
+    /// that stand for others (the rows a RETURNING clause is about).
+    pub(crate) target: Option<Oid>,
+    pub(crate) replaced: HashMap<Oid, Arc<dyn TableSource>>,
+    /// Tables and views the statement reads.
+    pub(crate) used: Mutex<Vec<Oid>>,
+    view_depth: usize,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        state: &'a SessionState,
+        info: &'a Arc<SessionInfo>,
+        catalog: &'a Arc<Snapshot>,
+        search_path: &'a [String],
+        reader: TransactionReader,
+    ) -> Self {
+        Self {
+            shared,
+            state,
+            info,
+            catalog,
+            search_path,
+            reader,
+            target: None,
+            replaced: HashMap::new(),
+            used: Mutex::default(),
+            view_depth: 0,
+        }
+    }
+
+    /// Plans a query.
+    pub(crate) fn plan(&self, query: ast::Query) -> Result<LogicalPlan> {
+        self.plan_statement(ast::Statement::Query(Box::new(query)))
+    }
+
+    /// Plans a statement that only reads.
+    pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
+        rewrite::statement(&mut statement, self)?;
+        SqlToRel::new_with_options(self, self.parser_options())
+            .sql_statement_to_plan(statement)
+            .map_err(from_datafusion)
+    }
+
+    /// Plans an expression over the columns of `schema`.
+    pub(crate) fn plan_expression(&self, mut expression: ast::Expr, schema: &DFSchema) -> Result<Expr> {
+        rewrite::expression(&mut expression, self)?;
+        SqlToRel::new_with_options(self, self.parser_options())
+            .sql_to_expr(expression, schema, &mut datafusion::sql::planner::PlannerContext::new())
+            .map_err(from_datafusion)
+    }
+
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope { catalog: self.catalog, search_path: self.search_path }
+    }
+
+    fn parser_options(&self) -> ParserOptions {
+        ParserOptions::from(&self.state.config_options().sql_parser)
+    }
+
+    fn view(&self, view: &View) -> Result<Arc<dyn TableSource>> {
+        if self.view_depth >= VIEW_DEPTH_MAX {
+            return Err(Error::new(ErrorKind::StatementTooComplex, "views are nested too deeply"));
+        }
+        // A view's names mean what they meant where it was made: its own schema first, then public.
+        let schema = self.catalog.schema_by_oid(view.schema).map(|schema| schema.name.clone());
+        let search_path: Vec<String> = schema.into_iter().chain(self.search_path.iter().cloned()).collect();
+        let names = Names {
+            search_path: &search_path,
+            target: None,
+            replaced: self.replaced.clone(),
+            used: Mutex::default(),
+            view_depth: self.view_depth + 1,
+            reader: self.reader.clone(),
+            ..*self
+        };
+        let statement = parse_query(&view.query)?;
+        let plan = names.plan(statement)?;
+        let plan = rename(plan, &view.columns)?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+    }
+}
+
+/// Gives the plan's columns a view's names.
+fn rename(plan: LogicalPlan, columns: &[(String, luma_model::DataType)]) -> Result<LogicalPlan> {
+    use datafusion::logical_expr::LogicalPlanBuilder;
+    let expressions: Vec<Expr> = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(columns)
+        .map(|(column, (name, _))| Expr::Column(column).alias(name.clone()))
+        .collect();
+    LogicalPlanBuilder::from(plan)
+        .project(expressions)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(from_datafusion)
+}
+
+/// The query of a stored view.
+pub(crate) fn parse_query(text: &str) -> Result<ast::Query> {
+    let mut statements = crate::statement::parse(text)?;
+    match statements.pop().map(|statement| statement.body) {
+        Some(crate::statement::Body::Sql(statement)) => match *statement {
+            ast::Statement::Query(query) => Ok(*query),
+            _ => Err(Error::new(ErrorKind::DataCorrupted, "a stored view is not a query")),
+        },
+        _ => Err(Error::new(ErrorKind::DataCorrupted, "a stored view is not a query")),
+    }
+}
+
+impl ContextProvider for Names<'_> {
+    fn get_table_source(&self, reference: TableReference) -> PlanResult<Arc<dyn TableSource>> {
+        let name = QualifiedName {
+            schema: reference.schema().map(str::to_owned),
+            name: reference.table().to_owned(),
+        };
+        if let Some(system) = crate::pg_catalog::table(&name, self) {
+            return system.map(provider_as_source).map_err(to_datafusion);
+        }
+        let relation = self.scope().relation(&name).map_err(to_datafusion)?;
+        self.used.lock().push(relation.oid());
+        if let Some(source) = self.replaced.get(&relation.oid()) {
+            return Ok(Arc::clone(source));
+        }
+        match relation {
+            Relation::Table(table) => {
+                let open = self.shared.open_table(table).map_err(to_datafusion)?;
+                let with_system = self.target == Some(table.oid);
+                let provider = RowTable::new(open, self.reader.clone(), self.shared, with_system);
+                Ok(provider_as_source(Arc::new(provider)))
+            }
+            Relation::View(view) => self.view(view).map_err(to_datafusion),
+            Relation::Sequence(sequence) => {
+                let table = crate::pg_catalog::sequence(sequence, self).map_err(to_datafusion)?;
+                Ok(provider_as_source(table))
+            }
+            Relation::Index(..) => Err(to_datafusion(Error::new(
+                ErrorKind::WrongObjectType,
+                format!("\"{}\" is an index", name.name),
+            ))),
+        }
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> PlanResult<Arc<dyn TableSource>> {
+        let function = self.state.table_functions().get(name).ok_or_else(|| {
+            to_datafusion(Error::new(
+                ErrorKind::UndefinedFunction,
+                format!("table function {name} does not exist"),
+            ))
+        })?;
+        let context = SimplifyContext::builder()
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let schema = DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .collect::<PlanResult<Vec<_>>>()?;
+        let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&args, self.state))?;
+        Ok(provider_as_source(provider))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> PlanResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(crate::plan::typing::PostgresTypePlanner))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<ArrowType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! A row table as DataFusion sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use lightning::TransactionReader;
+use luma_model::arrow::field;
+use luma_rows::{OpenTable, ScanColumn};
+
+use crate::database::Shared;
+use crate::plan::access;
+use crate::plan::scan::RowScanExec;
+
+/// The hidden column with the row's key.
+pub(crate) const KEY_COLUMN: &str = "__luma_key";
+/// The hidden column with the stored row.
+pub(crate) const IMAGE_COLUMN: &str = "__luma_image";
+
+/// A row table bound to what one statement sees of it.
+pub(crate) struct RowTable {
+    pub(crate) table: Arc<OpenTable>,
+    reader: TransactionReader,
+    schema: SchemaRef,
+    columns: Vec<ScanColumn>,
+    rows: u64,
+}
+
+impl std::fmt::Debug for RowTable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "RowTable({})", self.table.definition.name)
+    }
+}
+
+/// The Arrow schema of a table's visible columns.
+pub(crate) fn schema(table: &OpenTable) -> Schema {
+    let fields: Vec<Field> = table
+        .definition
+        .live_columns()
+        .map(|column| field(&column.name, &column.data_type, !column.not_null))
+        .collect();
+    Schema::new(fields)
+}
+
+impl RowTable {
+    pub(crate) fn new(
+        table: Arc<OpenTable>,
+        reader: TransactionReader,
+        shared: &Shared,
+        with_system: bool,
+    ) -> Self {
+        let mut fields: Vec<Field> = schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut columns: Vec<ScanColumn> = table
+            .definition
+            .live_columns()
+            .map(|column| ScanColumn::Value(usize::from(column.number) - 1))
+            .collect();
+        if with_system {
+            fields.push(Field::new(KEY_COLUMN, ArrowType::Binary, false));
+            fields.push(Field::new(IMAGE_COLUMN, ArrowType::Binary, false));
+            columns.extend([ScanColumn::Key, ScanColumn::Image]);
+        }
+        let rows = match &table.definition.statistics {
+            // The engine's count follows the writes since ANALYZE.
+            Some(statistics) => shared.rows.approximate_rows(&table).max(statistics.row_count.min(1)),
+            None => shared.rows.approximate_rows(&table),
+        };
+        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows }
+    }
+
+    fn column_statistics(&self) -> Vec<ColumnStatistics> {
+        let known = self.table.definition.statistics.as_ref();
+        self.columns
+            .iter()
+            .map(|column| {
+                let ScanColumn::Value(ordinal) = column else { return ColumnStatistics::new_unknown() };
+                let found = known.and_then(|known| {
+                    known.columns.iter().find(|statistics| usize::from(statistics.column) == ordinal + 1)
+                });
+                match found {
+                    None => ColumnStatistics::new_unknown(),
+                    Some(found) => ColumnStatistics {
+                        null_count: Precision::Inexact((found.null_fraction * self.rows as f64) as usize),
+                        distinct_count: Precision::Inexact(found.distinct as usize),
+                        ..ColumnStatistics::new_unknown()
+                    },
+                }
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl TableProvider for RowTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        // Ranges of keys only narrow the scan; the filter itself stays above it.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(Statistics {
+            num_rows: Precision::Inexact(self.rows as usize),
+            total_byte_size: Precision::Absent,
+            column_statistics: self.column_statistics(),
+        })
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let schema = Arc::new(self.schema.project(projection)?);
+        let columns = projection.iter().map(|at| self.columns[*at]).collect();
+        let chosen = access::choose(&self.table, filters, self.rows);
+        // A limit counts rows that pass the filters, which stay above the scan.
+        let limit = if filters.is_empty() { limit } else { None };
+        let partitions = state.config().target_partitions();
+        Ok(Arc::new(RowScanExec::new(
+            Arc::clone(&self.table),
+            self.reader.clone(),
+            chosen,
+            columns,
+            schema,
+            limit,
+            partitions,
+        )))
+    }
+}

@@ -1,0 +1,126 @@
+//! From a logical plan to batches, on threads of their own.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use luma_model::arrow::{ColumnBuilder, data_type, field};
+use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
+use tokio::sync::mpsc;
+
+use crate::database::Shared;
+use crate::error::from_datafusion;
+use crate::outcome::Column;
+use crate::plan::rewrite::visible_name;
+
+/// The columns a plan gives.
+pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
+    plan.schema()
+        .fields()
+        .iter()
+        .map(|field| Ok(Column::new(visible_name(field.name()), data_type(field)?)))
+        .collect()
+}
+
+/// A value as DataFusion's constant, with its type's metadata kept in the plan's field.
+pub(crate) fn scalar(value: &Value, wanted: &DataType) -> Result<ScalarValue> {
+    let mut builder = ColumnBuilder::new(wanted, 1);
+    match value.as_ref() {
+        ValueRef::Null => builder.append_null(),
+        value => builder.append(value)?,
+    }
+    ScalarValue::try_from_array(&builder.finish(), 0).map_err(from_datafusion)
+}
+
+/// Puts parameter values in the place of `$1`, `$2`, …
+pub(crate) fn bind(plan: LogicalPlan, types: &[DataType], values: &[Value]) -> Result<LogicalPlan> {
+    if types.is_empty() {
+        return Ok(plan);
+    }
+    let scalars = types
+        .iter()
+        .zip(values)
+        .map(|(wanted, value)| {
+            let metadata = datafusion::common::metadata::FieldMetadata::from(&field("", wanted, true));
+            Ok(datafusion::common::metadata::ScalarAndMetadata::new(scalar(value, wanted)?, Some(metadata)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    plan.replace_params_with_values(&ParamValues::List(scalars)).map_err(from_datafusion)
+}
+
+/// Optimises a logical plan and makes it physical.
+pub(crate) async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = state.optimize(plan).map_err(from_datafusion)?;
+    state.query_planner().create_physical_plan(&optimized, state).await.map_err(from_datafusion)
+}
+
+/// Runs a physical plan on the query threads. Dropping the stream stops it; one batch is computed
+/// ahead of the reader.
+pub(crate) fn stream(
+    shared: &Shared,
+    state: &SessionState,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let (sender, receiver) = mpsc::channel(1);
+    let context = state.task_ctx();
+    let task = shared.runtime()?.spawn(async move {
+        let mut batches = match execute_stream(plan, context) {
+            Ok(batches) => batches,
+            Err(error) => {
+                let _ = sender.send(Err(from_datafusion(error))).await;
+                return;
+            }
+        };
+        while let Some(batch) = batches.next().await {
+            let failed = batch.is_err();
+            if sender.send(batch.map_err(from_datafusion)).await.is_err() || failed {
+                return;
+            }
+        }
+    });
+    let guard = AbortOnDrop(task);
+    let batches = futures::stream::unfold((receiver, guard, false), |(mut receiver, mut guard, ended)| async move {
+        if ended {
+            return None;
+        }
+        match receiver.recv().await {
+            Some(batch) => Some((batch, (receiver, guard, false))),
+            // The end, or a panic in an operator, which must not pass for an end.
+            None => match (&mut guard.0).await {
+                Ok(()) => None,
+                Err(error) => {
+                    let error = Error::new(ErrorKind::Internal, format!("the query failed inside: {error}"));
+                    Some((Err(error), (receiver, guard, true)))
+                }
+            },
+        }
+    });
+    Ok(batches.boxed())
+}
+
+/// Runs a plan and keeps all of its batches.
+pub(crate) async fn collect(
+    shared: &Shared,
+    state: &SessionState,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<Vec<RecordBatch>> {
+    let mut batches = stream(shared, state, plan)?;
+    let mut all = Vec::new();
+    while let Some(batch) = batches.next().await {
+        all.push(batch?);
+    }
+    Ok(all)
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

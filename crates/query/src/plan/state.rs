@@ -1,0 +1,60 @@
+//! DataFusion's state: functions, rules, memory, spilling. Built once; statements copy it.
+
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::Analyzer;
+use datafusion::prelude::SessionConfig;
+use luma_model::Result;
+
+use crate::database::DatabaseOptions;
+use crate::error::from_datafusion;
+use crate::functions;
+use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
+
+/// Consumers named in an out-of-memory error.
+const NAMED_CONSUMERS: usize = 3;
+
+/// Builds the state that sessions copy.
+pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
+    let pool = TrackConsumersPool::new(
+        FairSpillPool::new(options.memory_limit_bytes),
+        std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
+    );
+    let disk = match &options.spill_dir {
+        Some(directory) => DiskManagerMode::Directories(vec![directory.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
+        .build_arc()
+        .map_err(from_datafusion)?;
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.query_threads.max(1))
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false);
+    let parser = &mut config.options_mut().sql_parser;
+    parser.parse_float_as_decimal = true;
+    parser.enable_ident_normalization = true;
+    parser.default_null_ordering = "nulls_max".into();
+    config.options_mut().execution.time_zone = Some("+00:00".into());
+    let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(PostgresTypes));
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_type_planner(Arc::new(PostgresTypePlanner))
+        .with_analyzer_rules(analyzer.rules);
+    // Our operators come first, so that they win over DataFusion's.
+    if let Some(planners) = builder.expr_planners() {
+        planners.splice(0..0, functions::expr_planners());
+    }
+    let mut state = builder.build();
+    functions::register(&mut state).map_err(from_datafusion)?;
+    Ok(state)
+}

@@ -1,0 +1,609 @@
+//! A session: one client's settings, transaction, cursors and prepared statements.
+//!
+//! ```text
+//! parse_script ─▶ Statement ─ prepare ─▶ Prepared ─ execute ─▶ Outcome      … sync
+//! ```
+//!
+//! Outside of a transaction block, the statements up to the next [`Session::sync`] are one implicit
+//! transaction, as in PostgreSQL; what was executed is durable when `sync` returns, not before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use lightning::{Durability, TransactionMode, TransactionOptions};
+use luma_catalog::{Oid, Relation, Snapshot};
+use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value};
+use luma_rows::Isolation;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::database::{Counters, SessionOptions, Shared};
+use crate::names::{QualifiedName, Scope};
+use crate::outcome::{CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus};
+use crate::prepared::{Plan, Prepared};
+use crate::settings::Settings;
+use crate::statement::{self, Statement};
+use crate::transaction::{ActiveTransaction, now_micros};
+
+/// What functions may ask about the session that runs them; made for each statement.
+pub(crate) struct SessionInfo {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: u64,
+    pub(crate) user: String,
+    pub(crate) client_address: Option<String>,
+    pub(crate) settings: Settings,
+    pub(crate) search_path: Vec<String>,
+    pub(crate) catalog: Arc<Snapshot>,
+    /// Microseconds since 1970: what now() says.
+    pub(crate) transaction_micros: i64,
+    /// Microseconds since 1970: when the statement began.
+    pub(crate) statement_micros: i64,
+    pub(crate) sequences: Arc<Mutex<SequenceValues>>,
+}
+
+/// What `currval` and `lastval` say.
+#[derive(Debug, Default)]
+pub(crate) struct SequenceValues {
+    pub(crate) current: HashMap<Oid, i64>,
+    pub(crate) last: Option<Oid>,
+}
+
+impl std::fmt::Debug for SessionInfo {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SessionInfo({})", self.number)
+    }
+}
+
+impl SessionInfo {
+    /// Zone and clock for text forms.
+    pub(crate) fn text_context(&self) -> TextContext {
+        self.settings.text_context(self.transaction_micros)
+    }
+
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope { catalog: &self.catalog, search_path: &self.search_path }
+    }
+
+    /// The sequence that a text names, as `nextval` takes it.
+    pub(crate) fn sequence(&self, text: &str) -> Result<Arc<luma_catalog::Sequence>> {
+        let name = parse_qualified(text)?;
+        match self.scope().relation(&name)? {
+            Relation::Sequence(sequence) => Ok(Arc::clone(sequence)),
+            _ => Err(Error::new(ErrorKind::WrongObjectType, format!("\"{text}\" is not a sequence"))),
+        }
+    }
+
+    /// `nextval`.
+    pub(crate) fn next_value(&self, text: &str) -> Result<i64> {
+        let sequence = self.sequence(text)?;
+        self.next_of(&sequence)
+    }
+
+    pub(crate) fn next_of(&self, sequence: &luma_catalog::Sequence) -> Result<i64> {
+        let value = self.shared.rows.sequences().next(sequence)?;
+        let mut values = self.sequences.lock();
+        values.current.insert(sequence.oid, value);
+        values.last = Some(sequence.oid);
+        Ok(value)
+    }
+}
+
+/// `schema.name` or `"Quoted"` as text.
+pub(crate) fn parse_qualified(text: &str) -> Result<QualifiedName> {
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    let mut characters = text.trim().chars().peekable();
+    let mut quoted = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                part.push('"');
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(std::mem::take(&mut part)),
+            other if quoted => part.push(other),
+            other => part.extend(other.to_lowercase()),
+        }
+    }
+    parts.push(part);
+    match parts.as_slice() {
+        [name] => Ok(QualifiedName { schema: None, name: name.clone() }),
+        [schema, name] => Ok(QualifiedName { schema: Some(schema.clone()), name: name.clone() }),
+        _ => Err(Error::new(ErrorKind::Syntax, format!("invalid name syntax: \"{text}\""))),
+    }
+}
+
+/// Carries the session through DataFusion to our functions.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionExtension {
+    pub(crate) info: Arc<SessionInfo>,
+}
+
+impl datafusion::config::ConfigExtension for SessionExtension {
+    const PREFIX: &'static str = "lumadb";
+}
+
+impl datafusion::config::ExtensionOptions for SessionExtension {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn datafusion::config::ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _value: &str) -> datafusion::error::Result<()> {
+        Err(datafusion::error::DataFusionError::Configuration(format!("lumadb.{key} can't be set")))
+    }
+
+    fn entries(&self) -> Vec<datafusion::config::ConfigEntry> {
+        Vec::new()
+    }
+}
+
+const RUNNING: u8 = 0;
+const CANCELED: u8 = 1;
+const TERMINATED: u8 = 2;
+
+/// Ends what a session is running, from outside.
+#[derive(Clone, Debug)]
+pub struct CancelHandle {
+    state: Arc<CancelState>,
+}
+
+#[derive(Debug)]
+struct CancelState {
+    state: AtomicU8,
+    notify: Notify,
+}
+
+impl CancelHandle {
+    fn new() -> Self {
+        Self { state: Arc::new(CancelState { state: AtomicU8::new(RUNNING), notify: Notify::new() }) }
+    }
+
+    /// Ends the running statement with 57014; without one it does nothing.
+    pub fn cancel(&self) {
+        let _ = self.state.state.compare_exchange(RUNNING, CANCELED, Ordering::AcqRel, Ordering::Acquire);
+        self.state.notify.notify_waiters();
+    }
+
+    /// Ends the running statement, and all later ones, with 57P01.
+    pub fn terminate(&self) {
+        self.state.state.store(TERMINATED, Ordering::Release);
+        self.state.notify.notify_waiters();
+    }
+
+    /// Forgets a cancel that came before the statement that begins now.
+    fn arm(&self) {
+        let _ = self.state.state.compare_exchange(CANCELED, RUNNING, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The error to end with, if one was asked for.
+    pub fn check(&self) -> Result<()> {
+        match self.state.state.load(Ordering::Acquire) {
+            CANCELED => Err(Error::new(ErrorKind::QueryCanceled, "canceling statement due to user request")),
+            TERMINATED => Err(Error::new(
+                ErrorKind::AdminShutdown,
+                "terminating connection due to administrator command",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until an end is asked for.
+    pub async fn canceled(&self) -> Error {
+        loop {
+            let notified = self.state.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if let Err(error) = self.check() {
+                return error;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// An open cursor.
+pub(crate) struct Cursor {
+    pub(crate) stream: RowStream,
+    pub(crate) rest: Option<datafusion::arrow::array::RecordBatch>,
+    /// Ends with the transaction.
+    pub(crate) hold: bool,
+}
+
+/// One client's session.
+pub struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: u64,
+    pub(crate) user: String,
+    client_address: Option<String>,
+    pub(crate) settings: Settings,
+    pub(crate) transaction: Option<Box<ActiveTransaction>>,
+    /// `PREPARE name`.
+    pub(crate) named: BTreeMap<String, Arc<Prepared>>,
+    pub(crate) cursors: HashMap<String, Cursor>,
+    notices: Vec<Notice>,
+    changes: Vec<(String, String)>,
+    cancel: CancelHandle,
+    sequences: Arc<Mutex<SequenceValues>>,
+    search_path: Vec<String>,
+    /// The info of the statement that ran last; good for a fast statement in the same state.
+    info: Option<Arc<SessionInfo>>,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, number: u64, options: SessionOptions) -> Result<Self> {
+        let settings =
+            Settings::for_session(&options.user, &options.application_name, &options.parameters)?;
+        let search_path = settings.search_path();
+        Ok(Self {
+            shared,
+            number,
+            user: options.user,
+            client_address: options.client_address,
+            settings,
+            transaction: None,
+            named: BTreeMap::new(),
+            cursors: HashMap::new(),
+            notices: Vec::new(),
+            changes: Vec::new(),
+            cancel: CancelHandle::new(),
+            sequences: Arc::default(),
+            search_path,
+            info: None,
+        })
+    }
+
+    /// Splits and parses a script; an empty one has no statements.
+    ///
+    /// # Errors
+    /// 42601 with the position.
+    pub fn parse_script(&self, sql: &str) -> Result<Vec<Statement>> {
+        statement::parse(sql)
+    }
+
+    /// Analyses a statement; `$n` parameters without a type get the one their place wants.
+    ///
+    /// # Errors
+    /// What PostgreSQL finds wrong before it runs a statement.
+    pub async fn prepare(
+        &mut self,
+        statement: Statement,
+        parameter_types: &[Option<DataType>],
+    ) -> Result<Arc<Prepared>> {
+        let prepared = crate::prepared::prepare(self, statement, parameter_types).await;
+        if prepared.is_err() {
+            self.fail();
+        }
+        prepared.map(Arc::new)
+    }
+
+    /// Runs a prepared statement. Rows that are in memory go into `sink` when there is one; all
+    /// others come as a stream.
+    ///
+    /// # Errors
+    /// Of the statement; the transaction is then failed.
+    pub async fn execute(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: &[Value],
+        sink: Option<&mut dyn RowSink>,
+    ) -> Result<Outcome> {
+        Counters::count(&self.shared.counters.statements);
+        self.cancel.arm();
+        if let (Some(sink), None) = (sink, &self.transaction) {
+            // The shortest way: a read of one row outside of a transaction needs none.
+            if let Plan::PointSelect(plan) = &*prepared.plan()
+                && prepared.is_current(self)
+            {
+                Counters::count(&self.shared.counters.fast_statements);
+                let snapshot = self.shared.engine.snapshot();
+                let info = self.fast_info();
+                let environment = crate::fast::scalar::Environment {
+                    parameters,
+                    columns: &crate::fast::scalar::NoColumns,
+                    info: &info,
+                };
+                let rows = crate::fast::point::select(plan, &snapshot, &environment, sink)?;
+                return Ok(Outcome::Complete(CommandTag::Select(rows)));
+            }
+            return self.execute_guarded(prepared, parameters, Some(sink)).await;
+        }
+        self.execute_guarded(prepared, parameters, None).await
+    }
+
+    async fn execute_guarded(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: &[Value],
+        sink: Option<&mut dyn RowSink>,
+    ) -> Result<Outcome> {
+        let cancel = self.cancel.clone();
+        let timeout = self.settings.statement_timeout();
+        let outcome = {
+            let run = crate::execute::execute(self, prepared, parameters, sink);
+            let limit = async {
+                match timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                outcome = run => outcome,
+                error = cancel.canceled() => Err(error),
+                () = limit => Err(Error::new(
+                    ErrorKind::QueryCanceled,
+                    "canceling statement due to statement timeout",
+                )),
+            }
+        };
+        if outcome.is_err() {
+            self.fail();
+        }
+        outcome
+    }
+
+    /// Ends the implicit transaction: commits it, or rolls it back after an error.
+    ///
+    /// # Errors
+    /// When the commit fails; nothing of the transaction is kept then.
+    pub async fn sync(&mut self) -> Result<()> {
+        match &self.transaction {
+            Some(transaction) if transaction.implicit && transaction.failed => {
+                self.rollback();
+                Ok(())
+            }
+            Some(transaction) if transaction.implicit => self.commit().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks the transaction failed, if there is one.
+    pub fn fail(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.failed = true;
+        }
+    }
+
+    /// Where the session stands.
+    pub fn status(&self) -> TransactionStatus {
+        match &self.transaction {
+            Some(transaction) if !transaction.implicit && transaction.failed => TransactionStatus::Failed,
+            Some(transaction) if !transaction.implicit => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// Zone and clock for text forms.
+    pub fn text_context(&self) -> TextContext {
+        self.settings.text_context(self.transaction.as_ref().map_or_else(now_micros, |active| active.started_micros))
+    }
+
+    /// Settings that clients are told at the start.
+    pub fn reported_parameters(&self) -> Vec<(String, String)> {
+        self.settings.reported()
+    }
+
+    /// Settings that changed since the last call, of those that clients are told.
+    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Notices since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Ends what this session runs, from outside.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.cancel.clone()
+    }
+
+    /// The session's number, which clients see as its process id.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Ends the session; an open transaction is rolled back.
+    pub async fn close(mut self) {
+        self.rollback();
+    }
+
+    pub(crate) fn notice(&mut self, severity: Severity, error: Error) {
+        self.notices.push(Notice { severity, error });
+    }
+
+    /// The catalog as the next statement sees it.
+    pub(crate) fn catalog(&self) -> Arc<Snapshot> {
+        match self.transaction.as_ref().and_then(|transaction| transaction.catalog.as_ref()) {
+            Some(catalog) => Arc::clone(catalog),
+            None => self.shared.catalog.current(),
+        }
+    }
+
+    pub(crate) fn catalog_version(&self) -> u64 {
+        match self.transaction.as_ref().and_then(|transaction| transaction.catalog.as_ref()) {
+            Some(catalog) => catalog.version(),
+            None => self.shared.catalog.version(),
+        }
+    }
+
+    pub(crate) fn search_path(&self) -> &[String] {
+        &self.search_path
+    }
+
+    /// What functions may ask, for a statement that begins now.
+    pub(crate) fn new_info(&mut self) -> Arc<SessionInfo> {
+        let statement_micros = now_micros();
+        let transaction_micros =
+            self.transaction.as_ref().map_or(statement_micros, |transaction| transaction.started_micros);
+        let info = Arc::new(SessionInfo {
+            shared: Arc::clone(&self.shared),
+            number: self.number,
+            user: self.user.clone(),
+            client_address: self.client_address.clone(),
+            settings: self.settings.clone(),
+            search_path: self.search_path.clone(),
+            catalog: self.catalog(),
+            transaction_micros,
+            statement_micros,
+            sequences: Arc::clone(&self.sequences),
+        });
+        self.info = Some(Arc::clone(&info));
+        info
+    }
+
+    /// As `new_info`, but the one made last serves a statement that asks for nothing but the zone.
+    fn fast_info(&mut self) -> Arc<SessionInfo> {
+        match &self.info {
+            Some(info) => Arc::clone(info),
+            None => self.new_info(),
+        }
+    }
+
+    /// Forgets what was derived from settings or transaction.
+    pub(crate) fn forget_info(&mut self) {
+        self.info = None;
+    }
+
+    /// Begins a transaction if there is none and readies it for a statement.
+    ///
+    /// # Errors
+    /// 25P02 in a failed block.
+    pub(crate) fn begin_statement(&mut self) -> Result<()> {
+        if self.transaction.is_none() {
+            self.begin(true);
+        }
+        if let Some(transaction) = &mut self.transaction {
+            if transaction.failed {
+                return Err(failed_transaction());
+            }
+            transaction.begin_statement();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn begin(&mut self, implicit: bool) {
+        let durability =
+            if self.settings.get("synchronous_commit") == Some("off") { Durability::Buffered } else { Durability::Sync };
+        let options = TransactionOptions { mode: TransactionMode::Pessimistic, durability };
+        let isolation = match self.settings.get("default_transaction_isolation") {
+            Some("repeatable read") => Isolation::RepeatableRead,
+            _ => Isolation::ReadCommitted,
+        };
+        let read_only = self.settings.is_on("default_transaction_read_only");
+        let engine = self.shared.engine.begin(options);
+        self.transaction = Some(Box::new(ActiveTransaction::new(engine, implicit, isolation, read_only)));
+        self.forget_info();
+    }
+
+    /// Commits the transaction.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        self.cursors.retain(|_, cursor| cursor.hold);
+        self.forget_info();
+        let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
+        let kept = transaction.settings.take();
+        let committed = transaction.commit(&self.shared).await;
+        self.restore_settings(kept, committed.is_ok());
+        Counters::count(match committed {
+            Ok(()) => &self.shared.counters.commits,
+            Err(_) => &self.shared.counters.rollbacks,
+        });
+        committed
+    }
+
+    /// Undoes the transaction.
+    pub(crate) fn rollback(&mut self) {
+        self.cursors.retain(|_, cursor| cursor.hold);
+        self.forget_info();
+        let Some(mut transaction) = self.transaction.take() else { return };
+        self.restore_settings(transaction.settings.take(), false);
+        Counters::count(&self.shared.counters.rollbacks);
+        transaction.rollback(&self.shared);
+    }
+
+    /// The open transaction.
+    pub(crate) fn active(&mut self) -> Result<&mut ActiveTransaction> {
+        self.transaction
+            .as_deref_mut()
+            .ok_or_else(|| Error::new(ErrorKind::NoActiveTransaction, "there is no transaction in progress"))
+    }
+
+    /// Sets a setting (resets it when there is no value), until the transaction ends when `local`.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<()> {
+        let set = |settings: &mut Settings| match value {
+            Some(value) => settings.set(name, value),
+            None => settings.reset(name),
+        };
+        let before = self.settings.clone();
+        let reported = set(&mut self.settings)?;
+        if let Some(transaction) = &mut self.transaction {
+            let kept = transaction
+                .settings
+                .get_or_insert_with(|| Box::new(KeptSettings { rolled_back: before.clone(), committed: before }));
+            if !local {
+                set(&mut kept.committed)?;
+            }
+        }
+        self.settings_changed(reported);
+        Ok(())
+    }
+
+    /// `RESET ALL`.
+    pub(crate) fn reset_all(&mut self) {
+        self.settings.reset_all();
+        for (name, _, _) in self.settings.clone().all() {
+            if self.settings.reported().iter().any(|(reported, _)| reported == name) {
+                self.settings_changed(Some(name));
+            }
+        }
+        self.settings_changed(None);
+    }
+
+    fn settings_changed(&mut self, reported: Option<&'static str>) {
+        if let Some(name) = reported {
+            let value = self.settings.get(name).unwrap_or_default().to_owned();
+            self.changes.push((name.to_owned(), value));
+        }
+        self.search_path = self.settings.search_path();
+        self.forget_info();
+    }
+
+    /// At the end of a transaction: what `SET LOCAL` changed goes back, after a rollback the rest too.
+    fn restore_settings(&mut self, kept: Option<Box<KeptSettings>>, committed: bool) {
+        let Some(kept) = kept else { return };
+        let wanted = if committed { kept.committed } else { kept.rolled_back };
+        let now = std::mem::replace(&mut self.settings, wanted);
+        let before = now.reported();
+        for (name, value) in self.settings.reported() {
+            if !before.contains(&(name.clone(), value.clone())) {
+                self.changes.push((name, value));
+            }
+        }
+        self.search_path = self.settings.search_path();
+    }
+}
+
+/// Settings to go back to when a transaction ends.
+#[derive(Debug)]
+pub(crate) struct KeptSettings {
+    rolled_back: Settings,
+    committed: Settings,
+}
+
+/// The error of a statement in a failed block.
+pub(crate) fn failed_transaction() -> Error {
+    Error::new(
+        ErrorKind::InFailedTransaction,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}

@@ -1,0 +1,255 @@
+//! SQL text into statements.
+//!
+//! The grammar is sqlparser's PostgreSQL dialect. What it lacks (`CREATE COLLECTION`, some short
+//! forms) is recognised here by its leading words.
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use luma_model::{Error, ErrorKind, Result};
+
+/// Longest SQL text.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+/// Deepest nesting.
+const DEPTH_MAX: usize = 200;
+
+/// One parsed statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Its text.
+    pub text: String,
+    pub(crate) body: Body,
+}
+
+/// What was parsed.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// A statement of sqlparser's grammar.
+    Sql(Box<ast::Statement>),
+    /// `CREATE COLLECTION [IF NOT EXISTS] name`.
+    CreateCollection { name: ast::ObjectName, if_not_exists: bool },
+    /// `DROP COLLECTION [IF EXISTS] name, …`.
+    DropCollection { names: Vec<ast::ObjectName>, if_exists: bool },
+    /// `DISCARD ALL` and its kin.
+    DiscardAll,
+    /// `ANALYZE [table]`.
+    Analyze(Option<ast::ObjectName>),
+    /// `VACUUM …`, accepted: compaction runs by itself.
+    Vacuum(Option<ast::ObjectName>),
+    /// `CHECKPOINT`.
+    Checkpoint,
+}
+
+/// Splits and parses a script.
+///
+/// # Errors
+/// 42601 with the position of the first token that does not fit.
+pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Error::new(ErrorKind::ProgramLimit, "the statement is longer than 256 MB"));
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+        let position = position(text, error.location.line, error.location.column);
+        Error::new(ErrorKind::Syntax, lower_first(&error.message)).position(position)
+    })?;
+    let mut statements = Vec::new();
+    let mut cursor = Cursor { text, line: 1, column: 1, byte: 0 };
+    for part in tokens.split(|token| token.token == Token::SemiColon) {
+        if part.iter().all(|token| matches!(token.token, Token::Whitespace(_) | Token::EOF)) {
+            continue;
+        }
+        let source = cursor.source_text(part);
+        let body = parse_one(text, part, &dialect)?;
+        statements.push(Statement { text: source, body });
+    }
+    Ok(statements)
+}
+
+fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
+    let mut parser =
+        Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(copy_tokens(tokens));
+    let body = (|| {
+        if let Some(body) = parse_own(&mut parser)? {
+            return Ok(body);
+        }
+        parser.parse_statement().map(|statement| Body::Sql(Box::new(statement)))
+    })()
+    .map_err(|error| syntax_error(text, tokens, &mut parser, &error))?;
+    let next = parser.next_token();
+    if next.token != Token::EOF {
+        return Err(near(text, &next));
+    }
+    Ok(body)
+}
+
+/// sqlparser wants a semicolon after `COPY … FROM STDIN` and spells an option's `on` as `true`.
+fn copy_tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let mut tokens = tokens.to_vec();
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    if first.is_none_or(|first| word(first) != "COPY") {
+        return tokens;
+    }
+    for token in &mut tokens {
+        match word(token).as_str() {
+            "ON" => token.token = Token::make_keyword("TRUE"),
+            "OFF" => token.token = Token::make_keyword("FALSE"),
+            _ => {}
+        }
+    }
+    if tokens.iter().any(|token| word(token) == "STDIN") {
+        tokens.retain(|token| token.token != Token::EOF);
+        tokens.push(TokenWithSpan::wrap(Token::SemiColon));
+    }
+    tokens
+}
+
+/// The statements that sqlparser does not know, or knows in another form.
+fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
+    let word = |parser: &Parser<'_>, at: usize| match parser.peek_nth_token(at).token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let skip = |parser: &mut Parser<'_>, count: usize| {
+        for _ in 0..count {
+            parser.next_token();
+        }
+    };
+    match (word(parser, 0).as_str(), word(parser, 1).as_str()) {
+        ("CREATE", "COLLECTION") => {
+            skip(parser, 2);
+            let if_not_exists = word(parser, 0) == "IF";
+            skip(parser, if if_not_exists { 3 } else { 0 });
+            Ok(Some(Body::CreateCollection { name: parser.parse_object_name(false)?, if_not_exists }))
+        }
+        ("DROP", "COLLECTION") => {
+            skip(parser, 2);
+            let if_exists = word(parser, 0) == "IF";
+            skip(parser, if if_exists { 2 } else { 0 });
+            let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
+            Ok(Some(Body::DropCollection { names, if_exists }))
+        }
+        ("DISCARD", _) => {
+            skip(parser, 2);
+            Ok(Some(Body::DiscardAll))
+        }
+        ("CHECKPOINT", _) => {
+            skip(parser, 1);
+            Ok(Some(Body::Checkpoint))
+        }
+        (verb @ ("ANALYZE" | "ANALYSE" | "VACUUM"), _) => {
+            skip(parser, 1);
+            if parser.consume_token(&Token::LParen) {
+                while !matches!(parser.next_token().token, Token::RParen | Token::EOF) {}
+            }
+            while matches!(word(parser, 0).as_str(), "VERBOSE" | "FULL" | "FREEZE" | "ANALYZE" | "ANALYSE") {
+                skip(parser, 1);
+            }
+            let table = match parser.peek_token().token {
+                Token::EOF => None,
+                _ => Some(parser.parse_object_name(false)?),
+            };
+            Ok(Some(if verb == "VACUUM" { Body::Vacuum(table) } else { Body::Analyze(table) }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// sqlparser says what it expected; PostgreSQL says where it stopped. Give both.
+fn syntax_error(text: &str, tokens: &[TokenWithSpan], parser: &mut Parser<'_>, error: &ParserError) -> Error {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
+        ParserError::RecursionLimitExceeded => {
+            return Error::new(ErrorKind::StatementTooComplex, "the statement is nested too deeply");
+        }
+    };
+    // The message ends in "at Line: l, Column: c" where the parser knows the place.
+    let located = message.rfind(" at Line: ").and_then(|at| {
+        let mut numbers = message[at..]
+            .split(|character: char| !character.is_ascii_digit())
+            .filter(|part| !part.is_empty())
+            .filter_map(|part| part.parse::<u64>().ok());
+        Some((at, numbers.next()?, numbers.next()?))
+    });
+    let expected = located.map_or(message.as_str(), |(at, ..)| &message[..at]);
+    let found = match located {
+        Some((_, line, column)) => tokens
+            .iter()
+            .find(|token| token.span.start.line == line && token.span.start.column == column)
+            .cloned()
+            .unwrap_or_else(|| parser.peek_token()),
+        None => parser.peek_token(),
+    };
+    near(text, &found).hint(format!("{expected}."))
+}
+
+fn near(text: &str, token: &TokenWithSpan) -> Error {
+    let error = match &token.token {
+        Token::EOF => Error::new(ErrorKind::Syntax, "syntax error at end of input"),
+        token => Error::new(ErrorKind::Syntax, format!("syntax error at or near \"{token}\"")),
+    };
+    let start = token.span.start;
+    if start.line == 0 {
+        return error.position(u32::try_from(text.chars().count()).unwrap_or(0) + 1);
+    }
+    error.position(position(text, start.line, start.column))
+}
+
+/// Line and column (from 1, in characters) as a position in the whole text (from 1, in characters).
+fn position(text: &str, line: u64, column: u64) -> u32 {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(usize::try_from(line.saturating_sub(1)).unwrap_or(0))
+        .map(|line| line.chars().count())
+        .sum();
+    u32::try_from(before as u64 + column).unwrap_or(u32::MAX)
+}
+
+/// A place in the text that only moves forward, so that a long script is walked once.
+struct Cursor<'a> {
+    text: &'a str,
+    line: u64,
+    column: u64,
+    byte: usize,
+}
+
+impl Cursor<'_> {
+    /// The part of the text that these tokens cover.
+    fn source_text(&mut self, tokens: &[TokenWithSpan]) -> String {
+        let real = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+        let (Some(first), Some(last)) = (tokens.iter().find(real), tokens.iter().rev().find(real)) else {
+            return String::new();
+        };
+        let start = self.seek(first.span.start.line, first.span.start.column);
+        let end = self.seek(last.span.end.line, last.span.end.column);
+        self.text[start..end].to_owned()
+    }
+
+    fn seek(&mut self, line: u64, column: u64) -> usize {
+        for character in self.text[self.byte..].chars() {
+            if (self.line, self.column) >= (line, column) {
+                break;
+            }
+            self.byte += character.len_utf8();
+            if character == '\n' {
+                (self.line, self.column) = (self.line + 1, 1);
+            } else {
+                self.column += 1;
+            }
+        }
+        self.byte
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_lowercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

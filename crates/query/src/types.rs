@@ -1,0 +1,63 @@
+//! SQL's spelling of types.
+
+use datafusion::sql::sqlparser::ast;
+use luma_model::{DataType, Error, ErrorKind, Result};
+
+/// A column type as written, with what `serial` says beside the type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnType {
+    pub(crate) data_type: DataType,
+    pub(crate) serial: bool,
+}
+
+/// The type of a column definition.
+pub(crate) fn column_type(sql: &ast::DataType) -> Result<ColumnType> {
+    let name = sql.to_string().to_ascii_lowercase();
+    let serial = match name.as_str() {
+        "serial" | "serial4" => Some(DataType::Int4),
+        "bigserial" | "serial8" => Some(DataType::Int8),
+        "smallserial" | "serial2" => Some(DataType::Int2),
+        _ => None,
+    };
+    match serial {
+        Some(data_type) => Ok(ColumnType { data_type, serial: true }),
+        None => Ok(ColumnType { data_type: data_type(sql)?, serial: false }),
+    }
+}
+
+/// The type that SQL text names.
+///
+/// # Errors
+/// 42704 for one that does not exist.
+pub(crate) fn data_type(sql: &ast::DataType) -> Result<DataType> {
+    if let ast::DataType::Array(
+        ast::ArrayElemTypeDef::SquareBracket(element, _)
+        | ast::ArrayElemTypeDef::AngleBracket(element)
+        | ast::ArrayElemTypeDef::Parenthesis(element),
+    ) = sql
+    {
+        let element = data_type(element)?;
+        if matches!(element, DataType::Array(_)) {
+            return Err(Error::new(
+                ErrorKind::FeatureNotSupported,
+                "arrays of more than one dimension are not supported",
+            ));
+        }
+        return Ok(DataType::Array(Box::new(element)));
+    }
+    if let ast::DataType::Custom(name, modifiers) = sql {
+        // pg_catalog.int4 is int4.
+        let last = name.0.last().and_then(ast::ObjectNamePart::as_ident).map(|part| &part.value);
+        if let Some(last) = last {
+            let spelled =
+                if modifiers.is_empty() { last.clone() } else { format!("{last}({})", modifiers.join(",")) };
+            if let Some(known) = DataType::parse(&spelled) {
+                return Ok(known);
+            }
+        }
+    }
+    let spelled = sql.to_string();
+    DataType::parse(&spelled).ok_or_else(|| {
+        Error::new(ErrorKind::UndefinedObject, format!("type \"{}\" does not exist", spelled.to_lowercase()))
+    })
+}

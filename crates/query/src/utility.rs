@@ -1,0 +1,503 @@
+//! Statements about the session: transactions, settings, prepared statements, cursors.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema};
+use datafusion::sql::sqlparser::ast::{self, Expr, Statement as Sql};
+use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, cast};
+use luma_rows::Isolation;
+
+use crate::execute;
+use crate::expression::RowExpression;
+use crate::names::identifier;
+use crate::outcome::{Column, CommandTag, Outcome, RowStream, Severity};
+use crate::plan::context::Names;
+use crate::prepared;
+use crate::session::{Cursor, Session};
+use crate::statement::{Body, Statement};
+
+/// Runs a statement that begins or ends a transaction; `None` when it is another.
+pub(crate) async fn transaction(session: &mut Session, statement: &Statement) -> Result<Option<Outcome>> {
+    let Body::Sql(body) = &statement.body else { return Ok(None) };
+    let done = |word| Ok(Some(Outcome::Complete(CommandTag::Other(word))));
+    match body.as_ref() {
+        Sql::StartTransaction { modes, begin, .. } => {
+            if session.transaction.as_ref().is_some_and(|transaction| !transaction.implicit) {
+                warn(session, ErrorKind::ActiveTransaction, "there is already a transaction in progress");
+            } else if let Some(open) = &mut session.transaction {
+                // BEGIN among the statements of one message: what ran so far becomes part of the block.
+                open.implicit = false;
+            } else {
+                session.begin(false);
+            }
+            set_modes(session, modes)?;
+            done(if *begin { "BEGIN" } else { "START TRANSACTION" })
+        }
+        Sql::Commit { chain, .. } => {
+            let open = session.transaction.as_ref().map(|open| (open.implicit, open.failed));
+            if open.is_none_or(|(implicit, _)| implicit) {
+                warn(session, ErrorKind::NoActiveTransaction, "there is no transaction in progress");
+            }
+            let tag = if open.is_some_and(|(_, failed)| failed) {
+                session.rollback();
+                "ROLLBACK"
+            } else {
+                session.commit().await?;
+                "COMMIT"
+            };
+            if *chain {
+                session.begin(false);
+            }
+            done(tag)
+        }
+        Sql::Rollback { savepoint: Some(name), .. } => {
+            let open = block(session, "ROLLBACK TO SAVEPOINT")?;
+            open.rollback_to(&identifier(name))?;
+            session.forget_info();
+            done("ROLLBACK")
+        }
+        Sql::Rollback { chain, savepoint: None } => {
+            if session.transaction.as_ref().is_none_or(|open| open.implicit) {
+                warn(session, ErrorKind::NoActiveTransaction, "there is no transaction in progress");
+            }
+            session.rollback();
+            if *chain {
+                session.begin(false);
+            }
+            done("ROLLBACK")
+        }
+        Sql::Savepoint { name } => {
+            let open = block(session, "SAVEPOINT")?;
+            if open.failed {
+                return Err(crate::session::failed_transaction());
+            }
+            open.savepoint(&identifier(name));
+            done("SAVEPOINT")
+        }
+        Sql::ReleaseSavepoint { name } => {
+            let open = block(session, "RELEASE SAVEPOINT")?;
+            if open.failed {
+                return Err(crate::session::failed_transaction());
+            }
+            open.release(&identifier(name))?;
+            done("RELEASE")
+        }
+        _ => Ok(None),
+    }
+}
+
+fn warn(session: &mut Session, kind: ErrorKind, message: &str) {
+    session.notice(Severity::Warning, Error::new(kind, message));
+}
+
+fn block<'s>(
+    session: &'s mut Session,
+    statement: &str,
+) -> Result<&'s mut crate::transaction::ActiveTransaction> {
+    match &mut session.transaction {
+        Some(open) if !open.implicit => Ok(open),
+        _ => Err(Error::new(
+            ErrorKind::NoActiveTransaction,
+            format!("{statement} can only be used in transaction blocks"),
+        )),
+    }
+}
+
+fn set_modes(session: &mut Session, modes: &[ast::TransactionMode]) -> Result<()> {
+    for mode in modes {
+        match mode {
+            ast::TransactionMode::AccessMode(access) => {
+                session.active()?.read_only = matches!(access, ast::TransactionAccessMode::ReadOnly);
+            }
+            ast::TransactionMode::IsolationLevel(level) => {
+                let isolation = isolation(*level)?;
+                let open = session.active()?;
+                if open.used && open.isolation != isolation {
+                    return Err(Error::new(
+                        ErrorKind::ActiveTransaction,
+                        "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+                    ));
+                }
+                open.isolation = isolation;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn isolation(level: ast::TransactionIsolationLevel) -> Result<Isolation> {
+    match level {
+        ast::TransactionIsolationLevel::ReadUncommitted | ast::TransactionIsolationLevel::ReadCommitted => {
+            Ok(Isolation::ReadCommitted)
+        }
+        ast::TransactionIsolationLevel::RepeatableRead | ast::TransactionIsolationLevel::Snapshot => {
+            Ok(Isolation::RepeatableRead)
+        }
+        ast::TransactionIsolationLevel::Serializable => Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            "isolation level SERIALIZABLE is not supported",
+        )
+        .hint("Use REPEATABLE READ, and lock what must not change by updating it.")),
+    }
+}
+
+/// Runs a statement about the session; `None` when it is none.
+pub(crate) async fn statement(
+    session: &mut Session,
+    body: &Sql,
+) -> Result<Option<Outcome>> {
+    let done = |word| Ok(Some(Outcome::Complete(CommandTag::Other(word))));
+    match body {
+        Sql::Set(set) => {
+            apply_set(session, set)?;
+            done("SET")
+        }
+        Sql::ShowVariable { variable } => {
+            let name = variable_name(variable);
+            show(session, &name).map(Some)
+        }
+        Sql::Reset(reset) => {
+            match &reset.reset {
+                ast::Reset::ALL => session.reset_all(),
+                ast::Reset::ConfigurationParameter(name) => session.set(&name.to_string(), None, false)?,
+            }
+            done("RESET")
+        }
+        Sql::Prepare { name, data_types, statement } => {
+            let name = identifier(name);
+            if session.named.contains_key(&name) {
+                return Err(Error::new(
+                    ErrorKind::DuplicatePreparedStatement,
+                    format!("prepared statement \"{name}\" already exists"),
+                ));
+            }
+            let types = data_types
+                .iter()
+                .map(|data_type| crate::types::data_type(data_type).map(Some))
+                .collect::<Result<Vec<_>>>()?;
+            let inner = Statement { text: statement.to_string(), body: Body::Sql(statement.clone()) };
+            let inner = Box::pin(prepared::prepare(session, inner, &types)).await?;
+            session.named.insert(name, Arc::new(inner));
+            done("PREPARE")
+        }
+        Sql::Execute { name: Some(name), parameters, using, .. } => {
+            let name = crate::names::qualified(name)?.name;
+            let inner = session.named.get(&name).map(Arc::clone).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidStatementName,
+                    format!("prepared statement \"{name}\" does not exist"),
+                )
+            })?;
+            if !using.is_empty() {
+                return Err(execute::unsupported(body));
+            }
+            let values = execute_arguments(session, &name, parameters, inner.parameter_types())?;
+            Box::pin(execute::execute(session, &inner, &values, None)).await.map(Some)
+        }
+        Sql::Deallocate { name, .. } => {
+            let name = identifier(name);
+            if name == "all" {
+                session.named.clear();
+                return done("DEALLOCATE ALL");
+            }
+            if session.named.remove(&name).is_none() {
+                return Err(Error::new(
+                    ErrorKind::InvalidStatementName,
+                    format!("prepared statement \"{name}\" does not exist"),
+                ));
+            }
+            done("DEALLOCATE")
+        }
+        Sql::Declare { stmts } => {
+            declare(session, stmts).await?;
+            done("DECLARE CURSOR")
+        }
+        Sql::Fetch { name, direction, .. } => fetch(session, &identifier(name), direction).await.map(Some),
+        Sql::Close { cursor } => {
+            match cursor {
+                ast::CloseCursor::All => session.cursors.clear(),
+                ast::CloseCursor::Specific { name } => {
+                    let name = identifier(name);
+                    if session.cursors.remove(&name).is_none() {
+                        return Err(no_cursor(&name));
+                    }
+                }
+            }
+            done("CLOSE CURSOR")
+        }
+        Sql::Discard { .. } => {
+            session.named.clear();
+            session.cursors.clear();
+            session.reset_all();
+            done("DISCARD ALL")
+        }
+        Sql::LISTEN { .. } | Sql::UNLISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
+        _ => Ok(None),
+    }
+}
+
+/// What statements about the session give.
+pub(crate) async fn describe(session: &mut Session, body: &Sql) -> Result<Option<Arc<[Column]>>> {
+    let text = |name: &str| Column::new(name, DataType::Text);
+    match body {
+        Sql::ShowVariable { variable } => {
+            let name = variable_name(variable);
+            if name == "all" {
+                return Ok(Some(vec![text("name"), text("setting"), text("description")].into()));
+            }
+            let (spelt, _) = session.settings.show(&name)?;
+            Ok(Some(vec![text(spelt)].into()))
+        }
+        Sql::Execute { name: Some(name), .. } => {
+            let name = crate::names::qualified(name)?.name;
+            Ok(session.named.get(&name).and_then(|inner| inner.columns().map(Arc::clone)))
+        }
+        Sql::Fetch { name, .. } => {
+            let name = identifier(name);
+            match session.cursors.get(&name) {
+                Some(cursor) => Ok(Some(Arc::clone(&cursor.stream.columns))),
+                None => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn variable_name(parts: &[ast::Ident]) -> String {
+    let words: Vec<String> = parts.iter().map(|part| part.value.to_lowercase()).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["time", "zone"] => "timezone".into(),
+        ["transaction", "isolation", "level"] => "transaction_isolation".into(),
+        ["session", "authorization"] => "session_authorization".into(),
+        _ => words.join("."),
+    }
+}
+
+fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
+    match set {
+        ast::Set::SingleAssignment { scope, variable, values, .. } => {
+            let local = matches!(scope, Some(ast::ContextModifier::Local));
+            let name = variable.to_string().replace('"', "");
+            let name = if name.eq_ignore_ascii_case("timezone") { "TimeZone".into() } else { name };
+            match values.as_slice() {
+                [Expr::Identifier(word)] if word.value.eq_ignore_ascii_case("default") && word.quote_style.is_none() => {
+                    session.set(&name, None, local)
+                }
+                values => {
+                    let text: Vec<String> = values.iter().map(setting_text).collect();
+                    if name.eq_ignore_ascii_case("transaction_isolation") {
+                        return set_isolation(session, &text.join(","));
+                    }
+                    session.set(&name, Some(&text.join(", ")), local)
+                }
+            }
+        }
+        ast::Set::SetTimeZone { local, value } => {
+            let text = setting_text(value);
+            let value = (!matches!(text.to_lowercase().as_str(), "default" | "local")).then_some(text);
+            session.set("TimeZone", value.as_deref(), *local)
+        }
+        ast::Set::SetNames { charset_name, .. } => {
+            session.set("client_encoding", Some(&charset_name.value), false)
+        }
+        ast::Set::SetNamesDefault {} => session.set("client_encoding", None, false),
+        ast::Set::SetTransaction { modes, snapshot: None, session: whole } => {
+            if !*whole {
+                return set_modes(session, modes);
+            }
+            for mode in modes {
+                match mode {
+                    ast::TransactionMode::AccessMode(access) => {
+                        let on = matches!(access, ast::TransactionAccessMode::ReadOnly);
+                        let value = if on { "on" } else { "off" };
+                        session.set("default_transaction_read_only", Some(value), false)?;
+                    }
+                    ast::TransactionMode::IsolationLevel(level) => {
+                        let value = match isolation(*level)? {
+                            Isolation::ReadCommitted => "read committed",
+                            Isolation::RepeatableRead => "repeatable read",
+                        };
+                        session.set("default_transaction_isolation", Some(value), false)?;
+                    }
+                }
+            }
+            Ok(())
+        }
+        ast::Set::SetRole { role_name: None, .. } => Ok(()),
+        other => Err(Error::new(ErrorKind::FeatureNotSupported, format!("{other} is not supported"))),
+    }
+}
+
+fn set_isolation(session: &mut Session, level: &str) -> Result<()> {
+    let level = match level.to_lowercase().as_str() {
+        "read committed" => ast::TransactionIsolationLevel::ReadCommitted,
+        "read uncommitted" => ast::TransactionIsolationLevel::ReadUncommitted,
+        "repeatable read" => ast::TransactionIsolationLevel::RepeatableRead,
+        "serializable" => ast::TransactionIsolationLevel::Serializable,
+        other => {
+            return Err(Error::new(
+                ErrorKind::InvalidParameterValue,
+                format!("invalid value for parameter \"transaction_isolation\": \"{other}\""),
+            ));
+        }
+    };
+    set_modes(session, &[ast::TransactionMode::IsolationLevel(level)])
+}
+
+fn setting_text(expr: &Expr) -> String {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text) => text.clone(),
+            other => other.to_string(),
+        },
+        Expr::Identifier(name) => name.value.clone(),
+        Expr::Interval(interval) => interval.value.to_string().replace('\'', ""),
+        other => other.to_string(),
+    }
+}
+
+fn show(session: &mut Session, name: &str) -> Result<Outcome> {
+    if name == "all" {
+        let all: Vec<(String, String, String)> = session
+            .settings
+            .all()
+            .map(|(name, value, description)| (name.into(), value.into(), description.into()))
+            .collect();
+        let column = |pick: fn(&(String, String, String)) -> &String| all.iter().map(|row| pick(row).clone()).collect();
+        return texts(vec![
+            ("name", column(|row| &row.0)),
+            ("setting", column(|row| &row.1)),
+            ("description", column(|row| &row.2)),
+        ]);
+    }
+    let value = match (name, &session.transaction) {
+        ("transaction_isolation", Some(open)) => match open.isolation {
+            Isolation::ReadCommitted => "read committed".to_owned(),
+            Isolation::RepeatableRead => "repeatable read".to_owned(),
+        },
+        ("transaction_read_only", Some(open)) => if open.read_only { "on" } else { "off" }.to_owned(),
+        _ => session.settings.show(name)?.1.to_owned(),
+    };
+    let (spelt, _) = session.settings.show(name)?;
+    let spelt = spelt.to_owned();
+    let Outcome::Rows(stream) = texts(vec![(&spelt, vec![value])])? else {
+        return Err(Error::new(ErrorKind::Internal, "SHOW gave no rows"));
+    };
+    Ok(Outcome::Rows(stream.with_tag(CommandTag::Other("SHOW"))))
+}
+
+/// A result of text columns.
+pub(crate) fn texts(columns: Vec<(&str, Vec<String>)>) -> Result<Outcome> {
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, _)| Field::new(*name, ArrowType::Utf8, false)).collect();
+    let described: Arc<[Column]> =
+        columns.iter().map(|(name, _)| Column::new(*name, DataType::Text)).collect();
+    let arrays: Vec<ArrayRef> = columns
+        .into_iter()
+        .map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef)
+        .collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(Outcome::Rows(RowStream::ready(described, vec![batch], CommandTag::Select(0))))
+}
+
+fn execute_arguments(
+    session: &mut Session,
+    name: &str,
+    arguments: &[Expr],
+    types: &[DataType],
+) -> Result<Vec<Value>> {
+    if arguments.len() != types.len() {
+        return Err(Error::new(
+            ErrorKind::Syntax,
+            format!("wrong number of parameters for prepared statement \"{name}\""),
+        )
+        .detail(format!("Expected {} parameters but got {}.", types.len(), arguments.len())));
+    }
+    let info = session.new_info();
+    let state = execute::state_for(&info.shared, &info);
+    let reader = session.active()?.engine.reader();
+    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    let mut none = Vec::new();
+    let mut values = Vec::with_capacity(types.len());
+    for (argument, wanted) in arguments.iter().zip(types) {
+        let compiled = RowExpression::compile(argument, &[], &names, &mut none)?;
+        let value = compiled.evaluate(&[], &[], &info)?;
+        values.push(match value {
+            Value::Null => Value::Null,
+            value => cast(value.as_ref(), compiled.data_type(), wanted, CastKind::Explicit, &info.text_context())?,
+        });
+    }
+    Ok(values)
+}
+
+async fn declare(session: &mut Session, statements: &[ast::Declare]) -> Result<()> {
+    let [declare] = statements else {
+        return Err(Error::new(ErrorKind::Syntax, "DECLARE takes one cursor"));
+    };
+    let (Some(name), Some(query)) = (declare.names.first().map(identifier), &declare.for_query) else {
+        return Err(Error::new(ErrorKind::Syntax, "DECLARE takes a name and a query"));
+    };
+    let hold = declare.hold == Some(true);
+    if declare.scroll == Some(true) {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "scrollable cursors are not supported"));
+    }
+    if session.active()?.implicit && !hold {
+        return Err(Error::new(
+            ErrorKind::NoActiveTransaction,
+            "DECLARE CURSOR can only be used in transaction blocks",
+        ));
+    }
+    if session.cursors.contains_key(&name) {
+        return Err(Error::new(ErrorKind::DuplicateCursor, format!("cursor \"{name}\" already exists")));
+    }
+    let info = session.new_info();
+    let (columns, batches) = execute::run_query(session, query, &[], &[], &info).await?;
+    let stream = RowStream::new(columns.into(), batches, CommandTag::Fetch(0));
+    session.cursors.insert(name, Cursor { stream, rest: None, hold });
+    Ok(())
+}
+
+fn no_cursor(name: &str) -> Error {
+    Error::new(ErrorKind::InvalidCursorName, format!("cursor \"{name}\" does not exist"))
+}
+
+async fn fetch(session: &mut Session, name: &str, direction: &ast::FetchDirection) -> Result<Outcome> {
+    let wanted = match direction {
+        ast::FetchDirection::Next => Some(1),
+        ast::FetchDirection::Count { limit } | ast::FetchDirection::Forward { limit: Some(limit) } => {
+            Some(count(&limit.to_string())?)
+        }
+        ast::FetchDirection::Forward { limit: None } => Some(1),
+        ast::FetchDirection::All | ast::FetchDirection::ForwardAll => None,
+        other => {
+            return Err(Error::new(
+                ErrorKind::ObjectNotInPrerequisiteState,
+                format!("cursor can only scan forward, not {other}"),
+            ));
+        }
+    };
+    let cursor = session.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
+    let mut batches = Vec::new();
+    let mut missing = wanted.unwrap_or(usize::MAX);
+    while missing > 0 {
+        let next = match cursor.rest.take() {
+            Some(rest) => Some(rest),
+            None => cursor.stream.next_batch().await?,
+        };
+        let Some(batch) = next else { break };
+        if batch.num_rows() > missing {
+            cursor.rest = Some(batch.slice(missing, batch.num_rows() - missing));
+            batches.push(batch.slice(0, missing));
+            break;
+        }
+        missing -= batch.num_rows();
+        batches.push(batch);
+    }
+    Ok(Outcome::Rows(RowStream::ready(Arc::clone(&cursor.stream.columns), batches, CommandTag::Fetch(0))))
+}
+
+fn count(text: &str) -> Result<usize> {
+    text.parse().map_err(|_| Error::new(ErrorKind::Syntax, format!("\"{text}\" is not a count of rows")))
+}

@@ -1,0 +1,77 @@
+//! Index entries.
+//!
+//! | entry | key | value |
+//! |---|---|---|
+//! | of a unique index, no NULL | indexed columns | `1`, row key |
+//! | any other | indexed columns, row key | `0`, length of the indexed columns (u16, big endian) |
+//!
+//! So two rows with one unique key meet in one entry, and rows whose key has a NULL never do.
+
+use luma_model::{Error, ErrorKind, KeyOrder, Result, ValueRef, encode_key};
+
+use crate::table::{OpenIndex, OpenTable};
+
+const IN_KEY: u8 = 0;
+const IN_VALUE: u8 = 1;
+
+/// An entry ready to be stored; reused from row to row.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    /// Whether the key alone must be unique.
+    pub(crate) exclusive: bool,
+}
+
+impl Entry {
+    /// Builds the entry of a row.
+    pub(crate) fn build(
+        &mut self,
+        table: &OpenTable,
+        index: &OpenIndex,
+        values: &[ValueRef<'_>],
+        row_key: &[u8],
+    ) -> Result<()> {
+        self.key.clear();
+        self.value.clear();
+        let mut has_null = false;
+        for part in &index.definition.columns {
+            let ordinal = usize::from(part.column) - 1;
+            let value = values[ordinal];
+            has_null |= matches!(value, ValueRef::Null);
+            let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
+            encode_key(value, table.data_type(ordinal), order, &mut self.key)?;
+        }
+        self.exclusive = index.definition.unique && !has_null;
+        if self.exclusive {
+            self.value.push(IN_VALUE);
+            self.value.extend_from_slice(row_key);
+        } else {
+            let length = u16::try_from(self.key.len()).map_err(|_| too_large(&index.definition.name))?;
+            self.value.push(IN_KEY);
+            self.value.extend_from_slice(&length.to_be_bytes());
+            self.key.extend_from_slice(row_key);
+        }
+        table.check_key_size(&self.key)
+    }
+}
+
+/// The row key that an entry names.
+pub fn row_key<'a>(key: &'a [u8], value: &'a [u8]) -> Result<&'a [u8]> {
+    match value {
+        [IN_VALUE, row_key @ ..] => Ok(row_key),
+        [IN_KEY, high, low] => key
+            .get(usize::from(u16::from_be_bytes([*high, *low]))..)
+            .ok_or_else(damaged),
+        _ => Err(damaged()),
+    }
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::DataCorrupted, "an index entry has no readable row key")
+        .hint("Drop the index and create it again.")
+}
+
+fn too_large(index: &str) -> Error {
+    Error::new(ErrorKind::ProgramLimit, format!("an entry of index \"{index}\" is larger than 60000 bytes"))
+}

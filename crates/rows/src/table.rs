@@ -1,0 +1,192 @@
+//! A table ready for use: its definition with the keyspaces and the types at hand.
+//!
+//! A stored row holds the values of all columns by number, the dropped ones as NULL; a column added
+//! later is missing from older rows and reads as the value it was added with. A collection stores
+//! its system columns and the document; every further column is a field of the document.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lightning::Keyspace;
+use luma_catalog::{Column, Index, Table, TableKind};
+use luma_model::{
+    DataType, DocumentRef, Error, ErrorKind, KeyOrder, Result, RowView, Value, ValueRef, encode_key,
+};
+
+/// Stored columns of a collection: `_id`, `_rev`, `_createdAt`, `_updatedAt`, `_doc`.
+pub(crate) const COLLECTION_COLUMNS: usize = 5;
+/// Where a collection's document stands among its stored columns.
+pub(crate) const DOCUMENT: usize = 4;
+
+/// A secondary index with its keyspace.
+#[derive(Clone, Debug)]
+pub struct OpenIndex {
+    /// Its definition.
+    pub definition: Index,
+    /// Its entries.
+    pub entries: Keyspace,
+}
+
+/// A table with its keyspaces.
+#[derive(Debug)]
+pub struct OpenTable {
+    /// Its definition.
+    pub definition: Arc<Table>,
+    /// Its rows.
+    pub rows: Keyspace,
+    /// Its secondary indexes.
+    pub indexes: Vec<OpenIndex>,
+    /// What a row stored before a column was added reads as in that column; by ordinal.
+    missing: Vec<Value>,
+    /// Ordinals of the primary key's columns.
+    key: Vec<usize>,
+    /// The last row number given, for tables without a primary key.
+    pub(crate) last_row_number: Arc<AtomicI64>,
+}
+
+impl OpenTable {
+    pub(crate) fn new(
+        definition: Arc<Table>,
+        rows: Keyspace,
+        indexes: Vec<OpenIndex>,
+        last_row_number: Arc<AtomicI64>,
+    ) -> Result<Self> {
+        let context = luma_model::TextContext::default();
+        let missing = definition
+            .columns
+            .iter()
+            .map(|column| match &column.missing {
+                Some(text) => luma_model::parse_text(&column.data_type, text, &context),
+                None => Ok(Value::Null),
+            })
+            .collect::<Result<_>>()?;
+        let key = match &definition.primary_key {
+            Some(key) => key.columns.iter().map(|number| usize::from(*number) - 1).collect(),
+            None => Vec::new(),
+        };
+        Ok(Self { definition, rows, indexes, missing, key, last_row_number })
+    }
+
+    /// All columns, the dropped ones too; an *ordinal* is a place in this slice.
+    pub fn columns(&self) -> &[Column] {
+        &self.definition.columns
+    }
+
+    /// The type of the column at that ordinal.
+    pub fn data_type(&self, ordinal: usize) -> &DataType {
+        &self.definition.columns[ordinal].data_type
+    }
+
+    /// Ordinals of the primary key's columns; empty without one.
+    pub fn key_ordinals(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// Whether it holds documents.
+    pub fn is_collection(&self) -> bool {
+        self.definition.kind == TableKind::Collection
+    }
+
+    /// The key of a row with these values (by ordinal).
+    pub(crate) fn row_key(&self, values: &[ValueRef<'_>], out: &mut Vec<u8>) -> Result<()> {
+        if self.key.is_empty() {
+            let number = self.last_row_number.fetch_add(1, Ordering::Relaxed) + 1;
+            return encode_key(ValueRef::Int8(number), &DataType::Int8, KeyOrder::default(), out);
+        }
+        for &ordinal in &self.key {
+            encode_key(values[ordinal], self.data_type(ordinal), KeyOrder::default(), out)?;
+        }
+        self.check_key_size(out)
+    }
+
+    /// Refuses a key that the engine would refuse, in SQL's words.
+    pub(crate) fn check_key_size(&self, key: &[u8]) -> Result<()> {
+        if key.len() < 60_000 {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::ProgramLimit,
+            format!("a key of table \"{}\" has {} bytes; the limit is 60000", self.definition.name, key.len()),
+        ))
+    }
+
+    /// Reads a stored row.
+    pub fn row<'a>(&'a self, bytes: &'a [u8]) -> Result<Row<'a>> {
+        let view = RowView::new(bytes)?;
+        let document = if self.is_collection() {
+            match view.get(DOCUMENT, &DataType::Bytea)? {
+                Some(ValueRef::Bytea(bytes)) => Some(DocumentRef::new(bytes)?),
+                _ => None,
+            }
+        } else {
+            None
+        };
+        Ok(Row { table: self, view, document })
+    }
+
+    /// Encodes the stored columns of a row; `document` is a collection's encoded document.
+    pub(crate) fn encode_row(&self, values: &[ValueRef<'_>], document: Option<&[u8]>, out: &mut Vec<u8>) {
+        if let Some(document) = document {
+            let mut stored = [ValueRef::Null; COLLECTION_COLUMNS];
+            stored[..DOCUMENT].copy_from_slice(&values[..DOCUMENT]);
+            stored[DOCUMENT] = ValueRef::Bytea(document);
+            luma_model::encode_row(&stored, out);
+        } else {
+            luma_model::encode_row(values, out);
+        }
+    }
+}
+
+/// A stored row, decoded column by column on demand.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    table: &'a OpenTable,
+    view: RowView<'a>,
+    document: Option<DocumentRef<'a>>,
+}
+
+impl<'a> Row<'a> {
+    /// The value at that ordinal; of a collection's document and fields only what needs no
+    /// conversion borrows, the rest is given by [`Row::value`].
+    pub fn get(&self, ordinal: usize) -> Result<ValueRef<'a>> {
+        let column = &self.table.definition.columns[ordinal];
+        if column.dropped {
+            return Ok(ValueRef::Null);
+        }
+        if self.document.is_some() && ordinal >= DOCUMENT {
+            return Err(Error::new(ErrorKind::Internal, "a document's field was read as a stored column"));
+        }
+        match self.view.get(ordinal, &column.data_type)? {
+            Some(value) => Ok(value),
+            None => Ok(self.table.missing[ordinal].as_ref()),
+        }
+    }
+
+    /// The value at that ordinal, owned.
+    pub fn value(&self, ordinal: usize) -> Result<Value> {
+        let Some(document) = self.document else { return Ok(self.get(ordinal)?.to_owned()) };
+        let column = &self.table.definition.columns[ordinal];
+        if ordinal < DOCUMENT {
+            Ok(self.get(ordinal)?.to_owned())
+        } else if column.dropped {
+            Ok(Value::Null)
+        } else if ordinal == DOCUMENT {
+            Ok(Value::Text(document.to_json_text()))
+        } else {
+            match document.get(&column.name) {
+                Some(field) => field.to_value(&column.data_type),
+                None => Ok(Value::Null),
+            }
+        }
+    }
+
+    /// Whether every column can be read without conversion.
+    pub fn is_plain(&self) -> bool {
+        self.document.is_none()
+    }
+
+    /// All values by ordinal, owned.
+    pub fn values(&self) -> Result<Vec<Value>> {
+        (0..self.table.definition.columns.len()).map(|ordinal| self.value(ordinal)).collect()
+    }
+}

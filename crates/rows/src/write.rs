@@ -1,0 +1,409 @@
+//! Writes: a row, its index entries and its constraints, in one transaction.
+//!
+//! Every key that decides something is locked before it is read: the row's key, each unique key,
+//! a referenced row (shared). So two writers of one key queue up, the second sees what the first
+//! committed, and nothing needs to be validated at commit. Under repeatable read a row that
+//! changed after the transaction's snapshot is a serialization failure, as in PostgreSQL.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lightning::{LockMode, Transaction};
+use luma_catalog::{Column, Snapshot, engine_error};
+use luma_model::{Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
+
+use crate::foreign::{ForeignKeys, KeyChange};
+use crate::index::{self, Entry};
+use crate::store::{LockSpace, Store};
+use crate::table::{DOCUMENT, OpenIndex, OpenTable};
+
+/// What a statement may see of others' commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it began.
+    ReadCommitted,
+    /// The transaction sees what was committed before its first statement; changing a row that
+    /// changed since is an error.
+    RepeatableRead,
+}
+
+/// What the row store asks of the layer that knows SQL.
+pub trait Expressions: Send + Sync {
+    /// Fails unless the row satisfies every CHECK condition of the table.
+    fn check_row(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()>;
+    /// A new default value for the column.
+    fn default_value(&self, table: &OpenTable, column: &Column) -> Result<Value>;
+}
+
+/// Which constraint an insert may run into without failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictTarget {
+    /// None: each conflict is an error.
+    None,
+    /// The primary key.
+    PrimaryKey,
+    /// The unique index at that place.
+    Index(usize),
+    /// Any of them.
+    Any,
+}
+
+/// The row that stands in an insert's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its key; it is locked.
+    pub row_key: Vec<u8>,
+    /// As it is stored now.
+    pub row: Vec<u8>,
+}
+
+/// How an insert ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// The row is in.
+    Inserted,
+    /// It is not: the target's constraint has a row already.
+    Conflict(Conflict),
+}
+
+/// Writes rows for one statement; [`Writer::finish`] ends it.
+pub struct Writer<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) catalog: &'a Snapshot,
+    pub(crate) transaction: &'a mut Transaction,
+    pub(crate) expressions: &'a dyn Expressions,
+    isolation: Isolation,
+    lock_timeout: Option<Duration>,
+    pub(crate) foreign: ForeignKeys,
+    pub(crate) changes: VecDeque<KeyChange>,
+    key: Vec<u8>,
+    bytes: Vec<u8>,
+    document: Vec<u8>,
+    entry: Entry,
+    old_entry: Entry,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer for one statement of `transaction`.
+    pub fn new(
+        store: &'a Store,
+        catalog: &'a Snapshot,
+        transaction: &'a mut Transaction,
+        expressions: &'a dyn Expressions,
+        isolation: Isolation,
+        lock_timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            store,
+            catalog,
+            transaction,
+            expressions,
+            isolation,
+            lock_timeout,
+            foreign: ForeignKeys::default(),
+            changes: VecDeque::new(),
+            key: Vec::new(),
+            bytes: Vec::new(),
+            document: Vec::new(),
+            entry: Entry::default(),
+            old_entry: Entry::default(),
+        }
+    }
+
+    /// Bytes the transaction holds in memory.
+    pub fn transaction_bytes(&self) -> usize {
+        self.transaction.write_set_bytes()
+    }
+
+    /// What is committed now and what this transaction wrote.
+    pub fn latest_reader(&self) -> lightning::TransactionReader {
+        self.transaction.latest_reader()
+    }
+
+    pub(crate) async fn lock(&self, space: LockSpace, key: &[u8], mode: LockMode) -> Result<()> {
+        self.transaction.lock(space.number(), key, mode, self.lock_timeout).await.map_err(engine_error)
+    }
+
+    /// Locks a row and reads it as it is now; `None` when it is gone.
+    ///
+    /// # Errors
+    /// 40001 under repeatable read when the row changed after the snapshot; 40P01 on a deadlock;
+    /// 55P03 when the lock took too long.
+    pub async fn lock_row(&mut self, table: &OpenTable, row_key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.lock(LockSpace::Storage(table.definition.storage), row_key, LockMode::Exclusive).await?;
+        if self.isolation == Isolation::RepeatableRead
+            && self.transaction.changed_since_snapshot(&table.rows, row_key).map_err(engine_error)?
+        {
+            return Err(Error::new(
+                ErrorKind::SerializationFailure,
+                "could not serialize access due to concurrent update",
+            )
+            .hint("Run the transaction again."));
+        }
+        self.transaction.get_latest(&table.rows, row_key).map_err(engine_error)
+    }
+
+    /// Inserts a complete row (values by ordinal, already of the columns' types).
+    ///
+    /// # Errors
+    /// Of constraints: 23502, 23505, 23514; of locks as in [`Writer::lock_row`].
+    pub async fn insert(
+        &mut self,
+        table: &OpenTable,
+        values: &[ValueRef<'_>],
+        target: &ConflictTarget,
+    ) -> Result<InsertOutcome> {
+        self.check_values(table, values)?;
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        table.row_key(values, &mut key)?;
+        if !table.key_ordinals().is_empty() {
+            self.lock(LockSpace::Storage(table.definition.storage), &key, LockMode::Exclusive).await?;
+            let existing = self.transaction.get_latest(&table.rows, &key).map_err(engine_error)?;
+            if let Some(row) = existing {
+                if matches!(target, ConflictTarget::PrimaryKey | ConflictTarget::Any) {
+                    return Ok(InsertOutcome::Conflict(Conflict { row_key: key, row }));
+                }
+                let name = table.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
+                return Err(duplicate(table, name, table.key_ordinals().iter().copied(), values));
+            }
+        }
+        // Look at every unique index before anything is written, so that a conflict leaves no trace.
+        for (place, index) in table.indexes.iter().enumerate() {
+            if !index.definition.unique {
+                continue;
+            }
+            let Some(row_key) = self.lock_unique(table, index, values, &key).await? else { continue };
+            let is_target = matches!(target, ConflictTarget::Any) || *target == ConflictTarget::Index(place);
+            if is_target && let Some(row) = self.lock_row(table, &row_key).await? {
+                return Ok(InsertOutcome::Conflict(Conflict { row_key, row }));
+            }
+            return Err(duplicate(table, &index.definition.name, ordinals(index), values));
+        }
+        self.put_row(table, &key, values)?;
+        for index in &table.indexes {
+            self.entry.build(table, index, values, &key)?;
+            self.transaction
+                .put(&index.entries, &self.entry.key, &self.entry.value)
+                .map_err(engine_error)?;
+        }
+        self.foreign.require_parents(table, values, None);
+        self.key = key;
+        Ok(InsertOutcome::Inserted)
+    }
+
+    /// Replaces a row that [`Writer::lock_row`] locked; `old` and `new` are complete rows.
+    pub async fn update(
+        &mut self,
+        table: &OpenTable,
+        row_key: &[u8],
+        old: &[ValueRef<'_>],
+        new: &[ValueRef<'_>],
+    ) -> Result<()> {
+        self.check_values(table, new)?;
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        if table.key_ordinals().is_empty() {
+            key.extend_from_slice(row_key);
+        } else {
+            table.row_key(new, &mut key)?;
+        }
+        let moved = key != row_key;
+        if moved {
+            self.lock(LockSpace::Storage(table.definition.storage), &key, LockMode::Exclusive).await?;
+            if self.transaction.get_latest(&table.rows, &key).map_err(engine_error)?.is_some() {
+                let name = table.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
+                return Err(duplicate(table, name, table.key_ordinals().iter().copied(), new));
+            }
+        }
+        for index in &table.indexes {
+            let same = ordinals(index).all(|ordinal| old[ordinal] == new[ordinal]);
+            if same && !moved {
+                continue;
+            }
+            self.old_entry.build(table, index, old, row_key)?;
+            if index.definition.unique
+                && !same
+                && let Some(other) = self.lock_unique(table, index, new, &key).await?
+                && other != row_key
+            {
+                return Err(duplicate(table, &index.definition.name, ordinals(index), new));
+            }
+            self.entry.build(table, index, new, &key)?;
+            if self.old_entry.key != self.entry.key {
+                self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
+            }
+            self.transaction
+                .put(&index.entries, &self.entry.key, &self.entry.value)
+                .map_err(engine_error)?;
+        }
+        if moved {
+            self.transaction.delete(&table.rows, row_key).map_err(engine_error)?;
+        }
+        self.put_row(table, &key, new)?;
+        self.foreign.require_parents(table, new, Some(old));
+        self.note_key_change(table, old, Some(new));
+        self.key = key;
+        Ok(())
+    }
+
+    /// Deletes a row that [`Writer::lock_row`] locked.
+    pub fn delete(&mut self, table: &OpenTable, row_key: &[u8], old: &[ValueRef<'_>]) -> Result<()> {
+        for index in &table.indexes {
+            self.old_entry.build(table, index, old, row_key)?;
+            self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
+        }
+        self.transaction.delete(&table.rows, row_key).map_err(engine_error)?;
+        self.note_key_change(table, old, None);
+        Ok(())
+    }
+
+    /// Takes over what an earlier writer of the same statement left to settle.
+    pub fn resume(&mut self, foreign: ForeignKeys) {
+        self.foreign = foreign;
+    }
+
+    /// Pauses the statement: what is left to settle goes to the next writer. For statements that
+    /// only insert.
+    pub fn suspend(self) -> ForeignKeys {
+        self.foreign
+    }
+
+    /// Ends the statement: follows foreign keys from changed parents, then checks that every new
+    /// reference has its parent.
+    ///
+    /// # Errors
+    /// 23503 when a reference would dangle.
+    pub async fn finish(mut self) -> Result<()> {
+        crate::foreign::settle(&mut self).await
+    }
+
+    fn note_key_change(&mut self, table: &OpenTable, old: &[ValueRef<'_>], new: Option<&[ValueRef<'_>]>) {
+        if self.catalog.referencing_tables(table.definition.oid).next().is_none() {
+            return;
+        }
+        let owned = |values: &[ValueRef<'_>]| values.iter().map(ValueRef::to_owned).collect::<Vec<Value>>();
+        self.changes.push_back(KeyChange {
+            parent: Arc::clone(&table.definition),
+            old: owned(old),
+            new: new.map(owned),
+        });
+    }
+
+    fn put_row(&mut self, table: &OpenTable, key: &[u8], values: &[ValueRef<'_>]) -> Result<()> {
+        self.bytes.clear();
+        if table.is_collection() {
+            self.document.clear();
+            let text = match values[DOCUMENT] {
+                ValueRef::Text(text) => text,
+                _ => "{}",
+            };
+            let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+                Error::new(ErrorKind::InvalidText, format!("invalid document: {error}"))
+            })?;
+            luma_model::encode_document(&json, &mut self.document)?;
+            table.encode_row(values, Some(&self.document), &mut self.bytes);
+        } else {
+            table.encode_row(values, None, &mut self.bytes);
+        }
+        self.transaction.put(&table.rows, key, &self.bytes).map_err(engine_error)
+    }
+
+    /// Locks the unique key of these values and gives the row that has it now.
+    async fn lock_unique(
+        &mut self,
+        table: &OpenTable,
+        index: &OpenIndex,
+        values: &[ValueRef<'_>],
+        row_key: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
+        self.entry.build(table, index, values, row_key)?;
+        if !self.entry.exclusive {
+            return Ok(None);
+        }
+        let space = LockSpace::Storage(index.definition.storage);
+        self.lock(space, &self.entry.key, LockMode::Exclusive).await?;
+        match self.transaction.get_latest(&index.entries, &self.entry.key).map_err(engine_error)? {
+            Some(value) => Ok(Some(index::row_key(&self.entry.key, &value)?.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    fn check_values(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
+        for (column, value) in table.definition.columns.iter().zip(values) {
+            if column.not_null && !column.dropped && matches!(value, ValueRef::Null) {
+                return Err(Error::new(
+                    ErrorKind::NotNullViolation,
+                    format!(
+                        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                        column.name, table.definition.name
+                    ),
+                )
+                .detail(format!("Failing row contains ({}).", row_text(table, values)))
+                .table(&table.definition.name)
+                .column(&column.name));
+            }
+        }
+        self.expressions.check_row(table, values)
+    }
+}
+
+/// Ordinals of an index's columns.
+fn ordinals(index: &OpenIndex) -> impl Iterator<Item = usize> + Clone {
+    index.definition.columns.iter().map(|part| usize::from(part.column) - 1)
+}
+
+/// The error of a second row with one key.
+pub(crate) fn duplicate(
+    table: &OpenTable,
+    constraint: &str,
+    ordinals: impl Iterator<Item = usize> + Clone,
+    values: &[ValueRef<'_>],
+) -> Error {
+    Error::new(
+        ErrorKind::UniqueViolation,
+        format!("duplicate key value violates unique constraint \"{constraint}\""),
+    )
+    .detail(format!("Key {} already exists.", key_text(table, ordinals, values)))
+    .table(&table.definition.name)
+    .constraint(constraint)
+}
+
+/// `(a, b)=(1, 2)`, as PostgreSQL shows keys.
+pub(crate) fn key_text(
+    table: &OpenTable,
+    ordinals: impl Iterator<Item = usize> + Clone,
+    values: &[ValueRef<'_>],
+) -> String {
+    let names: Vec<&str> =
+        ordinals.clone().map(|ordinal| table.definition.columns[ordinal].name.as_str()).collect();
+    let shown: Vec<String> = ordinals.map(|ordinal| value_text(table, ordinal, values[ordinal])).collect();
+    format!("({})=({})", names.join(", "), shown.join(", "))
+}
+
+/// The visible values of a row, as PostgreSQL shows a failing row.
+pub fn row_text(table: &OpenTable, values: &[ValueRef<'_>]) -> String {
+    let shown: Vec<String> = table
+        .definition
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| !column.dropped)
+        .map(|(ordinal, _)| value_text(table, ordinal, values[ordinal]))
+        .collect();
+    shown.join(", ")
+}
+
+fn value_text(table: &OpenTable, ordinal: usize, value: ValueRef<'_>) -> String {
+    if matches!(value, ValueRef::Null) {
+        return "null".into();
+    }
+    let mut text = Vec::new();
+    format_text(value, table.data_type(ordinal), &TextContext::default(), &mut text);
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if text.chars().count() > 64 {
+        text = text.chars().take(64).collect::<String>() + "...";
+    }
+    text
+}
