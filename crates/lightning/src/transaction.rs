@@ -297,6 +297,8 @@ impl Transaction {
     }
 
     /// Like [`Transaction::commit`], without blocking while the log is synced.
+    // An `async fn` could not promise `Send + 'static`.
+    #[allow(clippy::manual_async_fn)]
     pub fn commit_async(self) -> impl Future<Output = Result<CommitInfo>> + Send + 'static {
         async move {
             match self.into_commit() {

@@ -224,6 +224,11 @@ impl Log {
         Durable { shared: Arc::clone(&self.shared), lsn, ticket }
     }
 
+    /// Where the oldest kept segment begins.
+    pub fn begin(&self) -> Lsn {
+        self.shared.segments.lock().begin()
+    }
+
     /// Where the next record begins.
     pub fn end(&self) -> Lsn {
         Lsn(self.shared.state.lock().end)

@@ -174,6 +174,11 @@ impl Segments {
         self.io(self.vfs.sync_dir(&self.directory), "")
     }
 
+    /// Where the oldest segment begins.
+    pub(crate) fn begin(&self) -> Lsn {
+        Lsn(self.live.front().map_or(0, |oldest| oldest.base))
+    }
+
     /// Bytes of all live segments.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live.len() as u64 * self.segment_bytes

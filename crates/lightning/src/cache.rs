@@ -1,0 +1,260 @@
+//! The block cache: one byte budget for all tables.
+//!
+//! Each open table has a slot per block, so finding a cached block is one indexed atomic load: no
+//! hash, no lock. The cache decides what stays, like S3-FIFO: a new block enters a small queue and
+//! leaves it after one round unless it was read again; then it moves to the main queue, where each
+//! read buys another round. A block that was pushed out recently and comes back goes to the main
+//! queue directly, so a long scan can't wash out what is used.
+//!
+//! Invariants: `used` is the bytes of resident blocks plus what tables charged for their indexes and
+//! filters. A hit stores at most one byte. Only a miss takes a lock, that of one of the shards.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use crate::table::Block;
+
+const SHARDS: usize = 16;
+const USES_MAX: u8 = 3;
+
+/// The cached blocks of one table.
+pub(crate) struct BlockSlots {
+    slots: Box<[ArcSwapOption<Block>]>,
+    /// In which generation the block was last pushed out of the small queue; 0 for never.
+    pushed_out: Box<[AtomicU8]>,
+    cache: Arc<Cache>,
+    charged: usize,
+}
+
+struct Resident {
+    owner: Weak<BlockSlots>,
+    block: u32,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    small: VecDeque<Resident>,
+    small_bytes: usize,
+    main: VecDeque<Resident>,
+    main_bytes: usize,
+}
+
+/// Counters of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Bytes in use.
+    pub used_bytes: usize,
+    /// The budget.
+    pub capacity_bytes: usize,
+    /// Blocks read from files because they were not cached.
+    pub misses: u64,
+}
+
+/// The cache.
+pub(crate) struct Cache {
+    shards: [Mutex<Shard>; SHARDS],
+    used: AtomicUsize,
+    capacity: usize,
+    misses: AtomicU64,
+    /// Bytes pushed out of small queues so far: the clock of `pushed_out`.
+    pushed_bytes: AtomicU64,
+}
+
+impl Cache {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            shards: Default::default(),
+            used: AtomicUsize::new(0),
+            capacity,
+            misses: AtomicU64::new(0),
+            pushed_bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        CacheStats {
+            used_bytes: self.used.load(Ordering::Relaxed),
+            capacity_bytes: self.capacity,
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Numbers stretches of cache turnover from 1 to 255, again and again.
+    fn generation(&self) -> u8 {
+        let turns = self.pushed_bytes.load(Ordering::Relaxed) / (self.capacity as u64 + 1);
+        (turns % 255) as u8 + 1
+    }
+
+    fn make_room(&self, shard: &mut Shard) {
+        while self.used.load(Ordering::Relaxed) > self.capacity {
+            let small_share = (shard.small_bytes + shard.main_bytes) / 10;
+            let freed = if shard.small_bytes > small_share || shard.main.is_empty() {
+                self.pop_small(shard)
+            } else {
+                Self::pop_main(shard)
+            };
+            if !freed {
+                return;
+            }
+        }
+    }
+
+    /// Takes the oldest of the small queue: out, or to the main queue. `false` when it was empty.
+    fn pop_small(&self, shard: &mut Shard) -> bool {
+        let Some(resident) = shard.small.pop_front() else { return false };
+        shard.small_bytes -= resident.bytes;
+        let Some(owner) = resident.owner.upgrade() else { return true };
+        let uses = owner.uses(resident.block);
+        if uses > 0 {
+            owner.set_uses(resident.block, 0);
+            shard.main_bytes += resident.bytes;
+            shard.main.push_back(resident);
+        } else {
+            owner.evict(resident.block);
+            self.pushed_bytes.fetch_add(resident.bytes as u64, Ordering::Relaxed);
+            if let Some(mark) = owner.pushed_out.get(resident.block as usize) {
+                mark.store(self.generation(), Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    fn pop_main(shard: &mut Shard) -> bool {
+        let Some(resident) = shard.main.pop_front() else { return false };
+        let Some(owner) = resident.owner.upgrade() else {
+            shard.main_bytes -= resident.bytes;
+            return true;
+        };
+        let uses = owner.uses(resident.block);
+        if uses > 0 {
+            owner.set_uses(resident.block, uses - 1);
+            shard.main.push_back(resident);
+        } else {
+            shard.main_bytes -= resident.bytes;
+            owner.evict(resident.block);
+        }
+        true
+    }
+}
+
+impl BlockSlots {
+    /// Slots for a table of `blocks` blocks that keeps `charged` bytes of its own in memory.
+    pub(crate) fn new(cache: Arc<Cache>, blocks: usize, charged: usize) -> Self {
+        let charged = charged + blocks * (size_of::<ArcSwapOption<Block>>() + 1);
+        cache.used.fetch_add(charged, Ordering::Relaxed);
+        Self {
+            slots: (0..blocks).map(|_| ArcSwapOption::empty()).collect(),
+            pushed_out: (0..blocks).map(|_| AtomicU8::new(0)).collect(),
+            cache,
+            charged,
+        }
+    }
+
+    /// A cached block.
+    #[inline]
+    pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<Block>>> {
+        let Some(slot) = self.slots.get(block) else { return arc_swap::Guard::from_inner(None) };
+        let found = slot.load();
+        if let Some(found) = found.as_ref() {
+            let uses = found.uses.load(Ordering::Relaxed);
+            if uses < USES_MAX {
+                found.uses.store(uses + 1, Ordering::Relaxed);
+            }
+        }
+        found
+    }
+
+    /// Keeps a block that was just read from the file.
+    pub(crate) fn put(self: &Arc<Self>, index: usize, block: &Arc<Block>) {
+        let cache = &self.cache;
+        cache.misses.fetch_add(1, Ordering::Relaxed);
+        let Some(slot) = self.slots.get(index) else { return };
+        let before = slot.compare_and_swap(&None::<Arc<Block>>, Some(Arc::clone(block)));
+        if before.is_some() {
+            return;
+        }
+        let bytes = block.bytes();
+        cache.used.fetch_add(bytes, Ordering::Relaxed);
+        let generation = cache.generation();
+        let pushed_out = self.pushed_out[index].load(Ordering::Relaxed);
+        let returns = pushed_out != 0 && generation.wrapping_sub(pushed_out) <= 1;
+        let mut shard = cache.shards[index % SHARDS].lock();
+        let resident = Resident { owner: Arc::downgrade(self), block: index as u32, bytes };
+        if returns {
+            shard.main_bytes += bytes;
+            shard.main.push_back(resident);
+        } else {
+            shard.small_bytes += bytes;
+            shard.small.push_back(resident);
+        }
+        cache.make_room(&mut shard);
+    }
+
+    fn uses(&self, block: u32) -> u8 {
+        let found = self.slots.get(block as usize).map(arc_swap::ArcSwapAny::load);
+        found.and_then(|block| block.as_ref().map(|block| block.uses.load(Ordering::Relaxed))).unwrap_or(0)
+    }
+
+    fn set_uses(&self, block: u32, uses: u8) {
+        if let Some(slot) = self.slots.get(block as usize)
+            && let Some(block) = slot.load().as_ref()
+        {
+            block.uses.store(uses, Ordering::Relaxed);
+        }
+    }
+
+    fn evict(&self, block: u32) {
+        if let Some(gone) = self.slots.get(block as usize).and_then(|slot| slot.swap(None)) {
+            self.cache.used.fetch_sub(gone.bytes(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for BlockSlots {
+    fn drop(&mut self) {
+        let resident: usize =
+            self.slots.iter().filter_map(|slot| slot.swap(None)).map(|block| block.bytes()).sum();
+        self.cache.used.fetch_sub(resident + self.charged, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn block() -> Arc<Block> {
+        let mut bytes = vec![7; 1000];
+        bytes.extend_from_slice(&[0; 4]);
+        Arc::new(Block::new(bytes.into()).unwrap())
+    }
+
+    #[test]
+    fn the_budget_is_kept_and_what_is_read_again_survives_a_scan() {
+        let cache = Arc::new(Cache::new(400_000));
+        let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 5000, 1000));
+        for index in 0..64 {
+            slots.put(index, &block());
+            slots.get(index);
+            slots.get(index);
+        }
+        for index in 64..5000 {
+            slots.put(index, &block());
+            assert!(cache.stats().used_bytes <= 400_000 + 2000);
+            if index % 50 == 0 {
+                for hot in 0..64 {
+                    slots.get(hot);
+                }
+            }
+        }
+        let kept = (0..64).filter(|index| slots.get(*index).is_some()).count();
+        assert!(kept > 56, "only {kept} of 64 hot blocks survived");
+        drop(slots);
+        assert_eq!(cache.stats().used_bytes, 0);
+    }
+}

@@ -1,0 +1,158 @@
+//! The handle of an open database.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use luma_vfs::{RealDisk, Vfs};
+
+use crate::Result;
+use crate::batch::WriteBatch;
+use crate::engine::{Commit, Engine};
+use crate::ingest::Ingestion;
+use crate::keyspace::Keyspace;
+use crate::options::{Durability, KeyspaceOptions, Options, TransactionOptions};
+use crate::readable::Snapshot;
+use crate::stats::Stats;
+use crate::transaction::Transaction;
+use crate::verify::{self, VerifyProgress, VerifyReport};
+
+struct Handle {
+    engine: Arc<Engine>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; committers heard of theirs.
+        let _ = self.engine.shut_down();
+    }
+}
+
+/// An open database. Clones share it; when the last one goes, it is closed: what was logged is
+/// durable then, unlogged writes that were not flushed are lost.
+#[derive(Clone)]
+pub struct Database {
+    handle: Arc<Handle>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Database").field("path", &self.engine().path).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.handle.engine
+    }
+
+    fn handle_of(&self, inner: Arc<crate::keyspace::KeyspaceInner>) -> Keyspace {
+        Keyspace { inner, engine: Arc::clone(self.engine()) }
+    }
+
+    /// Opens the database in a directory, or makes one there.
+    ///
+    /// # Errors
+    /// [`Error::Locked`](crate::Error::Locked), [`Error::NotADatabase`](crate::Error::NotADatabase),
+    /// [`Error::Corruption`](crate::Error::Corruption),
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion), or what the file system says.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::open_with_vfs(Arc::new(RealDisk), path, options)
+    }
+
+    /// Opens a database whose files are behind `vfs`.
+    pub fn open_with_vfs(vfs: Arc<dyn Vfs>, path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let engine = Engine::open(vfs, path.as_ref(), options)?;
+        Ok(Self { handle: Arc::new(Handle { engine }) })
+    }
+
+    /// Makes a keyspace; durable on return.
+    ///
+    /// # Errors
+    /// [`Error::KeyspaceExists`](crate::Error::KeyspaceExists).
+    pub fn create_keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        self.engine().create_keyspace(name, options).map(|inner| self.handle_of(inner))
+    }
+
+    /// The keyspace with this name.
+    pub fn keyspace(&self, name: &str) -> Option<Keyspace> {
+        self.engine().keyspace(name).map(|inner| self.handle_of(inner))
+    }
+
+    /// The names of all keyspaces, sorted.
+    pub fn keyspace_names(&self) -> Vec<String> {
+        self.engine().keyspace_names()
+    }
+
+    /// Drops a keyspace, durably. Snapshots and ranges that have it go on; its files go with the last.
+    ///
+    /// # Errors
+    /// [`Error::KeyspaceNotFound`](crate::Error::KeyspaceNotFound).
+    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.engine().drop_keyspace(name)
+    }
+
+    /// What is published now. Takes no lock and costs about as much as cloning an `Arc`.
+    #[inline]
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine().snapshot()
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self, options: TransactionOptions) -> Transaction {
+        Transaction::new(Arc::clone(self.engine()), options)
+    }
+
+    /// Makes the changes of a batch together, unconditionally. They are visible on return, and as
+    /// durable as asked.
+    pub fn write(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
+        if let Some(error) = batch.error {
+            return Err(error);
+        }
+        if batch.operations.is_empty() {
+            return self.engine().check_writable();
+        }
+        let commit = Commit {
+            operations: batch.operations,
+            durability,
+            unchanged_since: None,
+            callbacks: Vec::new(),
+            locks: None,
+        };
+        self.engine().commit_blocking(commit).map(drop)
+    }
+
+    /// Starts a bulk load of ascending keys that lie among no others of the keyspace.
+    pub fn ingest(&self, keyspace: &Keyspace) -> Result<Ingestion> {
+        Ingestion::new(Arc::clone(self.engine()), Arc::clone(&keyspace.inner))
+    }
+
+    /// Makes everything written so far durable in tables, unlogged writes too.
+    pub fn flush(&self) -> Result<()> {
+        for keyspace in self.engine().keyspaces() {
+            match self.engine().flush_keyspace(&keyspace) {
+                Ok(()) | Err(crate::Error::KeyspaceNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.engine().sync_log()
+    }
+
+    /// Reads every table from the disk and checks checksums, order, filters and counts.
+    pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport> {
+        verify::verify(self.engine(), progress)
+    }
+
+    /// Figures about the database.
+    pub fn stats(&self) -> Stats {
+        self.engine().stats()
+    }
+
+    /// Flushes and closes it for all clones; their writes fail from now on.
+    pub fn close(self) -> Result<()> {
+        let flushed = match self.engine().check_writable() {
+            Ok(()) => self.flush(),
+            Err(error) => Err(error),
+        };
+        flushed.and(self.engine().shut_down())
+    }
+}

@@ -1,0 +1,173 @@
+//! The engine: what the handles share. Its parts are in submodules by what they do.
+//!
+//! Locks, in the order they are taken: a keyspace's `flushing` or `compacting`, `manifest` (who changes
+//! what exists), `commit` (who appends to the log and to memtables), `view_change` (who replaces the
+//! view). Readers take none.
+
+mod adopt;
+mod background;
+mod commit;
+mod compact;
+mod flush;
+mod keyspaces;
+mod recovery;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use luma_log::Log;
+use luma_vfs::{FileLock, Vfs};
+use parking_lot::Mutex;
+
+use crate::cache::Cache;
+use crate::keyspace::KeyspaceInner;
+use crate::locks::LockTable;
+use crate::manifest::Manifest;
+use crate::memtable::Memtable;
+use crate::options::{KeyspaceOptions, Options};
+use crate::publisher::Publisher;
+use crate::readable::Snapshot;
+use crate::stats::{KeyspaceStats, Stats};
+use crate::table::TableOptions;
+use crate::view::View;
+use crate::{Error, Result};
+
+use background::Background;
+pub(crate) use commit::Commit;
+
+pub(crate) const LOCK_FILE: &str = "LOCK";
+const TABLES_DIRECTORY: &str = "tables";
+const LOG_DIRECTORY: &str = "log";
+/// A keyspace nobody writes to takes no more memory than this.
+const FIRST_CHUNK_BYTES: usize = 1 << 10;
+
+/// Guarded by the commit lock.
+struct CommitState {
+    next_sequence: u64,
+    /// Where the log ended when its size was last looked at.
+    log_checked: u64,
+}
+
+/// The shared state of an open database.
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) path: PathBuf,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) locks: Arc<LockTable>,
+    view: ArcSwap<View>,
+    view_change: Mutex<()>,
+    publisher: Arc<Publisher>,
+    log: Log,
+    commit: Mutex<CommitState>,
+    manifest: Mutex<Manifest>,
+    names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
+    next_table: AtomicU64,
+    /// Bytes of memtables that are not flushed.
+    memory: AtomicUsize,
+    background: Background,
+    flushes: AtomicU64,
+    compactions: AtomicU64,
+    closed: AtomicBool,
+    file_lock: Mutex<Option<Box<dyn FileLock>>>,
+}
+
+fn new_memtable() -> Arc<Memtable> {
+    Arc::new(Memtable::new(FIRST_CHUNK_BYTES))
+}
+
+impl Engine {
+    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Makes the next view from the current one.
+    fn change_view(&self, change: impl FnOnce(&mut View)) {
+        let _turn = self.view_change.lock();
+        let mut next = View::clone(&self.view.load());
+        change(&mut next);
+        self.view.store(Arc::new(next));
+    }
+
+    /// What is published now. Takes no lock.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        loop {
+            let view = self.view.load_full();
+            let sequence = self.publisher.visible();
+            // A commit in a memtable that is newer than this view could be visible only if the view
+            // was replaced before; then both are read again.
+            if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.view.load())) {
+                return Snapshot::new(view, sequence);
+            }
+        }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        self.publisher.failure().map_or(Ok(()), Err)
+    }
+
+    /// Stops writes for good because of a failure in the background.
+    fn fail(&self, error: Error) -> Error {
+        self.publisher.fail(error.clone());
+        self.background.notify();
+        error.poison()
+    }
+
+    fn table_options(&self, keyspace: KeyspaceOptions) -> TableOptions {
+        TableOptions {
+            block_bytes: self.options.block_bytes,
+            compression: keyspace.compression.unwrap_or(self.options.compression),
+            bloom_bits_per_key: self.options.bloom_bits_per_key,
+        }
+    }
+
+    pub(crate) fn is_inline(&self) -> bool {
+        self.options.background_threads == 0
+    }
+
+    /// Makes all that was logged durable.
+    pub(crate) fn sync_log(&self) -> Result<()> {
+        Ok(self.log.wait_durable(self.log.end())?)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let view = self.view();
+        let mut keyspaces: Vec<KeyspaceStats> = Vec::new();
+        for inner in self.names.lock().values() {
+            if let Some(keyspace) = view.get(inner.slot, inner.id) {
+                keyspaces.push(KeyspaceStats { name: inner.name.to_string(), ..KeyspaceStats::of(keyspace) });
+            }
+        }
+        keyspaces.sort_by(|left, right| left.name.cmp(&right.name));
+        Stats {
+            keyspaces,
+            cache: self.cache.stats(),
+            memtable_bytes: self.memory.load(Ordering::Relaxed) as u64,
+            wal_bytes: self.log.live_bytes(),
+            visible_sequence: self.publisher.visible(),
+            flushes: self.flushes.load(Ordering::Relaxed),
+            compactions: self.compactions.load(Ordering::Relaxed),
+            locks: self.locks.len(),
+            failure: self.publisher.failure().map(|failure| failure.to_string()),
+        }
+    }
+
+    /// Ends background work, the log and the manifest, and lets go of the directory.
+    pub(crate) fn shut_down(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.background.stop();
+        let log = self.log.close().map_err(Error::from);
+        let sealed = if self.publisher.failure().is_none() { self.manifest.lock().seal() } else { Ok(()) };
+        self.publisher.fail(Error::Closed);
+        self.file_lock.lock().take();
+        log.and(sealed)
+    }
+}

@@ -1,0 +1,101 @@
+//! Merging tables, one step at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Engine;
+use crate::keyspace::KeyspaceInner;
+use crate::layout::Tree;
+use crate::lsm::{Compaction, CompactionPlan};
+use crate::manifest::Edit;
+use crate::table::Table;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Does the most urgent merge of a keyspace, and queues the next if there is one.
+    pub(super) fn compact_step(&self, keyspace: &KeyspaceInner) -> Result<()> {
+        let mut cursors = keyspace.compacting.lock();
+        let view = self.view.load_full();
+        let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(()) };
+        let Tree::Lsm(levels) = found.tree.as_ref();
+        match levels.plan(&self.options, &mut cursors) {
+            CompactionPlan::None => return Ok(()),
+            CompactionPlan::Move(table, level) => {
+                let removed = [table.meta.id];
+                self.replace_tables(keyspace, vec![(level, table)], &removed)?;
+            }
+            CompactionPlan::Merge(compaction) => self.merge(keyspace, &compaction)?,
+        }
+        drop(cursors);
+        self.schedule_merge(keyspace.id);
+        Ok(())
+    }
+
+    /// Merges all tables of a keyspace into one level.
+    pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
+        let _cursors = keyspace.compacting.lock();
+        let view = self.view.load_full();
+        let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
+        let Tree::Lsm(levels) = found.tree.as_ref();
+        let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
+        self.merge(keyspace, &compaction).map_err(|error| match error {
+            Error::Closed | Error::KeyspaceNotFound { .. } => error,
+            error => self.fail(error),
+        })
+    }
+
+    fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {
+        let keep_going = || self.check_writable().and_then(|()| keyspace.check());
+        let metas = compaction.run(
+            &self.vfs,
+            &self.tables_directory(),
+            self.table_options(keyspace.options),
+            self.options.table_bytes,
+            &self.next_table,
+            &keep_going,
+        )?;
+        self.sync_tables()?;
+        let mut added = Vec::with_capacity(metas.len());
+        for meta in metas {
+            added.push((compaction.level, self.open_table(meta)?));
+        }
+        let inputs: Vec<Arc<Table>> = compaction.inputs().map(Arc::clone).collect();
+        let removed: Vec<u64> = inputs.iter().map(|table| table.meta.id).collect();
+        if self.replace_tables(keyspace, added, &removed)? {
+            for table in &inputs {
+                table.set_obsolete();
+            }
+            self.compactions.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Replaces tables by others, durably and for new readers at once; `false` when the keyspace was
+    /// dropped meanwhile.
+    pub(super) fn replace_tables(
+        &self,
+        keyspace: &KeyspaceInner,
+        added: Vec<(usize, Arc<Table>)>,
+        removed: &[u64],
+    ) -> Result<bool> {
+        let mut manifest = self.manifest.lock();
+        if keyspace.check().is_err() {
+            for (_, table) in &added {
+                table.set_obsolete();
+            }
+            return Ok(false);
+        }
+        manifest.commit(&[Edit::Tables {
+            keyspace: keyspace.id,
+            added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
+            removed: removed.to_vec(),
+            flushed: 0,
+        }])?;
+        self.change_view(|view| {
+            view.change(keyspace.slot, keyspace.id, |keyspace| {
+                keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed));
+            });
+        });
+        Ok(true)
+    }
+}

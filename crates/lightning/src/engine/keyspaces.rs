@@ -1,0 +1,88 @@
+//! Creating, finding and dropping keyspaces.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Engine, new_memtable};
+use crate::keyspace::KeyspaceInner;
+use crate::layout::Tree;
+use crate::manifest::Edit;
+use crate::options::KeyspaceOptions;
+use crate::view::KeyspaceView;
+use crate::{Error, Result};
+
+/// The longest name of a keyspace.
+const NAME_BYTES_MAX: usize = 1 << 10;
+
+impl Engine {
+    pub(crate) fn create_keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Arc<KeyspaceInner>> {
+        if name.len() > NAME_BYTES_MAX {
+            let (bytes, limit) = (name.len() as u64, NAME_BYTES_MAX as u64);
+            return Err(Error::TooLarge { what: "a keyspace name", bytes, limit });
+        }
+        self.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        if self.names.lock().contains_key(name) {
+            return Err(Error::KeyspaceExists { name: name.to_owned() });
+        }
+        let id = manifest.state().next_keyspace;
+        let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options };
+        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        let mut slot = 0;
+        self.change_view(|view| {
+            slot = view.add(KeyspaceView {
+                id,
+                active: new_memtable(),
+                frozen: Vec::new(),
+                tree: Arc::new(Tree::new(options.layout)),
+                flushed: 0,
+                changed_aside: 0,
+            });
+        });
+        let inner = Arc::new(KeyspaceInner::new(id, slot, name, options));
+        self.names.lock().insert(Arc::clone(&inner.name), Arc::clone(&inner));
+        Ok(inner)
+    }
+
+    pub(crate) fn keyspace(&self, name: &str) -> Option<Arc<KeyspaceInner>> {
+        self.names.lock().get(name).cloned()
+    }
+
+    pub(crate) fn keyspace_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.names.lock().keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(crate) fn keyspaces(&self) -> Vec<Arc<KeyspaceInner>> {
+        let mut all: Vec<Arc<KeyspaceInner>> = self.names.lock().values().cloned().collect();
+        all.sort_by_key(|keyspace| keyspace.id);
+        all
+    }
+
+    pub(crate) fn by_id(&self, id: u64) -> Option<Arc<KeyspaceInner>> {
+        self.names.lock().values().find(|keyspace| keyspace.id == id).cloned()
+    }
+
+    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let not_found = || Error::KeyspaceNotFound { name: name.to_owned() };
+        let inner = self.keyspace(name).ok_or_else(not_found)?;
+        manifest.commit(&[Edit::DropKeyspace { id: inner.id }]).map_err(|error| self.fail(error))?;
+        inner.dropped.store(true, Ordering::Release);
+        self.names.lock().remove(name);
+        // Commits that are under way end before the memory is counted off.
+        let commit = self.commit.lock();
+        let last = self.view().get(inner.slot, inner.id).cloned();
+        self.change_view(|view| view.remove(inner.slot, inner.id));
+        if let Some(last) = last {
+            let memory: usize = last.memtables().map(|table| table.bytes()).sum();
+            self.memory.fetch_sub(memory, Ordering::Relaxed);
+            last.tree.tables().for_each(|(_, table)| table.set_obsolete());
+        }
+        drop(commit);
+        self.background.notify();
+        Ok(())
+    }
+}

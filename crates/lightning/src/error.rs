@@ -1,0 +1,155 @@
+//! What can go wrong with a database.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the engine.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused.
+    #[error("{}: {source}", file.display())]
+    Io {
+        /// The file or directory.
+        file: PathBuf,
+        /// What it said.
+        source: Arc<io::Error>,
+    },
+    /// Stored bytes are not what was written.
+    #[error("{} is damaged at offset {offset}: {what}", file.display())]
+    Corruption {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// Another transaction committed a change of a key this one wrote; run it again.
+    #[error("the key {} of keyspace \"{keyspace}\" was changed by another transaction; run this one again", key.escape_ascii())]
+    Conflict {
+        /// The keyspace's name.
+        keyspace: String,
+        /// The key both wrote.
+        key: Vec<u8>,
+    },
+    /// Waiting for this lock would never end, because its holders wait for this transaction.
+    #[error("deadlock: the holders of a lock this transaction needs wait for it; roll back and run it again")]
+    Deadlock,
+    /// A lock was not granted in time.
+    #[error("a lock was not granted in time")]
+    LockTimeout,
+    /// So much changed since the transaction began that it can't be told whether it conflicts.
+    #[error("the transaction is too old to be checked for conflicts; run it again")]
+    TransactionTooOld,
+    /// No keyspace has this name, or it was dropped.
+    #[error("keyspace \"{name}\" does not exist")]
+    KeyspaceNotFound {
+        /// The name.
+        name: String,
+    },
+    /// A keyspace has this name already.
+    #[error("keyspace \"{name}\" exists already")]
+    KeyspaceExists {
+        /// The name.
+        name: String,
+    },
+    /// Another process has the database open.
+    #[error("{} is in use by {}", path.display(), owner(pid))]
+    Locked {
+        /// The database.
+        path: PathBuf,
+        /// Who has it, if it could be read.
+        pid: Option<u32>,
+    },
+    /// The directory holds something else.
+    #[error("{} is not a Lightning database: {what}", path.display())]
+    NotADatabase {
+        /// The directory.
+        path: PathBuf,
+        /// What is there.
+        what: String,
+    },
+    /// A newer release wrote the file.
+    #[error("{} has format {version}, this release reads up to {supported}", file.display())]
+    UnsupportedVersion {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        version: u32,
+        /// The newest format known here.
+        supported: u32,
+    },
+    /// A key, value or commit is longer than allowed.
+    #[error("{what} of {bytes} bytes is longer than the {limit} bytes allowed")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its length.
+        bytes: u64,
+        /// The longest.
+        limit: u64,
+    },
+    /// An earlier failure stopped all writes; reads go on. Open the database again once it is fixed.
+    #[error("writes stopped after a failure: {0}")]
+    Poisoned(Arc<Error>),
+    /// The database was closed.
+    #[error("the database is closed")]
+    Closed,
+    /// Ingested keys must ascend.
+    #[error("the ingested key {} does not come after the one before it", key.escape_ascii())]
+    OutOfOrder {
+        /// The key that came too early.
+        key: Vec<u8>,
+    },
+    /// Ingested keys must not lie among existing ones.
+    #[error("the ingested range overlaps data of keyspace \"{keyspace}\"")]
+    Overlap {
+        /// The keyspace's name.
+        keyspace: String,
+    },
+    /// A savepoint was rolled back, or belongs to another transaction.
+    #[error("the savepoint does not exist any more")]
+    SavepointNotFound,
+}
+
+fn owner(pid: &Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl Error {
+    pub(crate) fn io(file: &Path, source: io::Error) -> Self {
+        Self::Io { file: file.to_owned(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn corruption(file: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corruption { file: file.to_owned(), offset, what: what.into() }
+    }
+
+    /// This error as the cause that stops writes.
+    pub(crate) fn poison(self) -> Self {
+        match self {
+            Self::Poisoned(_) | Self::Closed => self,
+            cause => Self::Poisoned(Arc::new(cause)),
+        }
+    }
+}
+
+impl From<luma_log::Error> for Error {
+    fn from(error: luma_log::Error) -> Self {
+        match error {
+            luma_log::Error::Io { file, source } => Self::Io { file, source },
+            luma_log::Error::Corruption { file, offset, what } => Self::Corruption { file, offset, what },
+            luma_log::Error::UnsupportedVersion { file, version, supported } => {
+                Self::UnsupportedVersion { file, version, supported }
+            }
+            luma_log::Error::TooLarge { bytes, limit } => Self::TooLarge { what: "a commit", bytes, limit },
+            luma_log::Error::Poisoned(cause) => Self::Poisoned(Arc::new(cause.as_ref().clone().into())),
+            luma_log::Error::Closed => Self::Closed,
+            luma_log::Error::Replay(what) => Self::Corruption { file: PathBuf::from("log"), offset: 0, what },
+        }
+    }
+}

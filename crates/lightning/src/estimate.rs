@@ -1,0 +1,92 @@
+//! How much lies in a range, and where to cut: from block indexes and skip-list towers, no data read.
+
+use std::ops::Bound;
+
+use crate::view::KeyspaceView;
+
+/// About how much lies in a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RangeEstimate {
+    /// Keys; versions and tombstones in memory are counted as keys.
+    pub entries: u64,
+    /// Bytes on disk and in memory.
+    pub bytes: u64,
+}
+
+/// Keys looked at per memtable.
+const SAMPLE: usize = 64;
+
+fn key_of<'a>(bound: &Bound<&'a [u8]>) -> Option<&'a [u8]> {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+pub(crate) fn range(keyspace: &KeyspaceView, start: Bound<&[u8]>, end: Bound<&[u8]>) -> RangeEstimate {
+    let (start, end) = (key_of(&start), key_of(&end));
+    let mut total = RangeEstimate::default();
+    if let (Some(start), Some(end)) = (start, end)
+        && start > end
+    {
+        return total;
+    }
+    for (_, table) in keyspace.tree.tables() {
+        let from = start.map_or(0, |start| table.blocks_before(start));
+        let to = end.map_or(table.blocks(), |end| (table.blocks_before(end) + 1).min(table.blocks()));
+        let blocks = table.blocks().max(1) as f64;
+        let mut share = to.saturating_sub(from) as f64 / blocks;
+        // Inside one block, a part of it is as good a guess as any.
+        if to.saturating_sub(from) == 1 && start.is_some() && end.is_some() {
+            share /= 2.0;
+        }
+        let outside = start.is_some_and(|start| start > table.meta.largest.as_slice())
+            || end.is_some_and(|end| end < table.meta.smallest.as_slice());
+        if !outside {
+            total.entries += (table.meta.entries as f64 * share).ceil() as u64;
+            total.bytes += (table.meta.bytes as f64 * share).ceil() as u64;
+        }
+    }
+    for table in keyspace.memtables().filter(|table| !table.is_empty()) {
+        let (keys, _) = table.sample(SAMPLE);
+        let inside =
+            |key: &&&[u8]| start.is_none_or(|start| **key >= start) && end.is_none_or(|end| **key <= end);
+        let share = keys.iter().filter(inside).count() as f64 / keys.len().max(1) as f64;
+        total.entries += (table.entries() as f64 * share).ceil() as u64;
+        total.bytes += (table.bytes() as f64 * share).ceil() as u64;
+    }
+    total
+}
+
+pub(crate) fn split_points(keyspace: &KeyspaceView, parts: usize) -> Vec<Vec<u8>> {
+    let mut weighted: Vec<(&[u8], u64)> = Vec::new();
+    for (_, table) in keyspace.tree.tables() {
+        // A few keys per part and table are enough.
+        let step = (table.blocks() / (parts * 8).max(1)).max(1);
+        let bytes = table.meta.bytes / (table.blocks().max(1) as u64) * step as u64;
+        let blocks = (step - 1..table.blocks()).step_by(step);
+        weighted.extend(blocks.map(|block| (table.block_key(block), bytes)));
+    }
+    for table in keyspace.memtables().filter(|table| !table.is_empty()) {
+        let (keys, _) = table.sample(parts * 8);
+        let bytes = table.bytes() as u64 / keys.len().max(1) as u64;
+        weighted.extend(keys.into_iter().map(|key| (key, bytes)));
+    }
+    weighted.sort_unstable();
+    let total: u64 = weighted.iter().map(|(_, bytes)| *bytes).sum();
+    let mut points: Vec<Vec<u8>> = Vec::new();
+    let mut seen = 0;
+    for (key, bytes) in &weighted {
+        seen += bytes;
+        let wanted = total * (points.len() as u64 + 1) / parts.max(1) as u64;
+        let last = weighted.last().is_some_and(|(last, _)| last == key);
+        if seen >= wanted
+            && points.len() + 1 < parts
+            && !last
+            && points.last().is_none_or(|last| last.as_slice() < *key)
+        {
+            points.push(key.to_vec());
+        }
+    }
+    points
+}

@@ -1,0 +1,157 @@
+//! Leveled compaction: which tables to merge next, and merging them.
+//!
+//! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
+//! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
+//! nothing below moves without being read. Tombstones go when no deeper level could have the key.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use luma_vfs::Vfs;
+
+use super::{Levels, RUNS, Run, run_overlaps};
+use crate::Result;
+use crate::merge::{Merge, Source};
+use crate::options::{Direction, Options};
+use crate::table::{RunCursor, Table, TableMeta, TableOptions, TableWriter};
+
+const GROWTH: u64 = 10;
+
+/// What to merge.
+pub(crate) struct Compaction {
+    /// Newest first: level-0 tables each, or one level's tables.
+    upper: Vec<Run>,
+    lower: Run,
+    /// Where the result goes.
+    pub(crate) level: usize,
+    /// Runs deeper than that.
+    deeper: Vec<Run>,
+}
+
+/// What a look at the levels gave.
+pub(crate) enum CompactionPlan {
+    /// Nothing to do.
+    None,
+    /// A table sinks a level as it is.
+    Move(Arc<Table>, usize),
+    Merge(Compaction),
+}
+
+fn bytes(run: &[Arc<Table>]) -> u64 {
+    run.iter().map(|table| table.meta.bytes).sum()
+}
+
+/// The tables of a run that overlap any of the given ones.
+fn overlapping(run: &[Arc<Table>], tables: &[Arc<Table>]) -> Vec<Arc<Table>> {
+    let Some(first) = tables.iter().map(|table| table.meta.smallest.as_slice()).min() else {
+        return Vec::new();
+    };
+    let last = tables.iter().map(|table| table.meta.largest.as_slice()).max().unwrap_or(first);
+    run.iter().filter(|table| table.meta.overlaps(first, last)).map(Arc::clone).collect()
+}
+
+impl Levels {
+    /// What should be merged next. `cursors` remembers per level where the last choice ended, so that
+    /// all of a level gets its turn.
+    pub(crate) fn plan(&self, options: &Options, cursors: &mut [Vec<u8>; RUNS]) -> CompactionPlan {
+        let level0 = self.level0.len() as f64 / options.level0_tables.max(1) as f64;
+        let mut best = (if self.level0.len() >= options.level0_tables.max(1) { level0 } else { 0.0 }, 0);
+        let mut share = options.level_bytes.max(1);
+        // The last level takes everything.
+        for (index, run) in self.runs.iter().take(RUNS - 1).enumerate() {
+            let score = bytes(run) as f64 / share as f64;
+            if score > 1.0 && score > best.0 {
+                best = (score, index + 1);
+            }
+            share = share.saturating_mul(GROWTH);
+        }
+        match best {
+            (score, _) if score <= 0.0 => CompactionPlan::None,
+            (_, 0) => self.merge_level0(),
+            (_, level) => self.sink(level, &mut cursors[level - 1]),
+        }
+    }
+
+    /// Everything into the deepest level that has tables, or level 1.
+    pub(crate) fn plan_all(&self) -> CompactionPlan {
+        let deepest = (1..=RUNS).rev().find(|level| !self.runs[level - 1].is_empty()).unwrap_or(1);
+        let upper: Vec<Run> = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
+        let between = self.runs[..deepest - 1].iter().filter(|run| !run.is_empty()).map(Arc::clone);
+        let upper: Vec<Run> = upper.into_iter().chain(between).collect();
+        let lower = Arc::clone(&self.runs[deepest - 1]);
+        if upper.is_empty() && lower.iter().all(|table| table.meta.tombstones == 0) {
+            return CompactionPlan::None;
+        }
+        CompactionPlan::Merge(Compaction { upper, lower, level: deepest, deeper: Vec::new() })
+    }
+
+    fn merge_level0(&self) -> CompactionPlan {
+        let lower = overlapping(&self.runs[0], &self.level0);
+        let upper = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
+        let deeper = self.runs[1..].to_vec();
+        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: 1, deeper })
+    }
+
+    fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
+        let run = &self.runs[level - 1];
+        let next = run.iter().find(|table| table.meta.smallest.as_slice() > cursor.as_slice());
+        let Some(table) = next.or_else(|| run.first()) else { return CompactionPlan::None };
+        cursor.clone_from(&table.meta.largest);
+        let lower = overlapping(&self.runs[level], std::slice::from_ref(table));
+        if lower.is_empty() {
+            return CompactionPlan::Move(Arc::clone(table), level + 1);
+        }
+        let upper = vec![Arc::from([Arc::clone(table)])];
+        let deeper = self.runs[level + 1..].to_vec();
+        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: level + 1, deeper })
+    }
+}
+
+impl Compaction {
+    /// The tables that the result replaces.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.upper.iter().flat_map(|run| run.iter()).chain(self.lower.iter())
+    }
+
+    /// Merges into new tables, which are durable but for their names.
+    pub(crate) fn run(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        directory: &Path,
+        options: TableOptions,
+        table_bytes: u64,
+        next_id: &AtomicU64,
+        keep_going: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<TableMeta>> {
+        let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
+        let sources = runs.map(|run| Source::Run(RunCursor::new(Arc::clone(run), Direction::Forward, false)));
+        let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
+        let mut tables = Vec::new();
+        let mut writer: Option<TableWriter> = None;
+        while let Some(key) = merge.key() {
+            let value = merge.value();
+            if value.is_some() || self.deeper.iter().any(|run| run_overlaps(run, key, key)) {
+                let open = match &mut writer {
+                    Some(open) => open,
+                    None => {
+                        keep_going()?;
+                        let id = next_id.fetch_add(1, Ordering::Relaxed);
+                        writer.insert(TableWriter::create(vfs, directory, id, options)?)
+                    }
+                };
+                open.add(key, value)?;
+                if open.bytes() >= table_bytes
+                    && let Some(full) = writer.take()
+                {
+                    tables.push(full.finish()?);
+                }
+            }
+            merge.advance()?;
+        }
+        if let Some(last) = writer {
+            tables.push(last.finish()?);
+        }
+        Ok(tables)
+    }
+}

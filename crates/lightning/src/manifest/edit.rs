@@ -1,0 +1,295 @@
+//! Edits of the manifest and the state they add up to.
+
+use std::collections::BTreeMap;
+
+use crate::codec::{Reader, put_bytes, put_varint};
+use crate::options::{Compression, KeyspaceOptions, Layout};
+use crate::table::TableMeta;
+use crate::view::KeyspaceId;
+
+const CREATE: u8 = 1;
+const DROP: u8 = 2;
+const TABLES: u8 = 3;
+const PROGRESS: u8 = 4;
+const NUMBERS: u8 = 5;
+
+/// A change of what exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    CreateKeyspace {
+        id: KeyspaceId,
+        name: String,
+        options: KeyspaceOptions,
+    },
+    DropKeyspace {
+        id: KeyspaceId,
+    },
+    /// Tables come and go; everything up to `flushed` is in tables now.
+    Tables {
+        keyspace: KeyspaceId,
+        added: Vec<(usize, TableMeta)>,
+        removed: Vec<u64>,
+        flushed: u64,
+    },
+    /// Sequences up to `sequence` are given, and the log before `log_released` is not needed.
+    Progress {
+        sequence: u64,
+        log_released: u64,
+    },
+    /// Numbers never given again.
+    Numbers {
+        next_keyspace: KeyspaceId,
+        next_table: u64,
+    },
+}
+
+fn layout_number(layout: Layout) -> u8 {
+    match layout {
+        Layout::Lsm => 1,
+    }
+}
+
+fn compression_number(compression: Option<Compression>) -> u8 {
+    match compression {
+        None => 0,
+        Some(Compression::None) => 1,
+        Some(Compression::Lz4) => 2,
+        Some(Compression::Zstd) => 3,
+    }
+}
+
+impl Edit {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::CreateKeyspace { id, name, options } => {
+                out.push(CREATE);
+                put_varint(out, *id);
+                put_bytes(out, name.as_bytes());
+                out.push(layout_number(options.layout));
+                out.push(compression_number(options.compression));
+            }
+            Self::DropKeyspace { id } => {
+                out.push(DROP);
+                put_varint(out, *id);
+            }
+            Self::Tables { keyspace, added, removed, flushed } => {
+                out.push(TABLES);
+                put_varint(out, *keyspace);
+                put_varint(out, added.len() as u64);
+                for (level, meta) in added {
+                    put_varint(out, *level as u64);
+                    meta.encode(out);
+                }
+                put_varint(out, removed.len() as u64);
+                for id in removed {
+                    put_varint(out, *id);
+                }
+                put_varint(out, *flushed);
+            }
+            Self::Progress { sequence, log_released } => {
+                out.push(PROGRESS);
+                put_varint(out, *sequence);
+                put_varint(out, *log_released);
+            }
+            Self::Numbers { next_keyspace, next_table } => {
+                out.push(NUMBERS);
+                put_varint(out, *next_keyspace);
+                put_varint(out, *next_table);
+            }
+        }
+    }
+
+    /// The edits of a frame; `None` when it is malformed.
+    pub(crate) fn decode_all(bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut reader = Reader::new(bytes);
+        let mut edits = Vec::new();
+        while !reader.rest.is_empty() {
+            edits.push(Self::decode(&mut reader)?);
+        }
+        Some(edits)
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(match reader.u8()? {
+            CREATE => {
+                let id = reader.varint()?;
+                let name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
+                let layout = match reader.u8()? {
+                    1 => Layout::Lsm,
+                    _ => return None,
+                };
+                let compression = match reader.u8()? {
+                    0 => None,
+                    1 => Some(Compression::None),
+                    2 => Some(Compression::Lz4),
+                    3 => Some(Compression::Zstd),
+                    _ => return None,
+                };
+                Self::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
+            }
+            DROP => Self::DropKeyspace { id: reader.varint()? },
+            TABLES => {
+                let keyspace = reader.varint()?;
+                let mut added = Vec::new();
+                for _ in 0..reader.varint()? {
+                    let level = usize::try_from(reader.varint()?).ok()?;
+                    if level > crate::lsm::RUNS {
+                        return None;
+                    }
+                    added.push((level, TableMeta::decode(reader)?));
+                }
+                let mut removed = Vec::new();
+                for _ in 0..reader.varint()? {
+                    removed.push(reader.varint()?);
+                }
+                Self::Tables { keyspace, added, removed, flushed: reader.varint()? }
+            }
+            PROGRESS => Self::Progress { sequence: reader.varint()?, log_released: reader.varint()? },
+            NUMBERS => Self::Numbers { next_keyspace: reader.varint()?, next_table: reader.varint()? },
+            _ => return None,
+        })
+    }
+}
+
+/// A keyspace as the manifest knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyspaceState {
+    pub(crate) name: String,
+    pub(crate) options: KeyspaceOptions,
+    pub(crate) flushed: u64,
+    /// Tables and their levels.
+    pub(crate) tables: BTreeMap<u64, (usize, TableMeta)>,
+}
+
+/// What all edits add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ManifestState {
+    pub(crate) keyspaces: BTreeMap<KeyspaceId, KeyspaceState>,
+    pub(crate) next_keyspace: KeyspaceId,
+    pub(crate) next_table: u64,
+    pub(crate) sequence: u64,
+    pub(crate) log_released: u64,
+}
+
+impl ManifestState {
+    pub(crate) fn apply(&mut self, edit: &Edit) {
+        match edit {
+            Edit::CreateKeyspace { id, name, options } => {
+                let state =
+                    KeyspaceState { name: name.clone(), options: *options, ..KeyspaceState::default() };
+                self.keyspaces.insert(*id, state);
+                self.next_keyspace = self.next_keyspace.max(id + 1);
+            }
+            Edit::DropKeyspace { id } => {
+                self.keyspaces.remove(id);
+            }
+            Edit::Tables { keyspace, added, removed, flushed } => {
+                for (_, meta) in added {
+                    self.next_table = self.next_table.max(meta.id + 1);
+                }
+                let Some(state) = self.keyspaces.get_mut(keyspace) else { return };
+                for id in removed {
+                    state.tables.remove(id);
+                }
+                state.tables.extend(added.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))));
+                state.flushed = state.flushed.max(*flushed);
+            }
+            Edit::Progress { sequence, log_released } => {
+                self.sequence = self.sequence.max(*sequence);
+                self.log_released = self.log_released.max(*log_released);
+            }
+            Edit::Numbers { next_keyspace, next_table } => {
+                self.next_keyspace = self.next_keyspace.max(*next_keyspace);
+                self.next_table = self.next_table.max(*next_table);
+            }
+        }
+    }
+
+    /// Edits that make this state from nothing.
+    pub(crate) fn edits(&self) -> Vec<Edit> {
+        let mut edits = vec![
+            Edit::Numbers { next_keyspace: self.next_keyspace, next_table: self.next_table },
+            Edit::Progress { sequence: self.sequence, log_released: self.log_released },
+        ];
+        for (id, state) in &self.keyspaces {
+            edits.push(Edit::CreateKeyspace { id: *id, name: state.name.clone(), options: state.options });
+            edits.push(Edit::Tables {
+                keyspace: *id,
+                added: state.tables.values().cloned().collect(),
+                removed: Vec::new(),
+                flushed: state.flushed,
+            });
+        }
+        edits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_edit() -> impl Strategy<Value = Edit> {
+        let compression = prop_oneof![
+            Just(None),
+            Just(Some(Compression::None)),
+            Just(Some(Compression::Lz4)),
+            Just(Some(Compression::Zstd))
+        ];
+        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(
+            |(numbers, smallest, largest)| TableMeta {
+                id: numbers[0] / 2,
+                bytes: numbers[1],
+                entries: numbers[2],
+                tombstones: numbers[3],
+                smallest,
+                largest,
+            },
+        );
+        prop_oneof![
+            (0u64..9, any::<String>(), compression).prop_map(|(id, name, compression)| {
+                Edit::CreateKeyspace {
+                    id,
+                    name,
+                    options: KeyspaceOptions { layout: Layout::Lsm, compression },
+                }
+            }),
+            (0u64..9).prop_map(|id| Edit::DropKeyspace { id }),
+            (0u64..9, proptest::collection::vec((0usize..7, meta), 0..3), any::<Vec<u64>>(), any::<u64>())
+                .prop_map(|(keyspace, added, removed, flushed)| Edit::Tables {
+                    keyspace,
+                    added,
+                    removed,
+                    flushed
+                }),
+            any::<[u64; 2]>()
+                .prop_map(|numbers| Edit::Progress { sequence: numbers[0], log_released: numbers[1] }),
+            any::<[u64; 2]>()
+                .prop_map(|numbers| Edit::Numbers { next_keyspace: numbers[0], next_table: numbers[1] }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn edits_come_back_and_a_state_is_rebuilt_from_its_own_edits(edits in proptest::collection::vec(any_edit(), 0..12)) {
+            let mut bytes = Vec::new();
+            let mut state = ManifestState::default();
+            for edit in &edits {
+                edit.encode(&mut bytes);
+                state.apply(edit);
+            }
+            prop_assert_eq!(Edit::decode_all(&bytes).unwrap(), edits);
+            let mut again = ManifestState::default();
+            for edit in state.edits() {
+                again.apply(&edit);
+            }
+            prop_assert_eq!(again, state);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = Edit::decode_all(&bytes);
+        }
+    }
+}

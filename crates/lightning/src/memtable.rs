@@ -1,0 +1,152 @@
+//! Versions in memory: what was committed and is not in a table yet, and what a transaction wrote.
+//!
+//! Invariants: entries are only added, and only by the thread that holds the commit lock (or owns
+//! the transaction). `max_sequence` is that of the newest entry; `logged_from` is where in the log
+//! the first logged entry begins, so the log is kept from there until the memtable is flushed.
+
+mod cursor;
+mod skiplist;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use luma_log::Lsn;
+
+pub(crate) use cursor::MemtableCursor;
+pub(crate) use skiplist::Entry;
+use skiplist::{Position, SkipList};
+
+/// Sequence numbers that don't count: what a transaction rolled back to a savepoint. Ascending,
+/// disjoint, each from (exclusive) to (inclusive).
+pub(crate) type Undone = [(u64, u64)];
+
+/// Whether a version counts.
+#[inline]
+pub(crate) fn is_undone(undone: &Undone, sequence: u64) -> bool {
+    if undone.is_empty() {
+        return false;
+    }
+    let after = undone.partition_point(|(from, _)| *from < sequence);
+    after.checked_sub(1).and_then(|at| undone.get(at)).is_some_and(|(_, to)| sequence <= *to)
+}
+
+/// Sorted versions in memory.
+pub(crate) struct Memtable {
+    list: SkipList,
+    max_sequence: AtomicU64,
+    logged_from: AtomicU64,
+    logged_to: AtomicU64,
+}
+
+impl Memtable {
+    pub(crate) fn new(first_chunk: usize) -> Self {
+        Self {
+            list: SkipList::new(first_chunk),
+            max_sequence: AtomicU64::new(0),
+            logged_from: AtomicU64::new(u64::MAX),
+            logged_to: AtomicU64::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.list.bytes()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.list.entries()
+    }
+
+    pub(crate) fn max_sequence(&self) -> u64 {
+        self.max_sequence.load(Ordering::Acquire)
+    }
+
+    /// Where in the log the first entry begins; `None` when none is logged.
+    pub(crate) fn logged_from(&self) -> Option<Lsn> {
+        Some(self.logged_from.load(Ordering::Acquire)).filter(|from| *from != u64::MAX).map(Lsn)
+    }
+
+    /// Where in the log the last entry ends.
+    pub(crate) fn logged_to(&self) -> Lsn {
+        Lsn(self.logged_to.load(Ordering::Acquire))
+    }
+
+    /// Notes that entries of the log record between these places are here.
+    pub(crate) fn note_logged(&self, from: Lsn, to: Lsn) {
+        self.logged_from.fetch_min(from.0, Ordering::AcqRel);
+        self.logged_to.fetch_max(to.0, Ordering::AcqRel);
+    }
+
+    /// Adds a version; `None` is a tombstone.
+    pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
+        self.max_sequence.fetch_max(sequence, Ordering::AcqRel);
+        self.list.insert(key, sequence, value);
+    }
+
+    /// The newest version of a key that is not newer than `sequence`.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], sequence: u64) -> Option<Entry<'_>> {
+        if self.list.is_empty() {
+            return None;
+        }
+        let entry = self.list.entry(self.list.seek(key, sequence)?);
+        (entry.key == key).then_some(entry)
+    }
+
+    /// Like [`Memtable::get`], passing over what was undone.
+    pub(crate) fn get_done(&self, key: &[u8], sequence: u64, undone: &Undone) -> Option<Entry<'_>> {
+        let mut at = self.list.seek(key, sequence);
+        while let Some(position) = at {
+            let entry = self.list.entry(position);
+            if entry.key != key {
+                return None;
+            }
+            if !is_undone(undone, entry.sequence) {
+                return Some(entry);
+            }
+            at = self.list.next(position);
+        }
+        None
+    }
+
+    /// Whether any key lies in a range.
+    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+        self.list.seek(first, u64::MAX).is_some_and(|position| self.list.entry(position).key <= last)
+    }
+
+    /// Keys spread evenly, and how many versions each stands for.
+    pub(crate) fn sample(&self, wanted: usize) -> (Vec<&[u8]>, usize) {
+        self.list.sample(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_read_finds_the_newest_version_it_may_see() {
+        let table = Memtable::new(64);
+        table.insert(b"k", 5, Some(b"five"));
+        table.insert(b"k", 9, None);
+        table.insert(b"k", 12, Some(b"twelve"));
+        let read = |sequence| table.get(b"k", sequence).map(|entry| entry.value.map(<[u8]>::to_vec));
+        assert_eq!(read(4), None);
+        assert_eq!(read(5), Some(Some(b"five".to_vec())));
+        assert_eq!(read(10), Some(None));
+        assert_eq!(read(u64::MAX), Some(Some(b"twelve".to_vec())));
+        assert_eq!(table.get_done(b"k", 100, &[(8, 20)]).unwrap().sequence, 5);
+        assert_eq!(table.max_sequence(), 12);
+    }
+
+    #[test]
+    fn undone_ranges_exclude_their_start_and_include_their_end() {
+        let undone = [(2, 4), (7, 8)];
+        let hits: Vec<u64> = (0..10).filter(|sequence| is_undone(&undone, *sequence)).collect();
+        assert_eq!(hits, [3, 4, 8]);
+    }
+}

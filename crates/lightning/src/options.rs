@@ -1,0 +1,138 @@
+//! How a database, its keyspaces and its transactions behave.
+
+pub use luma_log::SyncMode;
+
+/// Options of a database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of table blocks, indexes and filters kept in memory.
+    pub cache_bytes: usize,
+    /// A keyspace's memtable is flushed when it holds this much.
+    pub memtable_bytes: usize,
+    /// All memtables together; past it the largest is flushed, and past twice that writers wait.
+    pub write_buffer_bytes: usize,
+    /// Bytes of log kept; past it the keyspaces that hold the oldest segment are flushed.
+    pub max_wal_bytes: u64,
+    /// Bytes of one log segment.
+    pub wal_segment_bytes: u64,
+    /// What [`Durability::Sync`] means.
+    pub sync: SyncMode,
+    /// Compression of table blocks, unless a keyspace has its own.
+    pub compression: Compression,
+    /// Size of the filter that spares reads of tables without the key; 0 for none.
+    pub bloom_bits_per_key: u32,
+    /// Threads that flush and compact; 0 does that work inside the calls that cause it.
+    pub background_threads: usize,
+    /// Bytes of a table block before compression.
+    pub block_bytes: usize,
+    /// Bytes after which compaction begins a new table.
+    pub table_bytes: u64,
+    /// Bytes of the first sorted level; each level below holds ten times more.
+    pub level_bytes: u64,
+    /// Level-0 tables that start a compaction; three times as many make writers wait.
+    pub level0_tables: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 << 20,
+            memtable_bytes: 32 << 20,
+            write_buffer_bytes: 128 << 20,
+            max_wal_bytes: 256 << 20,
+            wal_segment_bytes: 32 << 20,
+            sync: SyncMode::Sync,
+            compression: Compression::Lz4,
+            bloom_bits_per_key: 10,
+            background_threads: 2,
+            block_bytes: 4096,
+            table_bytes: 32 << 20,
+            level_bytes: 128 << 20,
+            level0_tables: 4,
+        }
+    }
+}
+
+/// How table blocks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Fast.
+    #[default]
+    Lz4,
+    /// Small.
+    Zstd,
+}
+
+/// How a keyspace is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// A log-structured merge tree.
+    #[default]
+    Lsm,
+}
+
+/// Options of a keyspace, kept with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceOptions {
+    /// How it is stored.
+    pub layout: Layout,
+    /// Compression of its blocks; the database's if not given.
+    pub compression: Option<Compression>,
+}
+
+/// How durable a write is when the call returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// As durable as [`Options::sync`] says: with [`SyncMode::Sync`] it survives a power loss.
+    #[default]
+    Sync,
+    /// Logged, and durable soon; always before anything committed later.
+    Buffered,
+    /// Not logged: durable once the keyspace is flushed.
+    Unlogged,
+}
+
+/// What keeps concurrent transactions apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransactionMode {
+    /// Commit fails if a written key was changed since the snapshot: the first committer wins.
+    #[default]
+    Optimistic,
+    /// Nothing is checked at commit; the caller locks what it writes.
+    Pessimistic,
+}
+
+/// Options of a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionOptions {
+    /// What keeps it apart from others.
+    pub mode: TransactionMode,
+    /// How durable its commit is.
+    pub durability: Durability,
+}
+
+/// Which way a range is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// From the smallest key up.
+    #[default]
+    Forward,
+    /// From the largest key down.
+    Reverse,
+}
+
+/// What a lock allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockMode {
+    /// Others may share it.
+    Shared,
+    /// Nobody else may hold it.
+    Exclusive,
+}
+
+/// The longest key.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
+/// The longest value.
+pub const VALUE_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);

@@ -1,0 +1,139 @@
+//! Ranges: entries of a keyspace in order, between two keys, in one state.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::keyspace::KeyspaceInner;
+use crate::memtable::MemtableCursor;
+use crate::merge::{Merge, Source};
+use crate::options::Direction;
+use crate::readable::Snapshot;
+use crate::write_set::WriteView;
+
+/// Entries in order. What it reads from stays alive with it.
+pub struct Range {
+    merge: Merge,
+    /// Where it ends in its direction.
+    limit: Bound<Vec<u8>>,
+    direction: Direction,
+    /// Whether the entry at the merge's place was given out.
+    given: bool,
+    ended: bool,
+}
+
+impl std::fmt::Debug for Range {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Range")
+            .field("direction", &self.direction)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The first key after all that begin with `prefix`; `None` when there is none.
+pub(crate) fn prefix_bounds(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+fn key_of<'a>(bound: &Bound<&'a [u8]>) -> Option<&'a [u8]> {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+impl Range {
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        writes: Option<&WriteView>,
+        keyspace: &KeyspaceInner,
+        (start, end): (Bound<&[u8]>, Bound<&[u8]>),
+        direction: Direction,
+    ) -> Result<Self> {
+        let mut sources = Vec::new();
+        let undone: Arc<[(u64, u64)]> = Arc::from([]);
+        if let Some(cursor) = writes.and_then(|writes| writes.cursor(keyspace.id, direction)) {
+            sources.push(Source::Memory(cursor));
+        }
+        if let Some(found) = snapshot.keyspace(keyspace)? {
+            for table in found.memtables().filter(|table| !table.is_empty()) {
+                let undone = Arc::clone(&undone);
+                let cursor = MemtableCursor::new(Arc::clone(table), snapshot.sequence(), undone, direction);
+                sources.push(Source::Memory(cursor));
+            }
+            found.tree.add_sources(key_of(&start), key_of(&end), direction, &mut sources);
+        }
+        let (first, limit) = match direction {
+            Direction::Forward => (start, end),
+            Direction::Reverse => (end, start),
+        };
+        let mut merge = Merge::new(sources, direction, key_of(&first))?;
+        if let Bound::Excluded(excluded) = first
+            && merge.key() == Some(excluded)
+        {
+            merge.advance()?;
+        }
+        let limit = match limit {
+            Bound::Included(key) => Bound::Included(key.to_vec()),
+            Bound::Excluded(key) => Bound::Excluded(key.to_vec()),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        Ok(Self { merge, limit, direction, given: false, ended: false })
+    }
+
+    #[inline]
+    fn is_past_limit(&self, key: &[u8]) -> bool {
+        match (&self.limit, self.direction) {
+            (Bound::Unbounded, _) => false,
+            (Bound::Included(limit), Direction::Forward) => key > limit.as_slice(),
+            (Bound::Excluded(limit), Direction::Forward) => key >= limit.as_slice(),
+            (Bound::Included(limit), Direction::Reverse) => key < limit.as_slice(),
+            (Bound::Excluded(limit), Direction::Reverse) => key <= limit.as_slice(),
+        }
+    }
+
+    /// The next key and value; `None` at the end.
+    #[allow(clippy::should_implement_trait)]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.given {
+            self.merge.advance()?;
+        }
+        self.given = true;
+        loop {
+            match self.merge.key() {
+                Some(key) if !self.is_past_limit(key) => {}
+                _ => {
+                    self.ended = true;
+                    return Ok(None);
+                }
+            }
+            if self.merge.value().is_some() {
+                break;
+            }
+            self.merge.advance()?;
+        }
+        Ok(self.merge.key().zip(self.merge.value()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_next_one_of_its_length() {
+        assert_eq!(prefix_bounds(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(prefix_bounds(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(prefix_bounds(b"\xff"), None);
+        assert_eq!(prefix_bounds(b""), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading: snapshots, and the trait they share with transactions.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::keyspace::{Keyspace, KeyspaceInner};
+use crate::options::Direction;
+use crate::range::{Range, prefix_bounds};
+use crate::view::{KeyspaceView, View};
+
+/// Whatever shows a fixed state of the database.
+pub trait Readable {
+    /// Hands the value of a key to `use_value`, without copying it; `None` when the key has none.
+    fn get_with<R>(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>>;
+
+    /// The entries between two keys, in order. The range keeps its state alive and can be moved to
+    /// another thread.
+    fn range(
+        &self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        direction: Direction,
+    ) -> Result<Range>;
+
+    /// The value of a key.
+    fn get(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get_with(keyspace, key, <[u8]>::to_vec)
+    }
+
+    /// The entries whose keys begin with `prefix`.
+    fn prefix(&self, keyspace: &Keyspace, prefix: &[u8], direction: Direction) -> Result<Range> {
+        let end = prefix_bounds(prefix);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.range(keyspace, Bound::Included(prefix), end, direction)
+    }
+}
+
+/// What was committed and published at one moment. Clones are cheap.
+///
+/// A snapshot keeps the memtables of its time and the files of its time; holding one for long costs
+/// that much.
+#[derive(Clone)]
+pub struct Snapshot {
+    view: Arc<View>,
+    sequence: u64,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Snapshot").field("sequence", &self.sequence).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn new(view: Arc<View>, sequence: u64) -> Self {
+        Self { view, sequence }
+    }
+
+    /// The sequence of the newest commit it shows.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The keyspace in this view. One made later is empty here; one that was dropped is an error.
+    #[inline]
+    pub(crate) fn keyspace(&self, keyspace: &KeyspaceInner) -> Result<Option<&Arc<KeyspaceView>>> {
+        match self.view.get(keyspace.slot, keyspace.id) {
+            Some(found) => Ok(Some(found)),
+            None => keyspace.check().map(|()| None),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_with_in<R>(
+        &self,
+        keyspace: &KeyspaceInner,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        let Some(found) = self.keyspace(keyspace)? else { return Ok(None) };
+        if let Some(entry) = found.active.get(key, self.sequence) {
+            return Ok(entry.value.map(use_value));
+        }
+        for table in &found.frozen {
+            if let Some(entry) = table.get(key, self.sequence) {
+                return Ok(entry.value.map(use_value));
+            }
+        }
+        let found = found.tree.get(key, |value| value.map(use_value))?;
+        Ok(found.ok().flatten())
+    }
+
+    pub(crate) fn get_in(&self, keyspace: &KeyspaceInner, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.get_with_in(keyspace, key, <[u8]>::to_vec)
+    }
+}
+
+impl Readable for Snapshot {
+    #[inline]
+    fn get_with<R>(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        self.get_with_in(&keyspace.inner, key, use_value)
+    }
+
+    fn range(
+        &self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+        direction: Direction,
+    ) -> Result<Range> {
+        Range::new(self, None, &keyspace.inner, (start, end), direction)
+    }
+}

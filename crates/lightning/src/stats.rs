@@ -1,0 +1,63 @@
+//! Figures about a database.
+
+use crate::cache::CacheStats;
+use crate::view::KeyspaceView;
+
+/// What a keyspace holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceStats {
+    /// Its name.
+    pub name: String,
+    /// Keys, about: overwritten and deleted ones count until they are merged away.
+    pub approximate_entries: u64,
+    /// Bytes of its tables.
+    pub disk_bytes: u64,
+    /// Bytes of its memtables.
+    pub memory_bytes: u64,
+    /// Tables per level.
+    pub tables: Vec<usize>,
+    /// Memtables that wait to be flushed.
+    pub frozen_memtables: usize,
+}
+
+impl KeyspaceStats {
+    pub(crate) fn of(keyspace: &KeyspaceView) -> Self {
+        let mut stats = Self { frozen_memtables: keyspace.frozen.len(), ..Self::default() };
+        for (level, table) in keyspace.tree.tables() {
+            if stats.tables.len() <= level {
+                stats.tables.resize(level + 1, 0);
+            }
+            stats.tables[level] += 1;
+            stats.disk_bytes += table.meta.bytes;
+            stats.approximate_entries += table.meta.entries - table.meta.tombstones.min(table.meta.entries);
+        }
+        for table in keyspace.memtables() {
+            stats.memory_bytes += table.bytes() as u64;
+            stats.approximate_entries += table.entries() as u64;
+        }
+        stats
+    }
+}
+
+/// What a database does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Each keyspace.
+    pub keyspaces: Vec<KeyspaceStats>,
+    /// The block cache.
+    pub cache: CacheStats,
+    /// Bytes of all memtables.
+    pub memtable_bytes: u64,
+    /// Bytes of log kept.
+    pub wal_bytes: u64,
+    /// The newest commit that readers see.
+    pub visible_sequence: u64,
+    /// Memtables flushed since the start.
+    pub flushes: u64,
+    /// Merges of tables since the start.
+    pub compactions: u64,
+    /// Locks held or waited for.
+    pub locks: usize,
+    /// What stopped writes, if something did.
+    pub failure: Option<String>,
+}

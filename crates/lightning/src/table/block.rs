@@ -1,0 +1,414 @@
+//! Data blocks: sorted entries with shared key prefixes and restart points.
+//!
+//! ```text
+//! entry   = varint shared, varint rest, varint (value length << 1 | tombstone), key rest, value
+//! block   = entry*, u32 restart offset *, u32 number of restarts
+//! ```
+//! At a restart point `shared` is 0. The bytes come from a checksummed file, so a malformed block is
+//! a bug or an attack; either way reading ends at it as if it were empty, and never panics.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+
+use crate::codec::{Reader, put_varint};
+use crate::options::Direction;
+
+const RESTART_INTERVAL: usize = 16;
+
+/// Collects entries in ascending order.
+#[derive(Default)]
+pub(crate) struct BlockBuilder {
+    bytes: Vec<u8>,
+    restarts: Vec<u32>,
+    entries: usize,
+    last_key: Vec<u8>,
+}
+
+fn shared_prefix(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
+impl BlockBuilder {
+    pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let shared = if self.entries.is_multiple_of(RESTART_INTERVAL) {
+            self.restarts.push(self.bytes.len() as u32);
+            0
+        } else {
+            shared_prefix(&self.last_key, key)
+        };
+        let bytes = value.unwrap_or_default();
+        put_varint(&mut self.bytes, shared as u64);
+        put_varint(&mut self.bytes, (key.len() - shared) as u64);
+        put_varint(&mut self.bytes, (bytes.len() as u64) << 1 | u64::from(value.is_none()));
+        self.bytes.extend_from_slice(&key[shared..]);
+        self.bytes.extend_from_slice(bytes);
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.entries += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The block's bytes; the builder is empty afterwards.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        out.clear();
+        out.append(&mut self.bytes);
+        for restart in &self.restarts {
+            out.extend_from_slice(&restart.to_le_bytes());
+        }
+        out.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
+        self.restarts.clear();
+        self.entries = 0;
+    }
+}
+
+/// A block in memory.
+pub(crate) struct Block {
+    bytes: Box<[u8]>,
+    /// Where the restart offsets begin, which is where the entries end.
+    restarts_at: usize,
+    restarts: usize,
+    /// How often it was read of late; the cache's business.
+    pub(crate) uses: AtomicU8,
+}
+
+struct RawEntry<'a> {
+    shared: usize,
+    rest: &'a [u8],
+    value: &'a [u8],
+    tombstone: bool,
+    next: usize,
+}
+
+impl Block {
+    pub(crate) fn new(bytes: Box<[u8]>) -> Option<Self> {
+        let tail = bytes.len().checked_sub(4)?;
+        let restarts = u32::from_le_bytes(bytes.get(tail..)?.try_into().ok()?) as usize;
+        let restarts_at = tail.checked_sub(restarts.checked_mul(4)?)?;
+        Some(Self { bytes, restarts_at, restarts, uses: AtomicU8::new(0) })
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + size_of::<Self>() + 16
+    }
+
+    fn restart(&self, index: usize) -> usize {
+        let at = self.restarts_at + index * 4;
+        let offset = self.bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        offset.map_or(self.restarts_at, |bytes| u32::from_le_bytes(bytes) as usize)
+    }
+
+    #[inline]
+    fn entry_at(&self, offset: usize) -> Option<RawEntry<'_>> {
+        let mut reader = Reader::new(self.bytes.get(offset..self.restarts_at)?);
+        let shared = reader.varint()? as usize;
+        let rest = reader.varint()?;
+        let value = reader.varint()?;
+        let rest = reader.take(rest)?;
+        let tombstone = value & 1 == 1;
+        let value = reader.take(value >> 1)?;
+        Some(RawEntry { shared, rest, value, tombstone, next: self.restarts_at - reader.rest.len() })
+    }
+
+    /// The last restart point whose key is not after `key`.
+    #[inline]
+    fn restart_before(&self, key: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.restarts);
+        while low + 1 < high {
+            let middle = usize::midpoint(low, high);
+            match self.entry_at(self.restart(middle)) {
+                Some(entry) if entry.rest <= key => low = middle,
+                _ => high = middle,
+            }
+        }
+        low
+    }
+
+    /// The value of a key: `Some(None)` is a tombstone.
+    ///
+    /// Keys are compared without being put together: `matched` is how far the last entry agreed with
+    /// the sought key, so an entry that shares more or less with its predecessor is decided by that.
+    #[inline]
+    #[allow(clippy::option_option)]
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let mut offset = self.restart(self.restart_before(key));
+        let mut matched = 0;
+        loop {
+            let entry = self.entry_at(offset)?;
+            offset = entry.next;
+            match entry.shared.cmp(&matched) {
+                // It differs from the key where its predecessor did, and that was smaller.
+                Ordering::Greater => continue,
+                // It is larger than its predecessor where that agreed with the key.
+                Ordering::Less => return None,
+                Ordering::Equal => {}
+            }
+            let wanted = key.get(matched..)?;
+            let common = shared_prefix(entry.rest, wanted);
+            if common == wanted.len() {
+                // The key ends here: equal, or the entry goes on and is larger.
+                return (common == entry.rest.len()).then_some(if entry.tombstone {
+                    None
+                } else {
+                    Some(entry.value)
+                });
+            }
+            if common < entry.rest.len() && entry.rest[common] > wanted[common] {
+                return None;
+            }
+            matched += common;
+        }
+    }
+}
+
+struct Pending {
+    key: (usize, usize),
+    value: (usize, usize),
+    tombstone: bool,
+}
+
+/// Walks a block in one direction.
+pub(crate) struct BlockCursor {
+    block: Arc<Block>,
+    direction: Direction,
+    valid: bool,
+    key: Vec<u8>,
+    value: (usize, usize),
+    tombstone: bool,
+    /// Forward: where the next entry is. Reverse: the restart interval in `pending`.
+    next: usize,
+    /// Reverse only: the entries of the interval not shown yet, and their keys.
+    pending: Vec<Pending>,
+    keys: Vec<u8>,
+}
+
+impl BlockCursor {
+    pub(crate) fn new(block: Arc<Block>, direction: Direction) -> Self {
+        Self {
+            block,
+            direction,
+            valid: false,
+            key: Vec::new(),
+            value: (0, 0),
+            tombstone: false,
+            next: 0,
+            pending: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Goes on in another block, unplaced, keeping its buffers.
+    pub(crate) fn reset(&mut self, block: Arc<Block>) {
+        self.block = block;
+        self.valid = false;
+    }
+
+    #[inline]
+    pub(crate) fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        if self.tombstone { None } else { self.block.bytes.get(self.value.0..self.value.1) }
+    }
+
+    /// To the first entry in the cursor's direction.
+    pub(crate) fn seek_first(&mut self) {
+        self.key.clear();
+        match self.direction {
+            Direction::Forward => {
+                self.next = 0;
+                self.advance();
+            }
+            Direction::Reverse => {
+                self.load_interval(self.block.restarts.wrapping_sub(1), None);
+                self.advance();
+            }
+        }
+    }
+
+    /// Forward: to the first key at or after `key`. Reverse: to the last at or before it.
+    pub(crate) fn seek(&mut self, key: &[u8]) {
+        let restart = self.block.restart_before(key);
+        self.key.clear();
+        match self.direction {
+            Direction::Forward => {
+                self.next = self.block.restart(restart);
+                self.advance();
+                while self.valid && self.key.as_slice() < key {
+                    self.advance();
+                }
+            }
+            Direction::Reverse => {
+                self.load_interval(restart, Some(key));
+                self.advance();
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        match self.direction {
+            Direction::Forward => self.step_forward(),
+            Direction::Reverse => {
+                while self.pending.is_empty() && self.next > 0 {
+                    self.load_interval(self.next - 1, None);
+                }
+                let Some(entry) = self.pending.pop() else {
+                    self.valid = false;
+                    return;
+                };
+                self.key.clear();
+                self.key.extend_from_slice(&self.keys[entry.key.0..entry.key.1]);
+                self.value = entry.value;
+                self.tombstone = entry.tombstone;
+                self.valid = true;
+            }
+        }
+    }
+
+    #[inline]
+    fn step_forward(&mut self) {
+        self.valid = false;
+        let Some(entry) = self.block.entry_at(self.next) else { return };
+        if entry.shared > self.key.len() {
+            return;
+        }
+        self.key.truncate(entry.shared);
+        self.key.extend_from_slice(entry.rest);
+        self.value = (entry.next - entry.value.len(), entry.next);
+        self.tombstone = entry.tombstone;
+        self.next = entry.next;
+        self.valid = true;
+    }
+
+    /// Reads the entries of a restart interval that are not after `last` into `pending`.
+    fn load_interval(&mut self, interval: usize, last: Option<&[u8]>) {
+        self.pending.clear();
+        self.keys.clear();
+        self.next = 0;
+        if interval >= self.block.restarts {
+            return;
+        }
+        self.next = interval;
+        let mut offset = self.block.restart(interval);
+        let end = if interval + 1 < self.block.restarts {
+            self.block.restart(interval + 1)
+        } else {
+            self.block.restarts_at
+        };
+        let mut previous = (0, 0);
+        while offset < end {
+            let Some(entry) = self.block.entry_at(offset) else { return };
+            if entry.shared > previous.1 - previous.0 {
+                return;
+            }
+            let start = self.keys.len();
+            self.keys.extend_from_within(previous.0..previous.0 + entry.shared);
+            self.keys.extend_from_slice(entry.rest);
+            previous = (start, self.keys.len());
+            if last.is_some_and(|last| &self.keys[start..] > last) {
+                return;
+            }
+            self.pending.push(Pending {
+                key: previous,
+                value: (entry.next - entry.value.len(), entry.next),
+                tombstone: entry.tombstone,
+            });
+            offset = entry.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn block_of(entries: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Arc<Block> {
+        let mut builder = BlockBuilder::default();
+        for (key, value) in entries {
+            builder.add(key, value.as_deref());
+        }
+        let mut bytes = Vec::new();
+        builder.finish(&mut bytes);
+        Arc::new(Block::new(bytes.into()).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn gets_and_walks_agree_with_a_map(
+            entries in proptest::collection::btree_map(
+                proptest::collection::vec(0u8..4, 0..8),
+                proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)), 0..120),
+            probe in proptest::collection::vec(0u8..4, 0..8),
+        ) {
+            let block = block_of(&entries);
+            for key in entries.keys().chain([&probe]) {
+                let found = block.get(key).map(|value| value.map(<[u8]>::to_vec));
+                prop_assert_eq!(found, entries.get(key).cloned());
+            }
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let mut cursor = BlockCursor::new(Arc::clone(&block), direction);
+                let mut collect = |start: Option<&[u8]>| {
+                    match start {
+                        Some(key) => cursor.seek(key),
+                        None => cursor.seek_first(),
+                    }
+                    let mut found = Vec::new();
+                    while cursor.is_valid() {
+                        found.push((cursor.key().to_vec(), cursor.value().map(<[u8]>::to_vec)));
+                        cursor.advance();
+                    }
+                    found
+                };
+                let own = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| (key.clone(), value.clone());
+                let mut all: Vec<_> = entries.iter().map(own).collect();
+                let mut from: Vec<_> = match direction {
+                    Direction::Forward => entries.range(probe.clone()..),
+                    Direction::Reverse => entries.range(..=probe.clone()),
+                }.map(own).collect();
+                if direction == Direction::Reverse {
+                    all.reverse();
+                    from.reverse();
+                }
+                prop_assert_eq!(collect(None), all);
+                prop_assert_eq!(collect(Some(&probe)), from);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, key: Vec<u8>) {
+            if let Some(block) = Block::new(bytes.into()) {
+                let block = Arc::new(block);
+                let _ = block.get(&key);
+                for direction in [Direction::Forward, Direction::Reverse] {
+                    let mut cursor = BlockCursor::new(Arc::clone(&block), direction);
+                    cursor.seek(&key);
+                    cursor.seek_first();
+                    let mut steps = 0;
+                    while cursor.is_valid() && steps < 1000 {
+                        cursor.advance();
+                        steps += 1;
+                    }
+                }
+            }
+        }
+    }
+}

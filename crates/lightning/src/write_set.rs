@@ -1,0 +1,114 @@
+//! What a transaction wrote and has not committed.
+//!
+//! Each write has a number. A view of the write set is a number and what was undone, so taking one
+//! copies nothing, and later writes do not show in it. Rolling back to a savepoint marks a range of
+//! numbers as undone; the bytes stay until the transaction ends.
+
+use std::sync::Arc;
+
+use crate::batch::Operations;
+use crate::keyspace::KeyspaceInner;
+use crate::memtable::{Entry, Memtable, MemtableCursor, Undone, is_undone};
+use crate::options::Direction;
+use crate::view::KeyspaceId;
+
+const FIRST_CHUNK_BYTES: usize = 256;
+
+type Tables = Vec<(Arc<KeyspaceInner>, Arc<Memtable>)>;
+
+/// The writes of a transaction as of a moment.
+#[derive(Clone)]
+pub(crate) struct WriteView {
+    tables: Arc<Tables>,
+    last: u64,
+    undone: Arc<Undone>,
+}
+
+impl WriteView {
+    fn table(&self, keyspace: KeyspaceId) -> Option<&Arc<Memtable>> {
+        self.tables.iter().find(|(known, _)| known.id == keyspace).map(|(_, table)| table)
+    }
+
+    /// What was written last to a key.
+    #[inline]
+    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Entry<'_>> {
+        self.table(keyspace)?.get_done(key, self.last, &self.undone)
+    }
+
+    pub(crate) fn cursor(&self, keyspace: KeyspaceId, direction: Direction) -> Option<MemtableCursor> {
+        let table = Arc::clone(self.table(keyspace)?);
+        Some(MemtableCursor::new(table, self.last, Arc::clone(&self.undone), direction))
+    }
+}
+
+/// The writes of a transaction.
+pub(crate) struct WriteSet {
+    view: WriteView,
+}
+
+impl WriteSet {
+    pub(crate) fn new() -> Self {
+        Self { view: WriteView { tables: Arc::new(Vec::new()), last: 0, undone: Arc::from([]) } }
+    }
+
+    /// The number of the newest write.
+    pub(crate) fn last(&self) -> u64 {
+        self.view.last
+    }
+
+    pub(crate) fn view(&self) -> &WriteView {
+        &self.view
+    }
+
+    pub(crate) fn put(&mut self, keyspace: &Arc<KeyspaceInner>, key: &[u8], value: Option<&[u8]>) {
+        self.view.last += 1;
+        if self.view.table(keyspace.id).is_none() {
+            let table = Arc::new(Memtable::new(FIRST_CHUNK_BYTES));
+            Arc::make_mut(&mut self.view.tables).push((Arc::clone(keyspace), table));
+        }
+        if let Some(table) = self.view.table(keyspace.id) {
+            table.insert(key, self.view.last, value);
+        }
+    }
+
+    /// Whether the state after a write can be returned to.
+    pub(crate) fn reaches(&self, number: u64) -> bool {
+        number <= self.view.last && !is_undone(&self.view.undone, number)
+    }
+
+    /// Undoes all writes after a number.
+    pub(crate) fn undo_after(&mut self, number: u64) {
+        if number == self.view.last {
+            return;
+        }
+        let mut undone = self.view.undone.to_vec();
+        undone.retain(|(from, _)| *from < number);
+        undone.push((number, self.view.last));
+        self.view.undone = undone.into();
+    }
+
+    /// Bytes in memory, of undone writes too.
+    pub(crate) fn bytes(&self) -> usize {
+        self.view.tables.iter().map(|(_, table)| table.bytes()).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.view.undone.last().map_or(self.view.last == 0, |(from, to)| *from == 0 && *to == self.view.last)
+    }
+
+    /// The last write of each key.
+    pub(crate) fn operations(&self) -> Operations {
+        let mut operations = Operations::default();
+        for (keyspace, table) in self.view.tables.iter() {
+            let undone = Arc::clone(&self.view.undone);
+            let mut cursor =
+                MemtableCursor::new(Arc::clone(table), self.view.last, undone, Direction::Forward);
+            cursor.seek_first();
+            while let Some(entry) = cursor.entry() {
+                operations.push(keyspace, entry.key, entry.value);
+                cursor.advance();
+            }
+        }
+        operations
+    }
+}
