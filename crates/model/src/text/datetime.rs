@@ -39,6 +39,7 @@ pub(super) fn fault(fault: Fault, data_type: &str, text: &str) -> Error {
         Fault::Interval => {
             Error::new(ErrorKind::IntervalOverflow, format!("interval field value out of range: \"{text}\""))
         }
+        Fault::IntervalTotal => Error::new(ErrorKind::DatetimeOverflow, "interval out of range"),
         Fault::Displacement => Error::new(
             ErrorKind::InvalidTimeZoneDisplacement,
             format!("time zone displacement out of range: \"{text}\""),

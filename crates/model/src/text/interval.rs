@@ -30,7 +30,8 @@ pub(super) fn parse(text: &str) -> Result<Interval> {
 fn decode(fields: &[Field]) -> Result<Interval, Fault> {
     let mut parts = Parts::default();
     let mut seen = 0u16;
-    let mut unit = None;
+    // Of the number to come; none after `ago`, where the last word must be a unit.
+    let mut unit = Some(Unit::Second);
     let mut ago = false;
     for field in fields.iter().rev() {
         let text = field.text.as_str();
@@ -47,15 +48,16 @@ fn decode(fields: &[Field]) -> Result<Interval, Fault> {
                 clock(&text[1..], text.starts_with('-'), &mut parts)?
             }
             Shape::Offset | Shape::Date | Shape::Number => {
-                let (mask, next) = number(text, unit.unwrap_or(Unit::Second), &mut parts)?;
+                let (mask, next) = number(text, unit.ok_or(Fault::Format)?, &mut parts)?;
                 unit = Some(next);
                 mask
             }
             Shape::Word | Shape::SignedWord => {
-                match text {
-                    "ago" => ago = true,
-                    _ => unit = Some(Unit::parse(text).ok_or(Fault::Format)?),
-                }
+                unit = match text {
+                    "ago" => None,
+                    _ => Some(Unit::parse(text).ok_or(Fault::Format)?),
+                };
+                ago |= unit.is_none();
                 continue;
             }
         };
@@ -67,17 +69,16 @@ fn decode(fields: &[Field]) -> Result<Interval, Fault> {
     if seen == 0 {
         return Err(Fault::Format);
     }
-    let interval = parts.finish();
+    let interval = parts.finish()?;
     if ago { interval.checked_neg().ok_or(Fault::Range) } else { Ok(interval) }
 }
 
 /// Hours, minutes and seconds with colons.
 fn clock(text: &str, negative: bool, parts: &mut Parts) -> Result<u16, Fault> {
     let time = time(text)?;
-    let micros = time.hour * MICROS_PER_HOUR
-        + time.minute * MICROS_PER_MINUTE
-        + time.second * MICROS_PER_SECOND
-        + time.micros;
+    let rest = time.minute * MICROS_PER_MINUTE + time.second * MICROS_PER_SECOND + time.micros;
+    let hours = time.hour.checked_mul(MICROS_PER_HOUR);
+    let micros = hours.and_then(|hours| hours.checked_add(rest)).ok_or(Fault::Range)?;
     parts.add_micros(if negative { -micros } else { micros })?;
     Ok(parts::CLOCK)
 }

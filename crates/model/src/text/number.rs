@@ -68,20 +68,67 @@ macro_rules! parse_float {
 parse_float!(parse_float4, f32, "real");
 parse_float!(parse_float8, f64, "double precision");
 
-/// Appends the shortest digits that read back as the same number.
-pub(super) fn format_float4(number: f32, out: &mut Vec<u8>) {
-    if special(number.is_nan(), number.is_infinite(), number.is_sign_negative(), out) {
-        return;
-    }
-    shortest(ryu::Buffer::new().format_finite(number), 6, out);
+macro_rules! format_float {
+    ($function:ident, $float:ty, $digits:literal, $most:literal) => {
+        /// Appends the shortest digits that read back as the same number.
+        pub(super) fn $function(number: $float, out: &mut Vec<u8>) {
+            if special(number.is_nan(), number.is_infinite(), number.is_sign_negative(), out) {
+                return;
+            }
+            let mut buffer = ryu::Buffer::new();
+            let text = buffer.format_finite(number);
+            let bits = number.to_bits();
+            let fraction = <$float>::MANTISSA_DIGITS - 1;
+            let significand = u64::from(bits & ((1 << fraction) - 1)) | (1 << fraction);
+            if is_midpoint(text, significand) {
+                // Digits halfway between two numbers would do, because the even one wins; PostgreSQL
+                // wants digits that are nearer to this one than to any other.
+                for precision in 0..$most {
+                    let longer = format!("{number:.precision$e}");
+                    if !same_number(&longer, text) && longer.parse() == Ok(number) {
+                        return shortest(&longer, $digits, out);
+                    }
+                }
+            }
+            shortest(text, $digits, out);
+        }
+    };
 }
 
-/// Appends the shortest digits that read back as the same number.
-pub(super) fn format_float8(number: f64, out: &mut Vec<u8>) {
-    if special(number.is_nan(), number.is_infinite(), number.is_sign_negative(), out) {
-        return;
+format_float!(format_float4, f32, 6, 10);
+format_float!(format_float8, f64, 15, 18);
+
+/// Whether two texts have the same significant digits.
+fn same_number(one: &str, other: &str) -> bool {
+    decimal(one).map(|number| number.0) == decimal(other).map(|number| number.0)
+}
+
+/// The digits of a number without zeros at the end, and the power of ten that they count.
+fn decimal(text: &str) -> Option<(u64, i32)> {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut power = exponent.parse::<i32>().ok()? - fraction.len() as i32;
+    let mut digits = 0u64;
+    for digit in integer.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit) {
+        digits = digits.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
     }
-    shortest(ryu::Buffer::new().format_finite(number), 15, out);
+    while digits != 0 && digits % 10 == 0 {
+        digits /= 10;
+        power += 1;
+    }
+    Some((digits, power))
+}
+
+/// Whether the digits are exactly halfway between a number with that significand and a neighbour;
+/// only large numbers have shortest digits of that kind.
+fn is_midpoint(text: &str, significand: u64) -> bool {
+    let Some((digits, power)) = decimal(text) else { return false };
+    if digits == 0 || !(1..=30).contains(&power) {
+        return false;
+    }
+    let Some(scaled) = 5u128.pow(power as u32).checked_mul(u128::from(digits)) else { return false };
+    let odd = scaled >> scaled.trailing_zeros();
+    odd == u128::from(significand) * 2 + 1 || odd == u128::from(significand) * 2 - 1
 }
 
 fn special(nan: bool, infinite: bool, negative: bool, out: &mut Vec<u8>) -> bool {

@@ -5,6 +5,7 @@
 use super::token::{Field, Shape};
 use super::words::{self, Word};
 use crate::calendar::{civil, days_of, days_of_month};
+use crate::interval::MICROS_PER_DAY;
 use crate::zone;
 use chrono_tz::Tz;
 
@@ -19,6 +20,8 @@ pub(in crate::text) enum Fault {
     MonthOrDay,
     /// An interval's part is outside of its range.
     Interval,
+    /// An interval's parts together are outside of its range.
+    IntervalTotal,
     /// A zone's offset is too large.
     Displacement,
     /// There is no zone of that name.
@@ -39,6 +42,7 @@ const MERIDIAN: u16 = 64;
 const ERA: u16 = 128;
 const WEEKDAY: u16 = 256;
 const SUMMER: u16 = 512;
+const RESERVED: u16 = 1024;
 
 /// The zone that a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +130,11 @@ impl Decoder {
                         return Err(Fault::Format);
                     }
                     prefix = None;
-                    self.time(text)?
+                    let mask = self.time(text)?;
+                    if !self.time_only && self.time_overflows() {
+                        return Err(Fault::Range);
+                    }
+                    mask
                 }
                 Shape::Offset => {
                     self.civil.zone = Some(ZoneGiven::Offset(offset(text)?));
@@ -170,7 +178,7 @@ impl Decoder {
             Some(true) if self.civil.hour != 12 => self.civil.hour += 12,
             _ => {}
         }
-        if self.time_overflows() {
+        if self.time_only && self.time_overflows() {
             return Err(Fault::Range);
         }
         if let Some(Moment::Relative(days, _)) = self.special {
@@ -184,9 +192,11 @@ impl Decoder {
         Ok(Moment::Civil(self.civil))
     }
 
+    /// Whether the time is later than 24:00. As in PostgreSQL, the digits of a time that is written
+    /// without colons after a date are not checked: 25:30 is half past one of the next day.
     fn time_overflows(&self) -> bool {
         let Civil { hour, minute, second, micros, .. } = self.civil;
-        hour > 24 || (hour == 24 && (minute > 0 || second > 0 || micros > 0))
+        hour > 24 || minute > 59 || second > 60 || super::time_micros(&self.civil) > MICROS_PER_DAY || micros > 1_000_000
     }
 
     /// A field that looks like a date: a date, a zone's name, or a time with its zone run together.
@@ -215,8 +225,7 @@ impl Decoder {
             let mask = self.run_together(&text[..at], self.seen | if self.time_only { DATE } else { 0 })?;
             return Ok(mask | ZONE);
         }
-        let zone = zone::find(text).ok_or_else(|| Fault::Zone(text.to_owned()))?;
-        self.civil.zone = Some(ZoneGiven::Named(zone));
+        self.civil.zone = Some(named_zone(text).ok_or_else(|| Fault::Zone(text.to_owned()))?);
         Ok(ZONE)
     }
 
@@ -257,12 +266,16 @@ impl Decoder {
             return Ok(Some(ZONE));
         }
         let Some(word) = words::lookup(text) else {
-            let zone = zone::find(text).ok_or(Fault::Format)?;
-            self.civil.zone = Some(ZoneGiven::Named(zone));
+            self.civil.zone = Some(named_zone(text).ok_or(Fault::Format)?);
             return Ok(Some(ZONE));
         };
         Ok(Some(match word {
             Word::Ignored => return Ok(None),
+            Word::Month(_) | Word::Weekday | Word::Today(_) | Word::Epoch | Word::Infinity { .. }
+                if self.time_only =>
+            {
+                return Err(Fault::Format);
+            }
             Word::Month(month) => {
                 let mut mask = MONTH;
                 let numeric = self.seen & MONTH != 0 && !self.text_month && self.seen & DAY == 0;
@@ -288,20 +301,17 @@ impl Decoder {
                 self.special = Some(Moment::Now);
                 DATE | TIME | ZONE
             }
-            Word::Today(_) | Word::Epoch | Word::Infinity { .. } if self.time_only => {
-                return Err(Fault::Format);
-            }
             Word::Today(days) => {
                 self.special = Some(Moment::Relative(days, self.civil));
                 DATE
             }
             Word::Epoch => {
                 self.special = Some(Moment::Epoch);
-                DATE | TIME | ZONE
+                RESERVED
             }
             Word::Infinity { negative } => {
                 self.special = Some(Moment::Infinity { negative });
-                DATE | TIME | ZONE
+                RESERVED
             }
             Word::AllBalls => {
                 self.civil.zone = Some(ZoneGiven::Offset(0));
@@ -370,7 +380,8 @@ impl Decoder {
             seen |= part;
             mask |= part;
         }
-        if seen & DATE != DATE {
+        // Nothing but a zone may come before a date in one piece.
+        if seen & !(DAY_OF_YEAR | ZONE) != DATE {
             return Err(Fault::Format);
         }
         Ok(mask)
@@ -452,9 +463,6 @@ impl Decoder {
         self.civil.hour = part(&digits[..2])?;
         self.civil.minute = part(&digits[2..4])?;
         self.civil.second = second;
-        if self.civil.minute > 59 || second > 60 {
-            return Err(Fault::Range);
-        }
         Ok(TIME)
     }
 
@@ -572,9 +580,6 @@ pub(in crate::text) fn time(text: &str) -> Outcome<Time> {
     if time.minute > 59 || time.second > 60 || time.micros > 1_000_000 {
         return Err(Fault::Range);
     }
-    if time.hour > i64::from(i32::MAX) {
-        return Err(Fault::Range);
-    }
     Ok(time)
 }
 
@@ -597,21 +602,51 @@ pub(in crate::text) fn offset(text: &str) -> Outcome<i32> {
         Some(b'+') => (false, &text[1..]),
         _ => return Err(Fault::Format),
     };
-    let number = |digits: &str| digits.parse::<i32>().map_err(|_| Fault::Format);
-    let parts: Vec<&str> = digits.split(':').collect();
-    let (hours, minutes, seconds) = match parts.as_slice() {
-        [run] if run.len() > 2 => {
-            let run = number(run)?;
-            (run / 100, run % 100, 0)
+    let (hours, mut rest) = leading_number(digits)?;
+    let (mut hours, mut minutes, mut seconds) = (hours, 0, 0);
+    if let Some(after) = rest.strip_prefix(':') {
+        (minutes, rest) = leading_number(after)?;
+        if let Some(after) = rest.strip_prefix(':') {
+            (seconds, rest) = leading_number(after)?;
         }
-        [hours] => (number(hours)?, 0, 0),
-        [hours, minutes] => (number(hours)?, number(minutes)?, 0),
-        [hours, minutes, seconds] => (number(hours)?, number(minutes)?, number(seconds)?),
-        _ => return Err(Fault::Format),
-    };
+    } else if rest.is_empty() && digits.len() > 2 {
+        (hours, minutes) = (hours / 100, hours % 100);
+    }
     if !(0..=15).contains(&hours) || !(0..60).contains(&minutes) || !(0..60).contains(&seconds) {
         return Err(Fault::Displacement);
     }
+    if !rest.is_empty() {
+        return Err(Fault::Format);
+    }
     let total = (hours * 60 + minutes) * 60 + seconds;
     Ok(if negative { -total } else { total })
+}
+
+/// A zone of the database, or one in POSIX form: a name and hours *west* of Greenwich (`UTC+3`).
+fn named_zone(text: &str) -> Option<ZoneGiven> {
+    if let Some(zone) = zone::find(text) {
+        return Some(ZoneGiven::Named(zone));
+    }
+    let at = text.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at > 0)?;
+    let (sign, digits) = match text.as_bytes()[at] {
+        b'-' => (1, &text[at + 1..]),
+        b'+' => (-1, &text[at + 1..]),
+        _ => (-1, &text[at..]),
+    };
+    let mut seconds = 0;
+    let parts: Vec<&str> = digits.split(':').collect();
+    for (part, (unit, most)) in parts.iter().zip([(3600, 167), (60, 59), (1, 59)]) {
+        let value: i32 = part.bytes().all(|c| c.is_ascii_digit()).then(|| part.parse().ok())??;
+        if value > most {
+            return None;
+        }
+        seconds += value * unit;
+    }
+    (parts.len() <= 3).then_some(ZoneGiven::Offset(sign * seconds))
+}
+
+fn leading_number(text: &str) -> Outcome<(i32, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number = if end == 0 { 0 } else { text[..end].parse().map_err(|_| Fault::Displacement)? };
+    Ok((number, &text[end..]))
 }

@@ -8,7 +8,6 @@ use crate::interval::Interval;
 pub(super) fn parse(text: &str) -> Result<Interval, Fault> {
     let body = text.strip_prefix('P').filter(|body| !body.is_empty()).ok_or(Fault::Format)?;
     let (date, time) = match body.split_once('T') {
-        Some((_, "")) => return Err(Fault::Format),
         Some((date, time)) => (date, Some(time)),
         None => (body, None),
     };
@@ -19,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Interval, Fault> {
         let time_units = [('H', Unit::Hour), ('M', Unit::Minute), ('S', Unit::Second)];
         section(time, &time_units, ':', 6, &[Unit::Hour, Unit::Minute, Unit::Second], &mut parts)?;
     }
-    Ok(parts.finish())
+    parts.finish()
 }
 
 /// One side of the `T`.
@@ -83,7 +82,9 @@ fn number(text: &str) -> Result<(i64, f64, usize, &str), Fault> {
     let mut fraction_width = 0;
     if let Some(after) = rest.strip_prefix('.') {
         fraction_width = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        fraction = format!("0.{}0", &after[..fraction_width]).parse().map_err(|_| Fault::Format)?;
+        // The fraction of the whole number as a double, not the double of the fraction alone.
+        let end = width + 1 + fraction_width;
+        fraction = format!("0{}0", &body[..end]).parse::<f64>().map_err(|_| Fault::Format)?.fract();
         rest = &after[fraction_width..];
     }
     if width + fraction_width == 0 {

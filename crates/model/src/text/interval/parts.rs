@@ -61,14 +61,17 @@ impl Unit {
 /// Months, days and microseconds being summed up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parts {
+    years: i32,
     months: i32,
     days: i32,
     micros: i64,
 }
 
 impl Parts {
-    pub(super) fn finish(self) -> Interval {
-        Interval::new(self.months, self.days, self.micros)
+    pub(super) fn finish(self) -> Result<Interval, Fault> {
+        let months = i64::from(self.years) * 12 + i64::from(self.months);
+        let months = i32::try_from(months).map_err(|_| Fault::IntervalTotal)?;
+        Ok(Interval::new(months, self.days, self.micros))
     }
 
     /// Adds a number of a unit; gives back what it fills and the unit of a bare number before it.
@@ -158,13 +161,10 @@ impl Parts {
     }
 
     fn add_years(&mut self, value: i64, fraction: f64, scale: i64, mask: u16) -> Result<u16, Fault> {
-        let months = value
-            .checked_mul(scale)
-            .and_then(|years| i32::try_from(years).ok())
-            .and_then(|years| years.checked_mul(12))
-            .and_then(|months| self.months.checked_add(months));
+        let years = value.checked_mul(scale).and_then(|years| i32::try_from(years).ok());
+        self.years = years.and_then(|years| self.years.checked_add(years)).ok_or(Fault::Range)?;
         let extra = (fraction * scale as f64 * 12.0).round_ties_even() as i32;
-        self.months = months.and_then(|months| months.checked_add(extra)).ok_or(Fault::Range)?;
+        self.months = self.months.checked_add(extra).ok_or(Fault::Range)?;
         Ok(mask)
     }
 }
