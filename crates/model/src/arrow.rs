@@ -17,3 +17,6 @@ mod read;
 pub use build::ColumnBuilder;
 pub use field::{TYPE_KEY, arrow_type, data_type, field};
 pub use read::CellReader;
+
+#[cfg(test)]
+mod tests;

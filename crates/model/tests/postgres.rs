@@ -57,7 +57,12 @@ fn answer(result: Result<String, Error>) -> String {
 /// What is refused or kept differently on purpose.
 fn differs(wanted: &str, got: &str) -> bool {
     // 38 digits; no NaN in numeric; arrays of one dimension; no hexadecimal floats.
-    let refused = ["numeric value \"", "numeric values NaN", "arrays with more than one dimension", "numeric value has more"];
+    let refused = [
+        "numeric value \"",
+        "numeric values NaN",
+        "arrays with more than one dimension",
+        "numeric value has more",
+    ];
     !wanted.starts_with('!') && got.starts_with('!') && refused.iter().any(|reason| got.contains(reason))
 }
 
@@ -97,9 +102,15 @@ fn explicit_casts_answer_as_in_postgresql() {
         let (from_type, to_type, context) = (data_type(from), data_type(to), context(zone));
         // A literal is cut to its type's length by the cast that gives it the type.
         let got = answer(
-            cast(Value::Text(text.clone()).as_ref(), &DataType::Text, &from_type, CastKind::Explicit, &context)
-                .and_then(|value| cast(value.as_ref(), &from_type, &to_type, CastKind::Explicit, &context))
-                .map(|value| shown(&value, &to_type, &context)),
+            cast(
+                Value::Text(text.clone()).as_ref(),
+                &DataType::Text,
+                &from_type,
+                CastKind::Explicit,
+                &context,
+            )
+            .and_then(|value| cast(value.as_ref(), &from_type, &to_type, CastKind::Explicit, &context))
+            .map(|value| shown(&value, &to_type, &context)),
         );
         count += 1;
         if got != *wanted && !differs(wanted, &got) {

@@ -196,7 +196,11 @@ impl Decoder {
     /// without colons after a date are not checked: 25:30 is half past one of the next day.
     fn time_overflows(&self) -> bool {
         let Civil { hour, minute, second, micros, .. } = self.civil;
-        hour > 24 || minute > 59 || second > 60 || super::time_micros(&self.civil) > MICROS_PER_DAY || micros > 1_000_000
+        hour > 24
+            || minute > 59
+            || second > 60
+            || super::time_micros(&self.civil) > MICROS_PER_DAY
+            || micros > 1_000_000
     }
 
     /// A field that looks like a date: a date, a zone's name, or a time with its zone run together.
