@@ -1,0 +1,26 @@
+# Everything a person types. Cargo needs a Rust toolchain and a C compiler, nothing else.
+
+# One set of features for every target, so that dependencies are compiled once.
+CARGO_FLAGS ?=
+
+.PHONY: run test check fmt bench help
+
+help: ## Lists the targets.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+run: ## Builds and starts the server on ./data; every door on loopback, open to local users.
+	LUMADB_SECURITY_REQUIRE_AUTH=$${LUMADB_SECURITY_REQUIRE_AUTH:-false} \
+		cargo run $(CARGO_FLAGS) -p lumadb -- serve --data-dir ./data
+
+test: ## Runs every test.
+	cargo test $(CARGO_FLAGS) --workspace
+
+check: ## Formatting and lints, as CI has them.
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+fmt: ## Formats everything.
+	cargo fmt --all
+
+bench: ## Compares with PostgreSQL on this machine (needs its server programs); builds a release.
+	./bench/run
