@@ -150,7 +150,7 @@ impl<'a> RowView<'a> {
         let Some(bytes) = self.column(place)? else { return Ok(None) };
         let Some(bytes) = bytes else { return Ok(Some(ValueRef::Null)) };
         if let DataType::Array(element) = data_type {
-            return self.array(bytes, element.value_kind()).map(Some);
+            return Self::array(bytes, element.value_kind()).map(Some);
         }
         read(bytes, data_type.value_kind()).map(Some)
     }
@@ -194,7 +194,7 @@ impl<'a> RowView<'a> {
 
     /// Arrays are rows inside of rows; all elements are checked here, so that reading them later
     /// cannot fail.
-    fn array(&self, bytes: &'a [u8], kind: ValueKind) -> Result<ValueRef<'a>> {
+    fn array(bytes: &'a [u8], kind: ValueKind) -> Result<ValueRef<'a>> {
         let row = RowView::new(bytes)?;
         for place in 0..row.len() {
             row.get_kind(place, kind)?;

@@ -131,7 +131,7 @@ fn binary_forms_are_those_that_postgresql_sends() {
         let value = parse_text(&data_type, text, &context).unwrap();
         let mut bytes = Vec::new();
         to_binary(value.as_ref(), &data_type, &mut bytes);
-        let got: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let got = shown(&Value::Bytea(bytes.clone()), &DataType::Bytea, &context).replace("\\x", "");
         count += 1;
         if got != *wanted {
             failures.push(format!("{name} {text:?}: wanted {wanted}, got {got}"));

@@ -1,5 +1,7 @@
 //! Decimal numbers in PostgreSQL's binary form: digits to the base 10000.
 
+use std::fmt::Write;
+
 use crate::cast::{fit_numeric, numeric_overflow};
 use crate::error::{Error, ErrorKind, Result};
 use crate::numeric::{NUMERIC_DIGITS_MAX, Numeric};
@@ -64,10 +66,11 @@ pub(super) fn read(bytes: &[u8], modifier: Option<(u8, u8)>) -> Result<Numeric> 
         if group > 9999 {
             return Err(malformed());
         }
-        text.push_str(&format!("{group:04}"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{group:04}");
     }
     let exponent = (weight + 1 - count as i32) * 4;
-    text.push_str(&format!("e{exponent}"));
+    let _ = write!(text, "e{exponent}");
     let too_large = || match modifier {
         Some((precision, scale)) => numeric_overflow(precision, scale),
         None => Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits"),

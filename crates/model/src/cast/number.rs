@@ -103,7 +103,7 @@ fn integer(number: Number, name: &str) -> Result<i64> {
         Number::Double(number) => {
             let rounded = number.round_ties_even();
             // The bounds are exact: -2^63 fits, 2^63 does not.
-            if rounded >= -9_223_372_036_854_775_808.0 && rounded < 9_223_372_036_854_775_808.0 {
+            if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
                 Ok(rounded as i64)
             } else {
                 Err(out_of_range(name))

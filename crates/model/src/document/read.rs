@@ -166,7 +166,7 @@ impl<'a> DocumentRef<'a> {
 
     /// An array's element, counted from 0.
     pub fn at(&self, place: usize) -> Option<DocumentRef<'a>> {
-        if self.tag != TAG_ARRAY { None } else { self.container()?.value(place) }
+        if self.tag == TAG_ARRAY { self.container()?.value(place) } else { None }
     }
 
     /// The part at the end of a path of member names and array places.

@@ -162,3 +162,11 @@ fn a_field_reads_as_its_columns_type_or_as_null() {
     );
     assert_eq!(value("o", DataType::Jsonb), Value::Text(r#"{"a": 2, "b": 1}"#.into()));
 }
+
+#[test]
+fn the_bytes_are_those_of_the_format_page() {
+    let mut wanted = vec![1, 7, 2, 1, 0, 1, 2, 9, 10, b'b', b'a', 3, 1];
+    wanted.extend([0; 7]);
+    wanted.push(2);
+    assert_eq!(encode(&parsed(r#"{"b": 1, "a": true}"#)), wanted);
+}

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::cmp::Ordering;
 
@@ -144,9 +144,8 @@ proptest! {
     #[test]
     fn tuples_sort_as_their_columns((columns, one, other) in two_tuples(), same in 0usize..3) {
         let mut other = other;
-        for place in 0..same.min(one.len()) {
-            other[place] = one[place].clone();
-        }
+        let same = same.min(one.len());
+        other[..same].clone_from_slice(&one[..same]);
         let encode = |values: &[Value]| -> Vec<u8> {
             values.iter().zip(&columns).flat_map(|(value, (data_type, order))| key(value, data_type, *order)).collect()
         };
@@ -217,4 +216,16 @@ fn a_value_of_another_type_is_refused() {
 #[test]
 fn a_bigint_key_takes_nine_bytes() {
     assert_eq!(key(&Value::Int8(1), &DataType::Int8, KeyOrder::default()), [1, 128, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn the_bytes_of_a_numeric_are_those_of_the_format_page() {
+    let bytes = |text: &str| {
+        let value = Value::Numeric(Numeric::parse(text).unwrap());
+        key(&value, &DataType::Numeric(None), KeyOrder::default())[1..].to_vec()
+    };
+    assert_eq!(bytes("12.5"), [0x02, 0x82, 0x19, 0x64]);
+    assert_eq!(bytes("1.00"), [0x02, 0x81, 0x14]);
+    assert_eq!(bytes("-1"), [0x00, 0x7e, 0xeb]);
+    assert_eq!(bytes("0"), [0x01]);
 }

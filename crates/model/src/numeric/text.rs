@@ -79,12 +79,12 @@ fn parse(text: &str, scale: Option<u8>) -> Result<Numeric, NumericParseError> {
         return Err(NumericParseError::TooLarge);
     }
     match accumulate(&digit, count, point + wanted) {
-        Some(unscaled) => finish(unscaled, wanted as u8, parts.negative),
+        Some(unscaled) => Ok(signed(unscaled, wanted as u8, parts.negative)),
         // Without a scale of its own the number may still fit once its last zeros are gone.
         None if scale.is_none() && last + 1 - point < wanted => {
             let wanted = (last + 1 - point).max(0);
             let unscaled = accumulate(&digit, count, point + wanted).ok_or(NumericParseError::TooLarge)?;
-            finish(unscaled, wanted as u8, parts.negative)
+            Ok(signed(unscaled, wanted as u8, parts.negative))
         }
         None => Err(NumericParseError::TooLarge),
     }
@@ -109,8 +109,8 @@ fn accumulate(digit: &impl Fn(i64) -> Option<u8>, count: i64, kept: i64) -> Opti
     (unscaled < POWERS[38]).then_some(unscaled)
 }
 
-fn finish(unscaled: i128, scale: u8, negative: bool) -> Result<Numeric, NumericParseError> {
-    Ok(Numeric { unscaled: if negative { -unscaled } else { unscaled }, scale })
+fn signed(unscaled: i128, scale: u8, negative: bool) -> Numeric {
+    Numeric { unscaled: if negative { -unscaled } else { unscaled }, scale }
 }
 
 fn split(text: &str) -> Result<Parts<'_>, NumericParseError> {

@@ -62,7 +62,7 @@ pub(super) fn parse(element: &DataType, text: &str, context: &TextContext) -> Re
 fn length_of(bounds: &str) -> Option<usize> {
     let inner = bounds.strip_prefix('[')?.strip_suffix(']')?;
     let (first, last) = inner.split_once(':').unwrap_or(("1", inner));
-    if first != "1" { None } else { last.parse().ok() }
+    if first == "1" { last.parse().ok() } else { None }
 }
 
 #[cold]

@@ -4,12 +4,14 @@
 //! timestamp without zone ignores a zone in its text; one with zone takes the session's when its text
 //! names none.
 
+mod clock;
 mod decode;
 mod format;
 pub(super) mod token;
 pub(super) mod words;
 
-pub(super) use decode::{Fault, time};
+pub(super) use clock::time;
+pub(super) use decode::Fault;
 pub(super) use format::{date as format_date, time as format_time, timestamp as format_timestamp};
 pub(super) use format::{seconds as format_seconds, timestamptz as format_timestamptz, two_digits};
 

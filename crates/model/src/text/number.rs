@@ -112,7 +112,7 @@ fn decimal(text: &str) -> Option<(u64, i32)> {
     for digit in integer.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit) {
         digits = digits.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
     }
-    while digits != 0 && digits % 10 == 0 {
+    while digits != 0 && digits.is_multiple_of(10) {
         digits /= 10;
         power += 1;
     }
