@@ -48,7 +48,7 @@ fn decode(fields: &[Field]) -> Result<Interval, Fault> {
                 clock(&text[1..], text.starts_with('-'), &mut parts)?
             }
             Shape::Offset | Shape::Date | Shape::Number => {
-                let (mask, next) = number(text, unit.ok_or(Fault::Format)?, &mut parts)?;
+                let (mask, next) = number(text, unit, &mut parts)?;
                 unit = Some(next);
                 mask
             }
@@ -83,8 +83,8 @@ fn clock(text: &str, negative: bool, parts: &mut Parts) -> Result<u16, Fault> {
     Ok(parts::CLOCK)
 }
 
-/// A number of some unit; gives back what it fills and the unit of a bare number before it.
-fn number(text: &str, unit: Unit, parts: &mut Parts) -> Result<(u16, Unit), Fault> {
+/// A number of some unit, or years and months; gives back what it fills and the unit of a bare number before it.
+fn number(text: &str, unit: Option<Unit>, parts: &mut Parts) -> Result<(u16, Unit), Fault> {
     let negative = text.starts_with('-');
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
@@ -94,7 +94,7 @@ fn number(text: &str, unit: Unit, parts: &mut Parts) -> Result<(u16, Unit), Faul
     };
     let value = if negative { -magnitude } else { magnitude };
     match body.as_bytes().get(digits) {
-        None => parts.add(unit, value, 0.0),
+        None => parts.add(unit.ok_or(Fault::Format)?, value, 0.0),
         Some(b'-') => {
             let months: i64 = body[digits + 1..].parse().map_err(|_| Fault::Format)?;
             if !(0..12).contains(&months) {
@@ -110,7 +110,7 @@ fn number(text: &str, unit: Unit, parts: &mut Parts) -> Result<(u16, Unit), Faul
                 return Err(Fault::Format);
             }
             let fraction: f64 = format!("0.{fraction}0").parse().map_err(|_| Fault::Format)?;
-            parts.add(unit, value, if negative { -fraction } else { fraction })
+            parts.add(unit.ok_or(Fault::Format)?, value, if negative { -fraction } else { fraction })
         }
         Some(_) => Err(Fault::Format),
     }

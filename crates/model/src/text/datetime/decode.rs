@@ -450,7 +450,7 @@ impl Decoder {
                     let (year, month_day) = text.split_at(text.len() - 4);
                     self.civil.day = part(&month_day[2..])? as u32;
                     self.civil.month = part(&month_day[..2])? as u32;
-                    self.civil.year = year.parse::<i32>().map_err(|_| Fault::Format)?.into();
+                    self.civil.year = year.parse::<i32>().map_err(|_| Fault::Range)?.into();
                     self.two_digit_year |= year.len() == 2;
                     return Ok(DATE);
                 }
