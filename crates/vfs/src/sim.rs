@@ -192,6 +192,11 @@ impl SimDisk {
         *world = next;
     }
 
+    /// The process that used the disk is gone: its locks are free, what it wrote stays as it is.
+    pub fn kill(&self) {
+        self.world.lock().locks.clear();
+    }
+
     /// Flips one bit of a file, durably.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> io::Result<()> {
         self.world.lock().flip_bit(path, offset, bit)

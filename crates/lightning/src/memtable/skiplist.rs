@@ -290,15 +290,19 @@ impl SkipList {
         }
     }
 
-    /// The last node before the place of (`key`, `sequence`), or null.
+    /// The last node before the place of (`key`, `sequence`) and the first one after it, or nulls.
+    ///
+    /// Both are from one look: reading the link again could give a newer version that was inserted
+    /// between them since.
     #[inline]
-    fn find_before(&self, key: &[u8], sequence: u64) -> *mut Node {
+    fn find(&self, key: &[u8], sequence: u64) -> (*mut Node, *mut Node) {
         let head = head_of(key);
         let mut node: *mut Node = ptr::null_mut();
+        let mut next: *mut Node = ptr::null_mut();
         for level in (0..self.height.load(Ordering::Relaxed)).rev() {
             loop {
                 // SAFETY: `node` is null or was found on this level or a higher one.
-                let next = unsafe { self.link(node, level).load(Ordering::Acquire) };
+                next = unsafe { self.link(node, level).load(Ordering::Acquire) };
                 // SAFETY: linked nodes are fully written.
                 if next.is_null() || !unsafe { Node::before(next, head, key, sequence) } {
                     break;
@@ -306,21 +310,19 @@ impl SkipList {
                 node = next;
             }
         }
-        node
+        (node, next)
     }
 
     /// The first version at or after (`key`, `sequence`): of this key it is the newest that is not
     /// newer than `sequence`.
     #[inline]
     pub(crate) fn seek(&self, key: &[u8], sequence: u64) -> Option<Position> {
-        let before = self.find_before(key, sequence);
-        // SAFETY: `before` is null or a node of this list; every node has level 0.
-        NonNull::new(unsafe { self.link(before, 0).load(Ordering::Acquire) }).map(Position)
+        NonNull::new(self.find(key, sequence).1).map(Position)
     }
 
     /// The oldest version of the largest key below `key`.
     pub(crate) fn seek_before(&self, key: &[u8]) -> Option<Position> {
-        NonNull::new(self.find_before(key, u64::MAX)).map(Position)
+        NonNull::new(self.find(key, u64::MAX).0).map(Position)
     }
 
     /// The first version of all.
@@ -438,6 +440,29 @@ mod tests {
             let last = list.last().map(|position| list.entry(position).key.to_vec());
             prop_assert_eq!(last, model.keys().next_back().map(|(key, _)| key.clone()));
         }
+    }
+
+    #[test]
+    fn a_reader_never_gets_a_version_newer_than_it_asked_for_while_newer_ones_come() {
+        let list = SkipList::new(64);
+        list.insert(b"k", 0, Some(b""));
+        let newest = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 1..30_000u64 {
+                    list.insert(b"k", number, Some(b""));
+                    newest.store(number, Ordering::Release);
+                }
+            });
+            loop {
+                let asked = newest.load(Ordering::Acquire);
+                let found = list.entry(list.seek(b"k", asked).unwrap());
+                assert_eq!(found.sequence, asked);
+                if asked == 29_999 {
+                    break;
+                }
+            }
+        });
     }
 
     #[test]

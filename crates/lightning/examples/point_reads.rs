@@ -1,0 +1,118 @@
+//! Prints how fast this machine reads and writes: sorted puts, point reads, scans, opening.
+//!
+//! `cargo run --release -p lightning --example point_reads [keys]`
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::ops::Bound;
+use std::time::Instant;
+
+use lightning::{
+    Database, Direction, Durability, KeyspaceOptions, Options, Readable, TransactionOptions, WriteBatch,
+};
+
+const VALUE: [u8; 100] =
+    *b"a hundred bytes of value, as a small row would have, with some repetition: value, value, small row!!";
+
+fn report(what: &str, count: u64, since: Instant) {
+    let seconds = since.elapsed().as_secs_f64();
+    println!("{what:<52} {:>12.0} /s   ({seconds:.3} s)", count as f64 / seconds);
+}
+
+fn main() {
+    let keys: u64 = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache_bytes: 1 << 30, ..Options::default() };
+    let database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspace = database.create_keyspace("points", KeyspaceOptions::default()).unwrap();
+
+    let start = Instant::now();
+    for first in (0..keys).step_by(1000) {
+        let mut batch = WriteBatch::new();
+        for number in first..(first + 1000).min(keys) {
+            batch.put(&keyspace, &number.to_be_bytes(), &VALUE);
+        }
+        database.write(batch, Durability::Unlogged).unwrap();
+    }
+    report("sorted puts, unlogged batches of 1000", keys, start);
+    keyspace.flush().unwrap();
+    report("  and until they are flushed", keys, start);
+
+    let read = |what: &str| {
+        let mut seed = 1u64;
+        let mut sum = 0usize;
+        let start = Instant::now();
+        for _ in 0..keys {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = ((seed >> 20) % keys).to_be_bytes();
+            sum += database.snapshot().get_with(&keyspace, &key, <[u8]>::len).unwrap().unwrap();
+        }
+        report(what, keys, start);
+        assert_eq!(sum as u64, keys * 100);
+    };
+    read("random point reads, first time");
+    read("random point reads, cached, a snapshot each");
+    keyspace.compact().unwrap();
+    read("  after a merge, first time");
+    read("  after a merge, cached");
+
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let start = Instant::now();
+        let mut range =
+            database.snapshot().range(&keyspace, Bound::Unbounded, Bound::Unbounded, direction).unwrap();
+        let mut rows = 0;
+        while range.next().unwrap().is_some() {
+            rows += 1;
+        }
+        report(&format!("scan, cached, {direction:?}"), rows, start);
+    }
+
+    let start = Instant::now();
+    for number in 0..keys / 10 {
+        let mut transaction = database
+            .begin(TransactionOptions { durability: Durability::Buffered, ..TransactionOptions::default() });
+        transaction.put(&keyspace, &(number * 7 % keys).to_be_bytes(), &VALUE).unwrap();
+        transaction.commit().unwrap();
+    }
+    report("transactions of one put, buffered", keys / 10, start);
+
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..32u64 {
+            let (database, keyspace) = (&database, &keyspace);
+            scope.spawn(move || {
+                for number in 0..100u64 {
+                    let mut transaction = database.begin(TransactionOptions::default());
+                    transaction.put(keyspace, &(thread * 1000 + number).to_be_bytes(), &VALUE).unwrap();
+                    transaction.commit().unwrap();
+                }
+            });
+        }
+    });
+    report("transactions of one put, synced, 32 threads", 3200, start);
+
+    drop((database, keyspace));
+    let logged = Database::open(
+        directory.path(),
+        Options {
+            memtable_bytes: 1 << 30,
+            write_buffer_bytes: 1 << 30,
+            max_wal_bytes: 1 << 30,
+            ..options.clone()
+        },
+    )
+    .unwrap();
+    let keyspace = logged.keyspace("points").unwrap();
+    for first in (0..keys * 4).step_by(1000) {
+        let mut batch = WriteBatch::new();
+        for number in first..first + 1000 {
+            batch.put(&keyspace, &(number % keys).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(), &VALUE);
+        }
+        logged.write(batch, Durability::Buffered).unwrap();
+    }
+    let bytes = logged.stats().wal_bytes;
+    drop((logged, keyspace));
+    let start = Instant::now();
+    let database = Database::open(directory.path(), options).unwrap();
+    println!("opening with {} MiB of log took {:.3} s", bytes >> 20, start.elapsed().as_secs_f64());
+    drop(database);
+}

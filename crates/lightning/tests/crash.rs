@@ -1,0 +1,482 @@
+//! Power loss at every change of the disk.
+//!
+//! A workload runs once on a simulated disk that keeps its changes. The disk is then rebuilt change by
+//! change; after each one it loses power in seeded ways, the database is opened on what is left, and
+//! its whole content must be that after some number of commits, no fewer than were acknowledged as
+//! durable. Then it goes on: it writes, some of the time loses power again, and is checked again.
+//!
+//! Everything runs without threads of the database's own, so a seed always gives the same changes.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lightning::{
+    Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, Layout, Options,
+    Readable, TransactionOptions, WriteBatch,
+};
+use luma_vfs::{FaultPlan, SimDisk, Vfs};
+
+const LAYOUTS: [Layout; 1] = [Layout::Lsm];
+const PATH: &str = "/db";
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn options() -> Options {
+    Options {
+        cache_bytes: 32 << 10,
+        memtable_bytes: 1 << 10,
+        write_buffer_bytes: 4 << 10,
+        max_wal_bytes: 12 << 10,
+        wal_segment_bytes: 4096,
+        background_threads: 0,
+        block_bytes: 256,
+        table_bytes: 1 << 10,
+        level_bytes: 1 << 10,
+        level0_tables: 2,
+        compression: Compression::Lz4,
+        ..Options::default()
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn bytes(&mut self, bound: u64) -> Vec<u8> {
+        (0..self.below(bound)).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// All content: keyspace, key, value.
+type State = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
+
+/// The key, in the first keyspace, whose value is the number of commits so far.
+const COUNTER: &[u8] = b"counter";
+
+fn content(database: &Database) -> Result<State, Error> {
+    let snapshot = database.snapshot();
+    let mut state = State::new();
+    for (number, name) in NAMES.iter().enumerate() {
+        let Some(keyspace) = database.keyspace(name) else { continue };
+        let mut range = snapshot.range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
+        while let Some((key, value)) = range.next()? {
+            state.insert((number, key.to_vec()), value.to_vec());
+        }
+    }
+    Ok(state)
+}
+
+fn commits_in(state: &State) -> usize {
+    state
+        .get(&(0, COUNTER.to_vec()))
+        .map_or(0, |bytes| u32::from_le_bytes(bytes.as_slice().try_into().unwrap()) as usize)
+}
+
+fn open(disk: &SimDisk) -> Result<Database, Error> {
+    Database::open_with_vfs(Arc::new(disk.clone()), PATH, options())
+}
+
+fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
+    let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+    NAMES
+        .iter()
+        .map(|name| database.keyspace(name).map_or_else(|| database.create_keyspace(name, options), Ok))
+        .collect()
+}
+
+/// What ran, and what must be true after it.
+struct History {
+    /// The content after each number of commits.
+    states: Vec<State>,
+    /// After how many changes of the disk so many commits were acknowledged as durable.
+    durable: Vec<(usize, usize)>,
+}
+
+impl History {
+    fn new() -> Self {
+        Self { states: vec![State::new()], durable: vec![(0, 0)] }
+    }
+
+    fn commits(&self) -> usize {
+        self.states.len() - 1
+    }
+
+    fn durable_at(&self, changes: usize) -> usize {
+        let known = self.durable.partition_point(|(at, _)| *at <= changes);
+        self.durable[..known].iter().map(|(_, commits)| *commits).max().unwrap_or(0)
+    }
+
+    fn check(&self, found: &State, durable: usize, what: &dyn Fn() -> String) -> usize {
+        let commits = commits_in(found);
+        assert!(commits >= durable, "{}: {durable} commits were durable, {commits} are there", what());
+        assert!(commits < self.states.len(), "{}: more commits than were made", what());
+        assert!(*found == self.states[commits], "{}: not the content after commit {commits}", what());
+        commits
+    }
+}
+
+/// Commits once; the acknowledgement of a durable commit covers all before it.
+fn commit(
+    database: &Database,
+    spaces: &[Keyspace],
+    history: &mut History,
+    random: &mut Random,
+    disk: &SimDisk,
+) -> Result<(), Error> {
+    let mut state = history.states.last().unwrap().clone();
+    let number = history.states.len();
+    let mut changes: Vec<(usize, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    for _ in 0..=random.below(4) {
+        let space = random.below(NAMES.len() as u64) as usize;
+        let key = format!("key{:03}", random.below(60)).into_bytes();
+        let value = (random.below(4) > 0).then(|| random.bytes(120));
+        changes.push((space, key, value));
+    }
+    if random.below(60) == 0 {
+        changes.push((1, b"large".to_vec(), Some(vec![number as u8; 9000])));
+    }
+    changes.push((0, COUNTER.to_vec(), Some((number as u32).to_le_bytes().to_vec())));
+    let durability = if random.below(3) == 0 { Durability::Buffered } else { Durability::Sync };
+    for (space, key, value) in &changes {
+        match value {
+            Some(value) => state.insert((*space, key.clone()), value.clone()),
+            None => state.remove(&(*space, key.clone())),
+        };
+    }
+    // A commit that fails may still have reached the log, so it counts as made.
+    history.states.push(state);
+    if random.below(2) == 0 {
+        let mut batch = WriteBatch::new();
+        for (space, key, value) in &changes {
+            match value {
+                Some(value) => batch.put(&spaces[*space], key, value),
+                None => batch.delete(&spaces[*space], key),
+            }
+        }
+        database.write(batch, durability)?;
+    } else {
+        let mut transaction =
+            database.begin(TransactionOptions { durability, ..TransactionOptions::default() });
+        for (space, key, value) in &changes {
+            match value {
+                Some(value) => transaction.put(&spaces[*space], key, value)?,
+                None => transaction.delete(&spaces[*space], key)?,
+            }
+        }
+        transaction.commit()?;
+    }
+    if durability == Durability::Sync {
+        history.durable.push((disk.recorded(), history.commits()));
+    }
+    Ok(())
+}
+
+/// Opens, commits, flushes, merges, closes and opens again.
+fn workload(disk: &SimDisk, layout: Layout, seed: u64, steps: usize) -> (History, Result<(), Error>) {
+    let mut history = History::new();
+    let result = run(disk, layout, seed, steps, &mut history);
+    (history, result)
+}
+
+fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut History) -> Result<(), Error> {
+    let mut random = Random(seed);
+    let mut database = open(disk)?;
+    let mut spaces = keyspaces(&database, layout)?;
+    for _ in 0..steps {
+        match random.below(40) {
+            0 => database.flush()?,
+            1 => spaces[random.below(3) as usize].flush()?,
+            2 => spaces[random.below(3) as usize].compact()?,
+            3 => {
+                database.close()?;
+                history.durable.push((disk.recorded(), history.commits()));
+                database = open(disk)?;
+                spaces = keyspaces(&database, layout)?;
+            }
+            4 => {
+                // As a killed process leaves it: what it wrote is in the page cache, the rest is gone.
+                std::mem::forget((database, spaces));
+                disk.kill();
+                database = open(disk)?;
+                spaces = keyspaces(&database, layout)?;
+                let kept = commits_in(&content(&database)?);
+                assert!(kept >= history.durable_at(usize::MAX));
+                history.states.truncate(kept + 1);
+            }
+            _ => commit(&database, &spaces, history, &mut random, disk)?,
+        }
+    }
+    Ok(())
+}
+
+/// Opens what a power loss left and checks it, then goes on for a few commits, perhaps through
+/// another power loss, and checks again.
+fn recover_and_go_on(
+    after: &SimDisk,
+    history: &History,
+    durable: usize,
+    layout: Layout,
+    seed: u64,
+    what: &dyn Fn() -> String,
+) -> usize {
+    let mut random = Random(seed);
+    if random.below(200) == 0 {
+        return crash_recovery(after, history, durable, seed, what);
+    }
+    let database = open(after).unwrap_or_else(|error| panic!("{}: {error}", what()));
+    let found = content(&database).unwrap_or_else(|error| panic!("{}: {error}", what()));
+    let commits = history.check(&found, durable, what);
+    if random.below(4) > 0 {
+        return 1;
+    }
+    let mut later = History { states: history.states[..=commits].to_vec(), durable: vec![(0, 0)] };
+    let spaces = keyspaces(&database, layout).unwrap();
+    for _ in 0..random.below(8) {
+        commit(&database, &spaces, &mut later, &mut random, after).unwrap();
+    }
+    let mut durable = later.durable_at(usize::MAX);
+    if random.below(2) == 0 {
+        after.crash(random.next());
+        // The handles belong to a process that is gone.
+        drop((database, spaces));
+    } else {
+        durable = later.commits();
+        drop(spaces);
+        database.close().unwrap();
+    }
+    let database = open(after).unwrap_or_else(|error| panic!("{} again: {error}", what()));
+    let found = content(&database).unwrap_or_else(|error| panic!("{} again: {error}", what()));
+    later.check(&found, durable, &|| format!("{} again", what()));
+    1
+}
+
+/// The power goes again at every change that recovery makes.
+fn crash_recovery(
+    after: &SimDisk,
+    history: &History,
+    durable: usize,
+    seed: u64,
+    what: &dyn Fn() -> String,
+) -> usize {
+    let shadow = after.fork();
+    let recovering = after.fork();
+    recovering.record();
+    std::mem::forget(open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what())));
+    let ops = recovering.take_record();
+    for (index, op) in ops.iter().enumerate() {
+        shadow.apply(op).unwrap();
+        let again = shadow.crash_image(seed + index as u64);
+        let what = || format!("{}, then change {index} of recovery ({op:?})", what());
+        let database = open(&again).unwrap_or_else(|error| panic!("{}: {error}", what()));
+        let found = content(&database).unwrap_or_else(|error| panic!("{}: {error}", what()));
+        history.check(&found, durable, &what);
+    }
+    ops.len()
+}
+
+/// Crashes a workload's disk after each change for which `wanted` gives a number of ways.
+fn crash_everywhere(layout: Layout, seed: u64, steps: usize, wanted: &dyn Fn(&mut Random) -> u64) -> usize {
+    let disk = SimDisk::new();
+    disk.record();
+    let (history, result) = workload(&disk, layout, seed, steps);
+    result.unwrap();
+    let shadow = SimDisk::new();
+    let mut random = Random(seed ^ 0xdead);
+    let mut points = 0;
+    for (index, op) in disk.take_record().iter().enumerate() {
+        shadow.apply(op).unwrap();
+        for way in 0..wanted(&mut random) {
+            let crash_seed = seed.wrapping_mul(1_000_003) + index as u64 * 31 + way;
+            let after = shadow.crash_image(crash_seed);
+            let what = || format!("{layout:?} workload {seed}, change {index} ({op:?}), crash {crash_seed}");
+            let durable = history.durable_at(index + 1);
+            points += recover_and_go_on(&after, &history, durable, layout, crash_seed, &what);
+        }
+    }
+    points
+}
+
+/// Runs jobs on two threads and adds up what they give.
+fn in_parallel(jobs: std::ops::Range<u64>, job: impl Fn(u64) -> usize + Sync) -> usize {
+    let next = AtomicUsize::new(jobs.start as usize);
+    let total = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed) as u64;
+                    if number >= jobs.end {
+                        return;
+                    }
+                    total.fetch_add(job(number), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    total.into_inner()
+}
+
+/// More seeds than by default when `LIGHTNING_CRASH_FACTOR` says so.
+fn factor() -> u64 {
+    std::env::var("LIGHTNING_CRASH_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+#[test]
+fn a_power_loss_after_any_change_loses_nothing_that_was_durable() {
+    for layout in LAYOUTS {
+        let small = in_parallel(0..110 * factor(), |seed| crash_everywhere(layout, seed, 40, &|_| 3));
+        let large = in_parallel(1000..1000 + 12 * factor(), |seed| {
+            crash_everywhere(layout, seed, 600, &|random| u64::from(random.below(6) == 0))
+        });
+        println!("{layout:?}: {small} crash points in small workloads, {large} in large ones");
+        assert!(small + large >= 100_000);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_changes() {
+    let record = || {
+        let disk = SimDisk::new();
+        disk.record();
+        workload(&disk, Layout::Lsm, 5, 60).1.unwrap();
+        disk.take_record()
+    };
+    assert_eq!(record(), record());
+}
+
+/// Runs a workload with a fault, takes the power, and checks what is left.
+fn survive(layout: Layout, seed: u64, steps: usize, plan: FaultPlan) {
+    let disk = SimDisk::new();
+    disk.record();
+    disk.set_faults(plan.clone());
+    let (history, result) = workload(&disk, layout, seed, steps);
+    let what = || format!("{layout:?} workload {seed} with {plan:?}, which ended in {result:?}");
+    disk.set_faults(FaultPlan::default());
+    let durable = history.durable_at(usize::MAX);
+    for crash in 0..2 {
+        let after = disk.crash_image(seed + crash);
+        recover_and_go_on(&after, &history, durable, layout, seed * 7 + crash + 1, &what);
+    }
+    // A process that ends without a power loss.
+    disk.kill();
+    recover_and_go_on(&disk, &history, durable, layout, seed, &what);
+}
+
+#[test]
+fn any_single_failing_operation_loses_nothing_that_was_durable() {
+    for layout in LAYOUTS {
+        in_parallel(0..4, |seed| {
+            let disk = SimDisk::new();
+            disk.record();
+            workload(&disk, layout, seed, 40).1.unwrap();
+            for at in 0..disk.operations() {
+                survive(layout, seed, 40, FaultPlan { error_at: Some(at), ..FaultPlan::default() });
+                if at % 3 == 0 {
+                    survive(layout, seed, 40, FaultPlan { sync_error_at: Some(at), ..FaultPlan::default() });
+                    survive(layout, seed, 40, FaultPlan { crash_at: Some(at), ..FaultPlan::default() });
+                }
+            }
+            0
+        });
+    }
+}
+
+#[test]
+fn a_full_disk_stops_writes_not_reads_and_loses_nothing() {
+    for layout in LAYOUTS {
+        in_parallel(0..40, |seed| {
+            for space in (6_000..60_000).step_by(4_000) {
+                survive(layout, seed, 80, FaultPlan { space_bytes: Some(space), ..FaultPlan::default() });
+            }
+            0
+        });
+        let disk = SimDisk::new();
+        let database = open(&disk).unwrap();
+        let spaces = keyspaces(&database, layout).unwrap();
+        let mut history = History::new();
+        let mut random = Random(1);
+        for _ in 0..30 {
+            commit(&database, &spaces, &mut history, &mut random, &disk).unwrap();
+        }
+        disk.set_faults(FaultPlan { space_bytes: Some(disk.used_bytes()), ..FaultPlan::default() });
+        let acknowledged = loop {
+            let before = history.commits();
+            if let Err(error) = commit(&database, &spaces, &mut history, &mut random, &disk) {
+                assert!(matches!(error, Error::Poisoned(_)), "{error}");
+                assert!(error.to_string().contains("no space left"), "{error}");
+                break before;
+            }
+        };
+        history.check(&content(&database).unwrap(), acknowledged, &|| "full disk".to_owned());
+        disk.set_faults(FaultPlan::default());
+        drop((database, spaces));
+        let database = open(&disk).unwrap();
+        let commits = history.check(&content(&database).unwrap(), acknowledged, &|| "space again".to_owned());
+        let spaces = keyspaces(&database, layout).unwrap();
+        history.states.truncate(commits + 1);
+        commit(&database, &spaces, &mut history, &mut random, &disk).unwrap();
+    }
+}
+
+#[test]
+fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
+    let files = |disk: &SimDisk| {
+        let mut files = Vec::new();
+        for directory in [PATH.to_owned(), format!("{PATH}/tables"), format!("{PATH}/log")] {
+            for name in disk.read_dir(Path::new(&directory)).unwrap() {
+                let path = Path::new(&directory).join(name);
+                if let Ok(file) = disk.open(&path) {
+                    let length = file.len().unwrap();
+                    files.push((path, length));
+                }
+            }
+        }
+        files
+    };
+    for layout in LAYOUTS {
+        let disk = SimDisk::new();
+        let (history, result) = workload(&disk, layout, 3, 120);
+        result.unwrap();
+        // A clean end, so that every flip can be told from a torn write.
+        disk.kill();
+        open(&disk).unwrap().close().unwrap();
+        let mut errors = 0;
+        for (path, length) in files(&disk) {
+            for offset in (0..length).step_by(if length > 20_000 { 131 } else { 17 }) {
+                let damaged = disk.fork();
+                damaged.flip_bit(&path, offset, (offset % 8) as u8).unwrap();
+                let read = open(&damaged).and_then(|database| content(&database));
+                match read {
+                    Ok(found) => {
+                        assert_eq!(
+                            found,
+                            history.states[history.commits()],
+                            "{} at {offset}",
+                            path.display()
+                        );
+                    }
+                    Err(Error::Corruption { file, .. } | Error::UnsupportedVersion { file, .. }) => {
+                        assert!(file.starts_with(PATH), "{}", file.display());
+                        errors += 1;
+                    }
+                    Err(error) => panic!("{} at {offset}: {error}", path.display()),
+                }
+            }
+        }
+        assert!(errors > 100, "only {errors} flips were noticed");
+    }
+}

@@ -1,0 +1,312 @@
+//! Any sequence of operations gives what sorted maps give, whatever the layout.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use lightning::{
+    Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Layout, Options, Readable,
+    Snapshot, Transaction, TransactionOptions, WriteBatch,
+};
+use luma_vfs::{RealDisk, SimDisk, Vfs};
+use proptest::prelude::*;
+
+const LAYOUTS: [Layout; 1] = [Layout::Lsm];
+const NAMES: [&str; 2] = ["left", "right"];
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+type Model = [Map; 2];
+/// Keyspace, key, and value or deletion.
+type Write = (usize, Vec<u8>, Option<Vec<u8>>);
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Writes to both keyspaces in one batch.
+    Batch(Vec<Write>, u8),
+    /// The same in a transaction, with a savepoint after some writes; true undoes the rest.
+    Transaction(Vec<Write>, usize, bool),
+    Flush,
+    Compact(usize),
+    Reopen,
+    /// Keeps a snapshot to look at in the end.
+    Keep,
+    /// Reads a range.
+    Scan(usize, Bound<Vec<u8>>, Bound<Vec<u8>>, bool),
+    Prefix(usize, Vec<u8>, bool),
+    /// Loads ascending keys if none lie there.
+    Ingest(usize, Vec<u8>, u8),
+    Recreate(usize),
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![proptest::collection::vec(0u8..4, 0..4), proptest::collection::vec(any::<u8>(), 0..12)]
+}
+
+fn writes() -> impl Strategy<Value = Vec<Write>> {
+    let value = proptest::option::weighted(0.75, proptest::collection::vec(any::<u8>(), 0..80));
+    proptest::collection::vec((0usize..2, key(), value), 1..12)
+}
+
+fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![key().prop_map(Bound::Included), key().prop_map(Bound::Excluded), Just(Bound::Unbounded)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (writes(), 0u8..3).prop_map(|(writes, kind)| Step::Batch(writes, kind)),
+        6 => (writes(), 0usize..12, any::<bool>()).prop_map(|(writes, at, undo)| Step::Transaction(writes, at, undo)),
+        1 => Just(Step::Flush),
+        1 => (0usize..2).prop_map(Step::Compact),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Keep),
+        4 => (0usize..2, bound(), bound(), any::<bool>()).prop_map(|(space, start, end, back)| Step::Scan(space, start, end, back)),
+        2 => (0usize..2, proptest::collection::vec(0u8..4, 0..3), any::<bool>()).prop_map(|(space, prefix, back)| Step::Prefix(space, prefix, back)),
+        1 => (0usize..2, key(), any::<u8>()).prop_map(|(space, prefix, count)| Step::Ingest(space, prefix, count)),
+        1 => (0usize..2).prop_map(Step::Recreate),
+    ]
+}
+
+fn direction(back: bool) -> Direction {
+    if back { Direction::Reverse } else { Direction::Forward }
+}
+
+fn entries(
+    reader: &impl Readable,
+    keyspace: &Keyspace,
+    start: Bound<&[u8]>,
+    end: Bound<&[u8]>,
+    back: bool,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut range = reader.range(keyspace, start, end, direction(back)).unwrap();
+    let mut found = Vec::new();
+    while let Some((key, value)) = range.next().unwrap() {
+        found.push((key.to_vec(), value.to_vec()));
+    }
+    assert!(range.next().unwrap().is_none(), "an ended range stays ended");
+    found
+}
+
+fn expected(map: &Map, start: Bound<&[u8]>, end: Bound<&[u8]>, back: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let after_start = |key: &[u8]| match start {
+        Bound::Included(start) => key >= start,
+        Bound::Excluded(start) => key > start,
+        Bound::Unbounded => true,
+    };
+    let before_end = |key: &[u8]| match end {
+        Bound::Included(end) => key <= end,
+        Bound::Excluded(end) => key < end,
+        Bound::Unbounded => true,
+    };
+    let inside = map.iter().filter(|(key, _)| after_start(key) && before_end(key));
+    let mut all: Vec<_> = inside.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if back {
+        all.reverse();
+    }
+    all
+}
+
+fn check(reader: &impl Readable, spaces: &[Keyspace], model: &Model) {
+    for (keyspace, map) in spaces.iter().zip(model) {
+        for back in [false, true] {
+            let found = entries(reader, keyspace, Bound::Unbounded, Bound::Unbounded, back);
+            assert_eq!(found, expected(map, Bound::Unbounded, Bound::Unbounded, back));
+        }
+        for (key, value) in map {
+            assert_eq!(reader.get(keyspace, key).unwrap().as_ref(), Some(value));
+            let absent = [key.as_slice(), &[7]].concat();
+            assert_eq!(reader.get(keyspace, &absent).unwrap().as_ref(), map.get(&absent));
+        }
+    }
+}
+
+fn apply(model: &mut Model, writes: &[Write]) {
+    for (space, key, value) in writes {
+        match value {
+            Some(value) => model[*space].insert(key.clone(), value.clone()),
+            None => model[*space].remove(key),
+        };
+    }
+}
+
+fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write]) {
+    for (space, key, value) in writes {
+        match value {
+            Some(value) => transaction.put(&spaces[*space], key, value).unwrap(),
+            None => transaction.delete(&spaces[*space], key).unwrap(),
+        }
+    }
+}
+
+struct World {
+    vfs: Arc<dyn Vfs>,
+    path: std::path::PathBuf,
+    options: Options,
+    layout: Layout,
+    database: Database,
+    spaces: Vec<Keyspace>,
+    model: Model,
+    kept: Vec<(Snapshot, Vec<Keyspace>, Model)>,
+}
+
+impl World {
+    fn new(vfs: Arc<dyn Vfs>, path: std::path::PathBuf, options: Options, layout: Layout) -> Self {
+        let database = Database::open_with_vfs(Arc::clone(&vfs), &path, options.clone()).unwrap();
+        let keyspace_options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+        let spaces = NAMES.map(|name| database.create_keyspace(name, keyspace_options).unwrap()).to_vec();
+        Self { vfs, path, options, layout, database, spaces, model: Model::default(), kept: Vec::new() }
+    }
+
+    fn reopen(&mut self) {
+        self.spaces.clear();
+        self.database.clone().close().unwrap();
+        // Snapshots of a closed database still read.
+        for (snapshot, spaces, model) in self.kept.drain(..) {
+            check(&snapshot, &spaces, &model);
+        }
+        self.database =
+            Database::open_with_vfs(Arc::clone(&self.vfs), &self.path, self.options.clone()).unwrap();
+        self.spaces = NAMES.map(|name| self.database.keyspace(name).unwrap()).to_vec();
+    }
+
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::Batch(writes, durability) => {
+                let mut batch = WriteBatch::new();
+                for (space, key, value) in writes {
+                    match value {
+                        Some(value) => batch.put(&self.spaces[*space], key, value),
+                        None => batch.delete(&self.spaces[*space], key),
+                    }
+                }
+                let durability =
+                    [Durability::Sync, Durability::Buffered, Durability::Unlogged][usize::from(*durability)];
+                self.database.write(batch, durability).unwrap();
+                apply(&mut self.model, writes);
+            }
+            Step::Transaction(writes, at, undo) => {
+                let (first, rest) = writes.split_at(writes.len().min(*at));
+                let mut transaction = self.database.begin(TransactionOptions::default());
+                put_all(&mut transaction, &self.spaces, first);
+                apply(&mut self.model, first);
+                let point = transaction.savepoint();
+                let reader = transaction.reader();
+                let at_point = self.model.clone();
+                put_all(&mut transaction, &self.spaces, rest);
+                if *undo {
+                    transaction.rollback_to(&point).unwrap();
+                } else {
+                    apply(&mut self.model, rest);
+                }
+                check(&transaction, &self.spaces, &self.model);
+                check(&reader, &self.spaces, &at_point);
+                transaction.commit().unwrap();
+            }
+            Step::Flush => self.database.flush().unwrap(),
+            Step::Compact(space) => self.spaces[*space].compact().unwrap(),
+            Step::Reopen => self.reopen(),
+            Step::Keep => {
+                self.kept.push((self.database.snapshot(), self.spaces.clone(), self.model.clone()));
+            }
+            Step::Scan(space, start, end, back) => {
+                let (start, end) = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
+                let found = entries(&self.database.snapshot(), &self.spaces[*space], start, end, *back);
+                assert_eq!(found, expected(&self.model[*space], start, end, *back));
+                // Estimates never fail.
+                self.spaces[*space].approximate_range(start, end);
+                let points = self.spaces[*space].split_points(4);
+                assert!(points.len() < 4 && points.is_sorted());
+            }
+            Step::Prefix(space, prefix, back) => {
+                let snapshot = self.database.snapshot();
+                let mut range = snapshot.prefix(&self.spaces[*space], prefix, direction(*back)).unwrap();
+                let mut wanted: Vec<_> =
+                    self.model[*space].iter().filter(|(key, _)| key.starts_with(prefix)).collect();
+                if *back {
+                    wanted.reverse();
+                }
+                for (key, value) in wanted {
+                    assert_eq!(range.next().unwrap(), Some((key.as_slice(), value.as_slice())));
+                }
+                assert_eq!(range.next().unwrap(), None);
+            }
+            Step::Ingest(space, prefix, count) => {
+                let keys: Vec<Vec<u8>> =
+                    (0..*count).map(|number| [prefix.as_slice(), &[number]].concat()).collect();
+                let mut ingestion = self.database.ingest(&self.spaces[*space]).unwrap();
+                for key in &keys {
+                    ingestion.put(key, key).unwrap();
+                }
+                // Deleted keys may lie there too, so a refusal is fine, a wrong answer is not.
+                if ingestion.finish().is_ok() {
+                    for key in keys {
+                        assert!(self.model[*space].insert(key.clone(), key).is_none());
+                    }
+                }
+            }
+            Step::Recreate(space) => {
+                self.database.drop_keyspace(NAMES[*space]).unwrap();
+                let options = KeyspaceOptions { layout: self.layout, ..KeyspaceOptions::default() };
+                self.spaces[*space] = self.database.create_keyspace(NAMES[*space], options).unwrap();
+                self.model[*space].clear();
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        check(&self.database.snapshot(), &self.spaces, &self.model);
+        self.database.verify(&mut |_| {}).unwrap();
+        self.reopen();
+        check(&self.database.snapshot(), &self.spaces, &self.model);
+        self.database.verify(&mut |_| {}).unwrap();
+    }
+}
+
+fn options(background_threads: usize, compression: Compression) -> Options {
+    Options {
+        cache_bytes: 16 << 10,
+        memtable_bytes: 1 << 10,
+        write_buffer_bytes: 4 << 10,
+        max_wal_bytes: 16 << 10,
+        wal_segment_bytes: 4096,
+        background_threads,
+        block_bytes: 200,
+        table_bytes: 1 << 10,
+        level_bytes: 1 << 10,
+        level0_tables: 2,
+        compression,
+        ..Options::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+    #[test]
+    fn without_threads_a_database_is_two_sorted_maps(
+        steps in proptest::collection::vec(step(), 1..120),
+        compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
+    ) {
+        for layout in LAYOUTS {
+            let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options(0, compression), layout);
+            for step in &steps {
+                world.run(step);
+            }
+            world.finish();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn with_threads_and_real_files_too(steps in proptest::collection::vec(step(), 1..80)) {
+        for layout in LAYOUTS {
+            let directory = tempfile::tempdir().unwrap();
+            let mut world = World::new(Arc::new(RealDisk), directory.path().into(), options(2, Compression::Lz4), layout);
+            for step in &steps {
+                world.run(step);
+            }
+            world.finish();
+        }
+    }
+}
