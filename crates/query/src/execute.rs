@@ -27,6 +27,8 @@ use crate::{ddl, explain, fast, utility};
 pub(crate) fn state_for(shared: &Shared, info: &Arc<SessionInfo>) -> SessionState {
     let mut state = shared.state.clone();
     state.config_mut().options_mut().extensions.insert(SessionExtension { info: Arc::clone(info) });
+    // Functions get the options from here; now() is when the transaction began.
+    state.mark_start_execution();
     let start = chrono::DateTime::from_timestamp_micros(info.transaction_micros);
     state.execution_props_mut().query_execution_start_time = start;
     state

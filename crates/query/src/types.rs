@@ -58,6 +58,14 @@ pub(crate) fn data_type(sql: &ast::DataType) -> Result<DataType> {
     }
     let spelled = sql.to_string();
     DataType::parse(&spelled).ok_or_else(|| {
+        let lower = spelled.to_lowercase();
+        if lower.starts_with("time") && lower.contains('(') {
+            return Error::new(
+                ErrorKind::FeatureNotSupported,
+                format!("type \"{lower}\" is not supported: times keep six digits of a second"),
+            )
+            .hint("Leave the precision away.");
+        }
         Error::new(ErrorKind::UndefinedObject, format!("type \"{}\" does not exist", spelled.to_lowercase()))
     })
 }

@@ -117,7 +117,7 @@ impl Decoder {
                             format!("invalid byte sequence for encoding \"UTF8\" in column \"{name}\""),
                         )
                     })?;
-                    parse_text(data_type, text, context).map_err(|error| error.column(name))?
+                    read(data_type, text, context).map_err(|error| error.column(name))?
                 });
             }
             if at <= line_end {
@@ -301,7 +301,13 @@ impl Decoder {
                 return self.incomplete();
             };
             let (name, data_type) = &self.columns[place];
-            row.push(from_binary(data_type, bytes).map_err(|error| error.column(name))?);
+            let value = from_binary(data_type, bytes).and_then(|value| match data_type {
+                DataType::Numeric(None) => {
+                    luma_model::coerce_for_storage(value, data_type, data_type, &TextContext::default())
+                }
+                _ => Ok(value),
+            });
+            row.push(value.map_err(|error| error.column(name))?);
             at += length;
         }
         self.line += 1;
@@ -345,6 +351,15 @@ impl Decoder {
     /// A row that is not whole: fine while more data may come.
     fn incomplete(&self) -> Result<bool> {
         if self.ended { Err(bad("unexpected EOF in COPY data")) } else { Ok(false) }
+    }
+}
+
+/// A value of a column; `numeric` without precision has limits of its own when it is stored.
+fn read(data_type: &DataType, text: &str, context: &TextContext) -> Result<Value> {
+    let value = parse_text(data_type, text, context)?;
+    match data_type {
+        DataType::Numeric(None) => luma_model::coerce_for_storage(value, data_type, data_type, context),
+        _ => Ok(value),
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct Compiler<'a> {
 }
 
 /// Where evaluation finds the values of columns.
-pub(crate) trait Columns {
+pub(crate) trait Columns: Sync {
     /// The value of that source's column.
     fn value(&self, source: usize, ordinal: usize) -> Result<Value>;
 }
