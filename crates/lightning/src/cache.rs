@@ -229,8 +229,10 @@ mod tests {
     use super::*;
 
     fn block() -> Arc<Block> {
-        let mut bytes = vec![7; 1000];
-        bytes.extend_from_slice(&[0; 4]);
+        // One entry: no shared bytes, a key of one byte, a value of 1000.
+        let mut bytes = vec![0, 1, 0xd0, 0x0f, b'k'];
+        bytes.resize(5 + 1000, 7);
+        bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
         Arc::new(Block::new(bytes.into()).unwrap())
     }
 

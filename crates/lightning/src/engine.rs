@@ -11,6 +11,7 @@ mod compact;
 mod flush;
 mod keyspaces;
 mod recovery;
+mod replay;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -80,9 +80,14 @@ impl Memtable {
         self.logged_to.fetch_max(to.0, Ordering::AcqRel);
     }
 
+    /// Notes that everything up to a sequence is here, or was overwritten here.
+    pub(crate) fn note_sequence(&self, sequence: u64) {
+        self.max_sequence.fetch_max(sequence, Ordering::AcqRel);
+    }
+
     /// Adds a version; `None` is a tombstone.
     pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
-        self.max_sequence.fetch_max(sequence, Ordering::AcqRel);
+        self.note_sequence(sequence);
         self.list.insert(key, sequence, value);
     }
 

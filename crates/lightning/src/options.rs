@@ -39,7 +39,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
-            max_wal_bytes: 256 << 20,
+            max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
             compression: Compression::Lz4,

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use arc_swap::ArcSwap;
-use luma_log::{Flusher, Log, LogOptions, Lsn};
+use luma_log::{Flusher, Log, LogOptions};
 use luma_vfs::{LockError, Vfs};
 use parking_lot::Mutex;
 
 use super::background::Background;
+use super::replay::Replay;
 use super::{CommitState, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY, new_memtable};
-use crate::batch::decode_record;
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -26,47 +26,6 @@ use crate::publisher::Publisher;
 use crate::table::{self, Table};
 use crate::view::{KeyspaceId, KeyspaceView, View};
 use crate::{Error, Result};
-
-/// What replaying the log builds.
-struct Replay {
-    keyspaces: HashMap<KeyspaceId, KeyspaceView>,
-    next_keyspace: KeyspaceId,
-    memtable_bytes: usize,
-    sequence: u64,
-    /// The end of the record before.
-    position: Lsn,
-}
-
-impl Replay {
-    fn record(&mut self, end: Lsn, record: &[u8]) -> std::result::Result<(), String> {
-        let start = Lsn(end.0 - 4 - record.len() as u64);
-        self.position = end;
-        let Some((sequence, mut operations)) = decode_record(record) else {
-            return Err("it is no commit".to_owned());
-        };
-        self.sequence = self.sequence.max(sequence);
-        for operation in operations.by_ref() {
-            let Some(keyspace) = self.keyspaces.get_mut(&operation.keyspace) else {
-                if operation.keyspace < self.next_keyspace {
-                    // Dropped since.
-                    continue;
-                }
-                return Err(format!("the manifest does not know keyspace {}", operation.keyspace));
-            };
-            if sequence <= keyspace.flushed {
-                continue;
-            }
-            // A commit is never split between memtables.
-            if keyspace.active.bytes() >= self.memtable_bytes && keyspace.active.max_sequence() < sequence {
-                let full = std::mem::replace(&mut keyspace.active, new_memtable());
-                keyspace.frozen.insert(0, full);
-            }
-            keyspace.active.note_logged(start, end);
-            keyspace.active.insert(operation.key, sequence, operation.value);
-        }
-        if operations.is_at_end() { Ok(()) } else { Err("an operation is malformed".to_owned()) }
-    }
-}
 
 fn open_trees(
     vfs: &Arc<dyn Vfs>,
@@ -140,13 +99,10 @@ impl Engine {
         let tables = path.join(TABLES_DIRECTORY);
         vfs.create_dir_all(&tables).map_err(|error| Error::io(&tables, error))?;
         let cache = Arc::new(Cache::new(options.cache_bytes));
-        let mut replay = Replay {
-            keyspaces: open_trees(&vfs, &tables, state, &cache)?,
-            next_keyspace: state.next_keyspace,
-            memtable_bytes: options.memtable_bytes,
-            sequence: state.sequence,
-            position: Lsn(0),
-        };
+        let trees = open_trees(&vfs, &tables, state, &cache)?;
+        let threads = options.background_threads > 0;
+        let mut replay =
+            Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
         let publisher = Arc::new(Publisher::new());
         let log_directory = path.join(LOG_DIRECTORY);
         let log = replay_log(&vfs, &log_directory, &options, &publisher, &mut replay)?;
@@ -159,14 +115,16 @@ impl Engine {
             );
             return Err(Error::corruption(&log_directory, 0, what));
         }
-        publisher.start_at(replay.sequence);
+        let sequence = replay.sequence;
+        publisher.start_at(sequence);
+        let mut keyspaces = replay.finish();
 
         let mut view = View::default();
         let mut names = HashMap::new();
         let mut memory = 0;
         let mut waiting = Vec::new();
         for (id, keyspace) in &state.keyspaces {
-            let Some(found) = replay.keyspaces.remove(id) else { continue };
+            let Some(found) = keyspaces.remove(id) else { continue };
             memory += found.memtables().map(|table| table.bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
@@ -183,10 +141,7 @@ impl Engine {
             view: ArcSwap::from_pointee(view),
             view_change: Mutex::new(()),
             publisher,
-            commit: Mutex::new(CommitState {
-                next_sequence: replay.sequence + 1,
-                log_checked: log.begin().0,
-            }),
+            commit: Mutex::new(CommitState { next_sequence: sequence + 1, log_checked: log.begin().0 }),
             log,
             manifest: Mutex::new(manifest),
             names: Mutex::new(names),

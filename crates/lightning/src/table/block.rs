@@ -4,10 +4,11 @@
 //! entry   = varint shared, varint rest, varint (value length << 1 | tombstone), key rest, value
 //! block   = entry*, u32 restart offset *, u32 number of restarts
 //! ```
-//! At a restart point `shared` is 0. The bytes come from a checksummed file, so a malformed block is
-//! a bug or an attack; either way reading ends at it as if it were empty, and never panics.
+//! At a restart point `shared` is 0. Loading a block walks it once: a malformed one is refused, and
+//! each entry's place and four bytes of its key (those after the prefix that all keys of the block
+//! share) are kept, so that a point read searches those and touches one entry. That costs 8 bytes of
+//! memory per entry.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
@@ -75,6 +76,12 @@ pub(crate) struct Block {
     /// Where the restart offsets begin, which is where the entries end.
     restarts_at: usize,
     restarts: usize,
+    /// How many bytes all keys share.
+    prefix: usize,
+    entries: usize,
+    /// One piece of memory, so that a point read touches few: the shared bytes in words, four key bytes
+    /// of each entry after those, and where each entry begins.
+    directory: Box<[u32]>,
     /// How often it was read of late; the cache's business.
     pub(crate) uses: AtomicU8,
 }
@@ -87,17 +94,89 @@ struct RawEntry<'a> {
     next: usize,
 }
 
+/// Four bytes of a key as a number, zeros where there are none.
+#[inline]
+fn head_at(key: &[u8], at: usize) -> u32 {
+    let rest = key.get(at..).unwrap_or_default();
+    match rest.first_chunk::<4>() {
+        Some(bytes) => u32::from_be_bytes(*bytes),
+        None => {
+            rest.iter().zip([24, 16, 8, 0]).fold(0, |head, (byte, shift)| head | u32::from(*byte) << shift)
+        }
+    }
+}
+
 impl Block {
+    /// Takes over a block's bytes; `None` when they are malformed.
     pub(crate) fn new(bytes: Box<[u8]>) -> Option<Self> {
         let tail = bytes.len().checked_sub(4)?;
         let restarts = u32::from_le_bytes(bytes.get(tail..)?.try_into().ok()?) as usize;
         let restarts_at = tail.checked_sub(restarts.checked_mul(4)?)?;
-        Some(Self { bytes, restarts_at, restarts, uses: AtomicU8::new(0) })
+        let mut block = Self {
+            bytes,
+            restarts_at,
+            restarts,
+            prefix: 0,
+            entries: 0,
+            directory: Box::from([]),
+            uses: AtomicU8::new(0),
+        };
+        block.build_directory()?;
+        Some(block)
+    }
+
+    fn build_directory(&mut self) -> Option<()> {
+        let (mut offsets, mut offset, mut restart) = (Vec::new(), 0, 0);
+        let mut key = Vec::new();
+        let mut first_key = Vec::new();
+        while offset < self.restarts_at {
+            let entry = self.entry_at(offset)?;
+            // Every restart point is an entry that shares nothing.
+            if restart < self.restarts && self.restart(restart) == offset {
+                restart += 1;
+                if entry.shared != 0 {
+                    return None;
+                }
+            }
+            if entry.shared > key.len() || (offsets.is_empty() && restart == 0) {
+                return None;
+            }
+            key.truncate(entry.shared);
+            key.extend_from_slice(entry.rest);
+            if offsets.is_empty() {
+                first_key.clone_from(&key);
+            }
+            offsets.push(u32::try_from(offset).ok()?);
+            offset = entry.next;
+        }
+        if restart != self.restarts {
+            return None;
+        }
+        // Keys ascend, so what the first and the last share, all do.
+        let prefix = shared_prefix(&first_key, &key);
+        let mut directory = Vec::with_capacity(prefix.div_ceil(4) + offsets.len() * 2);
+        directory.extend(first_key[..prefix].chunks(4).map(|bytes| head_at(bytes, 0)));
+        key.clear();
+        for offset in &offsets {
+            let entry = self.entry_at(*offset as usize)?;
+            key.truncate(entry.shared);
+            key.extend_from_slice(entry.rest);
+            directory.push(head_at(&key, prefix));
+        }
+        directory.extend_from_slice(&offsets);
+        (self.prefix, self.entries, self.directory) = (prefix, offsets.len(), directory.into());
+        Some(())
+    }
+
+    #[inline]
+    fn offset(&self, entry: usize) -> Option<usize> {
+        let at = self.prefix.div_ceil(4) + self.entries + entry;
+        self.directory.get(at).map(|offset| *offset as usize)
     }
 
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len() + size_of::<Self>() + 16
+        self.bytes.len() + self.directory.len() * 4 + size_of::<Self>() + 16
     }
 
     fn restart(&self, index: usize) -> usize {
@@ -108,10 +187,17 @@ impl Block {
 
     #[inline]
     fn entry_at(&self, offset: usize) -> Option<RawEntry<'_>> {
-        let mut reader = Reader::new(self.bytes.get(offset..self.restarts_at)?);
-        let shared = reader.varint()? as usize;
-        let rest = reader.varint()?;
-        let value = reader.varint()?;
+        let bytes = self.bytes.get(offset..self.restarts_at)?;
+        // Most entries have one byte for each length.
+        let (shared, rest, value, mut reader) = match bytes {
+            [shared, rest, value, tail @ ..] if (shared | rest | value) & 0x80 == 0 => {
+                (usize::from(*shared), u64::from(*rest), u64::from(*value), Reader::new(tail))
+            }
+            _ => {
+                let mut reader = Reader::new(bytes);
+                (reader.varint()? as usize, reader.varint()?, reader.varint()?, reader)
+            }
+        };
         let rest = reader.take(rest)?;
         let tombstone = value & 1 == 1;
         let value = reader.take(value >> 1)?;
@@ -133,39 +219,45 @@ impl Block {
     }
 
     /// The value of a key: `Some(None)` is a tombstone.
-    ///
-    /// Keys are compared without being put together: `matched` is how far the last entry agreed with
-    /// the sought key, so an entry that shares more or less with its predecessor is decided by that.
-    #[inline]
     #[allow(clippy::option_option)]
+    #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        let mut offset = self.restart(self.restart_before(key));
-        let mut matched = 0;
-        loop {
-            let entry = self.entry_at(offset)?;
-            offset = entry.next;
-            match entry.shared.cmp(&matched) {
-                // It differs from the key where its predecessor did, and that was smaller.
-                Ordering::Greater => continue,
-                // It is larger than its predecessor where that agreed with the key.
-                Ordering::Less => return None,
-                Ordering::Equal => {}
-            }
-            let wanted = key.get(matched..)?;
-            let common = shared_prefix(entry.rest, wanted);
-            if common == wanted.len() {
-                // The key ends here: equal, or the entry goes on and is larger.
-                return (common == entry.rest.len()).then_some(if entry.tombstone {
-                    None
-                } else {
-                    Some(entry.value)
-                });
-            }
-            if common < entry.rest.len() && entry.rest[common] > wanted[common] {
-                return None;
-            }
-            matched += common;
+        let (prefix, rest) = self.directory.split_at_checked(self.prefix.div_ceil(4))?;
+        let shared = key.get(..self.prefix)?;
+        if !shared.chunks(4).zip(prefix).all(|(bytes, word)| head_at(bytes, 0) == *word) {
+            return None;
         }
+        let head = head_at(key, self.prefix);
+        let heads = rest.get(..self.entries)?;
+        let from = heads.partition_point(|other| *other < head);
+        let same = heads[from..].iter().take_while(|other| **other == head).count();
+        (from..from + same).find_map(|at| self.value_if_key(at, key))
+    }
+
+    /// The value of an entry if its key is `key`, which is known to have the prefix all keys share.
+    ///
+    /// The entry's own bytes are compared first, then, going back, those of the entries from which it
+    /// takes the rest.
+    #[allow(clippy::option_option)]
+    #[inline]
+    fn value_if_key(&self, at: usize, key: &[u8]) -> Option<Option<&[u8]>> {
+        let entry = self.entry_at(self.offset(at)?)?;
+        if key.get(entry.shared..)? != entry.rest {
+            return None;
+        }
+        let mut unproved = entry.shared;
+        let mut at = at;
+        while unproved > self.prefix {
+            at = at.checked_sub(1)?;
+            let before = self.entry_at(self.offset(at)?)?;
+            if before.shared < unproved {
+                if key.get(before.shared..unproved)? != before.rest.get(..unproved - before.shared)? {
+                    return None;
+                }
+                unproved = before.shared;
+            }
+        }
+        Some(if entry.tombstone { None } else { Some(entry.value) })
     }
 }
 

@@ -5,6 +5,9 @@
 
 use crate::codec::{Reader, put_bytes, put_varint};
 
+/// So many equal heads are looked at one by one before they are searched.
+const EQUAL_HEADS: usize = 4;
+
 /// Where a block is in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockPlace {
@@ -122,8 +125,13 @@ impl Index {
         }
         let sought = head(&key[self.prefix..]);
         let low = self.heads.partition_point(|head| *head < sought);
-        let high = low + self.heads[low..].partition_point(|head| *head == sought);
-        // Between them heads are equal and the whole keys decide.
+        // Where heads are equal the whole keys decide.
+        let equal = self.heads[low..].iter().take(EQUAL_HEADS).take_while(|head| **head == sought).count();
+        let high = if equal < EQUAL_HEADS {
+            low + equal
+        } else {
+            low + self.heads[low..].partition_point(|head| *head == sought)
+        };
         let (mut low, mut high) = (low, high);
         while low < high {
             let middle = usize::midpoint(low, high);
