@@ -299,3 +299,90 @@ fn callbacks_run_at_publication_before_locks_are_released() {
     assert_eq!(second.get(&keyspace, b"a").unwrap(), None);
     assert!(second.changed_since_snapshot(&keyspace, b"a").unwrap());
 }
+
+#[test]
+fn a_database_of_a_newer_release_is_refused_by_name_and_number() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Database::open(directory.path(), small()).unwrap());
+    let current = std::fs::read_to_string(directory.path().join("CURRENT")).unwrap();
+    let manifest = directory.path().join(current.trim());
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes[8..12].copy_from_slice(&7u32.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(&manifest, bytes).unwrap();
+    match Database::open(directory.path(), small()) {
+        Err(Error::UnsupportedVersion { file, version: 7, supported: 1 }) => assert_eq!(file, manifest),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_damaged_block_is_an_error_with_file_and_offset_and_other_keys_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), small()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut batch = WriteBatch::new();
+    for number in 0..1000u32 {
+        batch.put(&keyspace, &number.to_be_bytes(), &[number as u8; 40]);
+    }
+    database.write(batch, Durability::Sync).unwrap();
+    database.close().unwrap();
+    let table = std::fs::read_dir(directory.path().join("tables")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&table).unwrap();
+    bytes[100] ^= 4;
+    std::fs::write(&table, bytes).unwrap();
+    let database = Database::open(directory.path(), small()).unwrap();
+    let keyspace = database.keyspace("k").unwrap();
+    match database.snapshot().get(&keyspace, &0u32.to_be_bytes()) {
+        Err(Error::Corruption { file, offset: 0, .. }) => assert_eq!(file, table),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(database.snapshot().get(&keyspace, &999u32.to_be_bytes()).unwrap().unwrap(), [231; 40]);
+    assert!(matches!(database.verify(&mut |_| {}), Err(Error::Corruption { .. })));
+}
+
+#[test]
+fn writers_wait_so_that_memtables_stay_within_twice_the_write_buffer() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { background_threads: 1, ..small() };
+    let database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspaces: Vec<_> = (0..20)
+        .map(|number| database.create_keyspace(&format!("k{number}"), KeyspaceOptions::default()).unwrap())
+        .collect();
+    let mut highest = 0;
+    for number in 0..30_000u32 {
+        let mut batch = WriteBatch::new();
+        let keyspace = &keyspaces[(number.wrapping_mul(2_654_435_761) >> 16) as usize % keyspaces.len()];
+        batch.put(keyspace, &number.to_be_bytes(), &[1; 300]);
+        database.write(batch, Durability::Unlogged).unwrap();
+        highest = highest.max(database.stats().memtable_bytes);
+    }
+    let bound = 2 * options.write_buffer_bytes as u64 + 1024;
+    assert!(highest <= bound, "{highest} bytes in memtables");
+}
+
+#[test]
+fn a_failure_in_the_background_stops_writers_with_its_cause_and_readers_go_on() {
+    let disk = luma_vfs::SimDisk::new();
+    let options = Options { background_threads: 2, ..small() };
+    let database = Database::open_with_vfs(Arc::new(disk.clone()), "/db", options.clone()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let put = |number: u32| {
+        let mut batch = WriteBatch::new();
+        batch.put(&keyspace, &number.to_be_bytes(), &[1; 1000]);
+        database.write(batch, Durability::Unlogged)
+    };
+    put(0).unwrap();
+    let space_bytes = Some(disk.used_bytes() + 10_000);
+    disk.set_faults(luma_vfs::FaultPlan { space_bytes, ..luma_vfs::FaultPlan::default() });
+    let error = (1..).find_map(|number| put(number).err()).unwrap();
+    assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(matches!(error, Error::Poisoned(_)));
+    assert_eq!(database.snapshot().get(&keyspace, &0u32.to_be_bytes()).unwrap().unwrap(), [1; 1000]);
+    assert!(matches!(keyspace.flush(), Err(Error::Poisoned(_))));
+    disk.set_faults(luma_vfs::FaultPlan::default());
+    drop(database);
+    let database = Database::open_with_vfs(Arc::new(disk), "/db", options).unwrap();
+    assert_eq!(database.keyspace_names(), ["k"]);
+}
