@@ -219,6 +219,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("pg_get_function_identity_arguments", (1, 1), DataType::Text, empty),
     Definition::new("pg_get_function_arguments", (1, 1), DataType::Text, empty),
     Definition::new("pg_get_function_result", (1, 1), DataType::Text, empty),
+    Definition::new("pg_get_triggerdef", (1, 2), DataType::Text, nothing),
+    Definition::new("pg_get_ruledef", (1, 2), DataType::Text, nothing),
     Definition::new("pg_get_partkeydef", (1, 1), DataType::Text, nothing),
     Definition::new("obj_description", (1, 2), DataType::Text, |info, values, _| {
         Ok(comment(info, oid_of(values[0]), 0))

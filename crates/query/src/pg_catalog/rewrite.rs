@@ -21,9 +21,12 @@ pub(crate) fn rewrite_expression(expr: &mut Expr, names: &Names<'_>) {
     let replaced = match expr {
         Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type, names),
         Expr::Function(function) => function_call(function),
+        Expr::Subquery(query) if asks_for_nothing(query) => {
+            Some(Expr::Value(Value::Null.with_empty_span()))
+        }
         Expr::Subquery(query) => {
             aggregate_subquery(query);
-            None
+            outer_conditions(query)
         }
         _ => None,
     };
@@ -43,14 +46,28 @@ fn cast(inner: &Expr, data_type: &ast::DataType, names: &Names<'_>) -> Option<Ex
         "regrole" => "luma_regrole",
         _ => return None,
     };
-    if let (Expr::Value(value), "regclass") = (inner, wanted)
-        && let Value::SingleQuotedString(text) = &value.value
+    if let (Some(text), "regclass") = (literal(inner), wanted)
+        && let Ok(oid) = text.parse::<u32>()
+    {
+        return Some(number(oid));
+    }
+    if let (Some(text), "regclass") = (literal(inner), wanted)
         && let Ok(name) = parse_qualified(text)
         && let Some(relation) = names.scope().find(&name)
     {
         return Some(number(relation.oid()));
     }
     Some(call(function, vec![inner.clone()]))
+}
+
+fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn number(value: u32) -> Expr {
@@ -79,9 +96,18 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn function_call(function: &mut Function) -> Option<Expr> {
     let name = function.name.to_string().to_lowercase();
-    // psql shows storage options, which there are none of.
-    if name == "array_to_string" && function.args.to_string().contains("reloptions") {
+    // psql shows storage options and policies' roles, which there are none of.
+    let arguments = function.args.to_string();
+    if name == "array_to_string" && (arguments.contains("reloptions") || arguments.contains("polroles")) {
         return Some(Expr::Value(Value::SingleQuotedString(String::new()).with_empty_span()));
+    }
+    // Nothing is partitioned: a table is its only ancestor.
+    if name == "pg_partition_ancestors"
+        && let FunctionArguments::List(list) = &function.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(table))] = list.args.as_slice()
+        && let Some(oid) = literal(table).and_then(|text| text.parse::<u32>().ok())
+    {
+        return Some(number(oid));
     }
     let FunctionArguments::Subquery(query) = &mut function.args else { return None };
     if name != "array" {
@@ -99,6 +125,70 @@ fn wrap(item: &mut SelectItem, function: &str) {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
         let inner = std::mem::replace(expr, Expr::Identifier(Ident::new("_")));
         *expr = call(function, vec![inner]);
+    }
+}
+
+/// Whether a subquery is about what nothing here has: a column's own collation, the columns of a
+/// publication. Their forms are nothing that DataFusion plans.
+fn asks_for_nothing(query: &ast::Query) -> bool {
+    let text = query.to_string().to_lowercase();
+    (text.contains("attcollation") && text.contains("typcollation")) || text.contains("prattrs")
+}
+
+/// Conditions of a subquery that only name the outer row become a CASE around it, because they are
+/// nothing to join on.
+fn outer_conditions(query: &mut ast::Query) -> Option<Expr> {
+    let whole = query.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let own: Vec<String> = select
+        .from
+        .iter()
+        .filter_map(|from| match &from.relation {
+            TableFactor::Table { alias: Some(alias), .. } => Some(alias.name.value.clone()),
+            TableFactor::Table { name, alias: None, .. } => name.0.last().map(ToString::to_string),
+            _ => None,
+        })
+        .collect();
+    let outer = |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts) => parts.first().is_some_and(|table| !own.contains(&table.value)),
+        _ => false,
+    };
+    let (mut inside, mut outside) = (None, None);
+    let mut conjuncts = Vec::new();
+    split(select.selection.take()?, &mut conjuncts);
+    for conjunct in conjuncts {
+        let side = if outer(&conjunct) { &mut outside } else { &mut inside };
+        *side = Some(match side.take() {
+            None => conjunct,
+            Some(before) => Expr::BinaryOp {
+                left: Box::new(before),
+                op: ast::BinaryOperator::And,
+                right: Box::new(conjunct),
+            },
+        });
+    }
+    select.selection = inside;
+    let Some(condition) = outside else {
+        *query = whole;
+        return None;
+    };
+    Some(Expr::Case {
+        case_token: ast::helpers::attached_token::AttachedToken::empty(),
+        end_token: ast::helpers::attached_token::AttachedToken::empty(),
+        operand: None,
+        conditions: vec![ast::CaseWhen { condition, result: Expr::Subquery(Box::new(query.clone())) }],
+        else_result: None,
+    })
+}
+
+fn split(expr: Expr, conjuncts: &mut Vec<Expr>) {
+    match expr {
+        Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
+            split(*left, conjuncts);
+            split(*right, conjuncts);
+        }
+        Expr::Nested(inner) => split(*inner, conjuncts),
+        other => conjuncts.push(other),
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast;
 use luma_model::DataType;
@@ -42,7 +42,9 @@ pub(crate) struct PostgresTypes;
 
 impl AnalyzerRule for PostgresTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> PlanResult<LogicalPlan> {
-        plan.transform_up_with_subqueries(type_node).map(|done| done.data)
+        // A recursive query's two terms were planned for each other; their literals stay as they are.
+        let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
+        plan.transform_up_with_subqueries(|node| type_node(node, !recursive)).map(|done| done.data)
     }
 
     fn name(&self) -> &'static str {
@@ -50,7 +52,7 @@ impl AnalyzerRule for PostgresTypes {
     }
 }
 
-fn type_node(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
+fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalPlan>> {
     // A LIMIT's literals are DataFusion's own.
     if matches!(plan, LogicalPlan::Limit(_)) {
         return Ok(Transformed::no(plan));
@@ -65,16 +67,27 @@ fn type_node(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let typed = plan.map_expressions(|expr| {
         let saved = names.save(&expr);
-        let typed = type_expression(expr, &schema)?;
+        let typed = type_expression_with(expr, &schema, narrow)?;
         Ok(typed.update_data(|expr| saved.restore(expr)))
     })?;
-    if typed.transformed { typed.map_data(LogicalPlan::recompute_schema) } else { Ok(typed) }
+    if !typed.transformed {
+        return Ok(typed);
+    }
+    typed.map_data(|plan| match plan {
+        // The types of VALUES are found when it is built.
+        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
+        other => other.recompute_schema(),
+    })
 }
 
 /// Gives an expression over `schema` PostgreSQL's types.
 pub(crate) fn type_expression(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    type_expression_with(expr, schema, true)
+}
+
+fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
     expr.transform_up(|expr| match expr {
-        Expr::Literal(ScalarValue::Int64(Some(number)), None) => match i32::try_from(number) {
+        Expr::Literal(ScalarValue::Int64(Some(number)), None) if narrow => match i32::try_from(number) {
             Ok(number) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(number)), None))),
             Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(number)), None))),
         },
