@@ -14,7 +14,7 @@ pub type StorageId = u32;
 
 /// Anything the catalog stores under an identifier.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "object", rename_all = "snake_case")]
 pub enum Object {
     /// A schema.
     Schema(Schema),

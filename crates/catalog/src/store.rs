@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use lightning::{Database, Direction, Durability, Keyspace, KeyspaceOptions, Readable, Transaction, WriteBatch};
+use lightning::{
+    Database, Direction, Durability, Keyspace, KeyspaceOptions, Readable, Transaction, WriteBatch,
+};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::edit::Edit;

@@ -124,10 +124,17 @@ fn to_json(value: &Value, data_type: &DataType) -> Result<serde_json::Value> {
     Ok(match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => serde_json::Value::Bool(*value),
-        Value::Text(text) if matches!(data_type, DataType::Json | DataType::Jsonb) => serde_json::from_str(text)
-            .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid JSON: {error}")))?,
+        Value::Text(text) if matches!(data_type, DataType::Json | DataType::Jsonb) => {
+            serde_json::from_str(text)
+                .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid JSON: {error}")))?
+        }
         Value::Text(text) => serde_json::Value::String(text.clone()),
-        Value::Int2(_) | Value::Int4(_) | Value::Int8(_) | Value::Float4(_) | Value::Float8(_) | Value::Numeric(_) => {
+        Value::Int2(_)
+        | Value::Int4(_)
+        | Value::Int8(_)
+        | Value::Float4(_)
+        | Value::Float8(_)
+        | Value::Numeric(_) => {
             let mut text = Vec::new();
             format_text(value.as_ref(), data_type, &TextContext::default(), &mut text);
             serde_json::from_slice(&text).unwrap_or(serde_json::Value::Null)

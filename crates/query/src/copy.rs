@@ -168,9 +168,9 @@ impl CopyIn {
         let mut values = vec![Value::Null; table.columns().len()];
         let mut row = Vec::with_capacity(self.columns);
         while self.decoder.next(&self.context, &mut row)? {
-            for ordinal in 0..values.len() {
+            for (ordinal, value) in values.iter_mut().enumerate() {
                 if !self.given[ordinal] {
-                    values[ordinal] = self.target.evaluator.default_of(&self.expressions, ordinal)?;
+                    *value = self.target.evaluator.default_of(&self.expressions, ordinal)?;
                 }
             }
             for (value, ordinal) in row.drain(..).zip(&self.ordinals) {
@@ -292,7 +292,14 @@ impl CopyOut {
             for row in 0..batch.num_rows() {
                 encode::begin_row(&self.options, readers.len(), &mut out);
                 for (place, (reader, column)) in readers.iter().zip(self.stream.columns.iter()).enumerate() {
-                    encode::value(&self.options, place, reader.get(row)?, &column.data_type, &self.context, &mut out);
+                    encode::value(
+                        &self.options,
+                        place,
+                        reader.get(row)?,
+                        &column.data_type,
+                        &self.context,
+                        &mut out,
+                    );
                 }
                 encode::end_row(&self.options, &mut out);
                 ends.push(out.len());

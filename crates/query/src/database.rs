@@ -84,6 +84,9 @@ impl Counters {
     }
 }
 
+/// Something derived from a table's definition, good while the definition is the same.
+type PerDefinition<T> = RwLock<HashMap<Oid, (Arc<Table>, Arc<T>)>>;
+
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) engine: lightning::Database,
@@ -95,8 +98,8 @@ pub(crate) struct Shared {
     pub(crate) state: SessionState,
     /// Where DataFusion's work runs, so that it never delays a connection's short statements.
     runtime: Option<tokio::runtime::Runtime>,
-    tables: RwLock<HashMap<Oid, (Arc<Table>, Arc<OpenTable>)>>,
-    expressions: RwLock<HashMap<Oid, (Arc<Table>, Arc<TableExpressions>)>>,
+    tables: PerDefinition<OpenTable>,
+    expressions: PerDefinition<TableExpressions>,
     next_session: AtomicU64,
 }
 
@@ -176,7 +179,9 @@ impl Database {
             .thread_name("luma-query")
             .enable_time()
             .build()
-            .map_err(|error| Error::new(ErrorKind::IoError, format!("cannot start query threads: {error}")))?;
+            .map_err(|error| {
+                Error::new(ErrorKind::IoError, format!("cannot start query threads: {error}"))
+            })?;
         let shared = Shared {
             engine,
             catalog,
@@ -266,9 +271,7 @@ impl Database {
         };
         let mut transaction = self.shared.engine.begin(options);
         let space = luma_rows::LockSpace::Catalog.number();
-        transaction
-            .lock_blocking(space, b"", lightning::LockMode::Exclusive, None)
-            .map_err(engine_error)?;
+        transaction.lock_blocking(space, b"", lightning::LockMode::Exclusive, None).map_err(engine_error)?;
         let base = self.shared.catalog.current();
         let (oid, role) = change(&base, &|| self.shared.catalog.allocate_oid())?;
         let mut edit = self.shared.catalog.edit(&base, &mut transaction);

@@ -164,7 +164,7 @@ pub(crate) async fn learn_fields(
     seen: &crate::collection::SeenFields,
 ) -> Result<()> {
     let known = |session: &Session| session.catalog().table(table.oid).map(Arc::clone);
-    if !known(session).is_some_and(|current| seen.extend(&current).is_some()) {
+    if known(session).is_none_or(|current| seen.extend(&current).is_none()) {
         return Ok(());
     }
     lock_catalog(session).await?;

@@ -20,7 +20,9 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             },
             other => from_message(other),
         },
-        DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
+        DataFusionError::Collection(mut errors) if !errors.is_empty() => {
+            from_datafusion(errors.swap_remove(0))
+        }
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::OutOfMemory, "out of memory")
@@ -56,7 +58,10 @@ fn from_message(error: &DataFusionError) -> Error {
         );
     } else if matches!(error, DataFusionError::Plan(_)) && lower.contains("not found") {
         ErrorKind::UndefinedObject
-    } else if lower.contains("cannot coerce") || lower.contains("cannot infer common") || lower.contains("cannot get result type") {
+    } else if lower.contains("cannot coerce")
+        || lower.contains("cannot infer common")
+        || lower.contains("cannot get result type")
+    {
         ErrorKind::UndefinedFunction
     } else if matches!(error, DataFusionError::Plan(_) | DataFusionError::SQL(..)) {
         ErrorKind::Syntax
@@ -119,7 +124,8 @@ fn from_schema(error: SchemaError) -> Error {
                 None => error,
             }
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
             Error::new(ErrorKind::DuplicateColumn, format!("column \"{name}\" specified more than once"))
         }
     }

@@ -59,11 +59,8 @@ pub(crate) async fn execute(
             Counters::count(&session.shared.counters.fast_statements);
             let info = session.new_info();
             let reader = session.active()?.engine.reader();
-            let environment = fast::scalar::Environment {
-                parameters,
-                columns: &fast::scalar::NoColumns,
-                info: &info,
-            };
+            let environment =
+                fast::scalar::Environment { parameters, columns: &fast::scalar::NoColumns, info: &info };
             let rows = fast::point::select(plan, &reader, &environment, sink)?;
             Ok(Outcome::Complete(CommandTag::Select(rows)))
         }
@@ -91,7 +88,11 @@ pub(crate) async fn execute(
     }
 }
 
-async fn execute_planned(session: &mut Session, prepared: &Arc<Prepared>, parameters: &[Value]) -> Result<Outcome> {
+async fn execute_planned(
+    session: &mut Session,
+    prepared: &Arc<Prepared>,
+    parameters: &[Value],
+) -> Result<Outcome> {
     let types = prepared.parameter_types();
     let body = match &prepared.statement.body {
         Body::Sql(body) => body.as_ref(),
@@ -235,7 +236,7 @@ fn empty_select() -> ast::Select {
 }
 
 /// The columns of a statement that is planned when it runs; learns parameter types on the way.
-pub(crate) async fn describe(
+pub(crate) fn describe(
     session: &mut Session,
     statement: &Statement,
     parameters: &mut Vec<Option<DataType>>,
@@ -266,7 +267,7 @@ pub(crate) async fn describe(
             };
             delete.returning.as_deref().map(|items| (items, table()))
         }
-        _ => return utility::describe(session, body).await,
+        _ => return utility::describe(session, body),
     };
     let Some((items, table)) = returning else { return Ok(None) };
     let Some((table, alias)) = table? else { return Ok(None) };
@@ -298,7 +299,7 @@ fn insert_table(
 pub(crate) fn describe_query(
     session: &mut Session,
     query: &ast::Query,
-    parameters: &mut Vec<Option<DataType>>,
+    parameters: &mut [Option<DataType>],
 ) -> Result<Arc<[Column]>> {
     let info = session.new_info();
     let state = state_for(&info.shared, &info);
@@ -351,7 +352,9 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
 fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>) {
     let place = |expr: &ast::Expr| match expr {
         ast::Expr::Value(value) => match &value.value {
-            ast::Value::Placeholder(name) => name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok()),
+            ast::Value::Placeholder(name) => {
+                name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
+            }
             _ => None,
         },
         _ => None,
@@ -416,7 +419,9 @@ fn learn_insert(
             }
             ast::SetExpr::Select(select) => {
                 for (item, column) in select.projection.iter().zip(&columns) {
-                    if let ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } = item {
+                    if let ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } =
+                        item
+                    {
                         learn(expr, &column.data_type, parameters);
                     }
                 }

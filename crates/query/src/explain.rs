@@ -28,11 +28,19 @@ pub(crate) async fn statement(
     };
     let mut analyze = *analyze;
     for option in options.iter().flatten() {
-        let on = option.arg.as_ref().is_none_or(|arg| !matches!(arg.to_string().to_lowercase().as_str(), "false" | "off" | "0"));
+        let on = option
+            .arg
+            .as_ref()
+            .is_none_or(|arg| !matches!(arg.to_string().to_lowercase().as_str(), "false" | "off" | "0"));
         match option.name.value.to_lowercase().as_str() {
             "analyze" => analyze = on,
-            "format" if option.arg.as_ref().is_some_and(|arg| !arg.to_string().eq_ignore_ascii_case("text")) => {
-                return Err(Error::new(ErrorKind::FeatureNotSupported, "EXPLAIN gives its plan as text only"));
+            "format"
+                if option.arg.as_ref().is_some_and(|arg| !arg.to_string().eq_ignore_ascii_case("text")) =>
+            {
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "EXPLAIN gives its plan as text only",
+                ));
             }
             _ => {}
         }
@@ -72,7 +80,7 @@ pub(crate) async fn statement(
     }
     let started = Instant::now();
     let batches = run::collect(&session.shared, &state, Arc::clone(&physical)).await?;
-    let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+    let rows: usize = batches.iter().map(datafusion::arrow::array::RecordBatch::num_rows).sum();
     drop(batches);
     if changes(statement).is_some() {
         run_statement(session, statement, parameters, types).await?;
@@ -139,8 +147,9 @@ fn as_query(statement: &Sql) -> Result<ast::Query> {
         },
         Sql::Update(update) => {
             let mut from = vec![update.table.clone()];
-            if let Some(ast::UpdateTableFromKind::BeforeSet(more) | ast::UpdateTableFromKind::AfterSet(more)) =
-                &update.from
+            if let Some(
+                ast::UpdateTableFromKind::BeforeSet(more) | ast::UpdateTableFromKind::AfterSet(more),
+            ) = &update.from
             {
                 from.extend(more.iter().cloned());
             }
@@ -168,7 +177,7 @@ async fn run_statement(
         body: crate::statement::Body::Sql(Box::new(statement.clone())),
     };
     let types: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
-    let prepared = Arc::new(Box::pin(crate::prepared::prepare(session, inner, &types)).await?);
+    let prepared = Arc::new(crate::prepared::prepare(session, inner, &types)?);
     match Box::pin(execute::execute(session, &prepared, parameters, None)).await? {
         Outcome::Rows(mut stream) => {
             let mut rows = 0;

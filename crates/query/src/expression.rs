@@ -120,9 +120,7 @@ impl RowExpression {
         info: &Arc<SessionInfo>,
     ) -> Result<Value> {
         match self {
-            Self::Native(typed) => {
-                typed.evaluate(&Environment { parameters, columns: &Rows(rows), info })
-            }
+            Self::Native(typed) => typed.evaluate(&Environment { parameters, columns: &Rows(rows), info }),
             Self::Planned(planned) => planned.evaluate(rows, parameters, info),
         }
     }
@@ -172,21 +170,31 @@ impl Planned {
                 columns.push((place, usize::from(column.number) - 1, column.data_type.clone()));
             }
             fields.extend(own.iter().cloned());
-            let qualified = DFSchema::try_from_qualified_schema(
-                TableReference::bare(source.name),
-                &Schema::new(own),
-            )
-            .map_err(from_datafusion)?;
+            let qualified =
+                DFSchema::try_from_qualified_schema(TableReference::bare(source.name), &Schema::new(own))
+                    .map_err(from_datafusion)?;
             schema = if place == 0 { qualified } else { schema.join(&qualified).map_err(from_datafusion)? };
         }
         let planned = names.plan_expression(expr.clone(), &schema)?;
         let planned = type_expression(planned, &schema).map_err(from_datafusion)?.data;
         let data_type = crate::plan::typing::logical_type(&planned, &schema).unwrap_or(DataType::Text);
         let parameters = parameters.iter().map(|known| known.clone().unwrap_or(DataType::Text)).collect();
-        Ok(Self { expr: planned, schema, arrow: Arc::new(Schema::new(fields)), columns, data_type, parameters })
+        Ok(Self {
+            expr: planned,
+            schema,
+            arrow: Arc::new(Schema::new(fields)),
+            columns,
+            data_type,
+            parameters,
+        })
     }
 
-    fn evaluate(&self, rows: &[&[ValueRef<'_>]], parameters: &[Value], info: &Arc<SessionInfo>) -> Result<Value> {
+    fn evaluate(
+        &self,
+        rows: &[&[ValueRef<'_>]],
+        parameters: &[Value],
+        info: &Arc<SessionInfo>,
+    ) -> Result<Value> {
         let bound = self.bind(parameters)?;
         let state = crate::execute::state_for(&info.shared, info);
         let physical: Arc<dyn PhysicalExpr> =
@@ -203,7 +211,8 @@ impl Planned {
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.arrow), arrays, &options)
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        let output = physical.evaluate(&batch).and_then(|value| value.into_array(1)).map_err(from_datafusion)?;
+        let output =
+            physical.evaluate(&batch).and_then(|value| value.into_array(1)).map_err(from_datafusion)?;
         let produced = physical.return_field(&self.arrow).map_err(from_datafusion)?;
         let given = data_type(&produced)?;
         let reader = CellReader::new(output.as_ref(), &given)?;
@@ -216,7 +225,9 @@ impl Planned {
             .transform(|expr| match &expr {
                 Expr::Placeholder(placeholder) => {
                     let place = placeholder.id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
-                    let known = place.checked_sub(1).and_then(|at| Some((parameters.get(at)?, self.parameters.get(at)?)));
+                    let known = place
+                        .checked_sub(1)
+                        .and_then(|at| Some((parameters.get(at)?, self.parameters.get(at)?)));
                     let Some((value, wanted)) = known else {
                         return Err(to_datafusion(Error::new(
                             ErrorKind::UndefinedParameter,

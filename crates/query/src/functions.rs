@@ -23,11 +23,8 @@ pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// Adds our functions.
 pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
-    let all = system::FUNCTIONS
-        .iter()
-        .chain(sequence::FUNCTIONS)
-        .chain(json::FUNCTIONS)
-        .chain(scalar::FUNCTIONS);
+    let all =
+        system::FUNCTIONS.iter().chain(sequence::FUNCTIONS).chain(json::FUNCTIONS).chain(scalar::FUNCTIONS);
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }

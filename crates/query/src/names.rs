@@ -27,8 +27,7 @@ impl std::fmt::Display for QualifiedName {
 
 /// An identifier as it is stored: lower case unless quoted.
 pub(crate) fn identifier(ident: &Ident) -> String {
-    let mut name =
-        if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+    let mut name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
     if name.len() > NAME_BYTES_MAX {
         let mut end = NAME_BYTES_MAX;
         while !name.is_char_boundary(end) {
@@ -76,9 +75,10 @@ impl<'a> Scope<'a> {
     pub(crate) fn find(&self, name: &QualifiedName) -> Option<&'a Relation> {
         match &name.schema {
             Some(schema) => self.catalog.relation(self.catalog.schema(schema)?.oid, &name.name),
-            None => self.search_path.iter().find_map(|schema| {
-                self.catalog.relation(self.catalog.schema(schema)?.oid, &name.name)
-            }),
+            None => self
+                .search_path
+                .iter()
+                .find_map(|schema| self.catalog.relation(self.catalog.schema(schema)?.oid, &name.name)),
         }
     }
 

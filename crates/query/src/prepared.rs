@@ -78,8 +78,7 @@ impl Prepared {
         {
             return Err(changed_result());
         }
-        *self.plan.write() =
-            (Arc::clone(&plan), session.catalog_version(), session.search_path().to_vec());
+        *self.plan.write() = (Arc::clone(&plan), session.catalog_version(), session.search_path().to_vec());
         Ok(plan)
     }
 
@@ -87,7 +86,10 @@ impl Prepared {
     pub(crate) fn check_columns(&self, now: &[Column]) -> Result<()> {
         let same = self.columns.as_ref().is_some_and(|then| {
             then.len() == now.len()
-                && then.iter().zip(now).all(|(then, now)| then.data_type == now.data_type && then.name == now.name)
+                && then
+                    .iter()
+                    .zip(now)
+                    .all(|(then, now)| then.data_type == now.data_type && then.name == now.name)
         });
         if same { Ok(()) } else { Err(changed_result()) }
     }
@@ -109,7 +111,9 @@ fn plan(session: &Session, statement: &Statement, parameters: &mut Vec<Option<Da
         ast::Statement::Query(query) => compile::select(query, &mut context)?.map(Plan::PointSelect),
         ast::Statement::Update(update) => compile::update(update, &mut context)?.map(Plan::PointUpdate),
         ast::Statement::Delete(delete) => compile::delete(delete, &mut context)?.map(Plan::PointDelete),
-        ast::Statement::Insert(insert) => crate::dml::insert::compile(insert, &mut context)?.map(Plan::Insert),
+        ast::Statement::Insert(insert) => {
+            crate::dml::insert::compile(insert, &mut context)?.map(Plan::Insert)
+        }
         _ => None,
     };
     Ok(fast.unwrap_or_else(|| {
@@ -119,7 +123,7 @@ fn plan(session: &Session, statement: &Statement, parameters: &mut Vec<Option<Da
 }
 
 /// Analyses a statement.
-pub(crate) async fn prepare(
+pub(crate) fn prepare(
     session: &mut Session,
     statement: Statement,
     parameter_types: &[Option<DataType>],
@@ -132,9 +136,8 @@ pub(crate) async fn prepare(
     let plan = plan(session, &statement, &mut parameters)?;
     let columns: Option<Arc<[Column]>> = match &plan {
         Plan::PointSelect(select) => Some(Arc::clone(&select.columns)),
-        Plan::PointUpdate(_) | Plan::PointDelete(_) => None,
-        Plan::Insert(insert) => insert.returning_columns(),
-        Plan::Other => crate::execute::describe(session, &statement, &mut parameters).await?,
+        Plan::PointUpdate(_) | Plan::PointDelete(_) | Plan::Insert(_) => None,
+        Plan::Other => crate::execute::describe(session, &statement, &mut parameters)?,
     };
     if parameters.len() > PARAMETERS_MAX {
         return Err(Error::new(ErrorKind::ProgramLimit, "a statement can't have more than 65535 parameters"));

@@ -241,8 +241,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>, number: u64, options: SessionOptions) -> Result<Self> {
-        let settings =
-            Settings::for_session(&options.user, &options.application_name, &options.parameters)?;
+        let settings = Settings::for_session(&options.user, &options.application_name, &options.parameters)?;
         let search_path = settings.search_path();
         Ok(Self {
             shared,
@@ -274,12 +273,13 @@ impl Session {
     ///
     /// # Errors
     /// What PostgreSQL finds wrong before it runs a statement.
+    #[allow(clippy::unused_async, reason = "analysing may come to read statistics from disk")]
     pub async fn prepare(
         &mut self,
         statement: Statement,
         parameter_types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>> {
-        let prepared = crate::prepared::prepare(self, statement, parameter_types).await;
+        let prepared = crate::prepared::prepare(self, statement, parameter_types);
         if prepared.is_err() {
             self.fail();
         }
@@ -385,7 +385,8 @@ impl Session {
 
     /// Zone and clock for text forms.
     pub fn text_context(&self) -> TextContext {
-        self.settings.text_context(self.transaction.as_ref().map_or_else(now_micros, |active| active.started_micros))
+        self.settings
+            .text_context(self.transaction.as_ref().map_or_else(now_micros, |active| active.started_micros))
     }
 
     /// Settings that clients are told at the start.
@@ -414,7 +415,7 @@ impl Session {
     }
 
     /// Ends the session; an open transaction is rolled back.
-    pub async fn close(mut self) {
+    pub fn close(mut self) {
         self.rollback();
     }
 
@@ -493,8 +494,11 @@ impl Session {
     }
 
     pub(crate) fn begin(&mut self, implicit: bool) {
-        let durability =
-            if self.settings.get("synchronous_commit") == Some("off") { Durability::Buffered } else { Durability::Sync };
+        let durability = if self.settings.get("synchronous_commit") == Some("off") {
+            Durability::Buffered
+        } else {
+            Durability::Sync
+        };
         let options = TransactionOptions { mode: TransactionMode::Pessimistic, durability };
         let isolation = match self.settings.get("default_transaction_isolation") {
             Some("repeatable read") => Isolation::RepeatableRead,
@@ -547,9 +551,9 @@ impl Session {
         let before = self.settings.clone();
         let reported = set(&mut self.settings)?;
         if let Some(transaction) = &mut self.transaction {
-            let kept = transaction
-                .settings
-                .get_or_insert_with(|| Box::new(KeptSettings { rolled_back: before.clone(), committed: before }));
+            let kept = transaction.settings.get_or_insert_with(|| {
+                Box::new(KeptSettings { rolled_back: before.clone(), committed: before })
+            });
             if !local {
                 set(&mut kept.committed)?;
             }

@@ -45,13 +45,43 @@ const ISOLATION: &[&str] = &["read uncommitted", "read committed", "repeatable r
 static SETTINGS: &[Definition] = &[
     setting("application_name", "", Kind::Any, true, "Name the client gives itself."),
     setting("bytea_output", "hex", Kind::OneOf(&["hex"]), false, "Text form of bytea."),
-    setting("client_encoding", "UTF8", Kind::OneOf(&["utf8", "unicode", "utf-8"]), true, "Encoding of the client."),
+    setting(
+        "client_encoding",
+        "UTF8",
+        Kind::OneOf(&["utf8", "unicode", "utf-8"]),
+        true,
+        "Encoding of the client.",
+    ),
     setting("client_min_messages", "notice", Kind::Any, false, "Least grave message that is sent."),
     setting("DateStyle", "ISO, MDY", Kind::Any, true, "Text form of dates; ISO is the only one."),
-    setting("default_transaction_isolation", "read committed", Kind::OneOf(ISOLATION), false, "Isolation of new transactions."),
-    setting("default_transaction_read_only", "off", Kind::Bool, true, "Whether new transactions refuse writes."),
-    setting("extra_float_digits", "1", Kind::Integer(-15, 3), false, "Floats are always given in their shortest exact form."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Milliseconds, false, "Ends sessions that idle in a transaction; 0 is never."),
+    setting(
+        "default_transaction_isolation",
+        "read committed",
+        Kind::OneOf(ISOLATION),
+        false,
+        "Isolation of new transactions.",
+    ),
+    setting(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        true,
+        "Whether new transactions refuse writes.",
+    ),
+    setting(
+        "extra_float_digits",
+        "1",
+        Kind::Integer(-15, 3),
+        false,
+        "Floats are always given in their shortest exact form.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        "0",
+        Kind::Milliseconds,
+        false,
+        "Ends sessions that idle in a transaction; 0 is never.",
+    ),
     setting("in_hot_standby", "off", Kind::Fixed, true, "Whether the server only replays."),
     setting("integer_datetimes", "on", Kind::Fixed, true, "Timestamps are integers."),
     setting("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), true, "Text form of intervals."),
@@ -68,14 +98,38 @@ static SETTINGS: &[Definition] = &[
     setting("row_security", "on", Kind::Bool, false, "Accepted for pg_dump; there are no row policies yet."),
     setting("search_path", "\"$user\", public", Kind::Any, false, "Schemas searched for unqualified names."),
     setting("server_encoding", "UTF8", Kind::Fixed, true, "Encoding of the database."),
-    setting("server_version", "15.0 (LumaDB 0.1.0)", Kind::Fixed, true, "PostgreSQL version whose behaviour is followed."),
+    setting(
+        "server_version",
+        "15.0 (LumaDB 0.1.0)",
+        Kind::Fixed,
+        true,
+        "PostgreSQL version whose behaviour is followed.",
+    ),
     setting("server_version_num", "150000", Kind::Fixed, false, "The same as a number."),
     setting("session_authorization", "lumadb", Kind::Fixed, true, "The session's user."),
-    setting("standard_conforming_strings", "on", Kind::OneOf(&["on"]), true, "Backslashes are plain in '...'."),
+    setting(
+        "standard_conforming_strings",
+        "on",
+        Kind::OneOf(&["on"]),
+        true,
+        "Backslashes are plain in '...'.",
+    ),
     setting("statement_timeout", "0", Kind::Milliseconds, false, "Longest run of a statement; 0 is forever."),
-    setting("synchronous_commit", "on", Kind::OneOf(&["on", "off", "local", "remote_write", "remote_apply"]), false, "Whether a commit waits until it is durable."),
+    setting(
+        "synchronous_commit",
+        "on",
+        Kind::OneOf(&["on", "off", "local", "remote_write", "remote_apply"]),
+        false,
+        "Whether a commit waits until it is durable.",
+    ),
     setting("TimeZone", "UTC", Kind::TimeZone, true, "Zone of timestamps with time zone in text."),
-    setting("transaction_isolation", "read committed", Kind::OneOf(ISOLATION), false, "Isolation of this transaction."),
+    setting(
+        "transaction_isolation",
+        "read committed",
+        Kind::OneOf(ISOLATION),
+        false,
+        "Isolation of this transaction.",
+    ),
     setting("transaction_read_only", "off", Kind::Bool, false, "Whether this transaction refuses writes."),
     setting("work_mem", "4MB", Kind::Any, false, "Accepted; memory is bounded by memory_limit."),
 ];
@@ -220,7 +274,7 @@ impl Settings {
         self.get("search_path")
             .unwrap_or_default()
             .split(',')
-            .map(|part| part.trim())
+            .map(str::trim)
             .map(|part| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
                 Some(quoted) => quoted.replace("\"\"", "\""),
                 None => part.to_lowercase(),

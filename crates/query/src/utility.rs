@@ -134,19 +134,15 @@ fn isolation(level: ast::TransactionIsolationLevel) -> Result<Isolation> {
         ast::TransactionIsolationLevel::RepeatableRead | ast::TransactionIsolationLevel::Snapshot => {
             Ok(Isolation::RepeatableRead)
         }
-        ast::TransactionIsolationLevel::Serializable => Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            "isolation level SERIALIZABLE is not supported",
-        )
-        .hint("Use REPEATABLE READ, and lock what must not change by updating it.")),
+        ast::TransactionIsolationLevel::Serializable => {
+            Err(Error::new(ErrorKind::FeatureNotSupported, "isolation level SERIALIZABLE is not supported")
+                .hint("Use REPEATABLE READ, and lock what must not change by updating it."))
+        }
     }
 }
 
 /// Runs a statement about the session; `None` when it is none.
-pub(crate) async fn statement(
-    session: &mut Session,
-    body: &Sql,
-) -> Result<Option<Outcome>> {
+pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Option<Outcome>> {
     let done = |word| Ok(Some(Outcome::Complete(CommandTag::Other(word))));
     match body {
         Sql::Set(set) => {
@@ -177,7 +173,7 @@ pub(crate) async fn statement(
                 .map(|data_type| crate::types::data_type(data_type).map(Some))
                 .collect::<Result<Vec<_>>>()?;
             let inner = Statement { text: statement.to_string(), body: Body::Sql(statement.clone()) };
-            let inner = Box::pin(prepared::prepare(session, inner, &types)).await?;
+            let inner = prepared::prepare(session, inner, &types)?;
             session.named.insert(name, Arc::new(inner));
             done("PREPARE")
         }
@@ -238,7 +234,7 @@ pub(crate) async fn statement(
 }
 
 /// What statements about the session give.
-pub(crate) async fn describe(session: &mut Session, body: &Sql) -> Result<Option<Arc<[Column]>>> {
+pub(crate) fn describe(session: &mut Session, body: &Sql) -> Result<Option<Arc<[Column]>>> {
     let text = |name: &str| Column::new(name, DataType::Text);
     match body {
         Sql::ShowVariable { variable } => {
@@ -281,7 +277,9 @@ fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
             let name = variable.to_string().replace('"', "");
             let name = if name.eq_ignore_ascii_case("timezone") { "TimeZone".into() } else { name };
             match values.as_slice() {
-                [Expr::Identifier(word)] if word.value.eq_ignore_ascii_case("default") && word.quote_style.is_none() => {
+                [Expr::Identifier(word)]
+                    if word.value.eq_ignore_ascii_case("default") && word.quote_style.is_none() =>
+                {
                     session.set(&name, None, local)
                 }
                 values => {
@@ -364,7 +362,9 @@ fn show(session: &mut Session, name: &str) -> Result<Outcome> {
             .all()
             .map(|(name, value, description)| (name.into(), value.into(), description.into()))
             .collect();
-        let column = |pick: fn(&(String, String, String)) -> &String| all.iter().map(|row| pick(row).clone()).collect();
+        let column = |pick: fn(&(String, String, String)) -> &String| {
+            all.iter().map(|row| pick(row).clone()).collect()
+        };
         return texts(vec![
             ("name", column(|row| &row.0)),
             ("setting", column(|row| &row.1)),
@@ -393,10 +393,8 @@ pub(crate) fn texts(columns: Vec<(&str, Vec<String>)>) -> Result<Outcome> {
         columns.iter().map(|(name, _)| Field::new(*name, ArrowType::Utf8, false)).collect();
     let described: Arc<[Column]> =
         columns.iter().map(|(name, _)| Column::new(*name, DataType::Text)).collect();
-    let arrays: Vec<ArrayRef> = columns
-        .into_iter()
-        .map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef)
-        .collect();
+    let arrays: Vec<ArrayRef> =
+        columns.into_iter().map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     Ok(Outcome::Rows(RowStream::ready(described, vec![batch], CommandTag::Select(0))))
@@ -426,7 +424,9 @@ fn execute_arguments(
         let value = compiled.evaluate(&[], &[], &info)?;
         values.push(match value {
             Value::Null => Value::Null,
-            value => cast(value.as_ref(), compiled.data_type(), wanted, CastKind::Explicit, &info.text_context())?,
+            value => {
+                cast(value.as_ref(), compiled.data_type(), wanted, CastKind::Explicit, &info.text_context())?
+            }
         });
     }
     Ok(values)

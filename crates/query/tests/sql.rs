@@ -78,7 +78,8 @@ async fn check(path: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_give_what_their_cases_say() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
     let mut failures = Vec::new();

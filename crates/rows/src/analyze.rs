@@ -25,7 +25,11 @@ struct Sample {
 }
 
 /// Reads the table as `reader` sees it and describes its columns.
-pub fn analyze(table: &OpenTable, reader: &TransactionReader, approximate_rows: u64) -> Result<TableStatistics> {
+pub fn analyze(
+    table: &OpenTable,
+    reader: &TransactionReader,
+    approximate_rows: u64,
+) -> Result<TableStatistics> {
     let every = (approximate_rows / SAMPLE_ROWS).max(1);
     let mut samples: Vec<Sample> = table.columns().iter().map(|_| Sample::default()).collect();
     let (mut rows, mut sampled) = (0u64, 0u64);

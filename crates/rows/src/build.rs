@@ -13,7 +13,7 @@ use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef, decode_key
 
 use crate::index::Entry;
 use crate::store::Store;
-use crate::table::{OpenIndex, OpenTable};
+use crate::table::{OpenIndex, OpenTable, encode_row};
 use crate::write::key_text;
 
 /// Pairs on their way into an unseen keyspace.
@@ -151,7 +151,7 @@ pub fn rewrite(
         let mut key = Vec::new();
         new.row_key(&values, &mut key)?;
         let mut bytes = Vec::new();
-        new.encode_row(&values, None, &mut bytes);
+        encode_row(&values, None, &mut bytes);
         for (filler, index) in indexes.iter_mut().zip(&new.indexes) {
             entry.build(new, index, &values, &key)?;
             if let Some(key) = filler.add(entry.key.clone(), entry.value.clone())? {
@@ -174,7 +174,9 @@ pub fn rewrite(
 }
 
 fn columns(table: &OpenTable, index: &OpenIndex) -> Vec<(usize, KeyOrder)> {
-    debug_assert!(index.definition.columns.iter().all(|part| usize::from(part.column) <= table.columns().len()));
+    debug_assert!(
+        index.definition.columns.iter().all(|part| usize::from(part.column) <= table.columns().len())
+    );
     let order = |descending, nulls_first| KeyOrder { descending, nulls_first };
     let parts = index.definition.columns.iter();
     parts.map(|part| (usize::from(part.column) - 1, order(part.descending, part.nulls_first))).collect()

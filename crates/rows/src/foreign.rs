@@ -179,7 +179,8 @@ fn unique_row_key(
     columns: &[usize],
     values: &[Value],
 ) -> Result<Option<Vec<u8>>> {
-    let value_of = |ordinal: usize| columns.iter().position(|column| *column == ordinal).map(|at| &values[at]);
+    let value_of =
+        |ordinal: usize| columns.iter().position(|column| *column == ordinal).map(|at| &values[at]);
     if same_set(table.key_ordinals(), columns) {
         let mut key = Vec::new();
         for &ordinal in table.key_ordinals() {
@@ -214,7 +215,8 @@ fn unique_row_key(
 /// with the columns, else by reading the table.
 fn find(writer: &Writer<'_>, table: &OpenTable, columns: &[usize], values: &[Value]) -> Result<Vec<Vec<u8>>> {
     let reader = writer.transaction.latest_reader();
-    let value_of = |ordinal: usize| columns.iter().position(|column| *column == ordinal).map(|at| &values[at]);
+    let value_of =
+        |ordinal: usize| columns.iter().position(|column| *column == ordinal).map(|at| &values[at]);
     let encode = |parts: &mut dyn Iterator<Item = (usize, KeyOrder)>| -> Result<Vec<u8>> {
         let mut prefix = Vec::new();
         for (ordinal, order) in parts {
@@ -250,9 +252,10 @@ fn find(writer: &Writer<'_>, table: &OpenTable, columns: &[usize], values: &[Val
         }
         return Ok(found);
     }
-    let by_index = table.indexes.iter().find(|index| {
-        leading(&mut index.definition.columns.iter().map(|part| usize::from(part.column) - 1))
-    });
+    let by_index = table
+        .indexes
+        .iter()
+        .find(|index| leading(&mut index.definition.columns.iter().map(|part| usize::from(part.column) - 1)));
     if let Some(index) = by_index {
         let mut parts = index.definition.columns.iter().take(columns.len()).map(|part| {
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
@@ -306,9 +309,8 @@ fn still_referenced(writer: &Writer<'_>, child: &OpenTable, key: &ForeignKey, va
     let child = &child.definition;
     let parent = writer.catalog.table(key.referenced_table);
     let parent_name = parent.map_or("", |table| table.name.as_str());
-    let detail = parent.map_or_else(String::new, |parent| {
-        describe(writer, parent, &key.referenced_columns, values)
-    });
+    let detail =
+        parent.map_or_else(String::new, |parent| describe(writer, parent, &key.referenced_columns, values));
     Error::new(
         ErrorKind::ForeignKeyViolation,
         format!(

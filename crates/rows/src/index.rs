@@ -60,9 +60,7 @@ impl Entry {
 pub fn row_key<'a>(key: &'a [u8], value: &'a [u8]) -> Result<&'a [u8]> {
     match value {
         [IN_VALUE, row_key @ ..] => Ok(row_key),
-        [IN_KEY, high, low] => key
-            .get(usize::from(u16::from_be_bytes([*high, *low]))..)
-            .ok_or_else(damaged),
+        [IN_KEY, high, low] => key.get(usize::from(u16::from_be_bytes([*high, *low]))..).ok_or_else(damaged),
         _ => Err(damaged()),
     }
 }

@@ -82,7 +82,8 @@ impl RowScan {
         if wanted == 0 {
             return Ok(None);
         }
-        let mut builders: Vec<Builder> = self.columns.iter().map(|column| self.builder(*column, wanted)).collect();
+        let mut builders: Vec<Builder> =
+            self.columns.iter().map(|column| self.builder(*column, wanted)).collect();
         let mut count = 0;
         while count < wanted && self.append_next(&mut builders)? {
             count += 1;
@@ -151,7 +152,10 @@ impl RowScan {
             if found.is_none() {
                 return Err(Error::new(
                     ErrorKind::DataCorrupted,
-                    format!("an index of table \"{}\" names a row that is not there", self.table.definition.name),
+                    format!(
+                        "an index of table \"{}\" names a row that is not there",
+                        self.table.definition.name
+                    ),
                 ));
             }
             append(&self.table, row_key, &self.row_buffer, builders)?;

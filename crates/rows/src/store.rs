@@ -46,8 +46,10 @@ pub struct Store {
 impl Store {
     /// Opens the store and removes keyspaces that no table owns (left by a change that a crash cut off).
     pub fn open(engine: Database, catalog: &Snapshot) -> Result<Self> {
-        let owned: std::collections::HashSet<String> =
-            catalog.tables().flat_map(|table| table.storages().map(keyspace_name).collect::<Vec<_>>()).collect();
+        let owned: std::collections::HashSet<String> = catalog
+            .tables()
+            .flat_map(|table| table.storages().map(keyspace_name).collect::<Vec<_>>())
+            .collect();
         for name in engine.keyspace_names() {
             let ours = name.strip_prefix('r').is_some_and(|digits| digits.parse::<u32>().is_ok());
             if ours && !owned.contains(&name) {

@@ -106,7 +106,11 @@ impl OpenTable {
         }
         Err(Error::new(
             ErrorKind::ProgramLimit,
-            format!("a key of table \"{}\" has {} bytes; the limit is 60000", self.definition.name, key.len()),
+            format!(
+                "a key of table \"{}\" has {} bytes; the limit is 60000",
+                self.definition.name,
+                key.len()
+            ),
         ))
     }
 
@@ -123,17 +127,17 @@ impl OpenTable {
         };
         Ok(Row { table: self, view, document })
     }
+}
 
-    /// Encodes the stored columns of a row; `document` is a collection's encoded document.
-    pub(crate) fn encode_row(&self, values: &[ValueRef<'_>], document: Option<&[u8]>, out: &mut Vec<u8>) {
-        if let Some(document) = document {
-            let mut stored = [ValueRef::Null; COLLECTION_COLUMNS];
-            stored[..DOCUMENT].copy_from_slice(&values[..DOCUMENT]);
-            stored[DOCUMENT] = ValueRef::Bytea(document);
-            luma_model::encode_row(&stored, out);
-        } else {
-            luma_model::encode_row(values, out);
-        }
+/// Encodes the stored columns of a row; `document` is a collection's encoded document.
+pub(crate) fn encode_row(values: &[ValueRef<'_>], document: Option<&[u8]>, out: &mut Vec<u8>) {
+    if let Some(document) = document {
+        let mut stored = [ValueRef::Null; COLLECTION_COLUMNS];
+        stored[..DOCUMENT].copy_from_slice(&values[..DOCUMENT]);
+        stored[DOCUMENT] = ValueRef::Bytea(document);
+        luma_model::encode_row(&stored, out);
+    } else {
+        luma_model::encode_row(values, out);
     }
 }
 

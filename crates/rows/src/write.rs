@@ -16,7 +16,7 @@ use luma_model::{Error, ErrorKind, Result, TextContext, Value, ValueRef, format_
 use crate::foreign::{ForeignKeys, KeyChange};
 use crate::index::{self, Entry};
 use crate::store::{LockSpace, Store};
-use crate::table::{DOCUMENT, OpenIndex, OpenTable};
+use crate::table::{DOCUMENT, OpenIndex, OpenTable, encode_row};
 
 /// What a statement may see of others' commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,9 +184,7 @@ impl<'a> Writer<'a> {
         self.put_row(table, &key, values)?;
         for index in &table.indexes {
             self.entry.build(table, index, values, &key)?;
-            self.transaction
-                .put(&index.entries, &self.entry.key, &self.entry.value)
-                .map_err(engine_error)?;
+            self.transaction.put(&index.entries, &self.entry.key, &self.entry.value).map_err(engine_error)?;
         }
         self.foreign.require_parents(table, values, None);
         self.key = key;
@@ -234,9 +232,7 @@ impl<'a> Writer<'a> {
             if self.old_entry.key != self.entry.key {
                 self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
             }
-            self.transaction
-                .put(&index.entries, &self.entry.key, &self.entry.value)
-                .map_err(engine_error)?;
+            self.transaction.put(&index.entries, &self.entry.key, &self.entry.value).map_err(engine_error)?;
         }
         if moved {
             self.transaction.delete(&table.rows, row_key).map_err(engine_error)?;
@@ -299,13 +295,12 @@ impl<'a> Writer<'a> {
                 ValueRef::Text(text) => text,
                 _ => "{}",
             };
-            let json: serde_json::Value = serde_json::from_str(text).map_err(|error| {
-                Error::new(ErrorKind::InvalidText, format!("invalid document: {error}"))
-            })?;
+            let json: serde_json::Value = serde_json::from_str(text)
+                .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid document: {error}")))?;
             luma_model::encode_document(&json, &mut self.document)?;
-            table.encode_row(values, Some(&self.document), &mut self.bytes);
+            encode_row(values, Some(&self.document), &mut self.bytes);
         } else {
-            table.encode_row(values, None, &mut self.bytes);
+            encode_row(values, None, &mut self.bytes);
         }
         self.transaction.put(&table.rows, key, &self.bytes).map_err(engine_error)
     }

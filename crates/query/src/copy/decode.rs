@@ -104,7 +104,7 @@ impl Decoder {
                 let (next, null) = if self.options.format == CopyFormat::Csv {
                     self.csv_field(at, line_end)?
                 } else {
-                    self.text_field(at, line_end)?
+                    self.text_field(at, line_end)
                 };
                 at = next;
                 let (name, data_type) = &self.columns[place];
@@ -183,7 +183,7 @@ impl Decoder {
 
     /// Takes a field of the text format into `self.field`; gives where the next begins (past the
     /// line's end after the last) and whether it is NULL.
-    fn text_field(&mut self, start: usize, end: usize) -> Result<(usize, bool)> {
+    fn text_field(&mut self, start: usize, end: usize) -> (usize, bool) {
         self.field.clear();
         let line = &self.buffer[..end];
         let mut at = start;
@@ -208,7 +208,8 @@ impl Decoder {
                 b't' => self.field.push(b'\t'),
                 b'v' => self.field.push(11),
                 b'x' => {
-                    let digits = line[at..end].iter().take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
+                    let digits =
+                        line[at..end].iter().take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
                     if digits == 0 {
                         self.field.push(b'x');
                         continue;
@@ -217,7 +218,8 @@ impl Decoder {
                     at += digits;
                 }
                 b'0'..=b'7' => {
-                    let more = line[at..end].iter().take(2).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
+                    let more =
+                        line[at..end].iter().take(2).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
                     self.field.push(number(&line[at - 1..at + more], 8));
                     at += more;
                 }
@@ -225,7 +227,7 @@ impl Decoder {
             }
         }
         let null = &line[start..raw_end] == self.options.null.as_bytes();
-        Ok((raw_end + 1, null))
+        (raw_end + 1, null)
     }
 
     /// As `text_field`, of CSV.
@@ -364,7 +366,10 @@ fn read(data_type: &DataType, text: &str, context: &TextContext) -> Result<Value
 }
 
 fn number(digits: &[u8], radix: u32) -> u8 {
-    digits.iter().filter_map(|digit| (*digit as char).to_digit(radix)).fold(0u32, |sum, digit| sum * radix + digit) as u8
+    digits
+        .iter()
+        .filter_map(|digit| (*digit as char).to_digit(radix))
+        .fold(0u32, |sum, digit| sum * radix + digit) as u8
 }
 
 fn bad(message: impl Into<String>) -> Error {

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation, TableConstraint};
 use luma_catalog::{Object, Table, TableKind};
-use luma_model::{CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast, format_text};
+use luma_model::{
+    CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast, format_text,
+};
 
 use crate::ddl::constraint::{self, Allocator, column_ordinal};
 use crate::ddl::drop::drop_dependent_views;
-use crate::ddl::{create_storage, done, drop_storage, edit, lock_catalog, lock_definition, put, rewrite_table, table};
+use crate::ddl::{
+    create_storage, done, drop_storage, edit, lock_catalog, lock_definition, put, rewrite_table, table,
+};
 use crate::execute;
 use crate::expression::{Evaluator, RowExpression, Source, TableExpressions};
 use crate::names::{Scope, identifier, qualified};
@@ -80,7 +84,9 @@ async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTable
         AlterTableOperation::AlterColumn { column_name, op } => alter_column(session, table, column_name, op),
         // There is one owner, who may do everything.
         AlterTableOperation::OwnerTo { .. } => Ok(()),
-        other => Err(Error::new(ErrorKind::FeatureNotSupported, format!("ALTER TABLE … {other} is not supported"))),
+        other => {
+            Err(Error::new(ErrorKind::FeatureNotSupported, format!("ALTER TABLE … {other} is not supported")))
+        }
     }
 }
 
@@ -114,7 +120,8 @@ fn add_column(
         if !if_not_exists {
             return Err(Error::new(ErrorKind::DuplicateColumn, message));
         }
-        session.notice(Severity::Notice, Error::new(ErrorKind::DuplicateColumn, format!("{message}, skipping")));
+        session
+            .notice(Severity::Notice, Error::new(ErrorKind::DuplicateColumn, format!("{message}, skipping")));
         return Ok(());
     }
     let info = session.new_info();
@@ -123,7 +130,10 @@ fn add_column(
     let mut column = table::column(table, place, definition, &info, &mut sequences, session)?;
     let volatile = column.default.as_deref().is_some_and(|text| {
         let text = text.to_lowercase();
-        text.contains("nextval") || text.contains("random") || text.contains("clock_timestamp") || text.contains("uuid")
+        text.contains("nextval")
+            || text.contains("random")
+            || text.contains("clock_timestamp")
+            || text.contains("uuid")
     });
     let mut extended = table.as_ref().clone();
     for sequence in sequences {
@@ -151,7 +161,8 @@ fn add_column(
         !is_empty(session, &open)?
     };
     let not_null = column.not_null;
-    let keyed = definition.options.iter().any(|option| matches!(option.option, ast::ColumnOption::PrimaryKey(_)));
+    let keyed =
+        definition.options.iter().any(|option| matches!(option.option, ast::ColumnOption::PrimaryKey(_)));
     if (not_null || keyed) && has_rows && column.missing.is_none() && !volatile {
         return Err(Error::new(
             ErrorKind::NotNullViolation,
@@ -213,7 +224,10 @@ fn check_rows(session: &mut Session, old: &Arc<Table>, new: &Table) -> Result<()
             if let Value::Bool(false) = condition.evaluate(&[&refs], &[], &info)? {
                 return Err(Error::new(
                     ErrorKind::CheckViolation,
-                    format!("check constraint \"{name}\" of relation \"{}\" is violated by some row", new.name),
+                    format!(
+                        "check constraint \"{name}\" of relation \"{}\" is violated by some row",
+                        new.name
+                    ),
                 )
                 .table(&new.name)
                 .constraint(name.as_str()));
@@ -286,12 +300,20 @@ fn drop_column(
     if let Some((other, key)) = referenced.into_iter().next() {
         return Err(Error::new(
             ErrorKind::DependentObjects,
-            format!("cannot drop column {} of table {} because other objects depend on it", column.name, table.name),
+            format!(
+                "cannot drop column {} of table {} because other objects depend on it",
+                column.name, table.name
+            ),
         )
         .detail(format!("constraint {key} on table {other} depends on it")));
     }
     // A view may name the column; without looking into its query, any view of the table counts.
-    drop_dependent_views(session, table.oid, &format!("column {} of table {}", column.name, table.name), cascade)?;
+    drop_dependent_views(
+        session,
+        table.oid,
+        &format!("column {} of table {}", column.name, table.name),
+        cascade,
+    )?;
     let mut changed = table.as_ref().clone();
     let gone: Vec<u32> = changed
         .indexes
@@ -330,7 +352,9 @@ fn mentions(expression: &str, column: &str) -> bool {
     let _ = ast::visit_expressions(&expr, |expr| {
         found |= match expr {
             ast::Expr::Identifier(name) => identifier(name) == column,
-            ast::Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|name| identifier(name) == column),
+            ast::Expr::CompoundIdentifier(parts) => {
+                parts.last().is_some_and(|name| identifier(name) == column)
+            }
             _ => false,
         };
         std::ops::ControlFlow::<()>::Continue(())
@@ -338,7 +362,12 @@ fn mentions(expression: &str, column: &str) -> bool {
     found
 }
 
-fn rename_column(session: &mut Session, table: &Arc<Table>, old: &ast::Ident, new: &ast::Ident) -> Result<()> {
+fn rename_column(
+    session: &mut Session,
+    table: &Arc<Table>,
+    old: &ast::Ident,
+    new: &ast::Ident,
+) -> Result<()> {
     refuse_collection(table, "rename a column")?;
     let ordinal = column_ordinal(table, old)?;
     let new = identifier(new);
@@ -398,7 +427,11 @@ fn no_constraint(table: &Table, name: &str) -> Error {
     )
 }
 
-async fn add_constraint(session: &mut Session, table: &Arc<Table>, constraint: &TableConstraint) -> Result<()> {
+async fn add_constraint(
+    session: &mut Session,
+    table: &Arc<Table>,
+    constraint: &TableConstraint,
+) -> Result<()> {
     let info = session.new_info();
     let state = execute::state_for(&info.shared, &info);
     let reader = session.active()?.engine.latest_reader();
@@ -439,18 +472,19 @@ fn refuse_nulls(session: &mut Session, old: &Arc<Table>, new: &Table) -> Result<
     }
     let open = session.shared.open_table(old)?;
     let reader = session.active()?.engine.latest_reader();
-    for_each_row(&reader, &open, &mut |values| {
-        match tightened.iter().find(|ordinal| matches!(values[**ordinal], Value::Null)) {
-            None => Ok(()),
-            Some(ordinal) => {
-                let column = &old.columns[*ordinal].name;
-                Err(Error::new(
-                    ErrorKind::NotNullViolation,
-                    format!("column \"{column}\" of relation \"{}\" contains null values", old.name),
-                )
-                .table(&old.name)
-                .column(column))
-            }
+    for_each_row(&reader, &open, &mut |values| match tightened
+        .iter()
+        .find(|ordinal| matches!(values[**ordinal], Value::Null))
+    {
+        None => Ok(()),
+        Some(ordinal) => {
+            let column = &old.columns[*ordinal].name;
+            Err(Error::new(
+                ErrorKind::NotNullViolation,
+                format!("column \"{column}\" of relation \"{}\" contains null values", old.name),
+            )
+            .table(&old.name)
+            .column(column))
         }
     })
 }
@@ -465,8 +499,11 @@ async fn check_references(session: &mut Session, table: &Table) -> Result<()> {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let columns = table.column_names(&key.columns);
     let referenced = parent.column_names(&key.referenced_columns);
-    let matches: Vec<String> =
-        columns.iter().zip(&referenced).map(|(own, other)| format!("p.{} = c.{}", quote(other), quote(own))).collect();
+    let matches: Vec<String> = columns
+        .iter()
+        .zip(&referenced)
+        .map(|(own, other)| format!("p.{} = c.{}", quote(other), quote(own)))
+        .collect();
     let present: Vec<String> = columns.iter().map(|own| format!("c.{} IS NOT NULL", quote(own))).collect();
     let text = format!(
         "SELECT 1 FROM {}.{} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {}.{} p WHERE {}) LIMIT 1",
@@ -540,7 +577,10 @@ async fn drop_constraint(
     if let (Some(other), false) = (referencing.first(), cascade) {
         return Err(Error::new(
             ErrorKind::DependentObjects,
-            format!("cannot drop constraint {name} on table {} because other objects depend on it", table.name),
+            format!(
+                "cannot drop constraint {name} on table {} because other objects depend on it",
+                table.name
+            ),
         )
         .detail(format!("a foreign key of table {} depends on it", other.name))
         .hint("Use DROP ... CASCADE to drop the dependent objects too."));
@@ -618,7 +658,12 @@ fn set_type(
 ) -> Result<()> {
     refuse_collection(table, "change a column's type")?;
     let column = &table.columns[ordinal];
-    drop_dependent_views(session, table.oid, &format!("type of column {} of table {}", column.name, table.name), false)?;
+    drop_dependent_views(
+        session,
+        table.oid,
+        &format!("type of column {} of table {}", column.name, table.name),
+        false,
+    )?;
     let number = column.number;
     let catalog = session.catalog();
     let referenced = catalog.referencing_tables(table.oid).any(|other| {
@@ -651,9 +696,17 @@ fn set_type(
         None => {
             return Err(Error::new(
                 ErrorKind::DatatypeMismatch,
-                format!("column \"{}\" cannot be cast automatically to type {}", column.name, wanted.sql_name()),
+                format!(
+                    "column \"{}\" cannot be cast automatically to type {}",
+                    column.name,
+                    wanted.sql_name()
+                ),
             )
-            .hint(format!("You might need to specify \"USING {}::{}\".", column.name, wanted.sql_name())));
+            .hint(format!(
+                "You might need to specify \"USING {}::{}\".",
+                column.name,
+                wanted.sql_name()
+            )));
         }
     };
     let context = info.text_context();

@@ -33,7 +33,10 @@ pub(crate) fn add(
         TableConstraint::Unique(unique) => {
             let columns = column_numbers(table, &unique.columns)?;
             if unique.nulls_distinct == ast::NullsDistinctOption::NotDistinct {
-                return Err(Error::new(ErrorKind::FeatureNotSupported, "NULLS NOT DISTINCT is not supported"));
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "NULLS NOT DISTINCT is not supported",
+                ));
             }
             let name = unique.name.as_ref().or(unique.index_name.as_ref()).map(identifier);
             self::unique(table, name, columns, names, allocate)
@@ -45,7 +48,9 @@ pub(crate) fn add(
             let columns = key.columns.iter().map(identifier).collect::<Vec<_>>();
             foreign_key(table, key, &columns, names, allocate)
         }
-        other => Err(Error::new(ErrorKind::FeatureNotSupported, format!("constraint {other} is not supported"))),
+        other => {
+            Err(Error::new(ErrorKind::FeatureNotSupported, format!("constraint {other} is not supported")))
+        }
     }
 }
 
@@ -86,7 +91,9 @@ pub(crate) fn unique(
     }
     let name = match name {
         Some(name) => name,
-        None => free_name(table, &format!("{}_{}_key", table.name, table.column_names(&columns).join("_")), names),
+        None => {
+            free_name(table, &format!("{}_{}_key", table.name, table.column_names(&columns).join("_")), names)
+        }
     };
     let columns = columns
         .into_iter()
@@ -139,7 +146,10 @@ pub(crate) fn foreign_key(
     names: &Names<'_>,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
-    if matches!(key.match_kind, Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial)) {
+    if matches!(
+        key.match_kind,
+        Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial)
+    ) {
         return Err(Error::new(ErrorKind::FeatureNotSupported, "only MATCH SIMPLE is supported"));
     }
     if let Some(characteristics) = &key.characteristics
@@ -147,12 +157,10 @@ pub(crate) fn foreign_key(
     {
         return Err(Error::new(ErrorKind::FeatureNotSupported, "deferrable constraints are not supported"));
     }
-    let numbers = columns
-        .iter()
-        .map(|name| number(table, name))
-        .collect::<Result<Vec<u16>>>()?;
+    let numbers = columns.iter().map(|name| number(table, name)).collect::<Result<Vec<u16>>>()?;
     let reference = qualified(&key.foreign_table)?;
-    let own = reference.name == table.name && names.scope().find(&reference).is_none_or(|found| found.oid() == table.oid);
+    let own = reference.name == table.name
+        && names.scope().find(&reference).is_none_or(|found| found.oid() == table.oid);
     let parent = if own { table.clone() } else { names.scope().table(&reference)?.as_ref().clone() };
     let referenced: Vec<u16> = if key.referred_columns.is_empty() {
         match &parent.primary_key {
@@ -165,10 +173,7 @@ pub(crate) fn foreign_key(
             }
         }
     } else {
-        key.referred_columns
-            .iter()
-            .map(|name| number(&parent, &identifier(name)))
-            .collect::<Result<_>>()?
+        key.referred_columns.iter().map(|name| number(&parent, &identifier(name))).collect::<Result<_>>()?
     };
     if referenced.len() != numbers.len() {
         return Err(Error::new(
@@ -186,7 +191,10 @@ pub(crate) fn foreign_key(
     if !by_index && !parent.primary_key.as_ref().is_some_and(|key| same(&key.columns)) {
         return Err(Error::new(
             ErrorKind::InvalidForeignKey,
-            format!("there is no unique constraint matching given keys for referenced table \"{}\"", parent.name),
+            format!(
+                "there is no unique constraint matching given keys for referenced table \"{}\"",
+                parent.name
+            ),
         ));
     }
     for (own, other) in numbers.iter().zip(&referenced) {
@@ -315,9 +323,7 @@ fn free_constraint_name(table: &Table, stem: &str) -> String {
 
 /// A relation name nobody has in the table's schema.
 pub(crate) fn free_name(table: &Table, stem: &str, names: &Names<'_>) -> String {
-    numbered(stem, |name| {
-        names.catalog.relation(table.schema, name).is_some() || has_constraint(table, name)
-    })
+    numbered(stem, |name| names.catalog.relation(table.schema, name).is_some() || has_constraint(table, name))
 }
 
 fn numbered(stem: &str, taken: impl Fn(&str) -> bool) -> String {

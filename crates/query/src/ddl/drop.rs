@@ -29,7 +29,12 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
 }
 
 /// The relation of that name; `None` (with a notice) when there is none and that is fine.
-fn find(session: &mut Session, name: &QualifiedName, if_exists: bool, kind: &str) -> Result<Option<Relation>> {
+fn find(
+    session: &mut Session,
+    name: &QualifiedName,
+    if_exists: bool,
+    kind: &str,
+) -> Result<Option<Relation>> {
     let catalog = session.catalog();
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     match scope.find(name) {
@@ -122,12 +127,9 @@ fn drop_sequence(session: &mut Session, oid: Oid) -> Result<()> {
 }
 
 fn depends(what: &str, detail: &str) -> Error {
-    Error::new(
-        ErrorKind::DependentObjects,
-        format!("cannot drop {what} because other objects depend on it"),
-    )
-    .detail(detail)
-    .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+    Error::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
+        .detail(detail)
+        .hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
 /// Views that read a relation go with it, or keep it.
@@ -151,7 +153,12 @@ pub(crate) fn drop_dependent_views(session: &mut Session, oid: Oid, what: &str, 
     Ok(())
 }
 
-async fn views(session: &mut Session, names: &[ObjectName], if_exists: bool, cascade: bool) -> Result<Outcome> {
+async fn views(
+    session: &mut Session,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<Outcome> {
     lock_catalog(session).await?;
     for name in names {
         let name = qualified(name)?;
@@ -181,7 +188,10 @@ async fn indexes(session: &mut Session, names: &[ObjectName], if_exists: bool) -
                     name.name, table.name
                 ),
             )
-            .hint(format!("You can drop the {kind} constraint {} of table {} instead.", name.name, table.name))
+            .hint(format!(
+                "You can drop the {kind} constraint {} of table {} instead.",
+                name.name, table.name
+            ))
         };
         let Some(index) = table.indexes.iter().find(|index| index.oid == oid) else {
             return Err(constraint("primary key"));
@@ -234,7 +244,12 @@ async fn sequences(
     Ok(done("DROP SEQUENCE"))
 }
 
-async fn schemas(session: &mut Session, names: &[ObjectName], if_exists: bool, cascade: bool) -> Result<Outcome> {
+async fn schemas(
+    session: &mut Session,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<Outcome> {
     lock_catalog(session).await?;
     for name in names {
         let name = qualified(name)?.name;
@@ -250,7 +265,8 @@ async fn schemas(session: &mut Session, names: &[ObjectName], if_exists: bool, c
             );
             continue;
         };
-        let relations: Vec<Relation> = catalog.relations(schema.oid).map(|(_, found)| found.clone()).collect();
+        let relations: Vec<Relation> =
+            catalog.relations(schema.oid).map(|(_, found)| found.clone()).collect();
         if let (Some(first), false) = (relations.first(), cascade) {
             let detail = format!("{} in schema {name} depends on schema {name}", first.kind_name());
             return Err(depends(&format!("schema {name}"), &detail));

@@ -28,7 +28,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
         None => {
             let numbers: Vec<u16> = columns.iter().map(|part| part.column).collect();
             let stem = format!("{}_{}_idx", table.name, table.column_names(&numbers).join("_"));
-            (0..)
+            (0..u16::MAX)
                 .map(|count| if count == 0 { stem.clone() } else { format!("{stem}{count}") })
                 .find(|name| catalog.relation(table.schema, name).is_none())
                 .unwrap_or(stem)
@@ -39,7 +39,8 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
         if !create.if_not_exists {
             return Err(Error::new(ErrorKind::DuplicateTable, message));
         }
-        session.notice(Severity::Notice, Error::new(ErrorKind::DuplicateTable, format!("{message}, skipping")));
+        session
+            .notice(Severity::Notice, Error::new(ErrorKind::DuplicateTable, format!("{message}, skipping")));
         return Ok(done("CREATE INDEX"));
     }
     lock_definition(session, &table).await?;
@@ -99,7 +100,10 @@ fn columns(table: &Table, given: &[ast::IndexColumn]) -> Result<Vec<IndexColumn>
         .iter()
         .map(|part| {
             let Expr::Identifier(name) = &part.column.expr else {
-                return Err(Error::new(ErrorKind::FeatureNotSupported, "expression indexes are not supported"));
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "expression indexes are not supported",
+                ));
             };
             let name = identifier(name);
             let column = table.column(&name).ok_or_else(|| {

@@ -37,7 +37,10 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
                 "cannot truncate a table referenced in a foreign key constraint",
             )
             .detail(format!("Table \"{}\" references it.", other.name))
-            .hint(format!("Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.", other.name)));
+            .hint(format!(
+                "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                other.name
+            )));
         }
         emptied.extend(referencing.iter().map(|other| other.oid).collect::<Vec<_>>());
     }
@@ -106,10 +109,7 @@ pub(crate) async fn analyze(session: &mut Session, name: Option<&ast::ObjectName
 /// Runs VACUUM: compacts, so that space of deleted rows is given back at once rather than later.
 pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>) -> Result<Outcome> {
     if session.transaction.as_ref().is_some_and(|transaction| !transaction.implicit) {
-        return Err(Error::new(
-            ErrorKind::ActiveTransaction,
-            "VACUUM cannot run inside a transaction block",
-        ));
+        return Err(Error::new(ErrorKind::ActiveTransaction, "VACUUM cannot run inside a transaction block"));
     }
     // Without a name every table would be rewritten; compaction does that by itself as it pays.
     if name.is_some() {

@@ -25,7 +25,8 @@ pub(crate) async fn create(session: &mut Session, name: &SchemaName, if_not_exis
         if !if_not_exists {
             return Err(Error::new(ErrorKind::DuplicateSchema, message));
         }
-        session.notice(Severity::Notice, Error::new(ErrorKind::DuplicateSchema, format!("{message}, skipping")));
+        session
+            .notice(Severity::Notice, Error::new(ErrorKind::DuplicateSchema, format!("{message}, skipping")));
         return Ok(done("CREATE SCHEMA"));
     }
     let oid = session.shared.catalog.allocate_oid();

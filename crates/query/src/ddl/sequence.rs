@@ -12,14 +12,22 @@ use crate::session::Session;
 
 /// Runs CREATE SEQUENCE.
 pub(crate) async fn create(session: &mut Session, body: &Sql) -> Result<Outcome> {
-    let Sql::CreateSequence { temporary: false, if_not_exists, name, data_type, sequence_options, owned_by: None } =
-        body
+    let Sql::CreateSequence {
+        temporary: false,
+        if_not_exists,
+        name,
+        data_type,
+        sequence_options,
+        owned_by: None,
+    } = body
     else {
         return Err(execute::unsupported(body));
     };
     lock_catalog(session).await?;
     let name = qualified(name)?;
-    let Some(schema) = table::free(session, &name, *if_not_exists)? else { return Ok(done("CREATE SEQUENCE")) };
+    let Some(schema) = table::free(session, &name, *if_not_exists)? else {
+        return Ok(done("CREATE SEQUENCE"));
+    };
     let data_type = match data_type {
         Some(data_type) => crate::types::data_type(data_type)?,
         None => DataType::Int8,
@@ -68,7 +76,9 @@ pub(crate) fn define(data_type: &DataType, options: &[SequenceOptions]) -> Resul
     }
     let start = start.unwrap_or(if ascending { min } else { max });
     if start < min || start > max {
-        return invalid(format!("START value ({start}) must lie between MINVALUE ({min}) and MAXVALUE ({max})"));
+        return invalid(format!(
+            "START value ({start}) must lie between MINVALUE ({min}) and MAXVALUE ({max})"
+        ));
     }
     Ok(Sequence {
         oid: 0,

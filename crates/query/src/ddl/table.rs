@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr};
-use luma_catalog::{
-    Column, Identity, KeyConstraint, Object, Oid, Sequence, StorageId, Table, TableKind,
-};
+use luma_catalog::{Column, Identity, KeyConstraint, Object, Oid, Sequence, StorageId, Table, TableKind};
 use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::ddl::constraint::{self, Allocator};
@@ -36,7 +34,10 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
                 .iter()
                 .enumerate()
                 .map(|(place, column)| {
-                    let name = create.columns.get(place).map_or(column.name.clone(), |given| identifier(&given.name));
+                    let name = create
+                        .columns
+                        .get(place)
+                        .map_or(column.name.clone(), |given| identifier(&given.name));
                     plain_column(place, name, column.data_type.clone())
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -125,10 +126,9 @@ pub(crate) fn free(session: &mut Session, name: &QualifiedName, if_not_exists: b
 }
 
 fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
-    let number = u16::try_from(place + 1)
-        .ok()
-        .filter(|_| place < COLUMNS_MAX)
-        .ok_or_else(|| Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns")))?;
+    let number = u16::try_from(place + 1).ok().filter(|_| place < COLUMNS_MAX).ok_or_else(|| {
+        Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns"))
+    })?;
     Ok(Column {
         number,
         name,
@@ -274,7 +274,10 @@ pub(crate) fn column(
                 own_sequence(table, &mut column, sequence_options.as_deref(), info, sequences, session)?;
             }
             ColumnOption::Generated { .. } => {
-                return Err(Error::new(ErrorKind::FeatureNotSupported, "generated columns are not supported"));
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "generated columns are not supported",
+                ));
             }
             ColumnOption::Null
             | ColumnOption::PrimaryKey(_)
@@ -333,7 +336,8 @@ fn own_sequence(
     let catalog = session.catalog();
     let mut name = format!("{}_{}_seq", table.name, column.name);
     let mut count = 0;
-    while catalog.relation(table.schema, &name).is_some() || sequences.iter().any(|other| other.name == name) {
+    while catalog.relation(table.schema, &name).is_some() || sequences.iter().any(|other| other.name == name)
+    {
         count += 1;
         name = format!("{}_{}_seq{count}", table.name, column.name);
     }
@@ -352,7 +356,9 @@ fn own_sequence(
 /// A name as SQL text: quoted where it must be, its quotes doubled for a string literal.
 pub(crate) fn quoted(name: &str) -> String {
     let plain = !name.is_empty()
-        && name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_')
+        && name.chars().all(|character| {
+            character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'
+        })
         && !name.starts_with(|character: char| character.is_ascii_digit());
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"").replace('\'', "''")) }
 }

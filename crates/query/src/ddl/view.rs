@@ -40,10 +40,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> R
     let depends_on = names.used.lock().clone();
     let planned = execute::output_columns(&state, &plan)?;
     if create.columns.len() > planned.len() {
-        return Err(Error::new(
-            ErrorKind::Syntax,
-            "CREATE VIEW specifies more column names than columns",
-        ));
+        return Err(Error::new(ErrorKind::Syntax, "CREATE VIEW specifies more column names than columns"));
     }
     let mut columns = Vec::with_capacity(planned.len());
     for (place, column) in planned.into_iter().enumerate() {

@@ -20,7 +20,7 @@ use crate::expression::{Assigned, RowExpression, Source, TableExpressions};
 use crate::fast::compile::Context;
 use crate::fast::scalar::{Compiler, Environment, NoColumns, Typed, assignable, not_assignable};
 use crate::names::{Scope, identifier, qualified};
-use crate::outcome::{Column, CommandTag, Outcome};
+use crate::outcome::{CommandTag, Outcome};
 use crate::plan::context::Names;
 use crate::session::{Session, SessionInfo};
 
@@ -43,12 +43,6 @@ pub(crate) struct InsertPlan {
     rows: Vec<Vec<Cell>>,
 }
 
-impl InsertPlan {
-    pub(crate) fn returning_columns(&self) -> Option<Arc<[Column]>> {
-        None
-    }
-}
-
 /// Compiles the plain form; `None` when the statement has another.
 pub(crate) fn compile(insert: &ast::Insert, context: &mut Context<'_>) -> Result<Option<InsertPlan>> {
     if insert.on.is_some() || insert.returning.is_some() || insert.overwrite || insert.or.is_some() {
@@ -59,7 +53,8 @@ pub(crate) fn compile(insert: &ast::Insert, context: &mut Context<'_>) -> Result
     if table.kind == luma_catalog::TableKind::Collection {
         return Ok(None);
     }
-    let columns = columns(insert, &table)?;
+    let mut columns = columns(insert, &table)?;
+    fit_columns(insert, &values, &mut columns)?;
     let overriding = table.columns.iter().any(|column| column.identity.is_some());
     if overriding {
         return Ok(None);
@@ -157,7 +152,10 @@ pub(crate) async fn run_general(
     let target = Target::open(session, &definition).await?;
     let table = Arc::clone(&target.table);
     let info = Arc::clone(&target.info);
-    let columns = columns(insert, &table.definition)?;
+    let mut columns = columns(insert, &table.definition)?;
+    if let Some(values) = plain_values(insert) {
+        fit_columns(insert, &values, &mut columns)?;
+    }
     refuse_identity(insert, &table.definition, &columns)?;
     let expressions = info.shared.expressions(&table.definition, &info)?;
     let mut known: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
@@ -193,7 +191,7 @@ pub(crate) async fn run_general(
     while let Some(row) = source.next().await? {
         run.insert(&mut writer, row).await?;
         count += 1;
-        if count % CHECK_EVERY == 0 {
+        if count.is_multiple_of(CHECK_EVERY) {
             target.check_size(&writer)?;
         }
     }
@@ -240,7 +238,8 @@ impl InsertRun<'_> {
         match insert_row(writer, self.table, &values, conflict).await? {
             InsertOutcome::Inserted => self.changed(&values),
             InsertOutcome::Conflict(found) => {
-                let Some(update) = self.conflict.as_ref().and_then(|conflict| conflict.update.as_ref()) else {
+                let Some(update) = self.conflict.as_ref().and_then(|conflict| conflict.update.as_ref())
+                else {
                     return Ok(());
                 };
                 let old = self.table.row(&found.row)?.values()?;
@@ -416,7 +415,9 @@ fn literal_columns(query: &ast::Query) -> Vec<bool> {
             .projection
             .iter()
             .map(|item| match item {
-                ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => literal(expr),
+                ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+                    literal(expr)
+                }
                 _ => false,
             })
             .collect(),
@@ -441,7 +442,10 @@ fn on_conflict(
         None => return Ok(None),
         Some(OnInsert::OnConflict(clause)) => clause,
         Some(_) => {
-            return Err(Error::new(ErrorKind::Syntax, "ON DUPLICATE KEY is not PostgreSQL's; use ON CONFLICT"));
+            return Err(Error::new(
+                ErrorKind::Syntax,
+                "ON DUPLICATE KEY is not PostgreSQL's; use ON CONFLICT",
+            ));
         }
     };
     let definition = &table.definition;
@@ -452,7 +456,10 @@ fn on_conflict(
             if definition.primary_key.as_ref().is_some_and(|key| key.name == name) {
                 ConflictTarget::PrimaryKey
             } else {
-                let place = table.indexes.iter().position(|index| index.definition.name == name && index.definition.unique);
+                let place = table
+                    .indexes
+                    .iter()
+                    .position(|index| index.definition.name == name && index.definition.unique);
                 ConflictTarget::Index(place.ok_or_else(|| {
                     let message =
                         format!("constraint \"{name}\" for table \"{}\" does not exist", definition.name);
@@ -655,6 +662,17 @@ fn plain_values(insert: &ast::Insert) -> Option<Vec<&[Expr]>> {
 /// Whether an expression is the word DEFAULT.
 pub(crate) fn is_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+}
+
+/// Without a column list, columns past the values get their defaults.
+fn fit_columns(insert: &ast::Insert, rows: &[&[Expr]], columns: &mut Vec<usize>) -> Result<()> {
+    let width = rows.first().map_or(0, |row| row.len());
+    if rows.iter().any(|row| row.len() != width) {
+        return Err(Error::new(ErrorKind::Syntax, "VALUES lists must all be the same length"));
+    }
+    check_width(width, columns.len(), insert.columns.is_empty())?;
+    columns.truncate(width);
+    Ok(())
 }
 
 fn check_width(values: usize, columns: usize, implicit: bool) -> Result<()> {

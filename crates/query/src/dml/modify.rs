@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BinaryArray, RecordBatch};
-use datafusion::sql::sqlparser::ast::{self, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins,
+};
 use futures::StreamExt;
 use luma_catalog::Table;
 use luma_model::arrow::{CellReader, data_type};
@@ -147,8 +149,7 @@ impl Modify<'_> {
                 let info = &target.info;
                 let state = execute::state_for(&info.shared, info);
                 let reader = session.active()?.engine.reader();
-                let names =
-                    Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
+                let names = Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
                 Some(Returning::compile(items, &target.table.definition, &self.alias, &names, &mut known)?)
             }
             None => None,
@@ -191,15 +192,9 @@ impl Modify<'_> {
         collector: &mut Option<Collector<'_>>,
     ) -> Result<std::result::Result<u64, Stale>> {
         let query = self.query();
-        let (columns, mut batches) = execute::run_modify_query(
-            session,
-            &query,
-            types,
-            parameters,
-            &target.info,
-            self.table.oid,
-        )
-        .await?;
+        let (columns, mut batches) =
+            execute::run_modify_query(session, &query, types, parameters, &target.info, self.table.oid)
+                .await?;
         let assigned = self.assigned(&columns)?;
         let expressions = target.info.shared.expressions(&target.table.definition, &target.info)?;
         let mut writer = target.writer(session)?;
@@ -300,7 +295,13 @@ impl Modify<'_> {
         Ok(assigned)
     }
 
-    fn convert(&self, target: &Target, ordinal: usize, value: ValueRef<'_>, from: &DataType) -> Result<Value> {
+    fn convert(
+        &self,
+        target: &Target,
+        ordinal: usize,
+        value: ValueRef<'_>,
+        from: &DataType,
+    ) -> Result<Value> {
         if matches!(value, ValueRef::Null) {
             return Ok(Value::Null);
         }

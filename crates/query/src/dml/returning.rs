@@ -96,8 +96,12 @@ impl Collector<'_> {
     }
 
     pub(crate) fn finish(self, tag: CommandTag) -> Result<RowStream> {
-        let fields: Vec<_> =
-            self.returning.columns.iter().map(|column| field(&column.name, &column.data_type, true)).collect();
+        let fields: Vec<_> = self
+            .returning
+            .columns
+            .iter()
+            .map(|column| field(&column.name, &column.data_type, true))
+            .collect();
         let arrays: Vec<ArrayRef> = self.builders.into_iter().map(ColumnBuilder::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)

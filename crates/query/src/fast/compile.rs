@@ -10,7 +10,7 @@ use luma_model::{DataType, Result};
 use luma_rows::OpenTable;
 
 use crate::database::Shared;
-use crate::fast::scalar::{Compiler, Typed};
+use crate::fast::scalar::{Compiler, Resolve, Typed};
 use crate::names::{Scope, identifier, qualified};
 use crate::outcome::Column;
 
@@ -145,7 +145,8 @@ pub(crate) fn update(update: &ast::Update, context: &mut Context<'_>) -> Result<
     if update.from.is_some() || update.returning.is_some() || update.or.is_some() || update.limit.is_some() {
         return Ok(None);
     }
-    let (Some(filter), Some((table, alias))) = (&update.selection, single_table(&update.table, context)) else {
+    let (Some(filter), Some((table, alias))) = (&update.selection, single_table(&update.table, context))
+    else {
         return Ok(None);
     };
     let open = context.shared.open_table(&table)?;
@@ -160,7 +161,8 @@ pub(crate) fn update(update: &ast::Update, context: &mut Context<'_>) -> Result<
         let ast::AssignmentTarget::ColumnName(name) = &assignment.target else { return Ok(None) };
         let [ast::ObjectNamePart::Identifier(name)] = name.0.as_slice() else { return Ok(None) };
         let Some(column) = table.column(&identifier(name)) else { return Ok(None) };
-        if column.identity.is_some() || assignments.iter().any(|(known, _)| known + 1 == usize::from(column.number))
+        if column.identity.is_some()
+            || assignments.iter().any(|(known, _)| known + 1 == usize::from(column.number))
         {
             return Ok(None);
         }
@@ -238,8 +240,16 @@ fn single_table(from: &TableWithJoins, context: &Context<'_>) -> Option<(Arc<Tab
     if !from.joins.is_empty() {
         return None;
     }
-    let TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, sample: None, .. } =
-        &from.relation
+    let TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        with_hints,
+        version: None,
+        partitions,
+        sample: None,
+        ..
+    } = &from.relation
     else {
         return None;
     };
@@ -260,7 +270,7 @@ fn single_table(from: &TableWithJoins, context: &Context<'_>) -> Option<(Arc<Tab
 fn point(
     table: &Arc<OpenTable>,
     filter: &Expr,
-    resolve: &dyn Fn(Option<&str>, &str) -> Option<(usize, usize, DataType)>,
+    resolve: &Resolve<'_>,
     parameters: &mut Vec<Option<DataType>>,
 ) -> Result<Option<Point>> {
     let mut conjuncts = Vec::new();
@@ -352,7 +362,10 @@ fn constant(compiler: &mut Compiler<'_>, value: &Expr, wanted: &DataType) -> Res
     };
     let (given, key) = (integer(&typed.data_type), integer(wanted));
     let same = typed.data_type == *wanted
-        || matches!((&typed.data_type, wanted), (DataType::Text | DataType::Varchar(_), DataType::Text | DataType::Varchar(_)));
+        || matches!(
+            (&typed.data_type, wanted),
+            (DataType::Text | DataType::Varchar(_), DataType::Text | DataType::Varchar(_))
+        );
     if same {
         return Ok(Some(Typed { data_type: wanted.clone(), ..typed }));
     }

@@ -38,7 +38,9 @@ fn encode(
         // A parameter or constant is used in place; anything else is evaluated.
         let owned;
         let value = match &part.node {
-            Node::Parameter(place) => environment.parameters.get(*place).map_or(ValueRef::Null, Value::as_ref),
+            Node::Parameter(place) => {
+                environment.parameters.get(*place).map_or(ValueRef::Null, Value::as_ref)
+            }
             Node::Constant(value) => value.as_ref(),
             _ => {
                 owned = part.evaluate(environment)?;
@@ -73,7 +75,9 @@ fn row_key(
             if !encode(parts, orders, environment, key)? {
                 return Ok(false);
             }
-            let Some(value) = reader.get(&index.entries, key).map_err(engine_error)? else { return Ok(false) };
+            let Some(value) = reader.get(&index.entries, key).map_err(engine_error)? else {
+                return Ok(false);
+            };
             let found = luma_rows::entry_row_key(key, &value)?.to_vec();
             *key = found;
             Ok(true)

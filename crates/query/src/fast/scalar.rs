@@ -70,10 +70,13 @@ pub(crate) enum Comparison {
     GreaterOrEqual,
 }
 
+/// Finds a column by qualifier and name: source, ordinal and type.
+pub(crate) type Resolve<'a> = dyn Fn(Option<&str>, &str) -> Option<(usize, usize, DataType)> + 'a;
+
 /// What names mean while compiling, and what is learnt of parameters.
 pub(crate) struct Compiler<'a> {
     /// Resolves a column: source, ordinal and type.
-    pub(crate) resolve: &'a dyn Fn(Option<&str>, &str) -> Option<(usize, usize, DataType)>,
+    pub(crate) resolve: &'a Resolve<'a>,
     /// Types of parameters, where they are known.
     pub(crate) parameters: &'a mut Vec<Option<DataType>>,
 }
@@ -145,7 +148,9 @@ impl Compiler<'_> {
                 let Some(inner) = self.expression(expr, depth)? else { return Ok(None) };
                 match op {
                     UnaryOperator::Plus if is_number(&inner.data_type) => Some(inner),
-                    UnaryOperator::Minus if !inner.unknown && is_number(&inner.data_type) => Some(negate(inner)?),
+                    UnaryOperator::Minus if !inner.unknown && is_number(&inner.data_type) => {
+                        Some(negate(inner)?)
+                    }
                     UnaryOperator::Not => {
                         let Some(inner) = self.as_type(inner, &DataType::Bool)? else { return Ok(None) };
                         Some(Typed::new(Node::Not(Box::new(inner)), DataType::Bool))
@@ -154,7 +159,8 @@ impl Compiler<'_> {
                 }
             }
             ast::Expr::BinaryOp { left, op, right } => {
-                let (Some(left), Some(right)) = (self.expression(left, depth)?, self.expression(right, depth)?)
+                let (Some(left), Some(right)) =
+                    (self.expression(left, depth)?, self.expression(right, depth)?)
                 else {
                     return Ok(None);
                 };
@@ -195,7 +201,12 @@ impl Compiler<'_> {
                 }
                 Some(Typed::new(Node::In(Box::new(value), items, *negated), DataType::Bool))
             }
-            ast::Expr::Cast { kind: ast::CastKind::Cast | ast::CastKind::DoubleColon, expr, data_type, .. } => {
+            ast::Expr::Cast {
+                kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+                expr,
+                data_type,
+                ..
+            } => {
                 let Some(inner) = self.expression(expr, depth)? else { return Ok(None) };
                 let Ok(wanted) = types::data_type(data_type) else { return Ok(None) };
                 self.explicit_cast(inner, wanted)?
@@ -224,7 +235,8 @@ impl Compiler<'_> {
             ast::Value::Boolean(value) => Typed::new(Node::Constant(Value::Bool(*value)), DataType::Bool),
             ast::Value::Null => Typed::unknown(Node::Constant(Value::Null)),
             ast::Value::Placeholder(name) => {
-                let Some(place) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok()) else {
+                let Some(place) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
+                else {
                     return Ok(None);
                 };
                 if place == 0 {
@@ -256,7 +268,8 @@ impl Compiler<'_> {
         if function.over.is_some() || function.filter.is_some() || !function.within_group.is_empty() {
             return Ok(None);
         }
-        let Some(name) = function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier) else {
+        let Some(name) = function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier)
+        else {
             return Ok(None);
         };
         let arguments: Vec<&ast::Expr> = match &function.args {
@@ -288,11 +301,12 @@ impl Compiler<'_> {
                 let now = Box::new(Typed::new(Node::Now, DataType::TimestampTz));
                 Some(Typed::new(Node::Cast(now, CastKind::Explicit), DataType::Timestamp))
             }
-            ("gen_random_uuid" | "uuid_generate_v4", []) => Some(Typed::new(Node::RandomUuid, DataType::Uuid)),
-            ("nextval", [argument]) => match sequence_name(argument) {
-                Some(name) => Some(Typed::new(Node::NextValue(name), DataType::Int8)),
-                None => None,
-            },
+            ("gen_random_uuid" | "uuid_generate_v4", []) => {
+                Some(Typed::new(Node::RandomUuid, DataType::Uuid))
+            }
+            ("nextval", [argument]) => {
+                sequence_name(argument).map(|name| Typed::new(Node::NextValue(name), DataType::Int8))
+            }
             ("coalesce", [_, ..]) => {
                 let mut items = Vec::new();
                 for argument in &arguments {
@@ -356,7 +370,8 @@ impl Compiler<'_> {
                     return Ok(None);
                 };
                 let (left, right) = (Box::new(left), Box::new(right));
-                let node = if *op == BinaryOperator::And { Node::And(left, right) } else { Node::Or(left, right) };
+                let node =
+                    if *op == BinaryOperator::And { Node::And(left, right) } else { Node::Or(left, right) };
                 Ok(Some(Typed::new(node, DataType::Bool)))
             }
             BinaryOperator::StringConcat => {
@@ -428,8 +443,10 @@ impl Compiler<'_> {
             return Ok(Some(match typed.node {
                 Node::Constant(Value::Text(text)) => {
                     let value = parse_text(wanted, &text, &luma_model::TextContext::default());
-                    if matches!(wanted, DataType::TimestampTz | DataType::Date | DataType::Time | DataType::Timestamp)
-                    {
+                    if matches!(
+                        wanted,
+                        DataType::TimestampTz | DataType::Date | DataType::Time | DataType::Timestamp
+                    ) {
                         // Depends on the session's zone and clock: leave it to evaluation.
                         let literal = Typed::new(Node::Constant(Value::Text(text)), DataType::Text);
                         return Ok(Some(Typed::new(
@@ -456,8 +473,7 @@ impl Compiler<'_> {
             (Some(_), Some(_)) => {
                 if let Node::Constant(value) = &typed.node {
                     let context = luma_model::TextContext::default();
-                    let value =
-                        cast(value.as_ref(), &typed.data_type, wanted, CastKind::Explicit, &context)?;
+                    let value = cast(value.as_ref(), &typed.data_type, wanted, CastKind::Explicit, &context)?;
                     return Ok(Some(Typed::new(Node::Constant(value), wanted.clone())));
                 }
                 Ok(Some(Typed::new(Node::Cast(Box::new(typed), CastKind::Explicit), wanted.clone())))
@@ -516,9 +532,7 @@ pub(crate) fn not_assignable(column: &str, given: &DataType, wanted: &DataType) 
 
 /// Whether PostgreSQL converts between the types without being asked when a value is stored.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
-    use DataType::{
-        Array, Bool, Bytea, Date, Json, Jsonb, Oid, Time, Timestamp, TimestampTz, Uuid,
-    };
+    use DataType::{Array, Bool, Bytea, Date, Json, Jsonb, Oid, Time, Timestamp, TimestampTz, Uuid};
     let (from, to) = (base_type(from), base_type(to));
     if from == to || (rank(&from).is_some() && rank(&to).is_some()) {
         return true;
@@ -531,7 +545,9 @@ pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
         | (TimestampTz, Date | Time | Timestamp)
         | (Json, Jsonb)
         | (Jsonb, Json) => true,
-        (DataType::Int2 | DataType::Int4 | DataType::Int8, Oid) | (Oid, DataType::Int4 | DataType::Int8) => true,
+        (DataType::Int2 | DataType::Int4 | DataType::Int8, Oid) | (Oid, DataType::Int4 | DataType::Int8) => {
+            true
+        }
         (Array(from), Array(to)) => assignable(from, to),
         (Bool | Bytea | Uuid, _) => false,
         _ => false,
@@ -672,7 +688,9 @@ impl Typed {
                 Value::Null => Value::Null,
                 value => {
                     let context = environment.info.text_context();
-                    if inner.unknown && let Value::Text(text) = &value {
+                    if inner.unknown
+                        && let Value::Text(text) = &value
+                    {
                         // An untyped literal is read as the type itself, then fitted to the column.
                         let read = parse_text(&base_type(&self.data_type), text, &context)?;
                         let from = base_type(&self.data_type);
@@ -682,12 +700,10 @@ impl Typed {
                     }
                 }
             },
-            Node::Concat(left, right) => {
-                match (left.evaluate(environment)?, right.evaluate(environment)?) {
-                    (Value::Text(left), Value::Text(right)) => Value::Text(left + &right),
-                    _ => Value::Null,
-                }
-            }
+            Node::Concat(left, right) => match (left.evaluate(environment)?, right.evaluate(environment)?) {
+                (Value::Text(left), Value::Text(right)) => Value::Text(left + &right),
+                _ => Value::Null,
+            },
             Node::Coalesce(items) => {
                 let mut found = Value::Null;
                 for item in items {
@@ -838,9 +854,11 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Result<Value> {
                 Arithmetic::Multiply => left.checked_mul(*right),
                 Arithmetic::Divide | Arithmetic::Modulo => None,
             };
-            Value::Numeric(result.ok_or_else(|| {
-                Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
-            })?)
+            Value::Numeric(
+                result.ok_or_else(|| {
+                    Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
+                })?,
+            )
         }
         _ => return Err(Error::new(ErrorKind::Internal, "values of two types met in arithmetic")),
     })

@@ -99,9 +99,10 @@ impl ScalarUDFImpl for PostgresCast {
         }
         let converted = builder.finish();
         if scalar {
-            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&converted, 0)?));
+            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(
+                &converted, 0,
+            )?));
         }
         Ok(ColumnarValue::Array(converted))
     }
 }
-

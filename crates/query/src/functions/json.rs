@@ -19,7 +19,11 @@ use crate::plan::typing::logical_type;
 pub(crate) struct JsonOperators;
 
 impl ExprPlanner for JsonOperators {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> PlanResult<PlannerResult<RawBinaryExpr>> {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
         let name = match &expr.op {
             BinaryOperator::Arrow => "json_get",
             BinaryOperator::LongArrow => "json_get_text",
@@ -27,7 +31,9 @@ impl ExprPlanner for JsonOperators {
             BinaryOperator::HashLongArrow => "json_get_path_text",
             BinaryOperator::Question => "jsonb_exists",
             BinaryOperator::AtArrow | BinaryOperator::ArrowAt => {
-                let json = |side: &Expr| matches!(logical_type(side, schema), Some(DataType::Jsonb | DataType::Json));
+                let json = |side: &Expr| {
+                    matches!(logical_type(side, schema), Some(DataType::Jsonb | DataType::Json))
+                };
                 if !json(&expr.left) && !json(&expr.right) {
                     return Ok(PlannerResult::Original(expr));
                 }
@@ -49,8 +55,9 @@ impl ExprPlanner for JsonOperators {
 }
 
 fn parse(text: &str) -> Result<Json> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type json: {error}")))
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type json: {error}"))
+    })
 }
 
 fn json(value: ValueRef<'_>, data_type: &DataType) -> Result<Json> {
@@ -130,9 +137,9 @@ pub(crate) fn canonical(json: &Json) -> String {
 /// Whether one document contains another, as `@>` has it.
 fn contains(outer: &Json, inner: &Json) -> bool {
     match (outer, inner) {
-        (Json::Object(outer), Json::Object(inner)) => inner
-            .iter()
-            .all(|(name, value)| outer.get(name).is_some_and(|found| contains(found, value))),
+        (Json::Object(outer), Json::Object(inner)) => {
+            inner.iter().all(|(name, value)| outer.get(name).is_some_and(|found| contains(found, value)))
+        }
         (Json::Array(outer), Json::Array(inner)) => {
             inner.iter().all(|value| outer.iter().any(|found| contains(found, value)))
         }
@@ -232,21 +239,31 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("jsonb_array_length", (1, 1), DataType::Int4, array_length),
     Definition::new("json_array_length", (1, 1), DataType::Int4, array_length),
     Definition::new("jsonb_extract_path_text", (2, MANY), DataType::Text, |_, values, types| {
-        let steps: Vec<String> = values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
+        let steps: Vec<String> =
+            values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
         Ok(as_text(walk(&json(values[0], &types[0])?, &steps)))
     }),
     Definition::new("jsonb_extract_path", (2, MANY), DataType::Jsonb, |_, values, types| {
-        let steps: Vec<String> = values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
+        let steps: Vec<String> =
+            values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
         Ok(as_json(walk(&json(values[0], &types[0])?, &steps)))
     }),
-    Definition::new("jsonb_build_object", (0, MANY), DataType::Jsonb, |_, values, types| build_object(values, types))
-        .takes_null(),
-    Definition::new("json_build_object", (0, MANY), DataType::Json, |_, values, types| build_object(values, types))
-        .takes_null(),
-    Definition::new("jsonb_build_array", (0, MANY), DataType::Jsonb, |_, values, types| build_array(values, types))
-        .takes_null(),
-    Definition::new("json_build_array", (0, MANY), DataType::Json, |_, values, types| build_array(values, types))
-        .takes_null(),
+    Definition::new("jsonb_build_object", (0, MANY), DataType::Jsonb, |_, values, types| {
+        build_object(values, types)
+    })
+    .takes_null(),
+    Definition::new("json_build_object", (0, MANY), DataType::Json, |_, values, types| {
+        build_object(values, types)
+    })
+    .takes_null(),
+    Definition::new("jsonb_build_array", (0, MANY), DataType::Jsonb, |_, values, types| {
+        build_array(values, types)
+    })
+    .takes_null(),
+    Definition::new("json_build_array", (0, MANY), DataType::Json, |_, values, types| {
+        build_array(values, types)
+    })
+    .takes_null(),
     Definition::new("to_jsonb", (1, 1), DataType::Jsonb, |_, values, types| {
         Ok(Value::Text(canonical(&to_json(values[0], &types[0])?)))
     }),
@@ -264,7 +281,11 @@ fn array_length(
         Json::Array(items) => Ok(Value::Int4(items.len() as i32)),
         other => Err(Error::new(
             ErrorKind::InvalidParameterValue,
-            format!("cannot get array length of {} {}", if other.is_object() { "an" } else { "a" }, kind(&other)),
+            format!(
+                "cannot get array length of {} {}",
+                if other.is_object() { "an" } else { "a" },
+                kind(&other)
+            ),
         )),
     }
 }

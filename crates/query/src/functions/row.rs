@@ -35,7 +35,12 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    pub(crate) const fn new(name: &'static str, arguments: (usize, usize), returns: DataType, compute: Compute) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        arguments: (usize, usize),
+        returns: DataType,
+        compute: Compute,
+    ) -> Self {
         Self { name, aliases: &[], arguments, returns, volatile: false, strict: true, compute }
     }
 
@@ -107,9 +112,9 @@ impl ScalarUDFImpl for RowFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
         let session = args.config_options.extensions.get::<SessionExtension>();
-        let info = session
-            .map(|session| Arc::clone(&session.info))
-            .ok_or_else(|| exec_datafusion_err!("{} was called outside of a session", self.definition.name))?;
+        let info = session.map(|session| Arc::clone(&session.info)).ok_or_else(|| {
+            exec_datafusion_err!("{} was called outside of a session", self.definition.name)
+        })?;
         // A volatile function without arguments still gives a value per row.
         let constant = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)))
             && !self.definition.volatile;

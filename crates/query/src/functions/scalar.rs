@@ -8,7 +8,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("quote_literal", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(format!("'{}'", text(values[0], &types[0]).replace('\'', "''"))))
     }),
-    Definition::new("pg_typeof", (1, 1), DataType::Text, |_, _, types| Ok(Value::Text(types[0].base_name()))).takes_null(),
+    Definition::new("pg_typeof", (1, 1), DataType::Text, |_, _, types| Ok(Value::Text(types[0].base_name())))
+        .takes_null(),
     Definition::new("pg_column_size", (1, 1), DataType::Int4, |_, values, _| {
         let mut bytes = Vec::new();
         luma_model::encode_row(values, &mut bytes);

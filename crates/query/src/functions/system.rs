@@ -127,7 +127,9 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
             )),
         }
     }),
-    Definition::new("pg_backend_pid", (0, 0), DataType::Int4, |info, _, _| Ok(Value::Int4(info.number as i32))),
+    Definition::new("pg_backend_pid", (0, 0), DataType::Int4, |info, _, _| {
+        Ok(Value::Int4(info.number as i32))
+    }),
     Definition::new("inet_client_addr", (0, 0), DataType::Text, |info, _, _| {
         Ok(info.client_address.clone().map_or(Value::Null, Value::Text))
     }),
@@ -232,7 +234,9 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("to_regclass", (1, 1), DataType::Text, |info, values, types| {
         let name = text(values[0], &types[0]);
         let found = info.scope().find(&parse_qualified(&name)?).map(luma_catalog::Relation::oid);
-        Ok(found.and_then(|oid| relations::relation_name(&info.catalog, oid)).map_or(Value::Null, Value::Text))
+        Ok(found
+            .and_then(|oid| relations::relation_name(&info.catalog, oid))
+            .map_or(Value::Null, Value::Text))
     }),
     Definition::new("luma_regclass", (1, 1), DataType::Text, |info, values, _| match values[0] {
         ValueRef::Text(name) if name.parse::<u32>().is_err() => {
@@ -270,9 +274,15 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("quote_ident", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(quoted(&text(values[0], &types[0]))))
     }),
-    Definition::new("pg_relation_size", (1, 2), DataType::Int8, |info, values, _| size(info, values[0], true, false)),
-    Definition::new("pg_table_size", (1, 1), DataType::Int8, |info, values, _| size(info, values[0], true, false)),
-    Definition::new("pg_indexes_size", (1, 1), DataType::Int8, |info, values, _| size(info, values[0], false, true)),
+    Definition::new("pg_relation_size", (1, 2), DataType::Int8, |info, values, _| {
+        size(info, values[0], true, false)
+    }),
+    Definition::new("pg_table_size", (1, 1), DataType::Int8, |info, values, _| {
+        size(info, values[0], true, false)
+    }),
+    Definition::new("pg_indexes_size", (1, 1), DataType::Int8, |info, values, _| {
+        size(info, values[0], false, true)
+    }),
     Definition::new("pg_total_relation_size", (1, 1), DataType::Int8, |info, values, _| {
         size(info, values[0], true, true)
     }),
@@ -286,7 +296,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(Value::Int8(total))
     }),
     Definition::new("pg_size_pretty", (1, 1), DataType::Text, |_, values, types| {
-        let bytes = integer(values[0]).or_else(|| text(values[0], &types[0]).parse::<f64>().ok().map(|size| size as i64));
+        let bytes = integer(values[0])
+            .or_else(|| text(values[0], &types[0]).parse::<f64>().ok().map(|size| size as i64));
         Ok(bytes.map_or(Value::Null, |bytes| Value::Text(pretty(bytes))))
     }),
 ];

@@ -33,8 +33,13 @@ fn strings(names: &[&'static str]) -> Vec<(&'static str, DataType)> {
 }
 
 fn tables(names: &Names<'_>) -> Rows {
-    let mut rows =
-        Rows::new(strings(&["table_catalog", "table_schema", "table_name", "table_type", "is_insertable_into"]));
+    let mut rows = Rows::new(strings(&[
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "table_type",
+        "is_insertable_into",
+    ]));
     for schema in names.catalog.schemas() {
         for (name, relation) in names.catalog.relations(schema.oid) {
             if let Some(kind) = table_type(relation) {
@@ -72,7 +77,12 @@ fn columns(names: &Names<'_>) -> Rows {
         ("is_updatable", DataType::Text),
     ]);
     let mut rows = Rows::new(described);
-    let mut add = |schema: &str, table: &str, position: usize, name: &str, data_type: &DataType, column: Option<&Column>| {
+    let mut add = |schema: &str,
+                   table: &str,
+                   position: usize,
+                   name: &str,
+                   data_type: &DataType,
+                   column: Option<&Column>| {
         let number = |value: Option<i32>| value.map_or(Value::Null, Value::Int4);
         let (precision, radix, scale) = match data_type {
             DataType::Int2 => (Some(16), Some(2), Some(0)),
@@ -95,7 +105,8 @@ fn columns(names: &Names<'_>) -> Rows {
             other => other.base_name(),
         };
         let identity = column.and_then(|column| column.identity);
-        let default = column.filter(|column| column.identity.is_none()).and_then(|column| column.default.clone());
+        let default =
+            column.filter(|column| column.identity.is_none()).and_then(|column| column.default.clone());
         rows.add(vec![
             text(DATABASE_NAME),
             text(schema),
@@ -223,7 +234,8 @@ fn key_column_usage(names: &Names<'_>) -> Rows {
         "table_name",
         "column_name",
     ]);
-    described.extend([("ordinal_position", DataType::Int4), ("position_in_unique_constraint", DataType::Int4)]);
+    described
+        .extend([("ordinal_position", DataType::Int4), ("position_in_unique_constraint", DataType::Int4)]);
     let mut rows = Rows::new(described);
     for table in names.catalog.tables() {
         for (name, kind, columns) in keys(table) {

@@ -89,7 +89,8 @@ fn classes(names: &Names<'_>) -> Rows {
             "i" => 403,
             _ => 0,
         };
-        let has_index = class.table.is_some_and(|table| table.primary_key.is_some() || !table.indexes.is_empty());
+        let has_index =
+            class.table.is_some_and(|table| table.primary_key.is_some() || !table.indexes.is_empty());
         let checks = class.table.map_or(0, |table| table.checks.len());
         rows.add(vec![
             oid(class.oid),
@@ -209,7 +210,11 @@ fn attributes(catalog: &Snapshot) -> Rows {
         ("attoptions", Array(Box::new(Text))),
         ("attfdwoptions", Array(Box::new(Text))),
     ]);
-    let mut add = |relation: Oid, number: usize, name: &str, data_type: &DataType, column: Option<&luma_catalog::Column>| {
+    let mut add = |relation: Oid,
+                   number: usize,
+                   name: &str,
+                   data_type: &DataType,
+                   column: Option<&luma_catalog::Column>| {
         let dropped = column.is_some_and(|column| column.dropped);
         let identity = match column.and_then(|column| column.identity) {
             Some(Identity::Always) => "a",
@@ -581,7 +586,8 @@ fn index_list(catalog: &Snapshot) -> Rows {
                 text(definition),
             ]);
         };
-        if let (Some(key), Some(definition)) = (&table.primary_key, definition::primary_index(catalog, table)) {
+        if let (Some(key), Some(definition)) = (&table.primary_key, definition::primary_index(catalog, table))
+        {
             add(&key.name, definition);
         }
         for index in &table.indexes {

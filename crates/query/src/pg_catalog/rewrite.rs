@@ -9,8 +9,8 @@
 //! | a correlated subquery on a `pg_` table | the same with `max(…)`, which DataFusion can join |
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem, SetExpr,
-    TableFactor, Value,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem,
+    SetExpr, TableFactor, Value,
 };
 
 use crate::plan::context::Names;
@@ -21,9 +21,7 @@ pub(crate) fn rewrite_expression(expr: &mut Expr, names: &Names<'_>) {
     let replaced = match expr {
         Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type, names),
         Expr::Function(function) => function_call(function),
-        Expr::Subquery(query) if asks_for_nothing(query) => {
-            Some(Expr::Value(Value::Null.with_empty_span()))
-        }
+        Expr::Subquery(query) if asks_for_nothing(query) => Some(Expr::Value(Value::Null.with_empty_span())),
         Expr::Subquery(query) => {
             aggregate_subquery(query);
             outer_conditions(query)
@@ -203,12 +201,18 @@ fn aggregate_subquery(query: &mut ast::Query) {
         _ => false,
     };
     let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(list, _) if list.is_empty());
-    if select.selection.is_none() || grouped || !select.from.first().is_some_and(|from| system(&from.relation)) {
+    if select.selection.is_none()
+        || grouped
+        || !select.from.first().is_some_and(|from| system(&from.relation))
+    {
         return;
     }
     let [item] = select.projection.as_mut_slice() else { return };
     let text = item.to_string().to_lowercase();
-    if ["array_agg(", "string_agg(", "count(", "max(", "min(", "sum("].iter().any(|known| text.starts_with(known)) {
+    if ["array_agg(", "string_agg(", "count(", "max(", "min(", "sum("]
+        .iter()
+        .any(|known| text.starts_with(known))
+    {
         return;
     }
     wrap(item, "max");

@@ -120,7 +120,10 @@ fn types() -> Rows {
             Value::Bool(data_type.type_len() > 0 && data_type.type_len() <= 8),
             text("b"),
             text(category(data_type)),
-            Value::Bool(matches!(data_type, DataType::Text | DataType::Float8 | DataType::TimestampTz | DataType::Bool)),
+            Value::Bool(matches!(
+                data_type,
+                DataType::Text | DataType::Float8 | DataType::TimestampTz | DataType::Bool
+            )),
             Value::Bool(true),
             text(","),
             oid(0),
@@ -445,11 +448,7 @@ fn empty(name: &str) -> Option<Rows> {
             ("stxstattarget", Int4),
             ("stxkind", DataType::Array(Box::new(Text))),
         ],
-        "pg_publication" => vec![
-            ("oid", OidType),
-            ("pubname", Name),
-            ("puballtables", Bool),
-        ],
+        "pg_publication" => vec![("oid", OidType), ("pubname", Name), ("puballtables", Bool)],
         "pg_publication_rel" => vec![
             ("oid", OidType),
             ("prpubid", OidType),
@@ -467,7 +466,12 @@ fn empty(name: &str) -> Option<Rows> {
             ("is_instead", Bool),
         ],
         "pg_enum" => {
-            vec![("oid", OidType), ("enumtypid", OidType), ("enumsortorder", DataType::Float4), ("enumlabel", Name)]
+            vec![
+                ("oid", OidType),
+                ("enumtypid", OidType),
+                ("enumsortorder", DataType::Float4),
+                ("enumlabel", Name),
+            ]
         }
         "pg_range" => vec![("rngtypid", OidType), ("rngsubtype", OidType), ("rngmultitypid", OidType)],
         "pg_extension" => vec![
@@ -498,7 +502,9 @@ fn empty(name: &str) -> Option<Rows> {
         "pg_event_trigger" => vec![("oid", OidType), ("evtname", Name)],
         "pg_opclass" => vec![("oid", OidType), ("opcname", Name), ("opcdefault", Bool)],
         "pg_matviews" => vec![("schemaname", Name), ("matviewname", Name), ("definition", Text)],
-        "pg_locks" => vec![("locktype", Text), ("relation", OidType), ("pid", Int4), ("mode", Text), ("granted", Bool)],
+        "pg_locks" => {
+            vec![("locktype", Text), ("relation", OidType), ("pid", Int4), ("mode", Text), ("granted", Bool)]
+        }
         _ => return None,
     };
     Some(Rows::new(columns))

@@ -10,7 +10,9 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use luma_catalog::TableStatistics;
 use luma_model::arrow::{CellReader, data_type};
-use luma_model::{CastKind, DataType, KeyOrder, TextContext, Value, ValueRef, cast, encode_key, prefix_successor};
+use luma_model::{
+    CastKind, DataType, KeyOrder, TextContext, Value, ValueRef, cast, encode_key, prefix_successor,
+};
 use luma_rows::{Access, KeyRange, OpenTable};
 
 /// What a row reached through an index costs, in rows of a plain scan.
@@ -77,7 +79,8 @@ pub(crate) fn choose(table: &OpenTable, filters: &[Expr], rows: u64) -> Chosen {
                 (usize::from(part.column) - 1, order)
             })
             .collect();
-        let Some(found) = narrow(table, &parts, &constraints, statistics, index.definition.unique, rows) else {
+        let Some(found) = narrow(table, &parts, &constraints, statistics, index.definition.unique, rows)
+        else {
             continue;
         };
         let cost = found.rows * INDEX_ROW_COST;
@@ -166,7 +169,12 @@ fn narrow(
 }
 
 /// The keys after `prefix` whose next part lies within the constraint. NULL lies in no range.
-fn bounded(prefix: &[u8], data_type: &DataType, order: KeyOrder, constraint: &Constraint) -> Option<KeyRange> {
+fn bounded(
+    prefix: &[u8],
+    data_type: &DataType,
+    order: KeyOrder,
+    constraint: &Constraint,
+) -> Option<KeyRange> {
     let encoded = |value: &Value| {
         let mut key = prefix.to_vec();
         encode_key(value.as_ref(), data_type, order, &mut key).ok()?;

@@ -55,7 +55,8 @@ impl RowTable {
         shared: &Shared,
         with_system: bool,
     ) -> Self {
-        let mut fields: Vec<Field> = schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut fields: Vec<Field> =
+            schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
         let mut columns: Vec<ScanColumn> = table
             .definition
             .live_columns()

@@ -66,12 +66,8 @@ impl VisitorMut for Rewriter<'_, '_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Function(function) => {
-                if function.name.0.len() == 2
-                    && function.name.0[0].as_ident().is_some_and(|part| part.value.eq_ignore_ascii_case("pg_catalog"))
-                {
-                    function.name.0.remove(0);
-                }
+            Expr::Function(function) if is_system(&function.name) => {
+                function.name.0.remove(0);
             }
             Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
@@ -86,7 +82,9 @@ impl VisitorMut for Rewriter<'_, '_> {
                 if !matches!(last.as_str(), "default" | "c" | "posix" | "ucs_basic" | "c.utf-8") {
                     return self.refuse(
                         ErrorKind::FeatureNotSupported,
-                        format!("collation {collation} is not supported; text is ordered by its bytes (\"C\")"),
+                        format!(
+                            "collation {collation} is not supported; text is ordered by its bytes (\"C\")"
+                        ),
                     );
                 }
                 let inner = std::mem::replace(inner.as_mut(), Expr::Identifier(Ident::new("_")));
@@ -97,6 +95,12 @@ impl VisitorMut for Rewriter<'_, '_> {
         crate::pg_catalog::rewrite_expression(expr, self.names);
         ControlFlow::Continue(())
     }
+}
+
+/// `pg_catalog.name`.
+fn is_system(name: &ast::ObjectName) -> bool {
+    let first = name.0.first().and_then(ast::ObjectNamePart::as_ident);
+    name.0.len() == 2 && first.is_some_and(|part| part.value.eq_ignore_ascii_case("pg_catalog"))
 }
 
 fn operator(symbol: &str) -> Option<BinaryOperator> {
@@ -182,9 +186,8 @@ fn named(expr: &Expr) -> Option<String> {
         Expr::Function(function) => {
             function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier)
         }
-        Expr::Cast { expr, data_type, .. } => named(expr).or_else(|| {
-            crate::types::data_type(data_type).ok().map(|known| known.catalog_name().to_owned())
-        }),
+        Expr::Cast { expr, data_type, .. } => named(expr)
+            .or_else(|| crate::types::data_type(data_type).ok().map(|known| known.catalog_name().to_owned())),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
         Expr::Case { else_result, .. } => {
             else_result.as_deref().and_then(named).or_else(|| Some("case".into()))

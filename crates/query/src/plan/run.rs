@@ -84,22 +84,24 @@ pub(crate) fn stream(
         }
     });
     let guard = AbortOnDrop(task);
-    let batches = futures::stream::unfold((receiver, guard, false), |(mut receiver, mut guard, ended)| async move {
-        if ended {
-            return None;
-        }
-        match receiver.recv().await {
-            Some(batch) => Some((batch, (receiver, guard, false))),
-            // The end, or a panic in an operator, which must not pass for an end.
-            None => match (&mut guard.0).await {
-                Ok(()) => None,
-                Err(error) => {
-                    let error = Error::new(ErrorKind::Internal, format!("the query failed inside: {error}"));
-                    Some((Err(error), (receiver, guard, true)))
-                }
-            },
-        }
-    });
+    let batches =
+        futures::stream::unfold((receiver, guard, false), |(mut receiver, mut guard, ended)| async move {
+            if ended {
+                return None;
+            }
+            match receiver.recv().await {
+                Some(batch) => Some((batch, (receiver, guard, false))),
+                // The end, or a panic in an operator, which must not pass for an end.
+                None => match (&mut guard.0).await {
+                    Ok(()) => None,
+                    Err(error) => {
+                        let error =
+                            Error::new(ErrorKind::Internal, format!("the query failed inside: {error}"));
+                        Some((Err(error), (receiver, guard, true)))
+                    }
+                },
+            }
+        });
     Ok(batches.boxed())
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::Statistics;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -166,8 +166,7 @@ impl ExecutionPlan for RowScanExec {
             }
             batch.map(|batch| batch.map_err(to_datafusion))
         });
-        let stream =
-            RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches));
+        let stream = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches));
         Ok(make_cooperative(Box::pin(stream)))
     }
 

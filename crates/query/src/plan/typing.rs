@@ -142,7 +142,9 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
 fn unknown_literal(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(
-            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)),
+            ScalarValue::Utf8(Some(text))
+            | ScalarValue::Utf8View(Some(text))
+            | ScalarValue::LargeUtf8(Some(text)),
             None,
         ) => Some(text),
         _ => None,

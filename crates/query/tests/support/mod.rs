@@ -31,8 +31,11 @@ struct Rows {
 
 impl RowSink for Rows {
     fn row(&mut self, values: &[ValueRef<'_>]) -> Result<()> {
-        let cells: Vec<String> =
-            values.iter().zip(self.columns.iter()).map(|(value, column)| show(*value, &column.data_type)).collect();
+        let cells: Vec<String> = values
+            .iter()
+            .zip(self.columns.iter())
+            .map(|(value, column)| show(*value, &column.data_type))
+            .collect();
         self.lines.push(cells.join("|"));
         Ok(())
     }
