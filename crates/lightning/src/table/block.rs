@@ -70,20 +70,49 @@ impl BlockBuilder {
     }
 }
 
-/// A block in memory.
+/// Words of a directory that are kept in the block itself: enough for 4 KiB of rows of 100 bytes.
+const INLINE_WORDS: usize = 84;
+
+/// A block in memory. What a point read needs first lies together.
+#[repr(C)]
 pub(crate) struct Block {
-    bytes: Box<[u8]>,
-    /// Where the restart offsets begin, which is where the entries end.
-    restarts_at: usize,
-    restarts: usize,
+    /// How often it was read of late; the cache's business.
+    pub(crate) uses: AtomicU8,
     /// How many bytes all keys share.
     prefix: usize,
     entries: usize,
-    /// One piece of memory, so that a point read touches few: the shared bytes in words, four key bytes
-    /// of each entry after those, and where each entry begins.
-    directory: Box<[u32]>,
-    /// How often it was read of late; the cache's business.
-    pub(crate) uses: AtomicU8,
+    bytes: Box<[u8]>,
+    /// Where the restart offsets begin, which is where the entries end.
+    restarts_at: usize,
+    directory: Directory,
+    restarts: usize,
+}
+
+/// The bytes that all keys share, in words; four key bytes of each entry after those; where each entry
+/// begins. A large one is elsewhere in memory.
+#[repr(C)]
+struct Directory {
+    length: usize,
+    inline: [u32; INLINE_WORDS],
+    large: Box<[u32]>,
+}
+
+impl Directory {
+    fn new(words: &[u32]) -> Self {
+        let mut inline = [0; INLINE_WORDS];
+        match inline.get_mut(..words.len()) {
+            Some(here) => {
+                here.copy_from_slice(words);
+                Self { length: words.len(), inline, large: Box::from([]) }
+            }
+            None => Self { length: words.len(), inline, large: words.into() },
+        }
+    }
+
+    #[inline]
+    fn words(&self) -> &[u32] {
+        self.inline.get(..self.length).unwrap_or(&self.large)
+    }
 }
 
 struct RawEntry<'a> {
@@ -118,7 +147,7 @@ impl Block {
             restarts,
             prefix: 0,
             entries: 0,
-            directory: Box::from([]),
+            directory: Directory::new(&[]),
             uses: AtomicU8::new(0),
         };
         block.build_directory()?;
@@ -164,19 +193,19 @@ impl Block {
             directory.push(head_at(&key, prefix));
         }
         directory.extend_from_slice(&offsets);
-        (self.prefix, self.entries, self.directory) = (prefix, offsets.len(), directory.into());
+        (self.prefix, self.entries, self.directory) = (prefix, offsets.len(), Directory::new(&directory));
         Some(())
     }
 
     #[inline]
     fn offset(&self, entry: usize) -> Option<usize> {
         let at = self.prefix.div_ceil(4) + self.entries + entry;
-        self.directory.get(at).map(|offset| *offset as usize)
+        self.directory.words().get(at).map(|offset| *offset as usize)
     }
 
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len() + self.directory.len() * 4 + size_of::<Self>() + 16
+        self.bytes.len() + self.directory.large.len() * 4 + size_of::<Self>() + 16
     }
 
     fn restart(&self, index: usize) -> usize {
@@ -222,7 +251,7 @@ impl Block {
     #[allow(clippy::option_option)]
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        let (prefix, rest) = self.directory.split_at_checked(self.prefix.div_ceil(4))?;
+        let (prefix, rest) = self.directory.words().split_at_checked(self.prefix.div_ceil(4))?;
         let shared = key.get(..self.prefix)?;
         if !shared.chunks(4).zip(prefix).all(|(bytes, word)| head_at(bytes, 0) == *word) {
             return None;
