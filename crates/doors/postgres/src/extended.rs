@@ -1,0 +1,241 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use luma_model::{DataType, Error, ErrorKind, Result, Value, from_binary, parse_text};
+use luma_query::{CommandTag, Outcome, Prepared};
+
+use crate::connection::Connection;
+use crate::failure::{Failure, violation};
+use crate::io::Transport;
+use crate::message::backend;
+use crate::message::field::utf8;
+use crate::message::frontend::{Bind, Execute, Format, Parse, Subject};
+use crate::rows::Rows;
+use crate::session::Run;
+
+/// The type of a literal whose type is not known.
+const UNKNOWN_OID: u32 = 705;
+
+/// A statement with its values, run in whole or in parts.
+#[derive(Default)]
+pub(crate) struct Portal {
+    /// `None` is the empty statement.
+    prepared: Option<Arc<Prepared>>,
+    parameters: Vec<Value>,
+    formats: Vec<Format>,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Bound,
+    Running(Rows),
+    Done,
+    /// The transaction it belonged to is over.
+    Ended,
+}
+
+impl Portal {
+    fn gives_rows(&self) -> bool {
+        self.prepared.as_ref().is_some_and(|prepared| prepared.columns().is_some())
+    }
+
+    /// Ends it with its transaction; its buffers serve the next one.
+    pub(crate) fn end(&mut self) {
+        self.prepared = None;
+        self.parameters.clear();
+        self.state = State::Ended;
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    pub(crate) async fn parse(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let parse = Parse::read(body)?;
+        if self.statements.is_taken(parse.name) {
+            let message = format!("prepared statement \"{}\" already exists", parse.name);
+            return Err(Error::new(ErrorKind::DuplicatePreparedStatement, message).into());
+        }
+        if parse.name.is_empty() {
+            self.statements.remove("");
+        }
+        let mut statements = self.runner.session.parse_script(parse.text)?;
+        let prepared = match (statements.pop(), statements.is_empty()) {
+            (None, _) => None,
+            (Some(statement), true) => {
+                let types = parse.types().map(parameter_type).collect::<Result<Vec<_>>>()?;
+                Some(self.runner.prepare(statement, &types).await?)
+            }
+            (Some(_), false) => {
+                let message = "cannot insert multiple commands into a prepared statement";
+                return Err(Error::new(ErrorKind::Syntax, message).into());
+            }
+        };
+        self.statements.insert(parse.name, prepared);
+        self.runner.io.output.extend_from_slice(backend::PARSE_COMPLETE);
+        Ok(())
+    }
+
+    pub(crate) fn bind(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let bind = Bind::read(body)?;
+        let prepared = self.statements.get(bind.statement).ok_or_else(|| no_statement(bind.statement))?;
+        if self.portals.is_taken(bind.portal) {
+            let message = format!("cursor \"{}\" already exists", bind.portal);
+            return Err(Error::new(ErrorKind::DuplicateCursor, message).into());
+        }
+        let mut portal = self.portals.remove(bind.portal).unwrap_or_default();
+        portal.parameters.clear();
+        portal.formats.clear();
+        portal.state = State::Bound;
+        portal.prepared.clone_from(prepared);
+        if let Some(prepared) = prepared {
+            let context = self.runner.session.text_context();
+            let types = prepared.parameter_types();
+            if bind.parameter_count != types.len() {
+                return Err(violation(format!(
+                    "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",
+                    bind.parameter_count,
+                    bind.statement,
+                    types.len()
+                ))
+                .into());
+            }
+            for (place, (bytes, data_type)) in bind.parameters().zip(types).enumerate() {
+                let value = match (bytes, bind.parameter_formats.get(place)) {
+                    (None, _) => Value::Null,
+                    (Some(bytes), Format::Text) => parse_text(data_type, utf8(bytes)?, &context)?,
+                    (Some(bytes), Format::Binary) => from_binary(data_type, bytes)?,
+                };
+                portal.parameters.push(value);
+            }
+            let columns = prepared.columns().map_or(0, |columns| columns.len());
+            let given = bind.result_formats.count();
+            if given > 1 && given != columns {
+                return Err(violation(format!(
+                    "bind message has {given} result formats but query has {columns} columns"
+                ))
+                .into());
+            }
+            portal.formats.extend((0..columns).map(|place| bind.result_formats.get(place)));
+        }
+        self.portals.insert(bind.portal, portal);
+        self.runner.io.output.extend_from_slice(backend::BIND_COMPLETE);
+        Ok(())
+    }
+
+    pub(crate) fn describe(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let out = &mut self.runner.io.output;
+        let (prepared, formats): (_, &[Format]) = match Subject::read(body)? {
+            Subject::Statement(name) => {
+                let prepared = self.statements.get(name).ok_or_else(|| no_statement(name))?;
+                let types = prepared.as_ref().map_or(&[][..], |prepared| prepared.parameter_types());
+                backend::parameter_description(out, types.iter().map(DataType::oid));
+                (prepared, &[])
+            }
+            Subject::Portal(name) => {
+                let portal = self.portals.get(name).filter(|portal| !matches!(portal.state, State::Ended));
+                let portal = portal.ok_or_else(|| no_portal(name))?;
+                (&portal.prepared, &portal.formats)
+            }
+        };
+        match prepared.as_ref().and_then(|prepared| prepared.columns()) {
+            Some(columns) => backend::row_description(out, columns, |place| {
+                formats.get(place).copied().unwrap_or(Format::Text)
+            }),
+            None => out.extend_from_slice(backend::NO_DATA),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, body: &[u8]) -> Result<(), Failure> {
+        match Subject::read(body)? {
+            Subject::Statement(name) => drop(self.statements.remove(name)),
+            Subject::Portal(name) => drop(self.portals.remove(name)),
+        }
+        self.runner.io.output.extend_from_slice(backend::CLOSE_COMPLETE);
+        Ok(())
+    }
+
+    pub(crate) async fn run_portal(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let started = Instant::now();
+        let Execute { portal: name, rows_max } = Execute::read(body)?;
+        let rows_max = if rows_max == 0 { u64::MAX } else { rows_max };
+        let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
+        let runner = &mut self.runner;
+        let tag = match std::mem::replace(&mut portal.state, State::Done) {
+            State::Ended => return Err(no_portal(name).into()),
+            State::Done if portal.gives_rows() => Some(CommandTag::Select(0)),
+            State::Done => {
+                let message = format!("portal \"{name}\" cannot be run");
+                return Err(Error::new(ErrorKind::ObjectNotInPrerequisiteState, message).into());
+            }
+            State::Running(rows) => give(runner, portal, rows, rows_max).await?,
+            State::Bound => {
+                let Some(prepared) = &portal.prepared else {
+                    runner.io.output.extend_from_slice(backend::EMPTY_QUERY);
+                    return Ok(());
+                };
+                let run = Run {
+                    prepared,
+                    parameters: &portal.parameters,
+                    formats: &portal.formats,
+                    describe: false,
+                    all_rows: rows_max == u64::MAX,
+                };
+                match runner.execute(&run).await? {
+                    Outcome::Complete(tag) => Some(tag),
+                    Outcome::Rows(stream) => give(runner, portal, Rows::new(stream), rows_max).await?,
+                    Outcome::CopyIn(copy) => Some(runner.copy_in(copy).await?),
+                    Outcome::CopyOut(copy) => Some(runner.copy_out(copy).await?),
+                }
+            }
+        };
+        match tag {
+            Some(tag) => {
+                self.forget_if_told(&tag);
+                self.runner.complete(&tag, started);
+            }
+            None => self.runner.io.output.extend_from_slice(backend::PORTAL_SUSPENDED),
+        }
+        Ok(())
+    }
+}
+
+/// Gives rows of a portal; the tag if they are at their end, else the rest stays in the portal.
+async fn give<T: Transport>(
+    runner: &mut crate::session::Runner<T>,
+    portal: &mut Portal,
+    mut rows: Rows,
+    rows_max: u64,
+) -> Result<Option<CommandTag>, Failure> {
+    if runner.send_rows(&mut rows, &portal.formats, rows_max).await? {
+        return Ok(Some(rows.stream.tag(rows.given)));
+    }
+    portal.state = State::Running(rows);
+    Ok(None)
+}
+
+/// The type a client gives a parameter; `None` where the server is to find out.
+fn parameter_type(oid: u32) -> Result<Option<DataType>> {
+    match oid {
+        0 | UNKNOWN_OID => Ok(None),
+        oid => DataType::from_oid(oid, -1).map(Some).ok_or_else(|| {
+            Error::new(ErrorKind::UndefinedObject, format!("type with OID {oid} does not exist"))
+        }),
+    }
+}
+
+fn no_statement(name: &str) -> Error {
+    let message = if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{name}\" does not exist")
+    };
+    Error::new(ErrorKind::InvalidStatementName, message)
+}
+
+fn no_portal(name: &str) -> Error {
+    Error::new(ErrorKind::InvalidCursorName, format!("portal \"{name}\" does not exist"))
+}

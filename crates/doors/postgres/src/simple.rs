@@ -1,0 +1,80 @@
+//! The simple protocol: a Query message with any number of statements.
+//!
+//! The statements are one implicit transaction. It is committed before CommandComplete of the last
+//! statement is written, so that what a client takes for done is durable.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use luma_model::{Error, ErrorKind};
+use luma_query::{CommandTag, Outcome, Prepared};
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::io::Transport;
+use crate::message::backend;
+use crate::message::field::Fields;
+use crate::rows::Rows;
+use crate::session::{Run, Runner};
+
+impl<T: Transport> Connection<T> {
+    pub(crate) async fn query(&mut self, body: &[u8]) -> Result<(), Failure> {
+        self.statements.remove("");
+        self.portals.remove("");
+        match self.script(body).await {
+            Ok(()) => {}
+            Err(Failure::Statement(error)) => self.runner.fail(&error),
+            Err(other) => return Err(other),
+        }
+        self.end_cycle().await
+    }
+
+    async fn script(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let mut fields = Fields(body);
+        let text = fields.text()?;
+        fields.end()?;
+        let statements = self.runner.session.parse_script(text)?;
+        if statements.is_empty() {
+            self.runner.io.output.extend_from_slice(backend::EMPTY_QUERY);
+        }
+        let last = statements.len().saturating_sub(1);
+        for (place, statement) in statements.into_iter().enumerate() {
+            let started = Instant::now();
+            let prepared = self.runner.prepare(statement, &[]).await?;
+            let tag = self.runner.run_simple(&prepared).await?;
+            if place == last {
+                self.runner.sync().await?;
+            }
+            self.forget_if_told(&tag);
+            self.runner.complete(&tag, started);
+            self.runner.io.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the prepared statements after `DISCARD ALL` and `DEALLOCATE ALL`.
+    pub(crate) fn forget_if_told(&mut self, tag: &CommandTag) {
+        if matches!(tag, CommandTag::Other("DISCARD ALL" | "DEALLOCATE ALL")) {
+            self.statements.clear_named();
+        }
+    }
+}
+
+impl<T: Transport> Runner<T> {
+    async fn run_simple(&mut self, prepared: &Arc<Prepared>) -> Result<CommandTag, Failure> {
+        if !prepared.parameter_types().is_empty() {
+            return Err(Error::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into());
+        }
+        let run = Run { prepared, parameters: &[], formats: &[], describe: true, all_rows: true };
+        match self.execute(&run).await? {
+            Outcome::Complete(tag) => Ok(tag),
+            Outcome::Rows(stream) => {
+                let mut rows = Rows::new(stream);
+                self.send_rows(&mut rows, &[], u64::MAX).await?;
+                Ok(rows.stream.tag(rows.given))
+            }
+            Outcome::CopyIn(copy) => self.copy_in(copy).await,
+            Outcome::CopyOut(copy) => self.copy_out(copy).await,
+        }
+    }
+}

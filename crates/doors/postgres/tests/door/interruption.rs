@@ -1,0 +1,82 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_postgres::NoTls;
+
+use crate::raw::{Raw, query};
+use crate::server::Server;
+
+/// A statement that does not end by itself.
+const ENDLESS: &str = "SELECT count(*) FROM n a, n b, n c, n d, n e WHERE a.i + b.i + c.i + d.i + e.i < 0";
+
+async fn with_rows() -> Server {
+    let server = Server::open().await;
+    server.numbers(1000).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_statement_is_canceled_and_the_session_goes_on() {
+    let server = with_rows().await;
+    let client = server.client().await;
+    let token = client.cancel_token();
+    let (failed, ()) = tokio::join!(client.query(ENDLESS, &[]), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        token.cancel_query(NoTls).await.unwrap();
+    });
+    assert_eq!(failed.unwrap_err().code().unwrap().code(), "57014");
+    assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_cancels_nothing() {
+    let server = with_rows().await;
+    let client = server.client().await;
+    let mut raw = Raw::silent(&server).await;
+    raw.startup(80_877_102, &[0, 0, 0, 2, 0, 0, 0, 0]).await;
+    assert!(raw.message().await.is_none());
+    assert!(client.query("SELECT 1", &[]).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_ends_its_statement() {
+    let server = with_rows().await;
+    let before = server.metrics.active_connections.load(Ordering::Relaxed);
+    let mut raw = Raw::connect(&server).await;
+    raw.send(&query(ENDLESS)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(raw);
+    server.until(|server| server.metrics.active_connections.load(Ordering::Relaxed) <= before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_shutdown_idle_clients_and_after_the_grace_busy_ones_are_told_why() {
+    let server = with_rows().await;
+    let mut idle = Raw::connect(&server).await;
+    let mut busy = Raw::connect(&server).await;
+    busy.send(&query(ENDLESS)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.cancel();
+    assert_eq!(idle.last_words().await.as_deref(), Some("57P01"));
+    assert_eq!(busy.last_words().await.as_deref(), Some("57P01"));
+    server.served.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_does_not_make_memory_grow() {
+    let server = with_rows().await;
+    let mut raw = Raw::connect(&server).await;
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    // A million rows of a hundred bytes and more.
+    raw.send(&query("SELECT a.i, b.i, repeat('x', 100) FROM n a, n b")).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = resident();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = resident();
+    assert!(after < before + (32 << 20), "{before} became {after}");
+    let rows = raw.ready().await.iter().filter(|tag| *tag == "D").count();
+    assert_eq!(rows, 1_000_000);
+}
