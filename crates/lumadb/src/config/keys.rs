@@ -1,0 +1,295 @@
+//! Every setting there is: the one table that file, environment, flags and `luma.toml` follow.
+
+use crate::config::value::Kind;
+
+/// A setting.
+#[derive(Debug)]
+pub struct Key {
+    /// The section it is in; empty at the top of the file.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it accepts.
+    pub kind: Kind,
+    /// Its value when nothing else is said.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// `section.name`.
+    pub fn path(&self) -> String {
+        path(self.section, self.name)
+    }
+
+    /// The environment variable that overrides it.
+    pub fn variable(&self) -> String {
+        let separator = if self.section.is_empty() { "" } else { "_" };
+        format!("LUMADB_{}{separator}{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+/// `section.name`, or the name alone at the top of the file.
+pub fn path(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { section, name, kind, default, help }
+}
+
+const PORT: Kind = Kind::Count { min: 0, max: 65535 };
+const THREADS: Kind = Kind::Count { min: 0, max: 1024 };
+
+/// Every setting, in the order of `luma.toml`.
+pub static KEYS: &[Key] = &[
+    key(
+        "",
+        "preset",
+        Kind::OneOf(&["durable", "fast", "low_memory"]),
+        "durable",
+        "Chooses values for keys that are not set: durable, fast (a crash may lose the last moment), low_memory.",
+    ),
+    key(
+        "server",
+        "host",
+        Kind::Text,
+        "127.0.0.1",
+        "Address that doors listen on unless they have their own.",
+    ),
+    key("server", "worker_threads", THREADS, "0", "Threads that serve connections; 0 for one per processor."),
+    key(
+        "server",
+        "shutdown_grace",
+        Kind::Duration,
+        "10s",
+        "How long running statements may go on when the server stops.",
+    ),
+    key("postgres", "enabled", Kind::Bool, "true", "Whether the PostgreSQL door is open."),
+    key("postgres", "host", Kind::Text, "", "Its address; empty for server.host."),
+    key("postgres", "port", PORT, "5432", "Its port; 0 picks a free one."),
+    key(
+        "postgres",
+        "max_connections",
+        Kind::Count { min: 1, max: 100_000 },
+        "500",
+        "Most clients at a time.",
+    ),
+    key("http", "enabled", Kind::Bool, "true", "Whether /health and /metrics are served."),
+    key("http", "host", Kind::Text, "", "Its address; empty for server.host."),
+    key("http", "port", PORT, "8080", "Its port; 0 picks a free one."),
+    key(
+        "security",
+        "require_auth",
+        Kind::Bool,
+        "true",
+        "Whether clients prove who they are; false is only allowed on loopback addresses.",
+    ),
+    key("security", "auth_timeout", Kind::Duration, "30s", "How long a client may take to do so."),
+    key("storage", "data_dir", Kind::Text, "./data", "Directory of the database."),
+    key(
+        "storage",
+        "compression",
+        Kind::OneOf(&["none", "lz4", "zstd"]),
+        "lz4",
+        "Compression of stored blocks.",
+    ),
+    key(
+        "memory",
+        "memory_limit",
+        Kind::Bytes { min: 16 << 20 },
+        "512MB",
+        "Memory for running statements together; past it they spill to disk or fail.",
+    ),
+    key(
+        "memory",
+        "max_transaction_size",
+        Kind::Bytes { min: 1 << 20 },
+        "512MB",
+        "Most bytes of changes in one transaction.",
+    ),
+    key(
+        "memory",
+        "build_memory",
+        Kind::Bytes { min: 1 << 20 },
+        "64MB",
+        "Memory for building an index before its parts go to disk.",
+    ),
+    key(
+        "memory",
+        "block_cache_size",
+        Kind::Bytes { min: 1 << 20 },
+        "256MB",
+        "Memory for stored blocks that were read.",
+    ),
+    key(
+        "memory",
+        "memtable_size",
+        Kind::Bytes { min: 64 << 10 },
+        "32MB",
+        "A table's newest rows are written out when they take this much memory.",
+    ),
+    key(
+        "memory",
+        "write_buffer_size",
+        Kind::Bytes { min: 1 << 20 },
+        "128MB",
+        "Memory for the newest rows of all tables.",
+    ),
+    key(
+        "memory",
+        "bloom_bits_per_key",
+        Kind::Count { min: 0, max: 64 },
+        "10",
+        "Size of the filter that spares reads of files without the key; 0 for none.",
+    ),
+    key(
+        "wal",
+        "sync_mode",
+        Kind::OneOf(&["group_commit", "always", "periodic", "never"]),
+        "group_commit",
+        "When commits reach the disk: before the answer (always does so too), periodically, never by force.",
+    ),
+    key("wal", "sync_interval", Kind::Duration, "10ms", "How often, if periodic."),
+    key("wal", "max_file_size", Kind::Bytes { min: 1 << 20 }, "32MB", "Size of one file of the log."),
+    key(
+        "wal",
+        "max_size",
+        Kind::Bytes { min: 4 << 20 },
+        "256MB",
+        "Most bytes of log; past it tables are written out so that it can be shortened.",
+    ),
+    key(
+        "compaction",
+        "max_background_jobs",
+        Kind::Count { min: 1, max: 64 },
+        "2",
+        "Threads that write out and merge stored files.",
+    ),
+    key(
+        "compaction",
+        "level0_file_num_trigger",
+        Kind::Count { min: 1, max: 100 },
+        "4",
+        "New files of a table that start a merge.",
+    ),
+    key(
+        "query",
+        "threads",
+        THREADS,
+        "0",
+        "Threads for statements longer than a look-up; 0 for one per processor.",
+    ),
+    key(
+        "query",
+        "spill",
+        Kind::Bool,
+        "true",
+        "Whether sorts and joins past memory_limit go on in storage.data_dir.",
+    ),
+    key(
+        "log",
+        "level",
+        Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "Least grave message that is logged.",
+    ),
+    key("log", "format", Kind::OneOf(&["text", "json"]), "text", "Form of the log."),
+];
+
+/// What a preset sets instead of the defaults: section, name, value.
+pub fn preset(name: &str) -> &'static [(&'static str, &'static str, &'static str)] {
+    match name {
+        "fast" => &[
+            ("wal", "sync_mode", "periodic"),
+            ("memory", "memtable_size", "64MB"),
+            ("memory", "write_buffer_size", "256MB"),
+        ],
+        "low_memory" => &[
+            ("memory", "memory_limit", "64MB"),
+            ("memory", "max_transaction_size", "64MB"),
+            ("memory", "build_memory", "16MB"),
+            ("memory", "block_cache_size", "16MB"),
+            ("memory", "memtable_size", "4MB"),
+            ("memory", "write_buffer_size", "16MB"),
+            ("wal", "max_file_size", "8MB"),
+            ("wal", "max_size", "64MB"),
+        ],
+        _ => &[],
+    }
+}
+
+/// The setting of that name.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// The setting whose path is the nearest to a path that is none.
+pub fn nearest(path: &str) -> Option<String> {
+    let wanted = path.to_ascii_lowercase();
+    let name = wanted.rsplit('.').next().unwrap_or_default().to_owned();
+    KEYS.iter()
+        .map(|key| (distance(&wanted, &key.path()).min(distance(&name, key.name) + 1), key.path()))
+        .min()
+        .filter(|(distance, path)| *distance <= 3.max(path.len() / 3))
+        .map(|(_, path)| path)
+}
+
+/// How many letters have to change (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, letter) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (place, other) in right.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[place + 1];
+            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_and_preset_is_a_value_its_setting_accepts() {
+        for key in KEYS {
+            assert!(key.kind.parse(key.default).is_ok(), "{}", key.path());
+        }
+        for name in ["fast", "durable", "low_memory"] {
+            for (section, name, value) in preset(name) {
+                assert!(find(section, name).unwrap().kind.parse(value).is_ok(), "{section}.{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_has_a_nearest_one() {
+        for (wrong, right) in [
+            ("postgres.prot", "postgres.port"),
+            ("wal.syncmode", "wal.sync_mode"),
+            ("data_dir", "storage.data_dir"),
+            ("server.Host", "server.host"),
+        ] {
+            assert_eq!(nearest(wrong).as_deref(), Some(right));
+        }
+        assert_eq!(nearest("x.something_else_entirely_different"), None);
+    }
+
+    #[test]
+    fn variables_are_named_after_section_and_name() {
+        assert_eq!(find("security", "require_auth").unwrap().variable(), "LUMADB_SECURITY_REQUIRE_AUTH");
+        assert_eq!(find("", "preset").unwrap().variable(), "LUMADB_PRESET");
+    }
+}

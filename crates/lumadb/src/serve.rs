@@ -1,0 +1,131 @@
+//! `lumadb serve`: opens the database and its doors, tells where they are, and stops in order.
+//!
+//! Standard output carries one line per door (`postgres 127.0.0.1:5432`), before them on the first
+//! start the administrator's password, and last `ready`. The log goes to standard error.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use luma_door_postgres::{Door, DoorOptions, Metrics};
+use luma_query::{ADMINISTRATOR, Database};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::{Failure, database, http};
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    match config.count("server", "worker_threads") {
+        0 => {}
+        threads => drop(builder.worker_threads(threads as usize)),
+    }
+    let runtime = builder.enable_all().thread_name("luma-serve").build()?;
+    let directory = config.data_dir();
+    let database = database::open(config, &directory)?;
+    let password = database::ensure_administrator(&database, config.flag("security", "require_auth"))?;
+    if let Some(password) = password {
+        say(&format!("password for {ADMINISTRATOR}: {password}"))?;
+    }
+    info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
+    let served = runtime.block_on(serve(config, &database));
+    // Whatever a door left running must let go of the database before it is closed.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    let engine = database.engine().clone();
+    drop(database);
+    let closed = engine.close();
+    served?;
+    closed?;
+    info!("the database is closed");
+    Ok(())
+}
+
+async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
+    // Before anything is printed, so that whoever waits for `ready` may stop us.
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let ready = Arc::new(AtomicBool::new(false));
+    let metrics: Arc<Metrics> = Arc::default();
+    let mut doors = JoinSet::new();
+    if config.flag("postgres", "enabled") {
+        let (listener, address) = listen(config, "postgres").await?;
+        let options = DoorOptions {
+            require_auth: config.flag("security", "require_auth"),
+            max_connections: config.count("postgres", "max_connections") as usize,
+            auth_timeout: config.duration("security", "auth_timeout"),
+            shutdown_grace: config.duration("server", "shutdown_grace"),
+            metrics: Arc::clone(&metrics),
+        };
+        let door = Door::new(database.clone(), options, stop.clone())?;
+        doors.spawn(async move { door.listen(listener).await });
+        say(&format!("postgres {address}"))?;
+    }
+    if config.flag("http", "enabled") {
+        let (listener, address) = listen(config, "http").await?;
+        let state = http::Status::new(database.clone(), metrics, Arc::clone(&ready));
+        let stop = stop.clone();
+        doors.spawn(async move {
+            if let Err(error) = http::serve(listener, state, stop).await {
+                error!(%error, "the HTTP door failed");
+            }
+        });
+        say(&format!("http {address}"))?;
+    }
+    if doors.is_empty() {
+        return Err(Failure::new("no door is enabled: set postgres.enabled or http.enabled"));
+    }
+    ready.store(true, Ordering::Release);
+    say("ready")?;
+    tokio::spawn(stop_on_signal(signals, stop, ready));
+    while let Some(ended) = doors.join_next().await {
+        if let Err(error) = ended {
+            error!(%error, "a door ended by a defect");
+        }
+    }
+    Ok(())
+}
+
+async fn listen(config: &Config, door: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let host = config.host(door);
+    let port = config.count(door, "port") as u16;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let listener = TcpListener::bind((bare, port)).await.map_err(|error| {
+        Failure::new(format!("cannot listen on {host} port {port} ({door}.port): {error}"))
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// The first signal stops in order, the second at once.
+async fn stop_on_signal(
+    (mut terminate, mut interrupt): (Signal, Signal),
+    stop: CancellationToken,
+    ready: Arc<AtomicBool>,
+) {
+    let mut wait = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    wait().await;
+    info!("stopping; a second signal stops at once");
+    ready.store(false, Ordering::Release);
+    stop.cancel();
+    wait().await;
+    // What was acknowledged is durable already; recovery takes care of the rest.
+    std::process::exit(130);
+}
+
+/// A line for whoever started the server.
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

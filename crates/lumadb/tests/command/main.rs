@@ -1,0 +1,10 @@
+//! The binary as a user runs it: its commands, what they print, and how they end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod configuration;
+mod example_data;
+mod importing;
+mod process;
+mod serving;
+mod statements;
+mod users;

@@ -1,0 +1,36 @@
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::process::{Server, good, lumadb, run};
+
+#[test]
+fn users_are_made_changed_listed_and_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("data")).unwrap();
+    let user = |arguments: &[&str]| run(directory.path(), &[&["user"], arguments].concat());
+    let made = user(&["create", "boss", "--admin"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let password = made.out.trim().strip_prefix("password for boss: ").unwrap().to_owned();
+    assert_eq!(user(&["create", "boss"]).code, 1);
+    let mut child = lumadb(directory.path())
+        .args(["user", "create", "reader", "--password-stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all("gehëim\n".as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(user(&["list"]).out, "boss (administrator)\nreader\n");
+    let server = Server::start(&mut lumadb(directory.path()));
+    assert_eq!(server.password, None, "there is an administrator");
+    let url = |user: &str, password: &str| format!("postgres://{user}:{password}@{}/lumadb", server.postgres);
+    good(directory.path(), &["sql", &url("boss", &password), "-c", "SELECT 1"]);
+    good(directory.path(), &["sql", &url("reader", "geh%C3%ABim"), "-c", "SELECT 1"]);
+    assert_eq!(run(directory.path(), &["sql", &url("reader", "geheim"), "-c", "SELECT 1"]).code, 1);
+    assert_eq!(user(&["list"]).code, 1, "the server has the directory");
+    assert_eq!(server.stop(), 0);
+    assert_eq!(user(&["drop", "reader"]).code, 0);
+    assert_eq!(user(&["drop", "reader"]).code, 1);
+    assert_eq!(user(&["passwd", "reader"]).code, 1);
+    let refused = user(&["drop", "boss"]);
+    assert!(refused.err.contains("last administrator"), "{}", refused.err);
+}
