@@ -11,7 +11,8 @@ pub struct Options {
     pub memtable_bytes: usize,
     /// All memtables together; past it the largest is flushed, and past twice that writers wait.
     pub write_buffer_bytes: usize,
-    /// Bytes of log kept; past it the keyspaces that hold the oldest segment are flushed.
+    /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
+    /// meanwhile, until memtables reach their limit.
     pub max_wal_bytes: u64,
     /// Bytes of one log segment.
     pub wal_segment_bytes: u64,
