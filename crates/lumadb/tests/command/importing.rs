@@ -164,7 +164,7 @@ fn statistics_and_verification_speak_of_what_was_imported() {
     let verified = good(directory.path(), &["verify", "--data-dir", "data"]);
     assert!(verified.starts_with("good: "), "{verified}");
     // A byte of a stored file is flipped.
-    let largest = std::fs::read_dir(directory.path().join("data"))
+    let largest = std::fs::read_dir(directory.path().join("data/tables"))
         .unwrap()
         .flatten()
         .filter(|entry| {

@@ -175,6 +175,9 @@ pub(crate) async fn run_general(
         (conflict, returning)
     };
     let mut source = RowSource::open(session, insert, &table, &columns, types, parameters, &info).await?;
+    if let RowSource::Query { columns: planned, .. } = &source {
+        columns.truncate(planned.len());
+    }
     let mut run = InsertRun {
         target: &target,
         table: &table,
@@ -319,7 +322,7 @@ impl RowSource {
                         continue;
                     }
                     if matches!(expr, Expr::Subquery(_)) {
-                        return Self::query(session, source, table, columns, types, parameters, info).await;
+                        return Self::query(session, insert, source, table, columns, types, parameters, info).await;
                     }
                     let compiled = RowExpression::compile(expr, &[], &names, &mut known)?;
                     let assigned = compiled.assign(&table.columns()[*ordinal], &mut known)?;
@@ -329,11 +332,13 @@ impl RowSource {
             }
             return Ok(Self::Values(values.into_iter()));
         }
-        Self::query(session, source, table, columns, types, parameters, info).await
+        Self::query(session, insert, source, table, columns, types, parameters, info).await
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn query(
         session: &mut Session,
+        insert: &ast::Insert,
         source: &ast::Query,
         table: &OpenTable,
         columns: &[usize],
@@ -342,7 +347,7 @@ impl RowSource {
         info: &Arc<SessionInfo>,
     ) -> Result<Self> {
         let (planned, batches) = execute::run_query(session, source, types, parameters, info).await?;
-        check_width(planned.len(), columns.len(), false)?;
+        check_width(planned.len(), columns.len(), insert.columns.is_empty())?;
         let mut wanted = Vec::new();
         for (given, ordinal) in planned.iter().zip(columns) {
             let column = &table.columns()[*ordinal];
