@@ -167,9 +167,6 @@ fn statistics_and_verification_speak_of_what_was_imported() {
     let largest = std::fs::read_dir(directory.path().join("data/tables"))
         .unwrap()
         .flatten()
-        .filter(|entry| {
-            entry.path().extension().is_some_and(|extension| extension == "table" || extension == "sst")
-        })
         .max_by_key(|entry| entry.metadata().unwrap().len());
     let Some(largest) = largest else { panic!("there is no stored file") };
     let mut bytes = std::fs::read(largest.path()).unwrap();

@@ -41,7 +41,7 @@ async fn psql_runs_statements_copies_and_shows_errors_at_their_place() {
 async fn psql_describes_tables() {
     let server = Server::open().await;
     let script = "CREATE TABLE customers (id int PRIMARY KEY, name varchar(20) NOT NULL DEFAULT 'x');\n\
-        CREATE INDEX by_name ON customers (name);\n\\d customers\n\\dt\n\\l\n\\du\n";
+        CREATE INDEX by_name ON customers (name);\n\\t off\n\\d customers\n\\dt\n\\l\n\\du\n";
     let Some((out, err)) = psql(&server, script).await else {
         eprintln!("skipped: psql is not installed");
         return;
