@@ -83,7 +83,7 @@ fn object(out: &mut dyn Write, columns: &[Column], row: &Row) -> Result<(), Fail
             (Some(value), DataType::Bool) => out.write_all(if value == "t" { b"true" } else { b"false" })?,
             (Some(value), DataType::Json | DataType::Jsonb) => one_line(out, value)?,
             (Some(value), data_type) if is_json_number(data_type, value) => {
-                out.write_all(value.as_bytes())?
+                out.write_all(value.as_bytes())?;
             }
             (Some(value), _) => string(out, value)?,
         }

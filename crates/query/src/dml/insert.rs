@@ -322,7 +322,8 @@ impl RowSource {
                         continue;
                     }
                     if matches!(expr, Expr::Subquery(_)) {
-                        return Self::query(session, insert, source, table, columns, types, parameters, info).await;
+                        return Self::query(session, insert, source, table, columns, types, parameters, info)
+                            .await;
                     }
                     let compiled = RowExpression::compile(expr, &[], &names, &mut known)?;
                     let assigned = compiled.assign(&table.columns()[*ordinal], &mut known)?;
