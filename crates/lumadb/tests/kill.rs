@@ -36,7 +36,8 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let mut address = String::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        let output = process.stdout.take().unwrap();
+        for line in BufReader::new(output).lines() {
             let line = line.unwrap();
             if let Some(found) = line.strip_prefix("postgres ") {
                 found.clone_into(&mut address);
@@ -45,7 +46,8 @@ impl Server {
                 return Self { process, address };
             }
         }
-        panic!("the server ended before it was ready");
+        let ended = process.wait();
+        panic!("the server ended before it was ready: {ended:?}");
     }
 
     async fn connect(&self) -> Client {
@@ -98,7 +100,8 @@ async fn no_acknowledged_transaction_is_lost_and_none_is_half_there() {
     for round in 0..rounds {
         let server = Server::start(directory.path());
         let checker = server.connect().await;
-        check(&checker, &acknowledged.lock().unwrap().clone(), round).await;
+        let known = acknowledged.lock().unwrap().clone();
+        check(&checker, &known, round).await;
         let writers: Vec<_> = {
             let mut tasks = Vec::new();
             for writer in 0..WRITERS {
