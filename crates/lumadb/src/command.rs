@@ -95,8 +95,8 @@ struct Serve {
 /// Where the database is: a server, or a directory that no server has open.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
-    /// Server, as in postgres://user:password@host:port/database.
-    #[arg(long, value_name = "URL", env = "LUMADB_URL", conflicts_with = "data_dir")]
+    /// Server, as in postgres://user:password@host:port/database [env: LUMADB_URL].
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     pub(crate) url: Option<String>,
     /// Directory of a database that no server has open.
     #[arg(long, value_name = "DIR")]

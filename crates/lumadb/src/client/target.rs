@@ -38,7 +38,9 @@ enum Place {
 /// # Errors
 /// When the URL is not one or the directory can't be opened.
 pub(crate) fn open(config: &Config, target: &Target) -> Result<Database, Failure> {
-    match (&target.data_dir, &target.url) {
+    // Not by clap, for which the variable would stand against an argument that overrides it.
+    let variable = std::env::var("LUMADB_URL").ok().filter(|url| !url.is_empty());
+    match (&target.data_dir, target.url.as_ref().or(variable.as_ref())) {
         (Some(directory), _) => Database::of_directory(config, directory),
         (None, Some(url)) => Database::of_url(url),
         (None, None) => {

@@ -76,7 +76,7 @@ impl Server {
                 Some(("postgres", address)) => postgres = address.to_owned(),
                 Some(("http", address)) => http = address.to_owned(),
                 Some(("password", rest)) => {
-                    password = Some(rest.trim_start_matches("for lumadb: ").to_owned())
+                    password = Some(rest.trim_start_matches("for lumadb: ").to_owned());
                 }
                 _ => panic!("unexpected line: {line}"),
             }

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::process::{good, lumadb, run};
+use crate::process::{end, good, lumadb, run};
 
 /// An empty database's directory.
 fn database() -> tempfile::TempDir {
@@ -65,6 +65,22 @@ fn a_directory_that_is_none_is_not_made() {
     assert_eq!(failed.code, 1);
     assert!(failed.err.contains("nowhere is not a directory"), "{}", failed.err);
     assert!(!directory.path().join("nowhere").exists());
+}
+
+#[test]
+fn the_variable_names_the_server_unless_an_argument_does() {
+    let directory = database();
+    let sql = |arguments: &[&str]| {
+        let mut command = lumadb(directory.path());
+        end(command
+            .env("LUMADB_URL", "postgres://127.0.0.1:1/lumadb")
+            .args(["sql", "-c", "SELECT 1"])
+            .args(arguments))
+    };
+    assert!(sql(&[]).err.contains("127.0.0.1:1"));
+    assert!(sql(&["--url", "postgres://127.0.0.1:2/lumadb"]).err.contains("127.0.0.1:2"));
+    assert!(sql(&["postgres://127.0.0.1:2/lumadb"]).err.contains("127.0.0.1:2"));
+    assert_eq!(sql(&["--data-dir", "data"]).code, 0);
 }
 
 #[test]
