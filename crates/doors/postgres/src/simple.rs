@@ -62,7 +62,10 @@ impl<T: Transport> Connection<T> {
 
 impl<T: Transport> Runner<T> {
     async fn run_simple(&mut self, prepared: &Arc<Prepared>) -> Result<CommandTag, Failure> {
-        if !prepared.parameter_types().is_empty() {
+        // Parameters in a PREPARE are those of the statement it makes.
+        let makes_statement =
+            prepared.text().get(..7).is_some_and(|word| word.eq_ignore_ascii_case("prepare"));
+        if !prepared.parameter_types().is_empty() && !makes_statement {
             return Err(Error::new(ErrorKind::UndefinedParameter, "there is no parameter $1").into());
         }
         let run = Run { prepared, parameters: &[], formats: &[], describe: true, all_rows: true };

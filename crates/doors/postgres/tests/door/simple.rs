@@ -29,6 +29,19 @@ async fn every_query_ends_in_one_ready() {
 }
 
 #[tokio::test]
+async fn statements_prepared_by_sql_have_parameters_of_their_own() {
+    let server = Server::open().await;
+    let client = server.client().await;
+    client.batch_execute("PREPARE p AS SELECT $1::int + 1 AS n").await.unwrap();
+    let messages = client.simple_query("EXECUTE p(41)").await.unwrap();
+    let row = messages.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get("n"),
+        _ => None,
+    });
+    assert_eq!(row, Some("42"));
+}
+
+#[tokio::test]
 async fn the_statements_of_a_message_are_one_transaction() {
     let server = Server::open().await;
     let client = server.client().await;
