@@ -299,7 +299,8 @@ impl Session {
     ) -> Result<Outcome> {
         Counters::count(&self.shared.counters.statements);
         self.cancel.arm();
-        if let (Some(sink), None) = (sink, &self.transaction) {
+        let Some(sink) = sink else { return self.execute_guarded(prepared, parameters, None).await };
+        if self.transaction.is_none() {
             // The shortest way: a read of one row outside of a transaction needs none.
             if let Plan::PointSelect(plan) = &*prepared.plan()
                 && prepared.is_current(self)
@@ -315,9 +316,8 @@ impl Session {
                 let rows = crate::fast::point::select(plan, &snapshot, &environment, sink)?;
                 return Ok(Outcome::Complete(CommandTag::Select(rows)));
             }
-            return self.execute_guarded(prepared, parameters, Some(sink)).await;
         }
-        self.execute_guarded(prepared, parameters, None).await
+        self.execute_guarded(prepared, parameters, Some(sink)).await
     }
 
     async fn execute_guarded(
