@@ -9,6 +9,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 
 pub(crate) mod cast;
 mod json;
+pub(crate) mod reg;
 mod row;
 mod scalar;
 mod sequence;
@@ -23,8 +24,12 @@ pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// Adds our functions.
 pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
-    let all =
-        system::FUNCTIONS.iter().chain(sequence::FUNCTIONS).chain(json::FUNCTIONS).chain(scalar::FUNCTIONS);
+    let all = system::FUNCTIONS
+        .iter()
+        .chain(sequence::FUNCTIONS)
+        .chain(json::FUNCTIONS)
+        .chain(scalar::FUNCTIONS)
+        .chain(reg::FUNCTIONS.as_flattened());
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }
