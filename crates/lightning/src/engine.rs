@@ -67,7 +67,7 @@ pub(crate) struct Engine {
     manifest: Mutex<Manifest>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
     next_table: AtomicU64,
-    /// Bytes of memtables that are not flushed.
+    /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     background: Background,
     flushes: AtomicU64,
@@ -147,9 +147,9 @@ impl Engine {
         }
         keyspaces.sort_by(|left, right| left.name.cmp(&right.name));
         Stats {
+            memtable_bytes: keyspaces.iter().map(|keyspace| keyspace.memory_bytes).sum(),
             keyspaces,
             cache: self.cache.stats(),
-            memtable_bytes: self.memory.load(Ordering::Relaxed) as u64,
             wal_bytes: self.log.live_bytes(),
             visible_sequence: self.publisher.visible(),
             flushes: self.flushes.load(Ordering::Relaxed),

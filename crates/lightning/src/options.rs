@@ -9,7 +9,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// A keyspace's memtable is flushed when it holds this much.
     pub memtable_bytes: usize,
-    /// All memtables together; past it the largest is flushed, and past twice that writers wait.
+    /// All memtables together; past it the largest is flushed, and past twice that writers wait. What is
+    /// read back from the log at a start does not count: it is flushed while writers go on.
     pub write_buffer_bytes: usize,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, until memtables reach their limit.

@@ -67,6 +67,55 @@ fn what_was_committed_is_there_after_reopening() {
 }
 
 #[test]
+fn a_log_longer_than_the_write_buffer_is_read_back_and_then_flushed_while_writers_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    {
+        let options = Options { memtable_bytes: 64 << 20, max_wal_bytes: 64 << 20, ..small() };
+        let database =
+            Database::open(directory.path(), Options { write_buffer_bytes: 64 << 20, ..options }).unwrap();
+        let one = database.create_keyspace("one", KeyspaceOptions::default()).unwrap();
+        let two = database.create_keyspace("two", KeyspaceOptions::default()).unwrap();
+        for number in 0..30_000u32 {
+            let key = [b"key:", &(number.wrapping_mul(2_654_435_761) % 20_000).to_be_bytes()[..]].concat();
+            let value = vec![number as u8; (number % 150) as usize];
+            let mut batch = WriteBatch::new();
+            if number % 7 == 0 {
+                batch.delete(&one, &key);
+                expected.remove(&key);
+            } else {
+                batch.put(&one, &key, &value);
+                expected.insert(key, value);
+            }
+            batch.put(&two, &number.to_be_bytes(), b"");
+            database.write(batch, Durability::Buffered).unwrap();
+        }
+    }
+    let expected: Vec<_> = expected.into_iter().collect();
+    let options = Options { write_buffer_bytes: 128 << 10, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let one = database.keyspace("one").unwrap();
+    let two = database.keyspace("two").unwrap();
+    let before = database.snapshot();
+    let mut batch = WriteBatch::new();
+    batch.put(&one, &expected[0].0, b"later");
+    database.write(batch, Durability::Sync).unwrap();
+    for flushed in [false, true] {
+        let all =
+            |direction| collect(before.range(&one, Bound::Unbounded, Bound::Unbounded, direction).unwrap());
+        assert_eq!(all(Direction::Forward), expected, "flushed: {flushed}");
+        assert_eq!(all(Direction::Reverse), expected.iter().rev().cloned().collect::<Vec<_>>());
+        let now = database.snapshot();
+        assert_eq!(now.get(&one, &expected[0].0).unwrap().unwrap(), b"later");
+        for (key, value) in &expected[1..] {
+            assert_eq!(now.get(&one, key).unwrap().as_ref(), Some(value));
+        }
+        assert!((0..30_000u32).all(|number| now.get(&two, &number.to_be_bytes()).unwrap().is_some()));
+        database.flush().unwrap();
+    }
+}
+
+#[test]
 fn a_reader_of_a_transaction_does_not_see_later_writes_and_savepoints_undo() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), small()).unwrap();

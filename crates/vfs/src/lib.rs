@@ -62,6 +62,13 @@ pub trait VfsFile: Send + Sync + Debug {
     /// # Errors
     /// `UnexpectedEof` when the file ends first.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Reads the whole file.
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.len()?).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let mut bytes = vec![0; length];
+        self.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
     /// Writes all bytes at an offset, extending the file when needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the content and the length durable.

@@ -90,7 +90,7 @@ impl Engine {
                 keyspace.flushed = keyspace.flushed.max(flushed);
             });
         });
-        self.memory.fetch_sub(oldest.bytes(), Ordering::Relaxed);
+        self.memory.fetch_sub(oldest.written_bytes(), Ordering::Relaxed);
         drop(manifest);
         self.flushes.fetch_add(1, Ordering::Relaxed);
         self.log.truncate_before(released)?;

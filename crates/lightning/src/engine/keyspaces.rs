@@ -77,7 +77,7 @@ impl Engine {
         let last = self.view().get(inner.slot, inner.id).cloned();
         self.change_view(|view| view.remove(inner.slot, inner.id));
         if let Some(last) = last {
-            let memory: usize = last.memtables().map(|table| table.bytes()).sum();
+            let memory: usize = last.memtables().map(|table| table.written_bytes()).sum();
             self.memory.fetch_sub(memory, Ordering::Relaxed);
             last.tree.tables().for_each(|(_, table)| table.set_obsolete());
         }

@@ -125,7 +125,7 @@ impl Engine {
         let mut waiting = Vec::new();
         for (id, keyspace) in &state.keyspaces {
             let Some(found) = keyspaces.remove(id) else { continue };
-            memory += found.memtables().map(|table| table.bytes()).sum::<usize>();
+            memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
             let inner = Arc::new(KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options));
