@@ -155,6 +155,11 @@ impl BlockSlots {
         }
     }
 
+    /// The cache's budget.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache.capacity
+    }
+
     /// A cached block.
     #[inline]
     pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<Block>>> {

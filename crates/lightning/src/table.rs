@@ -135,6 +135,11 @@ impl Table {
         self.obsolete.store(false, Ordering::Release);
     }
 
+    /// How much the cache of this table may hold for all tables.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.slots.cache_bytes()
+    }
+
     pub(crate) fn blocks(&self) -> usize {
         self.index.len()
     }

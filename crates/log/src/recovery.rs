@@ -178,6 +178,8 @@ pub(crate) fn recover(
         let synced = vfs.open_write(&path).and_then(|file| file.sync_data());
         synced.map_err(|error| Error::io(&path, error))?;
     }
+    // So may be the names: the next segment names its predecessor, which has to be there after a crash.
+    vfs.sync_dir(&directory).map_err(|error| Error::io(&directory, error))?;
     let end = assembler.end;
     // A torn record may have begun segments ago; those that hold only its later parts go, newest first.
     while found.len() > 1 && found.last().is_some_and(|last| last.header.base > end) {

@@ -131,7 +131,7 @@ static SETTINGS: &[Definition] = &[
         "Isolation of this transaction.",
     ),
     setting("transaction_read_only", "off", Kind::Bool, false, "Whether this transaction refuses writes."),
-    setting("work_mem", "4MB", Kind::Any, false, "Accepted; memory is bounded by memory_limit."),
+    setting("work_mem", "4MB", Kind::Any, false, "Accepted; memory is bounded by [memory] statement_memory."),
 ];
 
 fn definition(name: &str) -> Option<&'static Definition> {

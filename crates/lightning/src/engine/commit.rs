@@ -57,6 +57,13 @@ impl Engine {
         Ok(accepted.sequence)
     }
 
+    /// Commits without waiting for the publication.
+    pub(crate) fn commit_behind(&self, commit: Commit) -> Result<()> {
+        let accepted = self.accept(commit)?;
+        self.drive(&accepted);
+        self.run_inline_work()
+    }
+
     /// Without threads, whoever waits does the work.
     fn drive(&self, accepted: &Accepted) {
         if self.is_inline() && accepted.ticket.result().is_none() {

@@ -21,7 +21,7 @@ const NAMED_CONSUMERS: usize = 3;
 /// Builds the state that sessions copy.
 pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     let pool = TrackConsumersPool::new(
-        FairSpillPool::new(options.memory_limit_bytes),
+        FairSpillPool::new(options.statement_memory_bytes),
         std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
     );
     let disk = match &options.spill_dir {
