@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use crate::counter::Counter;
 use crate::table::Block;
 
 const SHARDS: usize = 16;
@@ -51,8 +52,14 @@ pub struct CacheStats {
     pub used_bytes: usize,
     /// The budget.
     pub capacity_bytes: usize,
+    /// Blocks found in the cache.
+    pub hits: u64,
     /// Blocks read from files because they were not cached.
     pub misses: u64,
+    /// Point reads that a filter kept from reading a table without the key.
+    pub filter_negatives: u64,
+    /// Point reads of a table that its filter let pass, and that did not have the key.
+    pub filter_false_positives: u64,
 }
 
 /// The cache.
@@ -60,7 +67,10 @@ pub(crate) struct Cache {
     shards: [Mutex<Shard>; SHARDS],
     used: AtomicUsize,
     capacity: usize,
+    hits: Counter,
     misses: AtomicU64,
+    filter_negatives: Counter,
+    filter_false_positives: Counter,
     /// Bytes pushed out of small queues so far: the clock of `pushed_out`.
     pushed_bytes: AtomicU64,
 }
@@ -71,7 +81,10 @@ impl Cache {
             shards: Default::default(),
             used: AtomicUsize::new(0),
             capacity,
+            hits: Counter::default(),
             misses: AtomicU64::new(0),
+            filter_negatives: Counter::default(),
+            filter_false_positives: Counter::default(),
             pushed_bytes: AtomicU64::new(0),
         }
     }
@@ -80,7 +93,10 @@ impl Cache {
         CacheStats {
             used_bytes: self.used.load(Ordering::Relaxed),
             capacity_bytes: self.capacity,
+            hits: self.hits.total(),
             misses: self.misses.load(Ordering::Relaxed),
+            filter_negatives: self.filter_negatives.total(),
+            filter_false_positives: self.filter_false_positives.total(),
         }
     }
 
@@ -160,12 +176,24 @@ impl BlockSlots {
         self.cache.capacity
     }
 
+    /// Counts a point read that the table's filter ended.
+    #[inline]
+    pub(crate) fn count_filter_negative(&self) {
+        self.cache.filter_negatives.count();
+    }
+
+    /// Counts a point read that found nothing though the table's filter had let it pass.
+    pub(crate) fn count_filter_false_positive(&self) {
+        self.cache.filter_false_positives.count();
+    }
+
     /// A cached block.
     #[inline]
     pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<Block>>> {
         let Some(slot) = self.slots.get(block) else { return arc_swap::Guard::from_inner(None) };
         let found = slot.load();
         if let Some(found) = found.as_ref() {
+            self.cache.hits.count();
             let uses = found.uses.load(Ordering::Relaxed);
             if uses < USES_MAX {
                 found.uses.store(uses + 1, Ordering::Relaxed);

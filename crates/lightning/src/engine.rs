@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use luma_log::Log;
-use luma_vfs::{FileLock, Vfs};
+use luma_vfs::{Counted, FileLock, Vfs};
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
@@ -31,7 +31,7 @@ use crate::memtable::Memtable;
 use crate::options::{KeyspaceOptions, Options};
 use crate::publisher::Publisher;
 use crate::readable::Snapshot;
-use crate::stats::{KeyspaceStats, Stats};
+use crate::stats::{KeyspaceStats, Stats, WriteStats};
 use crate::table::TableOptions;
 use crate::view::View;
 use crate::{Error, Result};
@@ -52,10 +52,22 @@ struct CommitState {
     log_checked: u64,
 }
 
+/// What was done since the start.
+#[derive(Default)]
+struct Done {
+    flushes: AtomicU64,
+    flushed_bytes: AtomicU64,
+    compactions: AtomicU64,
+    compacted_bytes: AtomicU64,
+    ingested_bytes: AtomicU64,
+}
+
 /// The shared state of an open database.
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) vfs: Arc<dyn Vfs>,
+    /// The same file system, with its counters.
+    counted: Arc<Counted>,
     pub(crate) path: PathBuf,
     pub(crate) cache: Arc<Cache>,
     pub(crate) locks: Arc<LockTable>,
@@ -70,8 +82,9 @@ pub(crate) struct Engine {
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     background: Background,
-    flushes: AtomicU64,
-    compactions: AtomicU64,
+    /// Where the log ended at the start.
+    first_logged: u64,
+    done: Done,
     closed: AtomicBool,
     file_lock: Mutex<Option<Box<dyn FileLock>>>,
 }
@@ -152,8 +165,16 @@ impl Engine {
             cache: self.cache.stats(),
             wal_bytes: self.log.live_bytes(),
             visible_sequence: self.publisher.visible(),
-            flushes: self.flushes.load(Ordering::Relaxed),
-            compactions: self.compactions.load(Ordering::Relaxed),
+            flushes: self.done.flushes.load(Ordering::Relaxed),
+            compactions: self.done.compactions.load(Ordering::Relaxed),
+            written: WriteStats {
+                total_bytes: self.counted.written_bytes(),
+                log_bytes: self.log.end().0 - self.first_logged,
+                flush_bytes: self.done.flushed_bytes.load(Ordering::Relaxed),
+                compaction_bytes: self.done.compacted_bytes.load(Ordering::Relaxed),
+                ingestion_bytes: self.done.ingested_bytes.load(Ordering::Relaxed),
+                syncs: self.counted.syncs(),
+            },
             locks: self.locks.len(),
             failure: self.publisher.failure().map(|failure| failure.to_string()),
         }

@@ -22,6 +22,7 @@
 mod batch;
 mod cache;
 mod codec;
+mod counter;
 mod database;
 mod engine;
 mod error;
@@ -59,6 +60,6 @@ pub use options::{
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};
-pub use stats::{KeyspaceStats, Stats};
+pub use stats::{KeyspaceStats, Stats, WriteStats};
 pub use transaction::{CommitInfo, Savepoint, Transaction, TransactionReader};
 pub use verify::{VerifyProgress, VerifyReport};

@@ -167,23 +167,34 @@ impl Table {
             return Ok(Err(use_value));
         }
         if !bloom::may_contain(&self.filter, hash) {
+            self.slots.count_filter_negative();
             return Ok(Err(use_value));
         }
         let block = self.index.find(key);
         if let Some(cached) = self.slots.get(block).as_ref() {
-            return Ok(match cached.get(key) {
-                Some(value) => Ok(use_value(value)),
-                None => Err(use_value),
-            });
+            return Ok(self.get_in_block(cached, key, use_value));
         }
         if block == self.index.len() {
             return Ok(Err(use_value));
         }
         let loaded = self.load(block, true)?;
-        Ok(match loaded.get(key) {
-            Some(value) => Ok(use_value(value)),
-            None => Err(use_value),
-        })
+        Ok(self.get_in_block(&loaded, key, use_value))
+    }
+
+    #[inline]
+    fn get_in_block<R, F: FnOnce(Option<&[u8]>) -> R>(
+        &self,
+        block: &Block,
+        key: &[u8],
+        use_value: F,
+    ) -> std::result::Result<R, F> {
+        if let Some(value) = block.get(key) {
+            return Ok(use_value(value));
+        }
+        if !self.filter.is_empty() {
+            self.slots.count_filter_false_positive();
+        }
+        Err(use_value)
     }
 
     /// A block, from the cache if it is there; `keep` puts it there if it is not.

@@ -5,9 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use lightning::{
-    Database, Direction, Durability, Error, KeyspaceOptions, LockMode, Options, Range, Readable,
+    Compression, Database, Direction, Durability, Error, KeyspaceOptions, LockMode, Options, Range, Readable,
     TransactionMode, TransactionOptions, WriteBatch,
 };
+use luma_vfs::{FaultPlan, SimDisk};
 
 fn small() -> Options {
     Options {
@@ -276,6 +277,85 @@ fn a_foreign_directory_is_refused_and_left_alone() {
     let error = Database::open(directory.path(), small()).unwrap_err();
     assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(directory.path().join("notes.txt")).unwrap(), "mine");
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["notes.txt"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named_in_the_error_and_opens_once_it_can() {
+    let disk = SimDisk::new();
+    let open = || Database::open_with_vfs(Arc::new(disk.clone()), "/db", small());
+    let read_only = || disk.set_faults(FaultPlan { read_only: true, ..FaultPlan::default() });
+    let refused = || {
+        let error = open().unwrap_err();
+        assert!(matches!(&error, Error::ReadOnly { path, .. } if path.ends_with("db")), "{error}");
+        assert!(error.to_string().starts_with("/db can't be written"), "{error}");
+    };
+    read_only();
+    refused();
+    disk.set_faults(FaultPlan::default());
+    let database = open().unwrap();
+    database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    drop(database);
+    read_only();
+    refused();
+    disk.set_faults(FaultPlan::default());
+    assert_eq!(open().unwrap().keyspace_names(), ["k"]);
+}
+
+#[test]
+fn the_figures_tell_hits_misses_filters_and_what_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache_bytes: 8 << 20, compression: Compression::None, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let before = database.stats().written;
+    for round in 0..2u8 {
+        for number in 0..2000u32 {
+            let mut batch = WriteBatch::new();
+            batch.put(&keyspace, &(number * 2).to_be_bytes(), &[round; 100]);
+            database.write(batch, Durability::Buffered).unwrap();
+        }
+        keyspace.flush().unwrap();
+    }
+    keyspace.compact().unwrap();
+    let stats = database.stats();
+    let written = stats.written;
+    let user = 2 * 2000 * 104;
+    assert!(
+        written.log_bytes - before.log_bytes > user && written.log_bytes - before.log_bytes < user * 3 / 2
+    );
+    assert!(written.flush_bytes > user, "{written:?}");
+    assert!(written.compaction_bytes > user / 2, "{written:?}");
+    assert!(written.total_bytes > written.log_bytes + written.flush_bytes + written.compaction_bytes);
+    assert!(written.syncs >= before.syncs + 3 * stats.flushes);
+    // One sorted run is left: each block is read from the file once.
+    let snapshot = database.snapshot();
+    let reads = |numbers: &dyn Fn(u32) -> u32| {
+        let before = database.stats().cache;
+        for number in 0..2000 {
+            let _ = snapshot.get(&keyspace, &numbers(number).to_be_bytes()).unwrap();
+        }
+        let after = database.stats().cache;
+        let filters = (
+            after.filter_negatives - before.filter_negatives,
+            after.filter_false_positives - before.filter_false_positives,
+        );
+        (after.hits - before.hits, after.misses - before.misses, filters)
+    };
+    let (hits, misses, filters) = reads(&|number| number * 2);
+    assert_eq!(hits + misses, 2000);
+    assert!(misses > 20 && misses < 200, "{misses}");
+    assert_eq!(filters, (0, 0));
+    assert_eq!(reads(&|number| number * 2), (2000, 0, (0, 0)));
+    // Keys between the stored ones: nearly all end at the filter, and those that do not are counted.
+    let (hits, misses, (negatives, false_positives)) = reads(&|number| (number * 2 + 1).min(3997));
+    // A key between two tables asks none.
+    let tables: usize = stats.keyspaces[0].tables.iter().sum();
+    assert_eq!(negatives + false_positives, 2000 - (tables as u64 - 1));
+    assert_eq!(hits + misses, false_positives);
+    assert!(negatives > 1800, "{negatives}");
 }
 
 #[test]

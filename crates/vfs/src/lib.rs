@@ -17,6 +17,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod counted;
 mod real;
 mod sim;
 
@@ -25,6 +26,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use counted::Counted;
 pub use real::RealDisk;
 pub use sim::{FaultPlan, SimDisk, SimOp};
 

@@ -59,13 +59,15 @@ impl Engine {
         for meta in metas {
             added.push((compaction.level, self.open_table(meta)?));
         }
+        let bytes = added.iter().map(|(_, table): &(usize, Arc<Table>)| table.meta.bytes).sum();
         let inputs: Vec<Arc<Table>> = compaction.inputs().map(Arc::clone).collect();
         let removed: Vec<u64> = inputs.iter().map(|table| table.meta.id).collect();
         if self.replace_tables(keyspace, added, &removed)? {
             for table in &inputs {
                 table.set_obsolete();
             }
-            self.compactions.fetch_add(1, Ordering::Relaxed);
+            self.done.compactions.fetch_add(1, Ordering::Relaxed);
+            self.done.compacted_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(())
     }

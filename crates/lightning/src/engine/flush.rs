@@ -92,7 +92,9 @@ impl Engine {
         });
         self.memory.fetch_sub(oldest.written_bytes(), Ordering::Relaxed);
         drop(manifest);
-        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.done.flushes.fetch_add(1, Ordering::Relaxed);
+        let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+        self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.schedule_merge(keyspace.id);
         Ok(true)

@@ -4,23 +4,24 @@
 //! tables hold. Files no manifest names are what a crash left, and go.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use arc_swap::ArcSwap;
 use luma_log::{Flusher, Log, LogOptions};
-use luma_vfs::{LockError, Vfs};
+use luma_vfs::{Counted, FileLock, LockError, Vfs};
 use parking_lot::Mutex;
 
 use super::background::Background;
 use super::replay::Replay;
-use super::{CommitState, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY, new_memtable};
+use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY, new_memtable};
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::locks::LockTable;
-use crate::manifest::{Manifest, ManifestState};
+use crate::manifest::{Manifest, ManifestState, check_ours};
 use crate::options::Options;
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
@@ -85,15 +86,32 @@ fn replay_log(
     log.map_err(|error| damage.unwrap_or_else(|| error.into()))
 }
 
+/// Makes the directory if there is none and locks it. A directory of something else stays as it is.
+fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
+    let lock_path = path.join(LOCK_FILE);
+    let refused = |at: &Path, error: io::Error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            Error::ReadOnly { path: path.to_owned(), source: Arc::new(error) }
+        }
+        _ => Error::io(at, error),
+    };
+    if vfs.exists(path) {
+        check_ours(vfs, path)?;
+    } else {
+        vfs.create_dir_all(path).map_err(|error| refused(path, error))?;
+    }
+    vfs.lock(&lock_path).map_err(|error| match error {
+        LockError::Held { pid } => Error::Locked { path: path.to_owned(), pid },
+        LockError::Io(error) => refused(&lock_path, error),
+    })
+}
+
 impl Engine {
     /// Opens the database in a directory, or makes one.
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
-        vfs.create_dir_all(path).map_err(|error| Error::io(path, error))?;
-        let lock_path = path.join(LOCK_FILE);
-        let file_lock = vfs.lock(&lock_path).map_err(|error| match error {
-            LockError::Held { pid } => Error::Locked { path: path.to_owned(), pid },
-            LockError::Io(error) => Error::io(&lock_path, error),
-        })?;
+        let counted = Arc::new(Counted::new(vfs));
+        let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
+        let file_lock = claim(vfs.as_ref(), path)?;
         let manifest = Manifest::open(&vfs, path)?;
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
@@ -115,6 +133,7 @@ impl Engine {
             );
             return Err(Error::corruption(&log_directory, 0, what));
         }
+        let log_end = log.end().0;
         let sequence = replay.sequence;
         publisher.start_at(sequence);
         let mut keyspaces = replay.finish();
@@ -135,6 +154,7 @@ impl Engine {
         let engine = Arc::new(Self {
             options,
             vfs,
+            counted,
             path: path.to_owned(),
             cache,
             locks: LockTable::new(),
@@ -148,8 +168,8 @@ impl Engine {
             next_table,
             memory: AtomicUsize::new(memory),
             background: Background::default(),
-            flushes: AtomicU64::new(0),
-            compactions: AtomicU64::new(0),
+            first_logged: log_end,
+            done: Done::default(),
             closed: AtomicBool::new(false),
             file_lock: Mutex::new(Some(file_lock)),
         });
