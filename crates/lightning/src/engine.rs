@@ -9,6 +9,7 @@ mod background;
 mod commit;
 mod compact;
 mod flush;
+mod history;
 mod keyspaces;
 mod recovery;
 mod replay;
@@ -27,7 +28,6 @@ use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockTable;
 use crate::manifest::Manifest;
-use crate::memtable::Memtable;
 use crate::options::{KeyspaceOptions, Options};
 use crate::publisher::Publisher;
 use crate::readable::Snapshot;
@@ -38,12 +38,11 @@ use crate::{Error, Result};
 
 use background::Background;
 pub(crate) use commit::Commit;
+use history::History;
 
 pub(crate) const LOCK_FILE: &str = "LOCK";
 const TABLES_DIRECTORY: &str = "tables";
 const LOG_DIRECTORY: &str = "log";
-/// A keyspace nobody writes to takes no more memory than this.
-const FIRST_CHUNK_BYTES: usize = 1 << 10;
 
 /// Guarded by the commit lock.
 struct CommitState {
@@ -72,7 +71,7 @@ pub(crate) struct Engine {
     pub(crate) cache: Arc<Cache>,
     pub(crate) locks: Arc<LockTable>,
     view: ArcSwap<View>,
-    view_change: Mutex<()>,
+    view_change: Mutex<History>,
     publisher: Arc<Publisher>,
     log: Log,
     commit: Mutex<CommitState>,
@@ -89,10 +88,6 @@ pub(crate) struct Engine {
     file_lock: Mutex<Option<Box<dyn FileLock>>>,
 }
 
-fn new_memtable() -> Arc<Memtable> {
-    Arc::new(Memtable::new(FIRST_CHUNK_BYTES))
-}
-
 impl Engine {
     pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
         self.view.load()
@@ -100,10 +95,16 @@ impl Engine {
 
     /// Makes the next view from the current one.
     fn change_view(&self, change: impl FnOnce(&mut View)) {
-        let _turn = self.view_change.lock();
+        self.change_view_and_history(|view, _| change(view));
+    }
+
+    fn change_view_and_history(&self, change: impl FnOnce(&mut View, &mut History)) {
+        let mut history = self.view_change.lock();
         let mut next = View::clone(&self.view.load());
-        change(&mut next);
-        self.view.store(Arc::new(next));
+        change(&mut next, &mut history);
+        history.trim(&mut next, self.options.history_bytes);
+        next.born = self.publisher.visible();
+        history.replaced(self.view.swap(Arc::new(next)));
     }
 
     /// What is published now. Takes no lock.
@@ -163,6 +164,7 @@ impl Engine {
             memtable_bytes: keyspaces.iter().map(|keyspace| keyspace.memory_bytes).sum(),
             keyspaces,
             cache: self.cache.stats(),
+            history_bytes: self.view_change.lock().bytes() as u64,
             wal_bytes: self.log.live_bytes(),
             visible_sequence: self.publisher.visible(),
             flushes: self.done.flushes.load(Ordering::Relaxed),

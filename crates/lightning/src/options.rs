@@ -12,6 +12,10 @@ pub struct Options {
     /// All memtables together; past it the largest is flushed, and past twice that writers wait. What is
     /// read back from the log at a start does not count: it is flushed while writers go on.
     pub write_buffer_bytes: usize,
+    /// Flushed memtables that are kept while transactions run that began before, to tell whether a key was
+    /// changed since. Those that only old snapshots hold count, too. Past it the oldest are let go, and an
+    /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
+    pub history_bytes: usize,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, until memtables reach their limit.
     pub max_wal_bytes: u64,
@@ -41,6 +45,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
+            history_bytes: 128 << 20,
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,

@@ -66,6 +66,8 @@ pub struct Stats {
     pub cache: CacheStats,
     /// Bytes of all memtables.
     pub memtable_bytes: u64,
+    /// Bytes of flushed memtables that are kept for running transactions, or held by old snapshots.
+    pub history_bytes: u64,
     /// Bytes of log kept.
     pub wal_bytes: u64,
     /// The newest commit that readers see.

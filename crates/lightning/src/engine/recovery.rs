@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::background::Background;
 use super::replay::Replay;
-use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY, new_memtable};
+use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -48,14 +48,7 @@ fn open_trees(
             tables.push((*level, Arc::new(Table::open(vfs, directory, meta.clone(), cache)?)));
         }
         let tree = Tree::new(keyspace.options.layout).changed(&tables, &[]);
-        let view = KeyspaceView {
-            id: *id,
-            active: new_memtable(),
-            frozen: Vec::new(),
-            tree: Arc::new(tree),
-            flushed: keyspace.flushed,
-            changed_aside: 0,
-        };
+        let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
     }
     Ok(keyspaces)
@@ -138,7 +131,7 @@ impl Engine {
         publisher.start_at(sequence);
         let mut keyspaces = replay.finish();
 
-        let mut view = View::default();
+        let mut view = View::new(sequence);
         let mut names = HashMap::new();
         let mut memory = 0;
         let mut waiting = Vec::new();
@@ -159,7 +152,7 @@ impl Engine {
             cache,
             locks: LockTable::new(),
             view: ArcSwap::from_pointee(view),
-            view_change: Mutex::new(()),
+            view_change: Mutex::default(),
             publisher,
             commit: Mutex::new(CommitState { next_sequence: sequence + 1, log_checked: log.begin().0 }),
             log,

@@ -10,10 +10,9 @@ use std::thread::JoinHandle;
 
 use luma_log::{Lsn, Record};
 
-use super::new_memtable;
 use crate::batch::decode_record;
 use crate::memtable::{Gathered, Memtable, MemtableCursor};
-use crate::view::{KeyspaceId, KeyspaceView};
+use crate::view::{KeyspaceId, KeyspaceView, new_memtable};
 
 /// Memtables that are built at the same time.
 const BUILDING_MAX: usize = 2;
