@@ -17,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use crate::counter::Counter;
+use crate::files::OpenFiles;
 use crate::table::Block;
 
 const SHARDS: usize = 16;
@@ -64,6 +65,8 @@ pub struct CacheStats {
 
 /// The cache.
 pub(crate) struct Cache {
+    /// Where blocks that are not cached are read.
+    pub(crate) files: OpenFiles,
     shards: [Mutex<Shard>; SHARDS],
     used: AtomicUsize,
     capacity: usize,
@@ -76,8 +79,9 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, max_open_files: usize) -> Self {
         Self {
+            files: OpenFiles::new(max_open_files),
             shards: Default::default(),
             used: AtomicUsize::new(0),
             capacity,
@@ -169,6 +173,11 @@ impl BlockSlots {
             cache,
             charged,
         }
+    }
+
+    /// The open files of tables.
+    pub(crate) fn files(&self) -> &OpenFiles {
+        &self.cache.files
     }
 
     /// The cache's budget.
@@ -271,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_kept_and_what_is_read_again_survives_a_scan() {
-        let cache = Arc::new(Cache::new(400_000));
+        let cache = Arc::new(Cache::new(400_000, 1));
         let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 5000, 1000));
         for index in 0..64 {
             slots.put(index, &block());

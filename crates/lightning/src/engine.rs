@@ -169,6 +169,7 @@ impl Engine {
             visible_sequence: self.publisher.visible(),
             flushes: self.done.flushes.load(Ordering::Relaxed),
             compactions: self.done.compactions.load(Ordering::Relaxed),
+            open_files: self.cache.files.len(),
             written: WriteStats {
                 total_bytes: self.counted.written_bytes(),
                 log_bytes: self.log.end().0 - self.first_logged,

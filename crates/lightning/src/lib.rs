@@ -27,6 +27,7 @@ mod database;
 mod engine;
 mod error;
 mod estimate;
+mod files;
 mod ingest;
 mod keyspace;
 mod layout;

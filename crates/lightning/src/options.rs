@@ -7,6 +7,8 @@ pub use luma_log::SyncMode;
 pub struct Options {
     /// Bytes of table blocks, indexes and filters kept in memory.
     pub cache_bytes: usize,
+    /// Table files kept open; a process may have only so many (`ulimit -n`).
+    pub max_open_files: usize,
     /// A keyspace's memtable is flushed when it holds this much.
     pub memtable_bytes: usize,
     /// All memtables together; past it the largest is flushed, and past twice that writers wait. What is
@@ -43,6 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 256 << 20,
+            max_open_files: 512,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
             history_bytes: 128 << 20,

@@ -76,6 +76,8 @@ pub struct Stats {
     pub flushes: u64,
     /// Merges of tables since the start.
     pub compactions: u64,
+    /// Table files that are open.
+    pub open_files: usize,
     /// What went to the disk.
     pub written: WriteStats,
     /// Locks held or waited for.

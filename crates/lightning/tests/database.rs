@@ -304,6 +304,46 @@ fn a_directory_that_cannot_be_written_is_named_in_the_error_and_opens_once_it_ca
     assert_eq!(open().unwrap().keyspace_names(), ["k"]);
 }
 
+/// How many tables of a database this process has open.
+fn open_tables(path: &std::path::Path) -> usize {
+    let tables = path.join("tables");
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let files = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    files.filter(|file| file.starts_with(&tables)).count()
+}
+
+#[test]
+fn hundreds_of_tables_are_read_with_few_open_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { max_open_files: 8, table_bytes: 4 << 10, cache_bytes: 64 << 10, ..small() };
+    let mut database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut load = database.ingest(&keyspace).unwrap();
+    for number in 0..20_000u32 {
+        load.put(&number.to_be_bytes(), &number.wrapping_mul(0x9e37_79b9).to_le_bytes().repeat(20)).unwrap();
+    }
+    load.finish().unwrap();
+    assert!(database.stats().keyspaces[0].tables.iter().sum::<usize>() > 100);
+    drop(keyspace);
+    for _ in 0..2 {
+        let keyspace = database.keyspace("k").unwrap();
+        let snapshot = database.snapshot();
+        for number in (0..20_000u32).step_by(37) {
+            let found = snapshot.get(&keyspace, &number.to_be_bytes()).unwrap().unwrap();
+            assert_eq!(found[..4], number.wrapping_mul(0x9e37_79b9).to_le_bytes());
+        }
+        let all = collect(
+            snapshot.range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Reverse).unwrap(),
+        );
+        assert_eq!(all.len(), 20_000);
+        let stats = database.stats();
+        assert!(stats.open_files <= 8 && open_tables(directory.path()) <= 8, "{stats:?}");
+        drop((keyspace, snapshot));
+        drop(database);
+        database = Database::open(directory.path(), options.clone()).unwrap();
+    }
+}
+
 #[test]
 fn the_figures_tell_hits_misses_filters_and_what_was_written() {
     let directory = tempfile::tempdir().unwrap();
