@@ -107,6 +107,84 @@ fn a_transaction_older_than_a_flush_commits_when_nothing_it_wrote_changed() {
 }
 
 #[test]
+fn a_key_that_was_changed_and_changed_back_is_a_conflict_after_flushes_and_merges_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, keyspace) = database(directory.path(), small());
+    put(&database, &keyspace, b"x", b"0");
+    for flushed in [false, true] {
+        let mut old = database.begin(optimistic());
+        let mut untouched = database.begin(optimistic());
+        assert_eq!(old.get(&keyspace, b"x").unwrap().unwrap(), b"0");
+        for value in [b"1", b"0"] {
+            put(&database, &keyspace, b"x", value);
+            if flushed {
+                keyspace.flush().unwrap();
+                keyspace.compact().unwrap();
+            }
+        }
+        assert!(old.changed_since_snapshot(&keyspace, b"x").unwrap());
+        assert!(!old.changed_since_snapshot(&keyspace, b"y").unwrap());
+        old.put(&keyspace, b"x", b"2").unwrap();
+        assert!(matches!(old.commit(), Err(Error::Conflict { .. })), "flushed: {flushed}");
+        untouched.put(&keyspace, b"y", b"0").unwrap();
+        untouched.commit().unwrap();
+    }
+    // Nobody is left who could ask; only background work may still look at an old view.
+    assert!((0..100).any(|_| {
+        put(&database, &keyspace, b"x", b"3");
+        keyspace.flush().unwrap();
+        database.stats().history_bytes == 0
+    }));
+}
+
+#[test]
+fn a_bulk_loaded_key_conflicts_and_its_neighbours_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, keyspace) = database(directory.path(), small());
+    let mut clash = database.begin(optimistic());
+    let mut neighbour = database.begin(optimistic());
+    let mut load = database.ingest(&keyspace).unwrap();
+    load.put(b"b", b"loaded").unwrap();
+    load.put(b"d", b"loaded").unwrap();
+    load.finish().unwrap();
+    assert!(clash.changed_since_snapshot(&keyspace, b"b").unwrap());
+    assert!(!clash.changed_since_snapshot(&keyspace, b"c").unwrap());
+    clash.put(&keyspace, b"b", b"mine").unwrap();
+    assert!(matches!(clash.commit(), Err(Error::Conflict { .. })));
+    neighbour.put(&keyspace, b"c", b"mine").unwrap();
+    neighbour.commit().unwrap();
+}
+
+#[test]
+fn past_the_history_budget_old_transactions_are_told_so_and_readers_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { history_bytes: 100 << 10, ..small() };
+    let (database, keyspace) = database(directory.path(), options);
+    put(&database, &keyspace, b"x", b"0");
+    let mut old = database.begin(optimistic());
+    for round in 0..40u32 {
+        let mut batch = WriteBatch::new();
+        for number in 0..100u32 {
+            batch.put(&keyspace, &(round * 100 + number).to_be_bytes(), &[7; 100]);
+        }
+        database.write(batch, Durability::Buffered).unwrap();
+        keyspace.flush().unwrap();
+        // One more than the budget holds may be in the hands of background work.
+        assert!(database.stats().history_bytes <= 130 << 10);
+    }
+    assert!(database.stats().history_bytes > 50 << 10);
+    // The newest changes are remembered, and that something was changed before.
+    assert!(old.changed_since_snapshot(&keyspace, &3999u32.to_be_bytes()).unwrap());
+    assert_eq!(old.get(&keyspace, &0u32.to_be_bytes()).unwrap(), None);
+    assert_eq!(old.get(&keyspace, b"x").unwrap().unwrap(), b"0");
+    old.put(&keyspace, b"x", b"1").unwrap();
+    assert!(matches!(old.commit(), Err(Error::TransactionTooOld)));
+    let mut again = database.begin(optimistic());
+    again.put(&keyspace, b"x", b"1").unwrap();
+    again.commit().unwrap();
+}
+
+#[test]
 fn write_skew_is_allowed_under_snapshot_isolation() {
     let directory = tempfile::tempdir().unwrap();
     let (database, keyspace) = database(directory.path(), small());
