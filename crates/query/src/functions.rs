@@ -20,6 +20,7 @@ mod row;
 mod scalar;
 mod sequence;
 mod series;
+mod single;
 mod sum;
 mod system;
 mod text;
@@ -48,7 +49,20 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }
-    let overloaded = numbers::FUNCTIONS
+    for function in overloaded() {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;
+    }
+    for name in Unified::NAMES {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Unified::new(name))))?;
+    }
+    state.register_udaf(sum_function())?;
+    state.register_udaf(Arc::new(AggregateUDF::new_from_impl(single::Single::new())))?;
+    Ok(())
+}
+
+/// All functions with overloads.
+fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
+    numbers::FUNCTIONS
         .iter()
         .chain(operators::FUNCTIONS)
         .chain(calendar::FUNCTIONS)
@@ -57,13 +71,6 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
         .chain(text::FUNCTIONS)
         .chain(pattern::FUNCTIONS)
         .chain(json::FUNCTIONS)
-        .chain(json::build::FUNCTIONS);
-    for function in overloaded {
-        state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;
-    }
-    for name in Unified::NAMES {
-        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Unified::new(name))))?;
-    }
-    state.register_udaf(sum_function())?;
-    Ok(())
+        .chain(json::build::FUNCTIONS)
+        .copied()
 }

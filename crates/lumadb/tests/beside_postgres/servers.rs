@@ -59,7 +59,7 @@ impl Postgres {
         let server = Self { process, directory, databases: 0 };
         let started = Instant::now();
         while !server.directory.path().join("data/postmaster.pid").exists() || !server.is_ready() {
-            assert!(started.elapsed() < Duration::from_secs(60), "PostgreSQL does not come up");
+            assert!(started.elapsed() < Duration::from_mins(1), "PostgreSQL does not come up");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(server)

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a server said to one statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Functions on arrays of one dimension, counted from 1.
 
-use std::sync::Arc;
-
 use luma_model::{
     ArrayRef, ArrayValue, DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key,
 };
@@ -10,9 +8,9 @@ use crate::functions::numbers::{float, int};
 use crate::functions::overload::Kind::{
     Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Text, TextArray,
 };
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text;
-use crate::session::SessionInfo;
 
 fn items<'a>(value: &'a ValueRef<'a>) -> Vec<ValueRef<'a>> {
     match value {
@@ -26,7 +24,7 @@ fn array(items: Vec<Value>) -> Value {
 }
 
 fn owned(items: &[ValueRef<'_>]) -> Vec<Value> {
-    items.iter().map(|item| item.to_owned()).collect()
+    items.iter().map(ValueRef::to_owned).collect()
 }
 
 fn element_type(types: &[DataType]) -> DataType {
@@ -61,7 +59,7 @@ fn bound(values: &[ValueRef<'_>], of: fn(usize) -> usize) -> Value {
     if count == 0 || int(values[1]) != 1 { Value::Null } else { Value::Int4(of(count) as i32) }
 }
 
-fn concatenate(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn concatenate(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     match (values[0], values[1]) {
         (ValueRef::Null, ValueRef::Null) => Ok(Value::Null),
         (ValueRef::Null, other) | (other, ValueRef::Null) => Ok(other.to_owned()),
@@ -73,13 +71,13 @@ fn concatenate(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) ->
     }
 }
 
-fn append(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn append(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let mut all = owned(&items(&values[0]));
     all.push(values[1].to_owned());
     Ok(array(all))
 }
 
-fn prepend(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn prepend(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let mut all = vec![values[0].to_owned()];
     all.extend(owned(&items(&values[1])));
     Ok(array(all))
@@ -132,7 +130,7 @@ fn joined(values: &[ValueRef<'_>], types: &[DataType]) -> Value {
     Value::Text(parts.join(&separator))
 }
 
-fn split(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn split(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let ValueRef::Text(whole) = values[0] else { return Ok(Value::Null) };
     let null = match values.get(2) {
         Some(ValueRef::Text(null)) => Some(*null),
@@ -317,7 +315,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
                 ));
             }
             let place = ((part * all.len() as f64).ceil() as usize).saturating_sub(1);
-            Ok(all.get(place).map_or(Value::Null, |item| item.to_owned()))
+            Ok(all.get(place).map_or(Value::Null, ValueRef::to_owned))
         })],
     ),
     &Function::new(
@@ -341,7 +339,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         &[Overload::new(&[Array, Int4], Element, |_, values, _| {
             let at = usize::try_from(int(values[1]) - 1).ok();
             let all = items(&values[0]);
-            Ok(at.and_then(|at| all.get(at)).map_or(Value::Null, |item| item.to_owned()))
+            Ok(at.and_then(|at| all.get(at)).map_or(Value::Null, ValueRef::to_owned))
         })],
     ),
     &Function::new(
@@ -358,6 +356,18 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         })
         .takes_null()],
     ),
+    // What comparisons with all rows of a subquery come to.
+    &Function::new(
+        "luma_any_true",
+        &[Overload::new(&[Array], Bool, |_, values, _| {
+            let all = items(&values[0]);
+            if all.iter().any(|item| matches!(item, ValueRef::Bool(true))) {
+                return Ok(Value::Bool(true));
+            }
+            Ok(if all.iter().any(ValueRef::is_null) { Value::Null } else { Value::Bool(false) })
+        })
+        .takes_null()],
+    ),
     // `x = ANY (array)` where some element may be NULL.
     &Function::new(
         "luma_any_equal",
@@ -370,7 +380,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             if all.iter().any(|item| same(needle, *item, &element)) {
                 return Ok(Value::Bool(true));
             }
-            Ok(if all.iter().any(|item| item.is_null()) { Value::Null } else { Value::Bool(false) })
+            Ok(if all.iter().any(ValueRef::is_null) { Value::Null } else { Value::Bool(false) })
         })
         .takes_null()],
     ),

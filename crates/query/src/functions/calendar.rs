@@ -1,7 +1,5 @@
 //! Dates and times: what is in them, and how they move.
 
-use std::sync::Arc;
-
 use chrono_tz::Tz;
 use luma_model::{
     DataType, Error, ErrorKind, Interval, MICROS_PER_DAY, Numeric, Result, TIMESTAMP_INFINITY,
@@ -14,8 +12,8 @@ use crate::functions::operators::micros;
 use crate::functions::overload::Kind::{
     Bool, Date, Float8, Int4, Interval as Span, Numeric as N, Text, Time, Timestamp, TimestampTz,
 };
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
-use crate::session::SessionInfo;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -111,7 +109,7 @@ impl Zone {
         }
     }
 
-    fn from_local(&self, local: i64) -> i64 {
+    fn moment_of(&self, local: i64) -> i64 {
         match self {
             Self::Named(zone) => from_local(local, *zone),
             Self::Fixed(offset) if !is_infinite(local) => local - i64::from(*offset) * SECOND,
@@ -297,7 +295,7 @@ fn span_part(unit: &str, span: Interval) -> Result<Value> {
     Ok(Value::Numeric(part))
 }
 
-fn extract_date(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_date(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let unit = canonical_unit(name(values[0]));
     let ValueRef::Date(day) = values[1] else { return Ok(Value::Null) };
     let part = match unit.as_str() {
@@ -307,7 +305,7 @@ fn extract_date(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -
     part.map(Value::Numeric).ok_or_else(|| unit_error(name(values[0]), "date", is_unit(&unit)))
 }
 
-fn extract_time(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_time(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let unit = canonical_unit(name(values[0]));
     let time = micros(values[1]);
     let part = if unit == "epoch" { Some(scaled(time, 6)) } else { time_part(&unit, time) };
@@ -315,12 +313,12 @@ fn extract_time(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -
         .ok_or_else(|| unit_error(name(values[0]), "time without time zone", is_unit(&unit)))
 }
 
-fn extract_timestamp(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_timestamp(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let moment = micros(values[1]);
     moment_part(name(values[0]), moment, moment, "timestamp without time zone", None)
 }
 
-fn extract_zoned(info: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_zoned(info: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let moment = micros(values[1]);
     let zone = info.text_context().timezone;
     let offset = if is_infinite(moment) { 0 } else { time_zone_offset(zone, moment) };
@@ -328,7 +326,7 @@ fn extract_zoned(info: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType
     moment_part(name(values[0]), local, moment, "timestamp with time zone", Some(offset.into()))
 }
 
-fn extract_span(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_span(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     span_part(name(values[0]), span_of(values[1]))
 }
 
@@ -506,7 +504,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Text, TimestampTz, Text], TimestampTz, |_, values, _| {
                 let zone = Zone::find(name(values[2]))?;
                 truncate(name(values[0]), zone.to_local(micros(values[1])), "timestamp with time zone")
-                    .map(|local| Value::TimestampTz(zone.from_local(local)))
+                    .map(|local| Value::TimestampTz(zone.moment_of(local)))
             }),
             Overload::new(&[Text, Span], Span, |_, values, _| {
                 truncate_span(name(values[0]), span_of(values[1]))
@@ -545,7 +543,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "timezone",
         &[
             Overload::new(&[Text, Timestamp], TimestampTz, |_, values, _| {
-                Ok(Value::TimestampTz(Zone::find(name(values[0]))?.from_local(micros(values[1]))))
+                Ok(Value::TimestampTz(Zone::find(name(values[0]))?.moment_of(micros(values[1]))))
             }),
             Overload::new(&[Text, TimestampTz], Timestamp, |_, values, _| {
                 Ok(Value::Timestamp(Zone::find(name(values[0]))?.to_local(micros(values[1]))))
@@ -577,7 +575,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             let clock = make_clock(int(values[3]), int(values[4]), float(values[5]))?;
             let local = make_day(values)? * MICROS_PER_DAY + clock;
             Ok(Value::TimestampTz(match values.get(6) {
-                Some(zone) => Zone::find(name(*zone))?.from_local(local),
+                Some(zone) => Zone::find(name(*zone))?.moment_of(local),
                 None => from_local(local, info.text_context().timezone),
             }))
         })

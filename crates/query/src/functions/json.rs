@@ -3,8 +3,6 @@
 //! `jsonb` is text in canonical form, `json` the text as it was written; both are parsed when they
 //! are looked into.
 
-use std::sync::Arc;
-
 use datafusion::common::DFSchema;
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::Expr;
@@ -16,11 +14,11 @@ use serde_json::Value as Json;
 use crate::functions::arrays::texts;
 use crate::functions::numbers::int;
 use crate::functions::overload::Kind::{Any, Bool, Int4, Json as JsonText, Jsonb, Text, TextArray};
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text;
 use crate::plan::operator::call;
 use crate::plan::typing::logical_type;
-use crate::session::SessionInfo;
 
 pub(crate) mod build;
 
@@ -175,11 +173,11 @@ fn get_by_key<'j>(json: &'j Json, key: ValueRef<'_>) -> Option<&'j Json> {
     }
 }
 
-fn get(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn get(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     Ok(found(get_by_key(&json(values[0])?, values[1]), values[0], &types[0]))
 }
 
-fn get_text(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn get_text(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     let json = json(values[0])?;
     let element = get_by_key(&json, values[1]);
     Ok(match element {
@@ -188,20 +186,20 @@ fn get_text(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -
     })
 }
 
-fn get_path(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn get_path(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     Ok(found(walk(&json(values[0])?, &path(values[1])), values[0], &types[0]))
 }
 
-fn get_path_text(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn get_path_text(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(as_text(walk(&json(values[0])?, &path(values[1]))))
 }
 
-fn extract_path(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn extract_path(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     let steps: Vec<String> = values[1..].iter().map(|step| text(*step, &DataType::Text)).collect();
     Ok(found(walk(&json(values[0])?, &steps), values[0], &types[0]))
 }
 
-fn extract_path_text(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn extract_path_text(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     let steps: Vec<String> = values[1..].iter().map(|step| text(*step, &DataType::Text)).collect();
     Ok(as_text(walk(&json(values[0])?, &steps)))
 }
@@ -444,11 +442,11 @@ fn kind(json: &Json) -> &'static str {
     }
 }
 
-fn type_of(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn type_of(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(Value::Text(kind(&json(values[0])?).into()))
 }
 
-fn array_length(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn array_length(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     match json(values[0])? {
         Json::Array(items) => Ok(Value::Int4(items.len() as i32)),
         Json::Object(_) => {

@@ -16,7 +16,7 @@ use luma_model::{DataType, Error, ErrorKind, Interval, Numeric, Result, Value, V
 
 use crate::functions::arithmetic::{Operation, numeric_operation, out_of_range};
 use crate::functions::overload::Kind::{Any, Float8, Int2, Int4, Int8, Numeric as N, Text};
-use crate::functions::overload::{Function, Overload};
+use crate::functions::overload::{Function, Overload, Surroundings};
 
 /// Digits after the point that PostgreSQL gives at least to what it cannot compute exactly.
 const DIGITS: i32 = 16;
@@ -282,11 +282,7 @@ pub(crate) static NEGATE: Function = Function::new(
     ],
 );
 
-fn exact_average(
-    _: &Arc<crate::session::SessionInfo>,
-    values: &[ValueRef<'_>],
-    _: &[DataType],
-) -> Result<Value> {
+fn exact_average(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     if int(values[1]) == 0 {
         return Ok(Value::Null);
     }
@@ -601,19 +597,11 @@ fn degrees(value: f64, compute: fn(f64) -> f64) -> f64 {
     if (result - simple).abs() < 1e-15 { simple } else { result }
 }
 
-fn count_values(
-    _: &Arc<crate::session::SessionInfo>,
-    values: &[ValueRef<'_>],
-    _: &[DataType],
-) -> Result<Value> {
+fn count_values(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(Value::Int4(values.iter().filter(|value| !value.is_null()).count() as i32))
 }
 
-fn count_nulls(
-    _: &Arc<crate::session::SessionInfo>,
-    values: &[ValueRef<'_>],
-    _: &[DataType],
-) -> Result<Value> {
+fn count_nulls(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(Value::Int4(values.iter().filter(|value| value.is_null()).count() as i32))
 }
 

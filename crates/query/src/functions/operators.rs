@@ -1,7 +1,5 @@
 //! Operators that are calls of functions: on dates and times, spans, JSON, arrays, bytes and text.
 
-use std::sync::Arc;
-
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use luma_model::{DataType, Error, ErrorKind, Interval, MICROS_PER_DAY, Result, Value, ValueRef};
 
@@ -10,10 +8,10 @@ use crate::functions::numbers::{ABSOLUTE, CUBE_ROOT, POWER, SQUARE_ROOT, float};
 use crate::functions::overload::Kind::{
     Bool, Bytea, Date, Float8, Int4, Int8, Interval as Span, Text, Time, Timestamp, TimestampTz,
 };
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::{arrays, json};
 use crate::plan::operator::Operand;
-use crate::session::SessionInfo;
 
 /// The function behind an operator on operands of these types.
 pub(crate) fn find(op: &BinaryOperator, left: &Operand, right: &Operand) -> Option<&'static Function> {
@@ -120,7 +118,7 @@ fn shift(value: ValueRef<'_>, by: Interval) -> Result<Value> {
     calendar::shift(micros(value), by).map(Value::Timestamp)
 }
 
-fn shift_zoned(info: &Arc<SessionInfo>, value: ValueRef<'_>, by: Interval) -> Result<Value> {
+fn shift_zoned(info: &Surroundings, value: ValueRef<'_>, by: Interval) -> Result<Value> {
     calendar::shift_zoned(micros(value), by, info.text_context().timezone).map(Value::TimestampTz)
 }
 
@@ -223,7 +221,7 @@ pub(crate) static INTERVAL_MICROS: Function = Function::new(
     })],
 );
 
-fn concatenated(values: &[ValueRef<'_>], types: &[DataType], info: &SessionInfo) -> Value {
+fn concatenated(values: &[ValueRef<'_>], types: &[DataType], info: &Surroundings) -> Value {
     let mut out = Vec::new();
     for (value, data_type) in values.iter().zip(types) {
         luma_model::format_text(*value, data_type, &info.text_context(), &mut out);
@@ -240,7 +238,7 @@ pub(crate) static TEXT_CONCATENATE: Function = Function::new(
     ],
 );
 
-fn concatenate_any(info: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn concatenate_any(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     // A truth value beside a text is spelled out.
     let spelled: Vec<Value> = values
         .iter()

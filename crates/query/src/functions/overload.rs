@@ -18,7 +18,7 @@ use luma_model::arrow::{CellReader, ColumnBuilder, data_type, field};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast};
 
 use crate::error::to_datafusion;
-use crate::session::{SessionExtension, SessionInfo};
+use crate::session::SessionExtension;
 
 /// What an argument or a result is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,23 @@ pub(crate) enum Kind {
     Int8Array,
 }
 
-/// What an overload computes: the session, the arguments and their types.
-pub(crate) type Body = fn(&Arc<SessionInfo>, &[ValueRef<'_>], &[DataType]) -> Result<Value>;
+/// What a function may know about the session. Outside of one (the optimizer tries expressions out)
+/// it is UTC, at the beginning of 1970.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Surroundings {
+    context: TextContext,
+    /// Microseconds since 1970: what now() says.
+    pub(crate) transaction_micros: i64,
+}
+
+impl Surroundings {
+    pub(crate) fn text_context(&self) -> TextContext {
+        self.context
+    }
+}
+
+/// What an overload computes: the surroundings, the arguments and their types.
+pub(crate) type Body = fn(&Surroundings, &[ValueRef<'_>], &[DataType]) -> Result<Value>;
 
 /// One meaning of a function's name.
 #[derive(Debug)]
@@ -268,6 +283,14 @@ pub(crate) fn undefined(name: &str, given: &[Option<DataType>]) -> Error {
         .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
 }
 
+/// The types that arguments of unknown type have in a call, by place.
+pub(crate) fn learnt(name: &str, given: &[Option<DataType>]) -> Option<Vec<DataType>> {
+    let function = super::overloaded().find(|function| function.name == name)?;
+    let overload = function.choose(given, None).ok()?;
+    let array = overload.array_type(given);
+    Some((0..given.len()).map(|at| wanted(overload.kind(at), given[at].as_ref(), array.as_ref())).collect())
+}
+
 /// A [`Function`] as DataFusion calls it.
 #[derive(Debug)]
 pub(crate) struct OverloadedFunction {
@@ -332,10 +355,11 @@ impl ScalarUDFImpl for OverloadedFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let info = match args.config_options.extensions.get::<SessionExtension>() {
-            Some(session) => Arc::clone(&session.info),
-            None => return internal_err!("{} was called outside of a session", self.function.name),
-        };
+        let session = args.config_options.extensions.get::<SessionExtension>();
+        let info = session.map_or_else(Surroundings::default, |session| Surroundings {
+            context: session.info.text_context(),
+            transaction_micros: session.info.transaction_micros,
+        });
         let constant = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let given = args

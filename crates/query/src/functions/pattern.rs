@@ -1,7 +1,6 @@
 //! `to_char`, `to_date`, `to_timestamp` and `to_number`: values by patterns.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use luma_model::{
     Error, ErrorKind, Interval, MICROS_PER_DAY, Numeric, Result, Value, ValueRef, civil, days_of,
@@ -14,9 +13,9 @@ use crate::functions::operators::micros;
 use crate::functions::overload::Kind::{
     Date, Float8, Interval as Span, Numeric as N, Text, Time, Timestamp, TimestampTz,
 };
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::text::string;
-use crate::session::SessionInfo;
 
 mod digits;
 
@@ -136,9 +135,9 @@ fn write_padded(out: &mut String, value: i64, width: usize, fill: bool) {
 fn named(names: &[&str], place: i64, key: &str, short: bool, fill: bool) -> String {
     let whole = names.get(place as usize).copied().unwrap_or_default();
     let name = if short { &whole[..3] } else { whole };
-    let cased = if key.chars().all(|character| character.is_uppercase()) {
+    let cased = if key.chars().all(char::is_uppercase) {
         name.to_uppercase()
-    } else if key.chars().all(|character| character.is_lowercase()) {
+    } else if key.chars().all(char::is_lowercase) {
         name.to_lowercase()
     } else {
         name.to_owned()
@@ -373,7 +372,7 @@ fn read(source: &str, pattern: &str) -> Result<i64> {
     Ok(days * MICROS_PER_DAY + hour * HOUR + (minute * 60 + second) * SECOND + fraction)
 }
 
-fn zoned(info: &Arc<SessionInfo>, value: ValueRef<'_>) -> Shown {
+fn zoned(info: &Surroundings, value: ValueRef<'_>) -> Shown {
     let zone = info.text_context().timezone;
     let moment_micros = micros(value);
     let offset = time_zone_offset(zone, moment_micros);

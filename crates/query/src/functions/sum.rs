@@ -139,14 +139,15 @@ impl NumberSum {
         }
         Ok(())
     }
+}
 
-    fn column(&self, numbers: &mut dyn Iterator<Item = Numeric>) -> Result<ArrayRef> {
-        let mut builder = ColumnBuilder::new(&DataType::Numeric(None), 1);
-        for number in numbers {
-            builder.append(ValueRef::Numeric(number))?;
-        }
-        Ok(builder.finish())
+/// Numbers as a column.
+fn column(numbers: &mut dyn Iterator<Item = Numeric>) -> Result<ArrayRef> {
+    let mut builder = ColumnBuilder::new(&DataType::Numeric(None), 1);
+    for number in numbers {
+        builder.append(ValueRef::Numeric(number))?;
     }
+    Ok(builder.finish())
 }
 
 impl Accumulator for NumberSum {
@@ -158,7 +159,7 @@ impl Accumulator for NumberSum {
         if self.count == 0 {
             return ScalarValue::try_from(&ArrowType::LargeBinary);
         }
-        let column = self.column(&mut std::iter::once(self.sum)).map_err(to_datafusion)?;
+        let column = column(&mut std::iter::once(self.sum)).map_err(to_datafusion)?;
         ScalarValue::try_from_array(&column, 0)
     }
 
@@ -168,7 +169,7 @@ impl Accumulator for NumberSum {
 
     fn state(&mut self) -> PlanResult<Vec<ScalarValue>> {
         if self.distinct {
-            let column = self.column(&mut self.seen.iter().copied()).map_err(to_datafusion)?;
+            let column = column(&mut self.seen.iter().copied()).map_err(to_datafusion)?;
             let list = datafusion::common::utils::SingleRowListArrayBuilder::new(column).build_list_scalar();
             return Ok(vec![list]);
         }

@@ -1,14 +1,12 @@
 //! Functions on text and bytes where DataFusion's are missing or differ.
 
-use std::sync::Arc;
-
 use luma_model::{ArrayValue, DataType, Error, ErrorKind, Result, Value, ValueRef};
 
 use crate::functions::numbers::int;
 use crate::functions::overload::Kind::{Any, Bool, Bytea, Int4, Int8, Text, TextArray};
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text as shown;
-use crate::session::SessionInfo;
 
 pub(super) fn string(value: ValueRef<'_>) -> &str {
     match value {
@@ -314,7 +312,11 @@ fn from_base64(text: &str) -> Result<Vec<u8>> {
 fn encode(values: &[ValueRef<'_>]) -> Result<Value> {
     let all = bytes(&values[0]);
     text(match string(values[1]).to_lowercase().as_str() {
-        "hex" => all.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "hex" => all
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'))
+            .collect::<String>(),
         "base64" => to_base64(all),
         "escape" => all
             .iter()
@@ -350,7 +352,7 @@ fn split_part(values: &[ValueRef<'_>]) -> Result<Value> {
 }
 
 /// Everything but NULL, one after the other.
-fn concat(values: &[ValueRef<'_>], types: &[DataType], separator: &str, info: &SessionInfo) -> Value {
+fn concat(values: &[ValueRef<'_>], types: &[DataType], separator: &str, info: &Surroundings) -> Value {
     let parts: Vec<String> = values
         .iter()
         .zip(types)
@@ -569,6 +571,6 @@ fn byte_range(place: ValueRef<'_>, length: usize) -> Error {
     )
 }
 
-fn set_config(_: &Arc<SessionInfo>, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+fn set_config(_: &Surroundings, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Err(Error::new(ErrorKind::FeatureNotSupported, "set_config() is not supported").hint("Use SET."))
 }

@@ -19,8 +19,10 @@ use crate::plan::context::Names;
 mod expression;
 mod name;
 mod relation;
+mod subquery;
 
 pub(crate) use name::column_name;
+pub(crate) use subquery::aggregates as is_aggregate;
 
 /// Stands between a repeated column name and what keeps it apart.
 const MARK: char = '\u{1}';
@@ -78,10 +80,11 @@ impl VisitorMut for Rewriter<'_, '_> {
         if !query.locks.is_empty() {
             return self.refuse(
                 ErrorKind::FeatureNotSupported,
-                "SELECT with FOR UPDATE or FOR SHARE is not supported",
+                "FOR UPDATE and FOR SHARE are only supported in the statement's own SELECT",
             );
         }
         name_columns(&mut query.body);
+        values_of_subqueries(&mut query.body);
         self.limits.push(query.limit_clause.take());
         ControlFlow::Continue(())
     }
@@ -91,7 +94,9 @@ impl VisitorMut for Rewriter<'_, '_> {
         if let Some(ast::OrderByKind::Expressions(order)) =
             query.order_by.as_mut().map(|order| &mut order.kind)
         {
-            order.iter_mut().for_each(|item| expression::place(&mut item.expr));
+            for item in order {
+                expression::place(&mut item.expr);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -100,6 +105,11 @@ impl VisitorMut for Rewriter<'_, '_> {
         if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
             groups.iter_mut().for_each(expression::place);
         }
+        for ast::NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(spec) = window {
+                expression::frame(spec);
+            }
+        }
         if let Some(ast::Distinct::On(columns)) = &mut select.distinct {
             columns.iter_mut().for_each(expression::place);
         }
@@ -107,6 +117,23 @@ impl VisitorMut for Rewriter<'_, '_> {
         {
             let condition = std::mem::replace(filter, Expr::Identifier(Ident::new("_")));
             *filter = expression::cast(condition, ast::DataType::Boolean);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let quantified = match expr {
+            Expr::AnyOp { left, compare_op, right, .. } => {
+                subquery::quantified(left, compare_op, right, false)
+            }
+            Expr::AllOp { left, compare_op, right } => subquery::quantified(left, compare_op, right, true),
+            _ => None,
+        };
+        if let Some(quantified) = quantified {
+            *expr = quantified;
+        }
+        if let Expr::Subquery(query) = expr {
+            subquery::scalar(query);
         }
         ControlFlow::Continue(())
     }
@@ -175,6 +202,24 @@ fn operator(symbol: &str) -> Option<BinaryOperator> {
         "||" => BinaryOperator::StringConcat,
         _ => return None,
     })
+}
+
+/// EXISTS and IN in a list of results.
+fn values_of_subqueries(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            values_of_subqueries(left);
+            values_of_subqueries(right);
+        }
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    subquery::as_value(expr);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// FETCH FIRST n ROWS ONLY is LIMIT n.

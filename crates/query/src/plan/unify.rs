@@ -258,6 +258,37 @@ pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult
     })))
 }
 
+/// The types that a call gives its parameters: their numbers and types.
+pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Vec<(usize, DataType)> {
+    let place = |expr: &Expr| match expr {
+        Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
+            placeholder.id.trim_start_matches('$').parse::<usize>().ok()
+        }
+        _ => None,
+    };
+    if function.args.iter().all(|argument| place(argument).is_none()) {
+        return Vec::new();
+    }
+    let operands: Option<Vec<Operand>> =
+        function.args.iter().map(|argument| operand(argument, schema)).collect();
+    let Some(operands) = operands else { return Vec::new() };
+    let types = if Unified::NAMES.contains(&function.func.name()) {
+        let Ok(common) = common_type("", &operands) else { return Vec::new() };
+        vec![common; operands.len()]
+    } else {
+        let given: Vec<Option<DataType>> = operands
+            .into_iter()
+            .map(|operand| match operand {
+                Operand::Known(known) => Some(known),
+                Operand::Unknown => None,
+            })
+            .collect();
+        crate::functions::overload::learnt(function.func.name(), &given).unwrap_or_default()
+    };
+    let places = function.args.iter().zip(types);
+    places.filter_map(|(argument, data_type)| Some((place(argument)?, data_type))).collect()
+}
+
 /// The branches of a UNION with columns of one type.
 pub(crate) fn union(union: Union) -> PlanResult<LogicalPlan> {
     let width = union.schema.fields().len();

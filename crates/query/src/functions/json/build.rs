@@ -1,7 +1,6 @@
 //! Values made into JSON.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 use serde_json::Value as Json;
@@ -9,9 +8,9 @@ use serde_json::Value as Json;
 use super::{canonical, json, parse, sorted};
 use crate::functions::arrays::texts;
 use crate::functions::overload::Kind::{Any, Json as JsonText, Jsonb, Text, TextArray};
+use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text;
-use crate::session::SessionInfo;
 
 /// A value's JSON text; `jsonb` spaces out its arrays, `json` does not.
 pub(crate) fn written(value: ValueRef<'_>, data_type: &DataType, spaced: bool) -> Result<String> {
@@ -85,7 +84,7 @@ fn object(pairs: &[(String, String)], open: &str, close: &str) -> String {
 }
 
 /// A row under its columns' names: name, value, name, value, …
-pub(super) fn row(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+pub(super) fn row(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     let mut out = String::from("{");
     for (at, (name, value)) in pairs(values, types, false)?.into_iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };
@@ -100,11 +99,11 @@ fn as_jsonb(text: &str) -> Result<Value> {
     parse(text).map(|json| Value::Text(canonical(&json)))
 }
 
-fn build_jsonb(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn build_jsonb(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     as_jsonb(&object(&pairs(values, types, true)?, "{", "}"))
 }
 
-fn build_json(_: &Arc<SessionInfo>, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn build_json(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     Ok(Value::Text(object(&pairs(values, types, false)?, "{", "}")))
 }
 

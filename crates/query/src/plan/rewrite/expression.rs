@@ -97,6 +97,18 @@ fn is_number(expr: &Expr) -> bool {
     }
 }
 
+/// The offsets of a window's frame are DataFusion's own.
+pub(super) fn frame(spec: &mut ast::WindowSpec) {
+    let Some(frame) = &mut spec.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        if let ast::WindowFrameBound::Preceding(Some(offset))
+        | ast::WindowFrameBound::Following(Some(offset)) = bound
+        {
+            place(offset);
+        }
+    }
+}
+
 /// A number that names a column by its place stays a plain one.
 pub(super) fn place(expr: &mut Expr) {
     if is_number(expr)
@@ -166,11 +178,9 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         Expr::Ceil { expr: inner, .. } => *expr = call("ceil", vec![take(inner)]),
         Expr::Floor { expr: inner, .. } => *expr = call("floor", vec![take(inner)]),
         Expr::Interval(interval) => *expr = interval_literal(interval)?,
-        Expr::TypedString(typed) => {
-            if without_precision(&typed.data_type).is_some() {
-                let value = Expr::Value(typed.value.clone());
-                *expr = with_precision(value, &typed.data_type);
-            }
+        Expr::TypedString(typed) if without_precision(&typed.data_type).is_some() => {
+            let value = Expr::Value(typed.value.clone());
+            *expr = with_precision(value, &typed.data_type);
         }
         Expr::Cast { expr: inner, data_type, .. } if without_precision(data_type).is_some() => {
             let value = take(inner);
@@ -235,6 +245,11 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 _ => return Ok(()),
             };
             *expr = cast(call("now", Vec::new()), wanted);
+        }
+        Expr::Function(Function { over: Some(ast::WindowType::WindowSpec(spec)), .. })
+            if spec.window_frame.is_some() =>
+        {
+            frame(spec);
         }
         Expr::Function(function) => rewrite_function(function).map_or(Ok(()), |new| {
             *expr = new;
@@ -432,6 +447,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     };
     match name.as_str() {
         "every" => rename(function, "bool_and"),
+        "array_agg" | "string_agg" => order_distinct(function),
         "percentile_disc" | "mode" if !function.within_group.is_empty() => {
             return ordered_set(&name, function);
         }
@@ -482,6 +498,19 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         }
     }
     None
+}
+
+/// Distinct values come in their order, as PostgreSQL finds them by sorting.
+fn order_distinct(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
+    if let (true, true, Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value)))) =
+        (distinct, list.clauses.is_empty(), list.args.first())
+    {
+        let options = ast::OrderByOptions { asc: None, nulls_first: None };
+        let order = ast::OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses = vec![ast::FunctionArgumentClause::OrderBy(vec![order])];
+    }
 }
 
 /// `percentile_disc(p) WITHIN GROUP (ORDER BY x)`: the array of all x in their order, and a place in it.
