@@ -128,6 +128,13 @@ fn add_column(
     let mut sequences = Vec::new();
     let place = table.columns.len();
     let mut column = table::column(table, place, definition, &info, &mut sequences, session)?;
+    if column.generated.is_some() {
+        return Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            "a generated column can only be made with its table",
+        )
+        .hint("Create a new table with the column and copy the rows."));
+    }
     let volatile = column.default.as_deref().is_some_and(|text| {
         let text = text.to_lowercase();
         text.contains("nextval")
