@@ -21,9 +21,9 @@ mod store;
 pub use edit::Edit;
 pub use engine::engine_error;
 pub use object::{
-    Check, Column, ColumnStatistics, ForeignKey, Identity, Index, IndexColumn, KeyConstraint, Object, Oid,
-    ReferentialAction, Role, Schema, ScramVerifier, Sequence, StorageId, Table, TableKind, TableStatistics,
-    Verifier, View,
+    Check, Column, ColumnStatistics, ConstraintTiming, ForeignKey, Identity, Index, IndexColumn,
+    KeyConstraint, Object, Oid, ReferentialAction, Role, Schema, ScramVerifier, Sequence, StorageId, Table,
+    TableKind, TableStatistics, Verifier, View,
 };
 pub use snapshot::{Relation, Snapshot};
 pub use store::Catalog;

@@ -266,6 +266,21 @@ pub struct ForeignKey {
     pub on_delete: ReferentialAction,
     /// When the referenced key changes.
     pub on_update: ReferentialAction,
+    /// When it is checked.
+    #[serde(default)]
+    pub timing: ConstraintTiming,
+}
+
+/// When a constraint is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConstraintTiming {
+    /// Always at the end of the statement.
+    #[default]
+    NotDeferrable,
+    /// At the end of the statement unless the transaction says otherwise.
+    InitiallyImmediate,
+    /// At the end of the transaction unless the transaction says otherwise.
+    InitiallyDeferred,
 }
 
 /// What ANALYZE found about a table.

@@ -558,6 +558,10 @@ impl Session {
     /// Commits the transaction.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         self.take_over_settings();
+        if let Err(dangling) = crate::dml::target::check_deferred(self, true).await {
+            self.rollback();
+            return Err(dangling);
+        }
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };

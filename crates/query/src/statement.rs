@@ -42,6 +42,8 @@ pub(crate) enum Body {
     Vacuum(Option<ast::ObjectName>),
     /// `CHECKPOINT`.
     Checkpoint,
+    /// `SET CONSTRAINTS ALL|name, … DEFERRED|IMMEDIATE`; no names are all.
+    SetConstraints { names: Vec<ast::ObjectName>, deferred: bool },
     /// CREATE, ALTER and DROP of roles and users.
     Role(role::RoleStatement),
 }
@@ -145,6 +147,22 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             skip(parser, if if_exists { 2 } else { 0 });
             let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
             Ok(Some(Body::DropCollection { names, if_exists }))
+        }
+        ("SET", "CONSTRAINTS") => {
+            skip(parser, 2);
+            let names = if word(parser, 0) == "ALL" {
+                skip(parser, 1);
+                Vec::new()
+            } else {
+                parser.parse_comma_separated(|parser| parser.parse_object_name(false))?
+            };
+            let deferred = match word(parser, 0).as_str() {
+                "DEFERRED" => true,
+                "IMMEDIATE" => false,
+                _ => return parser.expected("DEFERRED or IMMEDIATE", parser.peek_token()),
+            };
+            skip(parser, 1);
+            Ok(Some(Body::SetConstraints { names, deferred }))
         }
         ("DISCARD", _) => {
             skip(parser, 2);

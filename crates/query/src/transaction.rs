@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lightning::{Savepoint, Transaction};
 use luma_catalog::{Snapshot, StorageId, engine_error};
 use luma_model::{Error, ErrorKind, Result};
-use luma_rows::Isolation;
+use luma_rows::{DeferredKeys, Isolation};
 
 use crate::database::Shared;
 use crate::session::KeptSettings;
@@ -43,6 +43,8 @@ pub(crate) struct ActiveTransaction {
     pub(crate) dropped: Vec<StorageId>,
     /// Settings to go back to at the end.
     pub(crate) settings: Option<Box<KeptSettings>>,
+    /// Foreign keys to check at the end.
+    pub(crate) deferred: DeferredKeys,
     savepoints: Vec<NamedSavepoint>,
 }
 
@@ -60,6 +62,7 @@ impl ActiveTransaction {
             created: Vec::new(),
             dropped: Vec::new(),
             settings: None,
+            deferred: DeferredKeys::default(),
             savepoints: Vec::new(),
         }
     }

@@ -25,7 +25,7 @@ mod write;
 pub use access::{Access, KeyRange};
 pub use analyze::analyze;
 pub use build::{build_index, rewrite};
-pub use foreign::ForeignKeys;
+pub use foreign::{DeferredKeys, ForeignKeys};
 pub use index::row_key as entry_row_key;
 pub use scan::{RowScan, ScanColumn};
 pub use sequence::Sequences;

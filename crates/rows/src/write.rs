@@ -13,7 +13,7 @@ use lightning::{LockMode, Transaction};
 use luma_catalog::{Column, Snapshot, engine_error};
 use luma_model::{Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
 
-use crate::foreign::{ForeignKeys, KeyChange};
+use crate::foreign::{DeferredKeys, ForeignKeys, KeyChange};
 use crate::index::{self, Entry};
 use crate::store::{LockSpace, Store};
 use crate::table::{DOCUMENT, OpenIndex, OpenTable, encode_row};
@@ -76,6 +76,7 @@ pub struct Writer<'a> {
     isolation: Isolation,
     lock_timeout: Option<Duration>,
     pub(crate) foreign: ForeignKeys,
+    pub(crate) deferred: DeferredKeys,
     pub(crate) changes: VecDeque<KeyChange>,
     key: Vec<u8>,
     bytes: Vec<u8>,
@@ -93,6 +94,7 @@ impl<'a> Writer<'a> {
         expressions: &'a dyn Expressions,
         isolation: Isolation,
         lock_timeout: Option<Duration>,
+        deferred: DeferredKeys,
     ) -> Self {
         Self {
             store,
@@ -102,6 +104,7 @@ impl<'a> Writer<'a> {
             isolation,
             lock_timeout,
             foreign: ForeignKeys::default(),
+            deferred,
             changes: VecDeque::new(),
             key: Vec::new(),
             bytes: Vec::new(),
@@ -291,6 +294,15 @@ impl<'a> Writer<'a> {
     /// 23503 when a reference would dangle.
     pub async fn finish(mut self) -> Result<()> {
         crate::foreign::settle(&mut self).await
+    }
+
+    /// Checks the foreign keys that waited: those that are not deferred any more, or at the end of the
+    /// transaction all of them.
+    ///
+    /// # Errors
+    /// 23503 when a reference dangles.
+    pub async fn check_deferred(mut self, end: bool) -> Result<()> {
+        crate::foreign::check_deferred(&mut self, end).await
     }
 
     fn note_key_change(&mut self, table: &OpenTable, old: &[ValueRef<'_>], new: Option<&[ValueRef<'_>]>) {

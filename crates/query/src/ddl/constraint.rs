@@ -2,14 +2,17 @@
 
 use datafusion::sql::sqlparser::ast::{self, Expr, TableConstraint};
 use luma_catalog::{
-    Check, ForeignKey, Index, IndexColumn, KeyConstraint, Oid, ReferentialAction, StorageId, Table,
+    Check, ConstraintTiming, ForeignKey, Index, IndexColumn, KeyConstraint, Oid, ReferentialAction,
+    StorageId, Table,
 };
 use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::dml::insert::ordinal;
+use crate::dml::target::check_deferred;
 use crate::expression::{RowExpression, Source};
 use crate::names::{identifier, qualified};
 use crate::plan::context::Names;
+use crate::session::Session;
 
 /// Makes numbers and keyspaces while a table is put together.
 pub(crate) struct Allocator<'a> {
@@ -152,11 +155,6 @@ pub(crate) fn foreign_key(
     ) {
         return Err(Error::new(ErrorKind::FeatureNotSupported, "only MATCH SIMPLE is supported"));
     }
-    if let Some(characteristics) = &key.characteristics
-        && characteristics.deferrable == Some(true)
-    {
-        return Err(Error::new(ErrorKind::FeatureNotSupported, "deferrable constraints are not supported"));
-    }
     let numbers = columns.iter().map(|name| number(table, name)).collect::<Result<Vec<u16>>>()?;
     let reference = qualified(&key.foreign_table)?;
     let own = reference.name == table.name
@@ -228,8 +226,49 @@ pub(crate) fn foreign_key(
         referenced_columns: referenced,
         on_delete: action(key.on_delete),
         on_update: action(key.on_update),
+        timing: timing(key.characteristics.as_ref())?,
     });
     Ok(())
+}
+
+/// `SET CONSTRAINTS`: of the named deferrable foreign keys, or of all.
+pub(crate) async fn set_timing(
+    session: &mut Session,
+    names: &[ast::ObjectName],
+    deferred: bool,
+) -> Result<()> {
+    let catalog = session.catalog();
+    let mut constraints = Vec::new();
+    for name in names {
+        let name = qualified(name)?.name;
+        let before = constraints.len();
+        for key in catalog.tables().flat_map(|table| &table.foreign_keys).filter(|key| key.name == name) {
+            if key.timing == ConstraintTiming::NotDeferrable {
+                let message = format!("constraint \"{name}\" is not deferrable");
+                return Err(Error::new(ErrorKind::WrongObjectType, message));
+            }
+            constraints.push(key.oid);
+        }
+        if constraints.len() == before {
+            let message = format!("constraint \"{name}\" does not exist");
+            return Err(Error::new(ErrorKind::UndefinedObject, message));
+        }
+    }
+    session.active()?.deferred.set((!names.is_empty()).then_some(&constraints), deferred);
+    if deferred { Ok(()) } else { check_deferred(session, false).await }
+}
+
+fn timing(characteristics: Option<&ast::ConstraintCharacteristics>) -> Result<ConstraintTiming> {
+    let Some(characteristics) = characteristics else { return Ok(ConstraintTiming::NotDeferrable) };
+    let initially_deferred = characteristics.initially == Some(ast::DeferrableInitial::Deferred);
+    match characteristics.deferrable {
+        Some(false) if initially_deferred => {
+            Err(Error::new(ErrorKind::Syntax, "constraint declared INITIALLY DEFERRED must be DEFERRABLE"))
+        }
+        _ if initially_deferred => Ok(ConstraintTiming::InitiallyDeferred),
+        Some(true) => Ok(ConstraintTiming::InitiallyImmediate),
+        _ => Ok(ConstraintTiming::NotDeferrable),
+    }
 }
 
 fn action(action: Option<ast::ReferentialAction>) -> ReferentialAction {

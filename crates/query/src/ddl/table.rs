@@ -310,8 +310,16 @@ pub(crate) fn column(
 /// What a generated column is computed from may not change by itself.
 fn refuse_volatile(expr: &Expr) -> Result<()> {
     const VOLATILE: [&str; 10] = [
-        "random(", "now(", "clock_timestamp(", "current_timestamp", "current_date", "current_time", "nextval(",
-        "gen_random_uuid(", "statement_timestamp(", "transaction_timestamp(",
+        "random(",
+        "now(",
+        "clock_timestamp(",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "nextval(",
+        "gen_random_uuid(",
+        "statement_timestamp(",
+        "transaction_timestamp(",
     ];
     let text = expr.to_string().to_lowercase();
     if VOLATILE.iter().any(|word| text.contains(word)) {

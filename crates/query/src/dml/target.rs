@@ -46,18 +46,7 @@ impl Target {
 
     /// A writer for the statement.
     pub(crate) fn writer<'a>(&'a self, session: &'a mut Session) -> Result<Writer<'a>> {
-        let lock_timeout = session.settings.lock_timeout();
-        let shared: &'a crate::database::Shared = &self.info.shared;
-        let transaction = session.active()?;
-        let isolation = transaction.isolation;
-        Ok(Writer::new(
-            &shared.rows,
-            &self.catalog,
-            &mut transaction.engine,
-            &self.evaluator,
-            isolation,
-            lock_timeout,
-        ))
+        writer(session, &self.catalog, &self.evaluator)
     }
 
     /// Refuses a transaction that holds more than it may.
@@ -74,6 +63,36 @@ impl Target {
             "Change fewer rows at a time, load with `lumadb import`, or raise [memory] max_transaction_size.",
         ))
     }
+}
+
+/// A writer on the session's transaction.
+fn writer<'a>(
+    session: &'a mut Session,
+    catalog: &'a Snapshot,
+    evaluator: &'a Evaluator,
+) -> Result<Writer<'a>> {
+    let lock_timeout = session.settings.lock_timeout();
+    let shared: &'a crate::database::Shared = &evaluator.info.shared;
+    let transaction = session.active()?;
+    let (isolation, deferred) = (transaction.isolation, transaction.deferred.clone());
+    let engine = &mut transaction.engine;
+    Ok(Writer::new(&shared.rows, catalog, engine, evaluator, isolation, lock_timeout, deferred))
+}
+
+/// Checks the foreign keys that wait: at the end of the transaction all, before it those that
+/// `SET CONSTRAINTS` made immediate.
+///
+/// # Errors
+/// 23503 when a reference dangles.
+pub(crate) async fn check_deferred(session: &mut Session, end: bool) -> Result<()> {
+    let waits =
+        session.transaction.as_ref().is_some_and(|active| !active.failed && !active.deferred.is_empty());
+    if !waits {
+        return Ok(());
+    }
+    let catalog = session.catalog();
+    let evaluator = Evaluator { info: session.new_info() };
+    writer(session, &catalog, &evaluator)?.check_deferred(end).await
 }
 
 /// Refuses writes in a read-only transaction.

@@ -1,6 +1,6 @@
 //! Definitions as SQL text: what `pg_get_indexdef`, `pg_get_constraintdef` and the like give.
 
-use luma_catalog::{ForeignKey, Index, ReferentialAction, Snapshot, Table};
+use luma_catalog::{ConstraintTiming, ForeignKey, Index, ReferentialAction, Snapshot, Table};
 
 use crate::ddl::quoted;
 
@@ -75,6 +75,11 @@ pub(crate) fn foreign_key(catalog: &Snapshot, table: &Table, key: &ForeignKey) -
         };
         text.push_str(&format!(" ON {event} {action}"));
     }
+    text.push_str(match key.timing {
+        ConstraintTiming::NotDeferrable => "",
+        ConstraintTiming::InitiallyImmediate => " DEFERRABLE",
+        ConstraintTiming::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
+    });
     text
 }
 

@@ -1,6 +1,6 @@
 //! `information_schema`, as the SQL standard has it.
 
-use luma_catalog::{Column, Identity, Relation, Table};
+use luma_catalog::{Column, ConstraintTiming, Identity, Relation, Table};
 use luma_model::{DataType, Value};
 
 use crate::database::DATABASE_NAME;
@@ -208,6 +208,7 @@ fn table_constraints(names: &Names<'_>) -> Rows {
         let keys = keys(table);
         for (name, kind) in keys.iter().map(|(name, kind, _)| (*name, *kind)).chain(checks) {
             let schema = schema_name(names, table.schema);
+            let timing = table.foreign_keys.iter().find(|key| key.name == name).map(|key| key.timing);
             rows.add(vec![
                 text(DATABASE_NAME),
                 schema.clone(),
@@ -216,8 +217,8 @@ fn table_constraints(names: &Names<'_>) -> Rows {
                 schema,
                 text(table.name.as_str()),
                 text(kind),
-                yes(false),
-                yes(false),
+                yes(timing.is_some_and(|timing| timing != ConstraintTiming::NotDeferrable)),
+                yes(timing == Some(ConstraintTiming::InitiallyDeferred)),
             ]);
         }
     }

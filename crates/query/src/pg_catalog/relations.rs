@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use luma_catalog::{ForeignKey, Identity, Oid, ReferentialAction, Relation, Snapshot, Table, TableKind};
+use luma_catalog::{
+    ConstraintTiming, ForeignKey, Identity, Oid, ReferentialAction, Relation, Snapshot, Table, TableKind,
+};
 use luma_model::{ArrayValue, DataType, Value};
 
 use crate::pg_catalog::{Rows, definition, oid, text};
@@ -418,8 +420,8 @@ fn constraints(catalog: &Snapshot) -> Rows {
                 text(name),
                 oid(table.schema),
                 char_of(kind),
-                Value::Bool(false),
-                Value::Bool(false),
+                Value::Bool(foreign.is_some_and(|key| key.timing != ConstraintTiming::NotDeferrable)),
+                Value::Bool(foreign.is_some_and(|key| key.timing == ConstraintTiming::InitiallyDeferred)),
                 Value::Bool(true),
                 oid(table.oid),
                 oid(0),

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::reg;
+use crate::plan::rewrite::is_aggregate;
 
 /// Rewrites one expression whose parts are rewritten already.
 pub(crate) fn rewrite_expression(expr: &mut Expr) {
@@ -133,23 +134,60 @@ fn function_call(function: &mut Function) -> Option<Expr> {
     if name != "array" {
         return None;
     }
-    if let SetExpr::Select(select) = query.body.as_mut()
-        && let Some(item) = select.projection.first_mut()
-    {
-        wrap(item, "array_agg");
+    let order = match query.order_by.as_ref().map(|order| &order.kind) {
+        Some(ast::OrderByKind::Expressions(order)) => order.clone(),
+        _ => Vec::new(),
+    };
+    let whole = query.limit_clause.is_some() || query.fetch.is_some();
+    match query.body.as_mut() {
+        SetExpr::Select(select) if !whole && is_plain(select) => {
+            if let Some(item) = select.projection.first_mut() {
+                wrap(item, "array_agg", order);
+            }
+            query.order_by = None;
+            Some(Expr::Subquery(query.clone()))
+        }
+        // What is limited, grouped or put together is gathered as it comes.
+        _ => Some(Expr::Subquery(Box::new(gathered(query.clone())))),
     }
-    Some(Expr::Subquery(query.clone()))
 }
 
-fn wrap(item: &mut SelectItem, function: &str) {
+/// A SELECT of which each row gives one element.
+fn is_plain(select: &ast::Select) -> bool {
+    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(list, _) if list.is_empty());
+    !grouped && select.distinct.is_none() && !select.projection.iter().any(is_aggregate)
+}
+
+/// `SELECT array_agg(element) FROM (query) AS elements (element)`.
+fn gathered(query: Box<ast::Query>) -> ast::Query {
+    let element = || Ident::new("luma_element");
+    let columns = vec![ast::TableAliasColumnDef { name: element(), data_type: None }];
+    let alias = ast::TableAlias { explicit: true, name: Ident::new("luma_elements"), columns, at: None };
+    let relation =
+        ast::TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None };
+    let gathered = call("array_agg", vec![Expr::Identifier(element())]);
+    crate::execute::select_query(
+        vec![SelectItem::UnnamedExpr(gathered)],
+        vec![ast::TableWithJoins { relation, joins: Vec::new() }],
+        None,
+    )
+}
+
+fn wrap(item: &mut SelectItem, function: &str, order: Vec<ast::OrderByExpr>) {
     if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
         let inner = std::mem::replace(expr, Expr::Identifier(Ident::new("_")));
         *expr = call(function, vec![inner]);
+        if !order.is_empty()
+            && let Expr::Function(function) = expr
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            list.clauses = vec![ast::FunctionArgumentClause::OrderBy(order)];
+        }
     }
 }
 
 /// What a subquery comes to that is about what nothing here has: a column's own collation, the columns
-/// of a publication, the base of a domain, the parts of a composite type. Their forms are nothing that
+/// of a publication, a partition's trigger, the base of a domain, the parts of a composite type. Their forms are nothing that
 /// DataFusion plans.
 fn nothing_of(query: &ast::Query) -> Option<Expr> {
     let text = query.to_string().to_lowercase();
@@ -157,7 +195,7 @@ fn nothing_of(query: &ast::Query) -> Option<Expr> {
     let data_type =
         if (text.contains("attcollation") && text.contains("typcollation")) || text.contains("prattrs") {
             return Some(Expr::Value(Value::Null.with_empty_span()));
-        } else if query.with.is_some() && text.contains("typbasetype") {
+        } else if text.contains("tgparentid") || query.with.is_some() && text.contains("typbasetype") {
             named_type("oid")
         } else if composite && text.contains("atttypid") {
             array_type("oid")

@@ -42,7 +42,7 @@ pub(crate) struct ApplyRefused;
 impl AnalyzerRule for ApplyRefused {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> PlanResult<LogicalPlan> {
         let refused = |outer: &LogicalPlan, expr: &Expr, subquery: &Subquery| {
-            check_subquery_expr(outer, &subquery.subquery, expr).is_err()
+            check_subquery_expr(outer, &subquery.subquery, expr).is_err() || reaches_out(&subquery.subquery)
         };
         plan.transform_up_with_subqueries(|plan| rewrite(plan, &refused)).map(|done| done.data)
     }
@@ -50,6 +50,16 @@ impl AnalyzerRule for ApplyRefused {
     fn name(&self) -> &'static str {
         "apply_refused_subqueries"
     }
+}
+
+/// Whether a plan names outer columns elsewhere than in conditions, the only place from which
+/// DataFusion pulls them into a join.
+fn reaches_out(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| {
+        let condition = matches!(node, LogicalPlan::Filter(_));
+        Ok(!condition && node.expressions().iter().any(Expr::contains_outer))
+    })
+    .unwrap_or(false)
 }
 
 /// Takes what DataFusion's rules for subqueries left.
@@ -304,6 +314,13 @@ impl Apply {
                     other => Ok(Transformed::no(without(other, &place))),
                 })?;
                 Ok(replaced.update_data(|expr| name.restore(expr)))
+            })?
+            .transform_data(|plan| match plan {
+                // A lateral query that names nothing outside any more is a table like others.
+                LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
+                    Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
+                }
+                other => Ok(Transformed::no(other)),
             })
         })?;
         Ok(bound.data)

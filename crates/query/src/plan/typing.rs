@@ -78,6 +78,7 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
         LogicalPlan::Values(values) if changed => LogicalPlanBuilder::values(values.values)?.build(),
         LogicalPlan::Values(values) => Ok(LogicalPlan::Values(values)),
         LogicalPlan::Union(union) => crate::plan::unify::union(union),
+        unnest @ LogicalPlan::Unnest(_) => crate::plan::unify::unnested(unnest.recompute_schema()?),
         LogicalPlan::Filter(mut filter) => {
             filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
             Ok(LogicalPlan::Filter(filter))

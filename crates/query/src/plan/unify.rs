@@ -4,14 +4,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
-use datafusion::common::{DFSchema, internal_err};
+use datafusion::common::{Column, DFSchema, internal_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, ReturnFieldArgs,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Union, Volatility,
 };
-use luma_model::arrow::{arrow_type, field};
+use luma_model::arrow::{arrow_type, data_type, field};
 use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::error::to_datafusion;
@@ -201,6 +201,28 @@ fn labelled(expr: Expr, data_type: &DataType) -> Expr {
     }
     let label = Label { data_type: data_type.clone(), signature: Signature::any(1, Volatility::Immutable) };
     Expr::ScalarFunction(ScalarFunction { func: Arc::new(ScalarUDF::new_from_impl(label)), args: vec![expr] })
+}
+
+/// The elements of arrays with their types, of which DataFusion keeps Arrow's only.
+pub(crate) fn unnested(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
+    let LogicalPlan::Unnest(unnest) = &plan else { return Ok(plan) };
+    let input = unnest.input.schema();
+    let mut any = false;
+    let columns: Vec<Expr> = unnest
+        .schema
+        .iter()
+        .zip(&unnest.dependency_indices)
+        .map(|((relation, output), from)| {
+            let column = Expr::Column(Column::from((relation, output.as_ref())));
+            let is_list = unnest.list_type_columns.iter().any(|(list, _)| list == from);
+            let array = if is_list { data_type(input.field(*from)).ok() } else { None };
+            let Some(element) = array.as_ref().and_then(DataType::element) else { return column };
+            let typed = labelled(column.clone(), element);
+            any |= typed != column;
+            typed.alias_qualified(relation.cloned(), output.name())
+        })
+        .collect();
+    if any { LogicalPlanBuilder::from(plan).project(columns)?.build() } else { Ok(plan) }
 }
 
 /// Gives its argument back as a value of a type that Arrow stores the same way.
