@@ -65,7 +65,9 @@ fn from_message(error: &DataFusionError) -> Error {
         ErrorKind::UndefinedFunction
     } else if lower.contains("windowfunction") {
         return Error::new(ErrorKind::WindowingError, "window functions are not allowed here");
-    } else if lower.contains("aggregate functions are not allowed in") || lower.contains("calls cannot be nested") {
+    } else if lower.contains("aggregate functions are not allowed in")
+        || lower.contains("calls cannot be nested")
+    {
         ErrorKind::GroupingError
     } else if ["'rank'", "'dense_rank'", "'row_number'", "'lag'", "'lead'", "'ntile'", "'first_value'"]
         .iter()

@@ -36,10 +36,13 @@ pub(crate) fn column_type(sql: &ast::DataType) -> Result<ColumnType> {
 /// The type of a time without its digits of a second, and how many it was to have.
 pub(crate) fn without_precision(sql: &ast::DataType) -> Option<(ast::DataType, u64)> {
     match sql {
-        ast::DataType::Timestamp(Some(digits), zone) => Some((ast::DataType::Timestamp(None, *zone), *digits)),
-        ast::DataType::Time(Some(digits), zone @ (ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone)) => {
-            Some((ast::DataType::Time(None, *zone), *digits))
+        ast::DataType::Timestamp(Some(digits), zone) => {
+            Some((ast::DataType::Timestamp(None, *zone), *digits))
         }
+        ast::DataType::Time(
+            Some(digits),
+            zone @ (ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone),
+        ) => Some((ast::DataType::Time(None, *zone), *digits)),
         ast::DataType::Interval { precision: Some(digits), .. } => {
             Some((ast::DataType::Interval { fields: None, precision: None }, *digits))
         }

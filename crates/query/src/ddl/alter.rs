@@ -340,7 +340,10 @@ fn drop_column(
     if let Some(computed) = computed {
         return Err(Error::new(
             ErrorKind::DependentObjects,
-            format!("cannot drop column {column_name} of table {} because other objects depend on it", table.name),
+            format!(
+                "cannot drop column {column_name} of table {} because other objects depend on it",
+                table.name
+            ),
         )
         .detail(format!("column {} of table {} is computed from it", computed.name, table.name))
         .hint("Drop that column first."));

@@ -310,8 +310,16 @@ pub(crate) fn column(
 /// What a generated column is computed from may not change by itself.
 fn refuse_volatile(expr: &Expr) -> Result<()> {
     const VOLATILE: [&str; 10] = [
-        "random(", "now(", "clock_timestamp(", "current_timestamp", "current_date", "current_time", "nextval(",
-        "gen_random_uuid(", "statement_timestamp(", "transaction_timestamp(",
+        "random(",
+        "now(",
+        "clock_timestamp(",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "nextval(",
+        "gen_random_uuid(",
+        "statement_timestamp(",
+        "transaction_timestamp(",
     ];
     let text = expr.to_string().to_lowercase();
     if VOLATILE.iter().any(|word| text.contains(word)) {
@@ -333,8 +341,12 @@ pub(crate) fn check_default(
     let names = Names::new(&info.shared, &state, info, &catalog, &info.search_path, reader);
     let mut parameters = Vec::new();
     let compiled = RowExpression::compile(expr, &[], &names, &mut parameters)?;
-    compiled.assign(column, &mut parameters)?;
+    let assigned = compiled.assign(column, &mut parameters)?;
     if parameters.is_empty() {
+        if matches!(expr, Expr::Value(_)) {
+            // A literal that the column's type can't read is known now.
+            assigned.evaluate(&[], &[], info)?;
+        }
         return Ok(());
     }
     Err(Error::new(ErrorKind::UndefinedParameter, "a default can't have parameters"))

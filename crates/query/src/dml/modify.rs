@@ -60,7 +60,8 @@ pub(crate) async fn update(
                 ));
             }
             let column = &table.columns[ordinal];
-            let computed = column.generated.is_some() || column.identity == Some(luma_catalog::Identity::Always);
+            let computed =
+                column.generated.is_some() || column.identity == Some(luma_catalog::Identity::Always);
             if computed && !is_default(expr) {
                 return Err(Error::new(
                     ErrorKind::GeneratedAlways,

@@ -51,11 +51,15 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         instead.push((at, vec![keyword(at, "FETCH"), keyword(at, "NEXT"), keyword(at, "FROM")]));
     }
     for (order, at) in places.iter().enumerate() {
-        let previous = |back: usize| order.checked_sub(back).and_then(|at| words.get(at)).map_or("", String::as_str);
+        let previous =
+            |back: usize| order.checked_sub(back).and_then(|at| words.get(at)).map_or("", String::as_str);
         match words[order].as_str() {
             // Tables of this database are always logged.
             "UNLOGGED" if order == 1 && is(0, "CREATE") => instead.push((*at, Vec::new())),
-            "INCREMENT" if !is(order + 1, "BY") && (is(1, "SEQUENCE") || words.iter().any(|word| word == "IDENTITY")) => {
+            "INCREMENT"
+                if !is(order + 1, "BY")
+                    && (is(1, "SEQUENCE") || words.iter().any(|word| word == "IDENTITY")) =>
+            {
                 instead.push((*at, vec![keyword(*at, "INCREMENT"), keyword(*at, "BY")]));
             }
             // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.

@@ -203,7 +203,9 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         Expr::InList { expr: inner, list, negated } if matches!(inner.as_ref(), Expr::Tuple(_)) => {
             let Expr::Tuple(row) = take(inner) else { return Ok(()) };
             let each = list.drain(..).filter_map(|item| match item {
-                Expr::Tuple(other) if other.len() == row.len() => compare_rows(&row, &BinaryOperator::Eq, &other),
+                Expr::Tuple(other) if other.len() == row.len() => {
+                    compare_rows(&row, &BinaryOperator::Eq, &other)
+                }
                 _ => None,
             });
             if let Some(any) = each.reduce(|one, other| binary(one, BinaryOperator::Or, other)) {
