@@ -27,7 +27,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::OutOfMemory, "out of memory")
             .detail(first_line(&message))
-            .hint("Raise [memory] memory_limit, or let the statement read fewer rows."),
+            .hint("Raise [memory] statement_memory, or let the statement read fewer rows."),
         DataFusionError::NotImplemented(message) => {
             Error::new(ErrorKind::FeatureNotSupported, first_line(&message))
         }

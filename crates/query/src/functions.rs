@@ -16,6 +16,7 @@ pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
+pub(crate) mod reg;
 mod row;
 mod scalar;
 mod sequence;
@@ -45,7 +46,11 @@ pub(crate) fn sum_function() -> Arc<AggregateUDF> {
 
 /// Adds our functions.
 pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
-    let all = system::FUNCTIONS.iter().chain(sequence::FUNCTIONS).chain(scalar::FUNCTIONS);
+    let all = system::FUNCTIONS
+        .iter()
+        .chain(sequence::FUNCTIONS)
+        .chain(scalar::FUNCTIONS)
+        .chain(reg::FUNCTIONS.as_flattened());
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }

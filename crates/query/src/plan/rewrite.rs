@@ -14,7 +14,6 @@ use datafusion::sql::sqlparser::ast::{
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::names::identifier;
-use crate::plan::context::Names;
 
 mod expression;
 mod name;
@@ -33,34 +32,36 @@ pub(crate) fn visible_name(name: &str) -> &str {
 }
 
 /// Rewrites a statement.
-pub(crate) fn statement(statement: &mut Statement, names: &Names<'_>) -> Result<()> {
-    let mut rewriter = Rewriter { names, error: None, limits: Vec::new() };
+pub(crate) fn statement(statement: &mut Statement) -> Result<()> {
+    let mut rewriter = Rewriter { error: None, limits: Vec::new() };
     let _ = VisitMut::visit(statement, &mut rewriter);
+    if let Statement::Query(query) = statement {
+        crate::pg_catalog::show_names(&mut query.body);
+    }
     rewriter.error.map_or(Ok(()), Err)
 }
 
 /// Rewrites an expression that stands alone.
-pub(crate) fn expression(expression: &mut Expr, names: &Names<'_>) -> Result<()> {
-    let mut rewriter = Rewriter { names, error: None, limits: Vec::new() };
+pub(crate) fn expression(expression: &mut Expr) -> Result<()> {
+    let mut rewriter = Rewriter { error: None, limits: Vec::new() };
     let _ = VisitMut::visit(expression, &mut rewriter);
     rewriter.error.map_or(Ok(()), Err)
 }
 
-struct Rewriter<'a, 'n> {
-    names: &'a Names<'n>,
+struct Rewriter {
     error: Option<Error>,
     /// LIMIT clauses of the queries around; their numbers are DataFusion's own.
     limits: Vec<Option<ast::LimitClause>>,
 }
 
-impl Rewriter<'_, '_> {
+impl Rewriter {
     fn refuse(&mut self, kind: ErrorKind, message: impl Into<String>) -> ControlFlow<()> {
         self.error = Some(Error::new(kind, message));
         ControlFlow::Break(())
     }
 }
 
-impl VisitorMut for Rewriter<'_, '_> {
+impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
@@ -166,7 +167,7 @@ impl VisitorMut for Rewriter<'_, '_> {
             }
             _ => {}
         }
-        crate::pg_catalog::rewrite_expression(expr, self.names);
+        crate::pg_catalog::rewrite_expression(expr);
         if let Err(error) = expression::rewrite(expr) {
             self.error = Some(error);
             return ControlFlow::Break(());
