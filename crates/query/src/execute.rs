@@ -393,7 +393,12 @@ fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>)
                 parameters.resize(place, None);
             }
             if let Some(slot @ None) = place.checked_sub(1).and_then(|at| parameters.get_mut(at)) {
-                *slot = Some(known);
+                // The cast cuts and rounds; the parameter itself comes whole.
+                *slot = Some(match known {
+                    DataType::Varchar(_) => DataType::Varchar(None),
+                    DataType::Numeric(_) => DataType::Numeric(None),
+                    other => other,
+                });
             }
         }
         std::ops::ControlFlow::<()>::Continue(())

@@ -6,7 +6,8 @@
 
 mod support;
 
-use support::{Fixture, describe, run, state};
+use luma_query::Session;
+use support::{Fixture, run, state};
 
 const ROWS: &str = "INSERT INTO t VALUES
     (1, 5, 7000000000, 2, 12.50, 1.5, 2.25, 'text', 'vc', 'ch', true, '2024-02-29', '2024-02-29 12:34:56.789',
@@ -101,6 +102,21 @@ const EXPRESSIONS: &[&str] = &[
     "round(num)",
 ];
 
+/// Names and types of a statement's columns.
+async fn describe(session: &mut Session, text: &str) -> Result<Vec<String>, &'static str> {
+    let statement = session.parse_script(text).map_err(|error| state(&error))?.pop().unwrap();
+    let prepared = session.prepare(statement, &[]).await.map_err(|error| state(&error));
+    let described = prepared.map(|prepared| {
+        let columns = prepared.columns().cloned().unwrap();
+        columns.iter().map(|column| format!("{} {}", column.name, column.data_type.base_name())).collect()
+    });
+    if described.is_err() {
+        session.fail();
+    }
+    session.sync().await.unwrap();
+    described
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_by_its_key_is_answered_as_datafusion_answers() {
     let fixture = Fixture::new();
@@ -120,7 +136,7 @@ async fn a_row_by_its_key_is_answered_as_datafusion_answers() {
             let mut answers = Vec::new();
             for source in ["t", "(SELECT * FROM t) AS t"] {
                 let text = format!("SELECT {expression} FROM {source} WHERE id = {key}");
-                let columns = describe(&mut session, &text).map_err(|error| state(&error));
+                let columns = describe(&mut session, &text).await;
                 let rows = match run(&mut session, &text).await {
                     Ok(rows) => rows,
                     Err(error) => vec![format!("ERROR {}", state(&error))],

@@ -341,8 +341,12 @@ pub(crate) fn check_default(
     let names = Names::new(&info.shared, &state, info, &catalog, &info.search_path, reader);
     let mut parameters = Vec::new();
     let compiled = RowExpression::compile(expr, &[], &names, &mut parameters)?;
-    compiled.assign(column, &mut parameters)?;
+    let assigned = compiled.assign(column, &mut parameters)?;
     if parameters.is_empty() {
+        if matches!(expr, Expr::Value(_)) {
+            // A literal that the column's type can't read is known now.
+            assigned.evaluate(&[], &[], info)?;
+        }
         return Ok(());
     }
     Err(Error::new(ErrorKind::UndefinedParameter, "a default can't have parameters"))

@@ -424,8 +424,8 @@ impl Compiler<'_> {
                 _ if one == other => one,
                 (Some(a), Some(b)) => {
                     let wider = if a >= b { one.clone() } else { other.clone() };
-                    // numeric and real meet in double precision.
-                    if wider == DataType::Float4 && (a.min(b)) == 4 { DataType::Float8 } else { wider }
+                    // real meets every other number in double precision.
+                    if wider == DataType::Float4 { DataType::Float8 } else { wider }
                 }
                 _ => return Ok(None),
             }

@@ -28,8 +28,14 @@ fn yes(value: bool) -> Value {
     text(if value { "YES" } else { "NO" })
 }
 
+/// The standard's domains: identifiers are names, the rest is character data.
+fn kind(column: &str) -> DataType {
+    let identifier = ["_name", "_schema", "_catalog"].iter().any(|end| column.ends_with(end));
+    if identifier { DataType::Name } else { DataType::Varchar(None) }
+}
+
 fn strings(names: &[&'static str]) -> Vec<(&'static str, DataType)> {
-    names.iter().map(|name| (*name, DataType::Text)).collect()
+    names.iter().map(|name| (*name, kind(name))).collect()
 }
 
 fn tables(names: &Names<'_>) -> Rows {
@@ -61,20 +67,20 @@ fn columns(names: &Names<'_>) -> Rows {
     let mut described = strings(&["table_catalog", "table_schema", "table_name", "column_name"]);
     described.extend([
         ("ordinal_position", DataType::Int4),
-        ("column_default", DataType::Text),
-        ("is_nullable", DataType::Text),
-        ("data_type", DataType::Text),
+        ("column_default", kind("column_default")),
+        ("is_nullable", kind("is_nullable")),
+        ("data_type", kind("data_type")),
         ("character_maximum_length", DataType::Int4),
         ("numeric_precision", DataType::Int4),
         ("numeric_precision_radix", DataType::Int4),
         ("numeric_scale", DataType::Int4),
         ("datetime_precision", DataType::Int4),
-        ("udt_schema", DataType::Text),
-        ("udt_name", DataType::Text),
-        ("is_identity", DataType::Text),
-        ("identity_generation", DataType::Text),
-        ("is_generated", DataType::Text),
-        ("is_updatable", DataType::Text),
+        ("udt_schema", kind("udt_schema")),
+        ("udt_name", kind("udt_name")),
+        ("is_identity", kind("is_identity")),
+        ("identity_generation", kind("identity_generation")),
+        ("is_generated", kind("is_generated")),
+        ("is_updatable", kind("is_updatable")),
     ]);
     let mut rows = Rows::new(described);
     let mut add = |schema: &str,
@@ -129,7 +135,7 @@ fn columns(names: &Names<'_>) -> Rows {
                 Some(Identity::ByDefault) => text("BY DEFAULT"),
                 None => Value::Null,
             },
-            text("NEVER"),
+            text(if column.is_some_and(|column| column.generated.is_some()) { "ALWAYS" } else { "NEVER" }),
             yes(column.is_some()),
         ]);
     };

@@ -84,7 +84,7 @@ pub(crate) fn convert(expr: Expr, from: &Operand, to: &DataType) -> Expr {
 }
 
 fn arrow_cast(expr: Expr, to: &DataType) -> Expr {
-    Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(field("", to, true))))
+    Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(field("cast", to, true))))
 }
 
 /// What is counted with.
@@ -243,6 +243,10 @@ pub(crate) fn comparable(
         }
         (Operand::Known(one), Operand::Known(other)) => (one, other),
     };
+    if one == DataType::Oid || other == DataType::Oid {
+        // Names of objects are compared with their numbers in the system tables.
+        return Err(None);
+    }
     if group(&one) != group(&other) || group(&one) == 0 {
         return Err(Some((one, other)));
     }

@@ -33,7 +33,8 @@ pub(crate) struct PostgresTypePlanner;
 impl TypePlanner for PostgresTypePlanner {
     fn plan_type_field(&self, sql: &ast::DataType) -> PlanResult<Option<FieldRef>> {
         let planned = types::data_type(sql).map_err(to_datafusion)?;
-        Ok(Some(Arc::new(field("", &planned, true))))
+        // With a name, DataFusion takes the type as it is, not with what the value had beside it.
+        Ok(Some(Arc::new(field("cast", &planned, true))))
     }
 }
 

@@ -159,12 +159,6 @@ WITH RECURSIVE f(a, b) AS (VALUES (0, 1) UNION ALL SELECT b, a + b FROM f WHERE 
 WITH RECURSIVE p(path, id) AS (SELECT name, id FROM emp WHERE boss IS NULL UNION ALL SELECT p.path || '/' || e.name, e.id FROM emp e JOIN p ON e.boss = p.id) SELECT path FROM p ORDER BY path;
 WITH t AS MATERIALIZED (SELECT id FROM emp) SELECT count(*) FROM t;
 WITH t AS (SELECT * FROM emp WHERE dept = 1) SELECT t.name, (SELECT count(*) FROM t) FROM t ORDER BY id;
-WITH moved AS (DELETE FROM emp WHERE id = 5 RETURNING *) SELECT id, name FROM moved;
-WITH ins AS (INSERT INTO emp (id, name) VALUES (6, 'Fay'), (7, 'Gus') RETURNING id) SELECT * FROM ins ORDER BY id;
-WITH up AS (UPDATE emp SET salary = 1 WHERE id > 5 RETURNING id, salary) SELECT sum(salary) FROM up;
-WITH t AS (SELECT id FROM emp WHERE id > 5) DELETE FROM emp WHERE id IN (SELECT id FROM t);
-WITH t AS (SELECT 9 AS id, 'Hal' AS name) INSERT INTO emp (id, name) SELECT * FROM t RETURNING id, name;
-DELETE FROM emp WHERE id = 9;
 SELECT CASE dept WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE 'other' END AS d, count(*) FROM emp GROUP BY 1 ORDER BY 1;
 SELECT name FROM emp WHERE name LIKE '%e%' ORDER BY name;
 SELECT name FROM emp WHERE hired BETWEEN '2019-01-01' AND '2020-12-31' ORDER BY name;

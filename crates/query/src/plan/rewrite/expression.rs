@@ -168,6 +168,10 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             let value = Expr::Value(typed.value.clone());
             *expr = with_precision(value, &typed.data_type);
         }
+        Expr::Cast { expr: inner, .. } if matches!(inner.as_ref(), Expr::Array(array) if array.elem.is_empty()) =>
+        {
+            **inner = text("{}");
+        }
         Expr::Cast { expr: inner, data_type, .. } if without_precision(data_type).is_some() => {
             let value = take(inner);
             *expr = with_precision(value, data_type);

@@ -1,0 +1,11 @@
+CREATE TABLE emp (id int PRIMARY KEY, name text NOT NULL, dept int, salary numeric(10,2));
+INSERT INTO emp VALUES (1, 'Ann', 1, 5000), (2, 'Bob', 1, 4000.50), (3, 'Cid', 2, 3000), (4, 'Dee', 2, 3500), (6, 'Fay', NULL, 1), (7, 'Gus', NULL, 1);
+WITH big AS (SELECT id FROM emp WHERE salary > 3200) UPDATE emp SET dept = 9 WHERE id IN (SELECT id FROM big) RETURNING id, dept;
+WITH s(k, v) AS (VALUES (1, 'one'), (2, 'two')) UPDATE emp SET name = s.v FROM s WHERE emp.id = s.k;
+SELECT id, name, dept FROM emp ORDER BY id;
+WITH t AS (SELECT id FROM emp WHERE id > 5) DELETE FROM emp WHERE id IN (SELECT id FROM t);
+WITH t AS (SELECT 9 AS id, 'Hal' AS name) INSERT INTO emp (id, name) SELECT * FROM t RETURNING id, name;
+DELETE FROM emp WHERE id = 9;
+WITH moved AS (DELETE FROM emp WHERE id = 5 RETURNING *) SELECT id, name FROM moved;
+WITH ins AS (INSERT INTO emp (id, name) VALUES (6, 'Fay'), (7, 'Gus') RETURNING id) SELECT * FROM ins ORDER BY id;
+WITH up AS (UPDATE emp SET salary = 1 WHERE id > 5 RETURNING id, salary) SELECT sum(salary) FROM up;
