@@ -87,7 +87,9 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             (name.clone(), args.args.clone(), alias.clone(), *with_ordinality)
         }
-        TableFactor::Function { name, args, alias, .. } => (name.clone(), args.clone(), alias.clone(), false),
+        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+            (name.clone(), args.clone(), alias.clone(), *with_ordinality)
+        }
         TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
             let columns: Vec<(Expr, String, Option<ast::DataType>)> =
                 array_exprs.iter().map(|array| (array.clone(), "unnest".to_owned(), None)).collect();
@@ -109,6 +111,12 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         .collect();
     if let "json_to_recordset" | "jsonb_to_recordset" | "json_to_record" | "jsonb_to_record" = name.as_str() {
         *factor = record(&name, arguments, alias)?;
+        return Ok(());
+    }
+    if name == "unnest" {
+        let single = arguments.len() == 1;
+        let columns = arguments.into_iter().map(|array| (array, name.clone(), None)).collect();
+        *factor = table(columns, alias, &name, single, ordinality);
         return Ok(());
     }
     let Some(function) = set_function(&name) else { return Ok(()) };
@@ -150,6 +158,16 @@ fn table(
             }
         }
     }
+    let mut columns = columns;
+    if ordinality {
+        // The numbers are one array more, so that the function may still take columns of other tables.
+        let lengths = columns.iter().map(|(array, ..)| call("cardinality", vec![array.clone()])).collect();
+        let one = Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
+        let longest = cast(call("greatest", lengths), ast::DataType::BigInt(None));
+        let numbers = call("luma_generate_series", vec![cast(one, ast::DataType::BigInt(None)), longest]);
+        names.push(given.get(names.len()).cloned().unwrap_or_else(|| "ordinality".to_owned()));
+        columns.push((numbers, String::new(), None));
+    }
     let casts = columns.iter().any(|(_, _, data_type)| data_type.is_some());
     let kinds: Vec<Option<ast::DataType>> = columns.iter().map(|(_, _, kind)| kind.clone()).collect();
     let unnest = |alias| TableFactor::UNNEST {
@@ -159,10 +177,10 @@ fn table(
         with_offset_alias: None,
         with_ordinality: false,
     };
-    if !casts && !ordinality {
+    if !casts {
         return unnest(alias_of(&table_name, &names));
     }
-    let mut projection: Vec<SelectItem> = names
+    let projection: Vec<SelectItem> = names
         .iter()
         .zip(&kinds)
         .map(|(name, kind)| match kind {
@@ -170,19 +188,6 @@ fn table(
             None => item(column(name), name),
         })
         .collect();
-    if ordinality {
-        let name = given.get(names.len()).cloned().unwrap_or_else(|| "ordinality".to_owned());
-        let mut number = call("row_number", Vec::new());
-        if let Expr::Function(function) = &mut number {
-            function.over = Some(ast::WindowType::WindowSpec(ast::WindowSpec {
-                window_name: None,
-                partition_by: Vec::new(),
-                order_by: Vec::new(),
-                window_frame: None,
-            }));
-        }
-        projection.push(item(number, &name));
-    }
     derived(projection, unnest(alias_of("luma_rows", &names)), alias_of(&table_name, &[]))
 }
 
