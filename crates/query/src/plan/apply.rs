@@ -328,7 +328,7 @@ impl Apply {
 
     fn result(&self, rows: &ArrayRef, tested: Option<&ScalarValue>) -> PlanResult<ScalarValue> {
         match self.kind {
-            Kind::Exists { negated } => Ok(ScalarValue::Boolean(Some((rows.len() > 0) != negated))),
+            Kind::Exists { negated } => Ok(ScalarValue::Boolean(Some(rows.is_empty() == negated))),
             Kind::Value => match rows.len() {
                 0 => ScalarValue::try_from(self.returns.data_type()),
                 1 => ScalarValue::try_from_array(rows, 0)?.cast_to(self.returns.data_type()),
@@ -339,7 +339,7 @@ impl Apply {
             },
             Kind::In { negated } => {
                 let tested = tested.ok_or_else(|| plan_datafusion_err!("IN has nothing to test"))?;
-                if rows.len() == 0 {
+                if rows.is_empty() {
                     return Ok(ScalarValue::Boolean(Some(negated)));
                 }
                 let tested = tested.cast_to(rows.data_type())?;
