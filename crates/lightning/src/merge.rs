@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use crate::Result;
+use crate::btree::TreeCursor;
 use crate::memtable::MemtableCursor;
 use crate::options::Direction;
 use crate::table::RunCursor;
@@ -16,40 +17,46 @@ use crate::table::RunCursor;
 pub(crate) enum Source {
     Memory(MemtableCursor),
     Run(RunCursor),
+    Tree(TreeCursor),
 }
 
 impl Source {
     #[inline]
-    fn key(&self) -> Option<&[u8]> {
+    pub(crate) fn key(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().map(|entry| entry.key),
             Self::Run(cursor) => cursor.key(),
+            Self::Tree(cursor) => cursor.key(),
         }
     }
 
     #[inline]
-    fn value(&self) -> Option<&[u8]> {
+    pub(crate) fn value(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
             Self::Run(cursor) => cursor.value(),
+            Self::Tree(cursor) => cursor.value(),
         }
     }
 
     #[inline]
-    fn advance(&mut self) -> Result<()> {
+    pub(crate) fn advance(&mut self) -> Result<()> {
         match self {
             Self::Memory(cursor) => cursor.advance(),
             Self::Run(cursor) => cursor.advance()?,
+            Self::Tree(cursor) => cursor.advance()?,
         }
         Ok(())
     }
 
-    fn seek(&mut self, key: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn seek(&mut self, key: Option<&[u8]>) -> Result<()> {
         match (self, key) {
             (Self::Memory(cursor), Some(key)) => cursor.seek(key),
             (Self::Memory(cursor), None) => cursor.seek_first(),
             (Self::Run(cursor), Some(key)) => cursor.seek(key)?,
             (Self::Run(cursor), None) => cursor.seek_first()?,
+            (Self::Tree(cursor), Some(key)) => cursor.seek(key)?,
+            (Self::Tree(cursor), None) => cursor.seek_first()?,
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Flushing: the oldest frozen memtable of a keyspace becomes a table.
+//! Flushing: the oldest frozen memtable of a keyspace becomes a table, or a checkpoint of its B+Tree.
 //!
 //! Invariants: only what is published and, if logged, durable in the log is flushed, so a table never
 //! holds a part of a commit whose other part could be lost, nor a commit that follows a lost one.
@@ -11,12 +11,22 @@ use std::sync::atomic::Ordering;
 use luma_log::Lsn;
 
 use super::Engine;
+use crate::btree::Prepared;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
+use crate::lsm::Levels;
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, MemtableCursor};
+use crate::merge::Source;
 use crate::table::{Table, TableMeta, TableWriter};
 use crate::{Error, Result};
+
+/// A memtable on disk, before the manifest knows.
+enum Written {
+    /// None when nothing of it is left.
+    Table(Option<Arc<Table>>),
+    Checkpoint(Prepared),
+}
 
 impl Engine {
     /// Flushes everything a keyspace has in memory.
@@ -68,22 +78,45 @@ impl Engine {
             self.log.wait_durable(oldest.logged_to())?;
         }
         self.publisher.wait_published(oldest.max_sequence())?;
-        let meta = self.write_table(keyspace, oldest, &tree)?;
-        let table = meta.map(|meta| self.open_table(meta)).transpose()?;
+        let written = match tree.as_ref() {
+            Tree::Lsm(levels) => {
+                let meta = self.write_table(keyspace, oldest, levels)?;
+                Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
+            }
+            Tree::BTree(tree) => {
+                let changes = MemtableCursor::over_all(Arc::clone(oldest));
+                Written::Checkpoint(tree.prepare(&mut Source::Memory(changes))?)
+            }
+        };
 
         let mut manifest = self.manifest.lock();
         if keyspace.check().is_err() {
-            table.inspect(|table| table.set_obsolete());
+            if let Written::Table(Some(table)) = written {
+                table.set_obsolete();
+            }
             return Ok(false);
         }
         let released = self.log_needed_from(oldest);
         let flushed = oldest.max_sequence();
-        let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
-        let edit = Edit::Tables {
-            keyspace: keyspace.id,
-            added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
-            removed: Vec::new(),
-            flushed,
+        let id = keyspace.id;
+        let (edit, added, next, bytes) = match written {
+            Written::Table(table) => {
+                let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
+                let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
+                let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+                (
+                    Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed },
+                    added,
+                    None,
+                    bytes,
+                )
+            }
+            Written::Checkpoint(prepared) => {
+                let bytes = prepared.written_bytes();
+                let next = prepared.install()?;
+                let edit = Edit::Checkpoint { keyspace: id, generation: next.generation, flushed };
+                (edit, Vec::new(), Some(next), bytes)
+            }
         };
         let progress = Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 };
         manifest.commit(&[edit, progress])?;
@@ -92,7 +125,10 @@ impl Engine {
             view.change(keyspace.slot, keyspace.id, |keyspace| {
                 keyspace.frozen.retain(|table| !Arc::ptr_eq(table, oldest));
                 keyspace.remembered.insert(0, Arc::clone(oldest));
-                keyspace.tree = Arc::new(keyspace.tree.changed(&added, &[]));
+                keyspace.tree = Arc::new(match &next {
+                    Some(next) => Tree::BTree(Arc::clone(next)),
+                    None => keyspace.tree.changed(&added, &[]),
+                });
                 keyspace.flushed = keyspace.flushed.max(flushed);
             });
         });
@@ -101,7 +137,6 @@ impl Engine {
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
         self.done.flushes.fetch_add(1, Ordering::Relaxed);
-        let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.schedule_merge(keyspace.id);
@@ -113,7 +148,7 @@ impl Engine {
         &self,
         keyspace: &KeyspaceInner,
         memtable: &Arc<Memtable>,
-        tree: &Tree,
+        levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
         let id = self.next_table.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +157,7 @@ impl Engine {
         let mut cursor = MemtableCursor::over_all(Arc::clone(memtable));
         while let Some(entry) = cursor.entry() {
             // A tombstone that covers nothing is not needed.
-            if entry.value.is_some() || tree.overlaps(entry.key, entry.key) {
+            if entry.value.is_some() || levels.overlaps(entry.key, entry.key) {
                 writer.add(entry.key, entry.value)?;
             }
             cursor.advance();
