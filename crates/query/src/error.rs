@@ -45,6 +45,20 @@ fn from_message(error: &DataFusionError) -> Error {
     let lower = message.to_lowercase();
     let kind = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return Error::new(ErrorKind::DivisionByZero, "division by zero");
+    } else if lower.contains("non-boolean predicate")
+        || lower.contains("requires a boolean expression")
+        || lower.contains("logical boolean operation")
+    {
+        ErrorKind::DatatypeMismatch
+    } else if lower.contains("limit must be >= 0") {
+        return Error::new(ErrorKind::InvalidRowCountInLimit, "LIMIT must not be negative");
+    } else if lower.contains("offset must be >=0") {
+        return Error::new(ErrorKind::InvalidRowCountInOffset, "OFFSET must not be negative");
+    } else if lower.contains("order by expressions must appear")
+        || lower.contains("must appear in select list")
+        || lower.contains("order by column out of bounds")
+    {
+        ErrorKind::InvalidColumnReference
     } else if lower.contains("overflow") {
         ErrorKind::OutOfRange
     } else if lower.contains("invalid function") || lower.contains("no function matches") {

@@ -228,7 +228,9 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
             session.reset_all();
             done("DISCARD ALL")
         }
-        Sql::LISTEN { .. } | Sql::UNLISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
+        Sql::LISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
+        // Nothing is listened to, so there is nothing to do; connection pools send it.
+        Sql::UNLISTEN { .. } => done("UNLISTEN"),
         _ => Ok(None),
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! | written | becomes |
 //! |---|---|
-//! | `'t'::regclass` | the identifier of `t` |
-//! | `x::regclass`, `x::regtype`, … | a function that gives the name |
+//! | `x::regclass`, `x::regtype`, … | a function that gives the identifier |
+//! | the same as text or for the client | a function that gives the name of that |
 //! | `ARRAY(SELECT …)` | `(SELECT array_agg(…) …)` |
 //! | a correlated subquery on a `pg_` table | the same with `max(…)`, which DataFusion can join |
 
@@ -13,13 +13,12 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, TableFactor, Value,
 };
 
-use crate::plan::context::Names;
-use crate::session::parse_qualified;
+use crate::functions::reg;
 
 /// Rewrites one expression whose parts are rewritten already.
-pub(crate) fn rewrite_expression(expr: &mut Expr, names: &Names<'_>) {
+pub(crate) fn rewrite_expression(expr: &mut Expr) {
     let replaced = match expr {
-        Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type, names),
+        Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type),
         Expr::Function(function) => function_call(function),
         Expr::Subquery(query) if asks_for_nothing(query) => Some(Expr::Value(Value::Null.with_empty_span())),
         Expr::Subquery(query) => {
@@ -33,29 +32,57 @@ pub(crate) fn rewrite_expression(expr: &mut Expr, names: &Names<'_>) {
     }
 }
 
-fn cast(inner: &Expr, data_type: &ast::DataType, names: &Names<'_>) -> Option<Expr> {
+fn cast(inner: &Expr, data_type: &ast::DataType) -> Option<Expr> {
     let wanted = data_type.to_string().to_lowercase();
     let wanted = wanted.strip_prefix("pg_catalog.").unwrap_or(&wanted);
-    let function = match wanted {
-        "regclass" => "luma_regclass",
-        "regtype" => "luma_regtype",
-        "regproc" | "regprocedure" | "regoper" | "regoperator" => "luma_regproc",
-        "regnamespace" => "luma_regnamespace",
-        "regrole" => "luma_regrole",
-        _ => return None,
-    };
-    if let (Some(text), "regclass") = (literal(inner), wanted)
-        && let Ok(oid) = text.parse::<u32>()
-    {
-        return Some(number(oid));
+    match wanted {
+        "regproc" | "regprocedure" | "regoper" | "regoperator" => {
+            Some(call("luma_regproc", vec![inner.clone()]))
+        }
+        "text" | "varchar" | "name" => {
+            let named = name_of(inner)?;
+            Some(Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: Box::new(named),
+                data_type: data_type.clone(),
+                array: false,
+                format: None,
+            })
+        }
+        wanted => reg::cast_function(wanted).map(|function| call(function, vec![inner.clone()])),
     }
-    if let (Some(text), "regclass") = (literal(inner), wanted)
-        && let Ok(name) = parse_qualified(text)
-        && let Some(relation) = names.scope().find(&name)
-    {
-        return Some(number(relation.oid()));
+}
+
+/// The name of what an expression identifies, if it is one that a client sees as a name.
+fn name_of(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Function(function) => {
+            let name = reg::name_function(&function.name.to_string().to_lowercase())?;
+            Some(call(name, vec![expr.clone()]))
+        }
+        Expr::Nested(inner) => name_of(inner),
+        _ => None,
     }
-    Some(call(function, vec![inner.clone()]))
+}
+
+/// Lets the client see names where a query selects identifiers that print as such.
+pub(crate) fn show_names(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                    && let Some(named) = name_of(expr)
+                {
+                    *expr = named;
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            show_names(left);
+            show_names(right);
+        }
+        _ => {}
+    }
 }
 
 fn literal(expr: &Expr) -> Option<&str> {
@@ -127,10 +154,14 @@ fn wrap(item: &mut SelectItem, function: &str) {
 }
 
 /// Whether a subquery is about what nothing here has: a column's own collation, the columns of a
-/// publication. Their forms are nothing that DataFusion plans.
+/// publication, the base of a domain, the parts of a composite type. Their forms are nothing that
+/// DataFusion plans.
 fn asks_for_nothing(query: &ast::Query) -> bool {
     let text = query.to_string().to_lowercase();
-    (text.contains("attcollation") && text.contains("typcollation")) || text.contains("prattrs")
+    (text.contains("attcollation") && text.contains("typcollation"))
+        || text.contains("prattrs")
+        || (query.with.is_some() && text.contains("typbasetype"))
+        || (text.contains("atttypid") || text.contains("attname")) && text.contains("c.reltype = t.oid")
 }
 
 /// Conditions of a subquery that only name the outer row become a CASE around it, because they are

@@ -82,7 +82,7 @@ impl<'a> Names<'a> {
 
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
-        rewrite::statement(&mut statement, self)?;
+        rewrite::statement(&mut statement)?;
         SqlToRel::new_with_options(self, self.parser_options())
             .sql_statement_to_plan(statement)
             .map_err(from_datafusion)
@@ -90,7 +90,7 @@ impl<'a> Names<'a> {
 
     /// Plans an expression over the columns of `schema`.
     pub(crate) fn plan_expression(&self, mut expression: ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        rewrite::expression(&mut expression, self)?;
+        rewrite::expression(&mut expression)?;
         SqlToRel::new_with_options(self, self.parser_options())
             .sql_to_expr(expression, schema, &mut datafusion::sql::planner::PlannerContext::new())
             .map_err(from_datafusion)
