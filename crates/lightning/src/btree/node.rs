@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kind u8, 3 zeros, count u32, prefix length u32, prefix, count × head u32, count × place u32, cells
-//! cell = bytes rest of the key, then in a leaf: bytes value; in an inner node: the child's place
+//! cell = in an inner node the child's place; bytes rest of the key; in a leaf: bytes value
 //! ```
 //! All keys share the prefix. A head is the four key bytes after it, so most of a search touches one
 //! small array. An inner node's key is not after any key below its child, and after all keys before it.
@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicU8;
 
 use crate::cache::Cached;
-use crate::codec::{Reader, put_bytes, put_varint};
+use crate::codec::{Reader, put_bytes};
 
 const HEADER_BYTES: usize = 12;
 const LEAF: u8 = 1;
@@ -114,11 +114,14 @@ pub(super) fn encode(leaf: bool, cells: &[Cell], buffer: &[u8]) -> Vec<u8> {
     for (at, cell) in cells.iter().enumerate() {
         let place = out.len() as u32;
         out[places + at * 4..places + at * 4 + 4].copy_from_slice(&place.to_le_bytes());
-        put_bytes(&mut out, &cell.key(buffer)[prefix.len()..]);
+        let rest = &cell.key(buffer)[prefix.len()..];
         if leaf {
-            put_varint(&mut out, cell.payload as u64);
+            put_bytes(&mut out, rest);
+            put_bytes(&mut out, cell.payload(buffer));
+        } else {
+            out.extend_from_slice(cell.payload(buffer));
+            put_bytes(&mut out, rest);
         }
-        out.extend_from_slice(cell.payload(buffer));
     }
     out
 }
@@ -175,9 +178,11 @@ impl Node {
     fn parse(&self, at: usize) -> Option<(&[u8], &[u8])> {
         let place = read_u32(self.bytes.get(self.prefix.end + (self.count + at) * 4..)?);
         let mut reader = Reader::new(self.bytes.get(place as usize..)?);
-        let rest = reader.bytes()?;
-        let payload = if self.leaf { reader.bytes()? } else { reader.take(PLACE_BYTES as u64)? };
-        Some((rest, payload))
+        if self.leaf {
+            return Some((reader.bytes()?, reader.bytes()?));
+        }
+        let place = reader.take(PLACE_BYTES as u64)?;
+        Some((reader.bytes()?, place))
     }
 
     pub(super) fn count(&self) -> usize {
