@@ -22,7 +22,7 @@ pub(crate) enum Source {
 
 impl Source {
     #[inline]
-    pub(crate) fn key(&self) -> Option<&[u8]> {
+    fn key(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().map(|entry| entry.key),
             Self::Run(cursor) => cursor.key(),
@@ -31,7 +31,7 @@ impl Source {
     }
 
     #[inline]
-    pub(crate) fn value(&self) -> Option<&[u8]> {
+    fn value(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
             Self::Run(cursor) => cursor.value(),
@@ -40,7 +40,7 @@ impl Source {
     }
 
     #[inline]
-    pub(crate) fn advance(&mut self) -> Result<()> {
+    fn advance(&mut self) -> Result<()> {
         match self {
             Self::Memory(cursor) => cursor.advance(),
             Self::Run(cursor) => cursor.advance()?,
@@ -49,7 +49,7 @@ impl Source {
         Ok(())
     }
 
-    pub(crate) fn seek(&mut self, key: Option<&[u8]>) -> Result<()> {
+    fn seek(&mut self, key: Option<&[u8]>) -> Result<()> {
         match (self, key) {
             (Self::Memory(cursor), Some(key)) => cursor.seek(key),
             (Self::Memory(cursor), None) => cursor.seek_first(),

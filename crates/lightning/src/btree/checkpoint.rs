@@ -15,7 +15,7 @@ use super::pack::{Pack, Packed};
 use super::pages::{PAGE_BYTES, Pages, Run};
 use super::slot::Slot;
 use super::{BTree, Inner, Root, SEGMENT_PAGES};
-use crate::merge::Source;
+use crate::merge::Merge;
 use crate::{Error, Result};
 
 const WRITE_BYTES: usize = 256 << 10;
@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
 
 struct Checkpoint<'a> {
     tree: &'a BTree,
-    changes: &'a mut Source,
+    changes: &'a mut Merge,
     handle: Arc<dyn VfsFile>,
     pages: Pages,
     left: Vec<Run>,
@@ -53,7 +53,7 @@ struct Checkpoint<'a> {
 
 impl BTree {
     /// Writes the tree with these changes; it counts once it is installed. One at a time.
-    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Source) -> Result<Prepared> {
+    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Merge) -> Result<Prepared> {
         let path = self.path();
         let file = &self.file;
         let io = |error| Error::io(&path, error);
@@ -63,7 +63,6 @@ impl BTree {
         };
         let mut pages = file.pages.lock().clone();
         pages.reclaim(file.oldest());
-        changes.seek(None)?;
         let mut checkpoint = Checkpoint {
             tree: self,
             changes,

@@ -12,7 +12,7 @@ use super::pages::PAGE_BYTES;
 use super::{BTree, TreeCursor, TreeFile};
 use crate::cache::Cache;
 use crate::memtable::{Memtable, MemtableCursor};
-use crate::merge::Source;
+use crate::merge::{Merge, Source};
 use crate::{Direction, Error, Result};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -32,12 +32,13 @@ fn open(disk: &SimDisk, generation: u64) -> Result<Arc<BTree>> {
     TreeFile::open(&vfs, Path::new("/t"), 7, generation, &Arc::new(Cache::new(1 << 20, 1)))
 }
 
-fn source(changes: &[Change]) -> Source {
+fn source(changes: &[Change]) -> Merge {
     let memtable = Memtable::new(1024);
     for (number, (key, value)) in changes.iter().enumerate() {
         memtable.insert(key, number as u64 + 1, value.as_deref());
     }
-    Source::Memory(MemtableCursor::over_all(Arc::new(memtable)))
+    let cursor = MemtableCursor::over_all(Arc::new(memtable));
+    Merge::new(vec![Source::Memory(cursor)], Direction::Forward, None).unwrap()
 }
 
 fn checkpoint(tree: &Arc<BTree>, changes: &[Change]) -> Result<Arc<BTree>> {

@@ -8,7 +8,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::RUNS;
 use crate::manifest::Edit;
-use crate::merge::Source;
+use crate::merge::{Merge, Source};
 use crate::options::Direction;
 use crate::table::{RunCursor, Table, TableWriter};
 use crate::{Error, Result};
@@ -40,7 +40,8 @@ impl Engine {
         let prepared = match tree.btree() {
             Some(btree) => {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
-                Some(btree.prepare(&mut Source::Run(run))?)
+                let mut entries = Merge::new(vec![Source::Run(run)], Direction::Forward, None)?;
+                Some(btree.prepare(&mut entries)?)
             }
             None => None,
         };
