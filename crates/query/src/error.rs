@@ -63,6 +63,15 @@ fn from_message(error: &DataFusionError) -> Error {
         ErrorKind::OutOfRange
     } else if lower.contains("invalid function") || lower.contains("no function matches") {
         ErrorKind::UndefinedFunction
+    } else if lower.contains("windowfunction") {
+        return Error::new(ErrorKind::WindowingError, "window functions are not allowed here");
+    } else if lower.contains("aggregate functions are not allowed in") || lower.contains("calls cannot be nested") {
+        ErrorKind::GroupingError
+    } else if ["'rank'", "'dense_rank'", "'row_number'", "'lag'", "'lead'", "'ntile'", "'first_value'"]
+        .iter()
+        .any(|name| lower.contains(&format!("invalid function {name}")))
+    {
+        return Error::new(ErrorKind::WrongObjectType, "a window function requires an OVER clause");
     } else if lower.contains("must appear in the group by") || lower.contains("must be in group by") {
         ErrorKind::GroupingError
     } else if lower.contains("more than one row") {

@@ -132,10 +132,12 @@ fn plan_query(
     info: &Arc<SessionInfo>,
     state: &SessionState,
     target: Option<Oid>,
+    types: &[DataType],
 ) -> Result<LogicalPlan> {
     let reader = session.active()?.engine.reader();
     let mut names = Names::new(&info.shared, state, info, &info.catalog, &info.search_path, reader);
     names.target = target;
+    names.parameters = types.iter().cloned().map(Some).collect();
     names.plan(query.clone())
 }
 
@@ -171,7 +173,7 @@ async fn start(
     target: Option<Oid>,
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     let state = state_for(&info.shared, info);
-    let plan = plan_query(session, query, info, &state, target)?;
+    let plan = plan_query(session, query, info, &state, target, types)?;
     let plan = run::bind(plan, types, parameters)?;
     let columns = output_columns(&state, &plan)?;
     let physical = run::physical(&state, &plan).await?;
@@ -315,7 +317,8 @@ pub(crate) fn describe_query(
         Some(transaction) => transaction.engine.reader(),
         None => session.shared.engine.begin(lightning::TransactionOptions::default()).reader(),
     };
-    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    names.parameters = parameters.to_vec();
     // Locks are taken when the statement runs.
     let plan = names.plan(ast::Query { locks: Vec::new(), ..query.clone() })?;
     if !parameters.is_empty() {

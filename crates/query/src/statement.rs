@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+mod form;
 pub(crate) mod role;
 
 /// Longest SQL text.
@@ -74,7 +75,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(lock_strengths(copy_tokens(tokens)));
+        .with_tokens_with_locations(form::tokens(copy_tokens(tokens)));
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
@@ -89,39 +90,10 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
     if next.token != Token::EOF {
         return Err(near(text, &next));
     }
-    Ok(body)
-}
-
-/// `FOR NO KEY UPDATE` is `FOR UPDATE`, `FOR KEY SHARE` is `FOR SHARE`: rows are locked as a whole.
-fn lock_strengths(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let word = |token: &TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let words: Vec<(usize, String)> = tokens
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)))
-        .map(|(at, token)| (at, word(token)))
-        .collect();
-    let mut dropped = Vec::new();
-    for window in words.windows(4) {
-        let spelled: Vec<&str> = window.iter().map(|(_, word)| word.as_str()).collect();
-        match spelled.as_slice() {
-            ["FOR", "NO", "KEY", "UPDATE"] => dropped.extend([window[1].0, window[2].0]),
-            ["FOR", "KEY", "SHARE", _] => dropped.push(window[1].0),
-            _ => {}
-        }
+    match body {
+        Body::Sql(statement) => form::statement(*statement).map(|statement| Body::Sql(Box::new(statement))),
+        other => Ok(other),
     }
-    if let [.., (_, one), (at, two), (_, three)] = words.as_slice()
-        && one == "FOR"
-        && two == "KEY"
-        && three == "SHARE"
-    {
-        dropped.push(*at);
-    }
-    let kept = tokens.into_iter().enumerate().filter(|(at, _)| !dropped.contains(at));
-    kept.map(|(_, token)| token).collect()
 }
 
 /// sqlparser wants a semicolon after `COPY … FROM STDIN` and spells an option's `on` as `true`.

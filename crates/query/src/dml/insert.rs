@@ -57,7 +57,7 @@ pub(crate) fn compile(insert: &ast::Insert, context: &mut Context<'_>) -> Result
     let mut columns = columns(insert, &table)?;
     fit_columns(insert, &values, &mut columns)?;
     let overriding = table.columns.iter().any(|column| column.identity.is_some());
-    if overriding {
+    if overriding || table.completes_rows() {
         return Ok(None);
     }
     let nothing = |_: Option<&str>, _: &str| None;
@@ -246,6 +246,7 @@ impl InsertRun<'_> {
         if self.table.is_collection() {
             crate::collection::complete(&mut values, self.table, &self.target.info, None)?;
         }
+        self.expressions.complete(&mut values, &self.target.info)?;
         let none = ConflictTarget::None;
         let conflict = self.conflict.as_ref().map_or(&none, |conflict| &conflict.target);
         match insert_row(writer, self.table, &values, conflict).await? {
@@ -289,6 +290,7 @@ impl InsertRun<'_> {
                 if self.table.is_collection() {
                     crate::collection::complete(&mut new, self.table, info, Some(&old))?;
                 }
+                self.expressions.complete(&mut new, info)?;
                 let new_refs: Vec<ValueRef<'_>> = new.iter().map(Value::as_ref).collect();
                 writer.update(self.table, &found.row_key, &old_refs, &new_refs).await?;
                 self.changed(&new)
@@ -665,6 +667,14 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
     }
     for ordinal in columns {
         let column = &table.columns[*ordinal];
+        if column.generated.is_some() && !all_default(*ordinal) {
+            return Err(Error::new(
+                ErrorKind::GeneratedAlways,
+                format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            )
+            .detail(format!("Column \"{}\" is a generated column.", column.name))
+            .column(&column.name));
+        }
         if column.identity == Some(Identity::Always) && !all_default(*ordinal) {
             return Err(Error::new(
                 ErrorKind::GeneratedAlways,

@@ -60,7 +60,8 @@ pub(crate) async fn update(
                 ));
             }
             let column = &table.columns[ordinal];
-            if column.identity == Some(luma_catalog::Identity::Always) && !is_default(expr) {
+            let computed = column.generated.is_some() || column.identity == Some(luma_catalog::Identity::Always);
+            if computed && !is_default(expr) {
                 return Err(Error::new(
                     ErrorKind::GeneratedAlways,
                     format!("column \"{}\" can only be updated to DEFAULT", column.name),
@@ -232,6 +233,7 @@ impl Modify<'_> {
                                 }
                             };
                         }
+                        expressions.complete(&mut new, &target.info)?;
                         if target.table.is_collection() {
                             crate::collection::complete(&mut new, &target.table, &target.info, Some(&old))?;
                         }

@@ -458,6 +458,17 @@ fn rounded(micros: i64, digits: i64) -> i64 {
     (whole + i64::from(rest * 2 >= unit)) * unit
 }
 
+/// A time of a column that keeps that many digits of a second.
+pub(crate) fn round_value(value: &mut Value, digits: u8) {
+    match value {
+        Value::Time(micros) | Value::Timestamp(micros) | Value::TimestampTz(micros) => {
+            *micros = rounded(*micros, digits.into());
+        }
+        Value::Interval(span) => span.micros = rounded(span.micros, digits.into()),
+        _ => {}
+    }
+}
+
 const EXTRACT: &[Overload] = &[
     Overload::new(&[Text, Date], N, extract_date),
     Overload::new(&[Text, Time], N, extract_time),

@@ -15,6 +15,26 @@ use crate::session::{SessionInfo, parse_qualified};
 /// The administrator's identifier.
 const ADMINISTRATOR_OID: u32 = 10;
 
+/// The system's tables that clients name to say of what kind an object is (`classoid`).
+static SYSTEM_TABLES: [(u32, &str); 16] = [
+    (1213, "pg_tablespace"),
+    (1247, "pg_type"),
+    (1249, "pg_attribute"),
+    (1255, "pg_proc"),
+    (1259, "pg_class"),
+    (1260, "pg_authid"),
+    (1262, "pg_database"),
+    (2604, "pg_attrdef"),
+    (2606, "pg_constraint"),
+    (2609, "pg_description"),
+    (2610, "pg_index"),
+    (2612, "pg_language"),
+    (2615, "pg_namespace"),
+    (2617, "pg_operator"),
+    (2618, "pg_rewrite"),
+    (2620, "pg_trigger"),
+];
+
 /// A kind of identifier.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -28,7 +48,12 @@ impl Kind {
     /// The identifier of a name; `None` if nothing has the name.
     fn find(self, info: &SessionInfo, name: &str) -> Result<Option<u32>> {
         Ok(match self {
-            Self::Class => info.scope().find(&parse_qualified(name)?).map(Relation::oid),
+            Self::Class => {
+                let name = parse_qualified(name)?;
+                let system = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+                let known = SYSTEM_TABLES.iter().find(|(_, table)| system && *table == name.name);
+                info.scope().find(&name).map(Relation::oid).or(known.map(|(oid, _)| *oid))
+            }
             Self::Type => DataType::parse(name).map(|known| known.oid()),
             Self::Namespace => {
                 let wanted = parse_qualified(name)?.name;
@@ -58,7 +83,10 @@ impl Kind {
     /// The name of an identifier; the number itself if nothing has it.
     fn name(self, info: &SessionInfo, oid: u32) -> String {
         let found = match self {
-            Self::Class => relations::relation_name(&info.catalog, oid),
+            Self::Class => {
+                let known = SYSTEM_TABLES.iter().find(|(known, _)| *known == oid);
+                relations::relation_name(&info.catalog, oid).or(known.map(|(_, name)| (*name).to_owned()))
+            }
             Self::Type => DataType::from_oid(oid, -1).map(|known| known.base_name()),
             Self::Namespace => {
                 let found = schemas(&info.catalog).into_iter().find(|(known, _, _)| *known == oid);

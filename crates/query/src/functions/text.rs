@@ -561,7 +561,6 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "convert_to",
         &[Overload::new(&[Text, Text], Bytea, |_, values, _| Ok(Value::Bytea(bytes(&values[0]).to_vec())))],
     ),
-    &Function::new("set_config", &[Overload::new(&[Text, Text, Bool], Text, set_config)]),
 ];
 
 fn byte_range(place: ValueRef<'_>, length: usize) -> Error {
@@ -569,8 +568,4 @@ fn byte_range(place: ValueRef<'_>, length: usize) -> Error {
         ErrorKind::ArraySubscript,
         format!("index {} out of valid range, 0..{}", int(place), length as i64 - 1),
     )
-}
-
-fn set_config(_: &Surroundings, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
-    Err(Error::new(ErrorKind::FeatureNotSupported, "set_config() is not supported").hint("Use SET."))
 }

@@ -6,11 +6,10 @@
 //! | `x::regclass`, `x::regtype`, … | a function that gives the identifier |
 //! | the same as text or for the client | a function that gives the name of that |
 //! | `ARRAY(SELECT …)` | `(SELECT array_agg(…) …)` |
-//! | a correlated subquery on a `pg_` table | the same with `max(…)`, which DataFusion can join |
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem,
-    SetExpr, TableFactor, Value,
+    SetExpr, Value,
 };
 
 use crate::functions::reg;
@@ -20,11 +19,7 @@ pub(crate) fn rewrite_expression(expr: &mut Expr) {
     let replaced = match expr {
         Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type),
         Expr::Function(function) => function_call(function),
-        Expr::Subquery(query) if asks_for_nothing(query) => Some(Expr::Value(Value::Null.with_empty_span())),
-        Expr::Subquery(query) => {
-            aggregate_subquery(query);
-            outer_conditions(query)
-        }
+        Expr::Subquery(query) => nothing_of(query),
         _ => None,
     };
     if let Some(replaced) = replaced {
@@ -153,100 +148,37 @@ fn wrap(item: &mut SelectItem, function: &str) {
     }
 }
 
-/// Whether a subquery is about what nothing here has: a column's own collation, the columns of a
-/// publication, the base of a domain, the parts of a composite type. Their forms are nothing that
+/// What a subquery comes to that is about what nothing here has: a column's own collation, the columns
+/// of a publication, the base of a domain, the parts of a composite type. Their forms are nothing that
 /// DataFusion plans.
-fn asks_for_nothing(query: &ast::Query) -> bool {
+fn nothing_of(query: &ast::Query) -> Option<Expr> {
     let text = query.to_string().to_lowercase();
-    (text.contains("attcollation") && text.contains("typcollation"))
-        || text.contains("prattrs")
-        || (query.with.is_some() && text.contains("typbasetype"))
-        || (text.contains("atttypid") || text.contains("attname")) && text.contains("c.reltype = t.oid")
-}
-
-/// Conditions of a subquery that only name the outer row become a CASE around it, because they are
-/// nothing to join on.
-fn outer_conditions(query: &mut ast::Query) -> Option<Expr> {
-    let whole = query.clone();
-    let SetExpr::Select(select) = query.body.as_mut() else { return None };
-    let own: Vec<String> = select
-        .from
-        .iter()
-        .filter_map(|from| match &from.relation {
-            TableFactor::Table { alias: Some(alias), .. } => Some(alias.name.value.clone()),
-            TableFactor::Table { name, alias: None, .. } => name.0.last().map(ToString::to_string),
-            _ => None,
-        })
-        .collect();
-    let outer = |expr: &Expr| match expr {
-        Expr::CompoundIdentifier(parts) => parts.first().is_some_and(|table| !own.contains(&table.value)),
-        _ => false,
-    };
-    let (mut inside, mut outside) = (None, None);
-    let mut conjuncts = Vec::new();
-    split(select.selection.take()?, &mut conjuncts);
-    for conjunct in conjuncts {
-        let side = if outer(&conjunct) { &mut outside } else { &mut inside };
-        *side = Some(match side.take() {
-            None => conjunct,
-            Some(before) => Expr::BinaryOp {
-                left: Box::new(before),
-                op: ast::BinaryOperator::And,
-                right: Box::new(conjunct),
-            },
-        });
-    }
-    select.selection = inside;
-    let Some(condition) = outside else {
-        *query = whole;
-        return None;
-    };
-    Some(Expr::Case {
-        case_token: ast::helpers::attached_token::AttachedToken::empty(),
-        end_token: ast::helpers::attached_token::AttachedToken::empty(),
-        operand: None,
-        conditions: vec![ast::CaseWhen { condition, result: Expr::Subquery(Box::new(query.clone())) }],
-        else_result: None,
+    let composite = text.contains("c.reltype = t.oid");
+    let data_type =
+        if (text.contains("attcollation") && text.contains("typcollation")) || text.contains("prattrs") {
+            return Some(Expr::Value(Value::Null.with_empty_span()));
+        } else if query.with.is_some() && text.contains("typbasetype") {
+            named_type("oid")
+        } else if composite && text.contains("atttypid") {
+            array_type("oid")
+        } else if composite && text.contains("attname") {
+            array_type("text")
+        } else {
+            return None;
+        };
+    Some(Expr::Cast {
+        kind: ast::CastKind::DoubleColon,
+        expr: Box::new(Expr::Value(Value::Null.with_empty_span())),
+        data_type,
+        array: false,
+        format: None,
     })
 }
 
-fn split(expr: Expr, conjuncts: &mut Vec<Expr>) {
-    match expr {
-        Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
-            split(*left, conjuncts);
-            split(*right, conjuncts);
-        }
-        Expr::Nested(inner) => split(*inner, conjuncts),
-        other => conjuncts.push(other),
-    }
+fn named_type(name: &str) -> ast::DataType {
+    ast::DataType::Custom(ObjectName::from(vec![Ident::new(name)]), Vec::new())
 }
 
-/// A subquery on a system table gives at most one row by its nature; DataFusion wants to see that.
-fn aggregate_subquery(query: &mut ast::Query) {
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let system = |factor: &TableFactor| match factor {
-        TableFactor::Table { name, .. } => {
-            let name = name.to_string().to_lowercase();
-            name.starts_with("pg_")
-        }
-        _ => false,
-    };
-    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(list, _) if list.is_empty());
-    if select.selection.is_none()
-        || grouped
-        || !select.from.first().is_some_and(|from| system(&from.relation))
-    {
-        return;
-    }
-    let [item] = select.projection.as_mut_slice() else { return };
-    let text = item.to_string().to_lowercase();
-    if ["array_agg(", "string_agg(", "count(", "max(", "min(", "sum("]
-        .iter()
-        .any(|known| text.starts_with(known))
-    {
-        return;
-    }
-    wrap(item, "max");
-    query.limit_clause = None;
-    query.order_by = None;
+fn array_type(element: &str) -> ast::DataType {
+    ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(named_type(element)), None))
 }

@@ -91,7 +91,7 @@ pub(crate) fn case(case: Case, schema: &DFSchema) -> PlanResult<Expr> {
     let mut results: Vec<Expr> = case.when_then_expr.iter().map(|(_, then)| then.as_ref().clone()).collect();
     let has_else = case.else_expr.is_some();
     results.extend(case.else_expr.as_deref().cloned());
-    let Some((results, _)) = unified("CASE", results, schema)? else { return Ok(Expr::Case(case)) };
+    let Some((results, common)) = unified("CASE", results, schema)? else { return Ok(Expr::Case(case)) };
     let mut results = results.into_iter();
     let mut branches = Vec::with_capacity(case.when_then_expr.len());
     let mut simple = case.expr;
@@ -115,7 +115,7 @@ pub(crate) fn case(case: Case, schema: &DFSchema) -> PlanResult<Expr> {
     }
     simple = None;
     let else_expr = if has_else { results.next().map(Box::new) } else { None };
-    Ok(Expr::Case(Case { expr: simple, when_then_expr: branches, else_expr }))
+    Ok(labelled(Expr::Case(Case { expr: simple, when_then_expr: branches, else_expr }), &common))
 }
 
 /// A condition; a literal without a type is read as one.
@@ -193,9 +193,61 @@ impl ScalarUDFImpl for Unified {
     }
 }
 
+/// The expression with its type where Arrow has no type for it alone: DataFusion's own expressions
+/// give Arrow types only.
+fn labelled(expr: Expr, data_type: &DataType) -> Expr {
+    if field("", data_type, true).metadata().is_empty() {
+        return expr;
+    }
+    let label = Label { data_type: data_type.clone(), signature: Signature::any(1, Volatility::Immutable) };
+    Expr::ScalarFunction(ScalarFunction { func: Arc::new(ScalarUDF::new_from_impl(label)), args: vec![expr] })
+}
+
+/// Gives its argument back as a value of a type that Arrow stores the same way.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Label {
+    data_type: DataType,
+    signature: Signature,
+}
+
+impl Label {
+    const NAME: &'static str = "luma_label";
+}
+
+impl ScalarUDFImpl for Label {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[ArrowType]) -> PlanResult<ArrowType> {
+        Ok(arrow_type(&self.data_type))
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        Ok(Arc::new(field("", &self.data_type, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let Some(value) = args.args.into_iter().next() else {
+            return internal_err!("a label without a value");
+        };
+        value.cast_to(&arrow_type(&self.data_type), None)
+    }
+}
+
 /// Writes a call of [`Unified`] out; `None` when it is another function.
 pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult<Option<Expr>> {
     let name = function.func.name();
+    // Plans are looked through more than once.
+    if let (Label::NAME, [Expr::ScalarFunction(inner)]) = (name, function.args.as_slice())
+        && inner.func.name() == Label::NAME
+    {
+        return Ok(Some(Expr::ScalarFunction(inner.clone())));
+    }
     if !Unified::NAMES.contains(&name) {
         return Ok(None);
     }
@@ -222,14 +274,15 @@ pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult
             Some(Operand::Known(kind)) => kind,
             _ => DataType::Text,
         };
-        return Ok(Some(Expr::Case(Case {
+        let case = Expr::Case(Case {
             expr: None,
             when_then_expr: vec![(Box::new(when), Box::new(cast_to(null, &kind)))],
             else_expr: Some(Box::new(value.clone())),
-        })));
+        });
+        return Ok(Some(labelled(case, &kind)));
     }
     let what = name.to_uppercase();
-    let Some((arguments, _)) = unified(&what, arguments, schema)? else { return Ok(None) };
+    let Some((arguments, common)) = unified(&what, arguments, schema)? else { return Ok(None) };
     if name == "coalesce" {
         let mut arguments = arguments;
         let last = arguments.pop();
@@ -241,21 +294,17 @@ pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult
             .into_iter()
             .map(|value| (Box::new(value.clone().is_not_null()), Box::new(value)))
             .collect();
-        return Ok(Some(Expr::Case(Case {
-            expr: None,
-            when_then_expr: branches,
-            else_expr: Some(Box::new(last)),
-        })));
+        let case = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr: Some(Box::new(last)) });
+        return Ok(Some(labelled(case, &common)));
     }
     let function = if name == "greatest" {
         datafusion::functions::core::greatest()
     } else {
         datafusion::functions::core::least()
     };
-    Ok(Some(Expr::ScalarFunction(ScalarFunction {
-        func: Arc::<ScalarUDF>::clone(&function),
-        args: arguments,
-    })))
+    let call =
+        Expr::ScalarFunction(ScalarFunction { func: Arc::<ScalarUDF>::clone(&function), args: arguments });
+    Ok(Some(labelled(call, &common)))
 }
 
 /// The types that a call gives its parameters: their numbers and types.

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use luma_model::{Error, ErrorKind, Result};
 
+use crate::types::without_precision;
+
 use super::relation;
 
 /// A call.
@@ -37,22 +39,6 @@ pub(super) fn cast(expr: Expr, data_type: ast::DataType) -> Expr {
 
 fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Identifier(Ident::new("_")))
-}
-
-/// The type without its digits of a second, and how many it was to have.
-pub(super) fn without_precision(data_type: &ast::DataType) -> Option<(ast::DataType, u64)> {
-    match data_type {
-        ast::DataType::Timestamp(Some(digits), zone) => {
-            Some((ast::DataType::Timestamp(None, *zone), *digits))
-        }
-        ast::DataType::Time(Some(digits), zone @ (TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)) => {
-            Some((ast::DataType::Time(None, *zone), *digits))
-        }
-        ast::DataType::Interval { precision: Some(digits), .. } => {
-            Some((ast::DataType::Interval { fields: None, precision: None }, *digits))
-        }
-        _ => None,
-    }
 }
 
 /// A string literal's text.
@@ -203,11 +189,26 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::BinaryOp { left, op, right } => {
-            if let (Expr::Tuple(one), Expr::Tuple(other)) = (left.as_ref(), right.as_ref())
+            if let (Expr::Tuple(one), Expr::Tuple(other), BinaryOperator::Overlaps) =
+                (left.as_ref(), right.as_ref(), &*op)
+            {
+                *expr = call("luma_overlaps", one.iter().chain(other).cloned().collect());
+            } else if let (Expr::Tuple(one), Expr::Tuple(other)) = (left.as_ref(), right.as_ref())
                 && one.len() == other.len()
                 && let Some(compared) = compare_rows(one, op, other)
             {
                 *expr = compared;
+            }
+        }
+        Expr::InList { expr: inner, list, negated } if matches!(inner.as_ref(), Expr::Tuple(_)) => {
+            let Expr::Tuple(row) = take(inner) else { return Ok(()) };
+            let each = list.drain(..).filter_map(|item| match item {
+                Expr::Tuple(other) if other.len() == row.len() => compare_rows(&row, &BinaryOperator::Eq, &other),
+                _ => None,
+            });
+            if let Some(any) = each.reduce(|one, other| binary(one, BinaryOperator::Or, other)) {
+                let any = Box::new(Expr::Nested(Box::new(any)));
+                *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: any } } else { *any };
             }
         }
         Expr::IsNull(inner) | Expr::IsNotNull(inner) if matches!(inner.as_ref(), Expr::Tuple(_)) => {

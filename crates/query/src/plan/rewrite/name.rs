@@ -77,7 +77,7 @@ fn named(expr: &Expr) -> Option<Named> {
 
 fn type_name(data_type: &ast::DataType) -> Option<String> {
     let plain =
-        super::expression::without_precision(data_type).map_or_else(|| data_type.clone(), |(plain, _)| plain);
+        crate::types::without_precision(data_type).map_or_else(|| data_type.clone(), |(plain, _)| plain);
     match crate::types::data_type(&plain) {
         // An array is called like its elements.
         Ok(luma_model::DataType::Array(element)) => Some(element.catalog_name().to_owned()),
