@@ -2,15 +2,15 @@
 //!
 //! A child process fills the log with unflushed commits and kills itself; then this process opens the
 //! database, reads a key and checks all of them. `cargo run --release -p lightning --example
-//! open_after_kill [MiB of log] [bytes per value]`
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+//! open_after_kill [MiB of log] [bytes per value] [lsm|btree]`
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::ops::Bound;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use lightning::{Database, Direction, Durability, KeyspaceOptions, Options, Readable, WriteBatch};
+use lightning::{Database, Direction, Durability, KeyspaceOptions, Layout, Options, Readable, WriteBatch};
 
 /// Nothing is flushed before the log has its size.
 fn writing(log_bytes: u64) -> Options {
@@ -28,11 +28,13 @@ fn key(number: u64) -> [u8; 8] {
 }
 
 /// Commits until the log is long enough, says how many keys there are, and dies.
-fn fill(path: &Path, log_bytes: u64, value_bytes: usize) {
+fn fill(path: &Path, log_bytes: u64, value_bytes: usize, layout: Layout) {
     let database = Database::open(path, writing(log_bytes)).unwrap();
     let spaces: Vec<_> = ["one", "two"]
         .iter()
-        .map(|name| database.create_keyspace(name, KeyspaceOptions::default()).unwrap())
+        .map(|name| {
+            database.create_keyspace(name, KeyspaceOptions { layout, ..KeyspaceOptions::default() }).unwrap()
+        })
         .collect();
     let value = vec![7; value_bytes];
     let mut written = 0;
@@ -57,13 +59,19 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let number = |at: usize, default: u64| arguments.get(at).map_or(default, |text| text.parse().unwrap());
     let (mebibytes, value_bytes) = (number(1, 512), number(2, 100));
-    if let Some(path) = arguments.get(3) {
-        fill(Path::new(path), mebibytes << 20, value_bytes as usize);
+    let layout_name = arguments.get(3).map_or("lsm", String::as_str);
+    let layout = match layout_name {
+        "lsm" => Layout::Lsm,
+        "btree" => Layout::BTree,
+        other => panic!("the layouts are lsm and btree, not {other}"),
+    };
+    if let Some(path) = arguments.get(4) {
+        fill(Path::new(path), mebibytes << 20, value_bytes as usize, layout);
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
-        .args([mebibytes.to_string(), value_bytes.to_string(), path.to_owned()])
+        .args([mebibytes.to_string(), value_bytes.to_string(), layout_name.to_owned(), path.to_owned()])
         .status()
         .unwrap();
     assert!(!child.success(), "the child was to kill itself");

@@ -1,13 +1,14 @@
 //! Prints how fast this machine reads and writes: sorted puts, point reads, scans, opening.
 //!
-//! `cargo run --release -p lightning --example point_reads [keys]`
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+//! `cargo run --release -p lightning --example point_reads [keys] [lsm|btree]`
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::ops::Bound;
 use std::time::Instant;
 
 use lightning::{
-    Database, Direction, Durability, KeyspaceOptions, Options, Readable, TransactionOptions, WriteBatch,
+    Database, Direction, Durability, KeyspaceOptions, Layout, Options, Readable, TransactionOptions,
+    WriteBatch,
 };
 
 const VALUE: [u8; 100] =
@@ -43,7 +44,13 @@ fn main() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { cache_bytes: 1 << 30, ..Options::default() };
     let database = Database::open(directory.path(), options.clone()).unwrap();
-    let keyspace = database.create_keyspace("points", KeyspaceOptions::default()).unwrap();
+    let layout = match std::env::args().nth(2).as_deref() {
+        None | Some("lsm") => Layout::Lsm,
+        Some("btree") => Layout::BTree,
+        Some(other) => panic!("the layouts are lsm and btree, not {other}"),
+    };
+    let keyspace_options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+    let keyspace = database.create_keyspace("points", keyspace_options).unwrap();
 
     let start = Start::now();
     for first in (0..keys).step_by(1000) {

@@ -18,22 +18,38 @@ use parking_lot::Mutex;
 
 use crate::counter::Counter;
 use crate::files::OpenFiles;
-use crate::table::Block;
 
 const SHARDS: usize = 16;
 const USES_MAX: u8 = 3;
 
-/// The cached blocks of one table.
-pub(crate) struct BlockSlots {
-    slots: Box<[ArcSwapOption<Block>]>,
+/// What the cache holds.
+pub(crate) trait Cached: Send + Sync + 'static {
+    /// Its size in memory.
+    fn bytes(&self) -> usize;
+    /// How often it was read lately.
+    fn uses(&self) -> &AtomicU8;
+}
+
+/// The cached blocks of one table, or of a part of a tree.
+pub(crate) struct BlockSlots<B: Cached> {
+    slots: Box<[ArcSwapOption<B>]>,
     /// In which generation the block was last pushed out of the small queue; 0 for never.
     pushed_out: Box<[AtomicU8]>,
     cache: Arc<Cache>,
     charged: usize,
 }
 
+/// The owner of slots, whatever is in them.
+trait Owner: Send + Sync {
+    fn uses(&self, block: u32) -> u8;
+    fn set_uses(&self, block: u32, uses: u8);
+    fn evict(&self, block: u32);
+    /// Notes in which generation a block was pushed out.
+    fn mark(&self, block: u32, generation: u8);
+}
+
 struct Resident {
-    owner: Weak<BlockSlots>,
+    owner: Weak<dyn Owner>,
     block: u32,
     bytes: usize,
 }
@@ -93,6 +109,10 @@ impl Cache {
         }
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(crate) fn stats(&self) -> CacheStats {
         CacheStats {
             used_bytes: self.used.load(Ordering::Relaxed),
@@ -137,9 +157,7 @@ impl Cache {
         } else {
             owner.evict(resident.block);
             self.pushed_bytes.fetch_add(resident.bytes as u64, Ordering::Relaxed);
-            if let Some(mark) = owner.pushed_out.get(resident.block as usize) {
-                mark.store(self.generation(), Ordering::Relaxed);
-            }
+            owner.mark(resident.block, self.generation());
         }
         true
     }
@@ -162,10 +180,10 @@ impl Cache {
     }
 }
 
-impl BlockSlots {
+impl<B: Cached> BlockSlots<B> {
     /// Slots for a table of `blocks` blocks that keeps `charged` bytes of its own in memory.
     pub(crate) fn new(cache: Arc<Cache>, blocks: usize, charged: usize) -> Self {
-        let charged = charged + blocks * (size_of::<ArcSwapOption<Block>>() + 1);
+        let charged = charged + blocks * (size_of::<ArcSwapOption<B>>() + 1);
         cache.used.fetch_add(charged, Ordering::Relaxed);
         Self {
             slots: (0..blocks).map(|_| ArcSwapOption::empty()).collect(),
@@ -198,25 +216,25 @@ impl BlockSlots {
 
     /// A cached block.
     #[inline]
-    pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<Block>>> {
+    pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<B>>> {
         let Some(slot) = self.slots.get(block) else { return arc_swap::Guard::from_inner(None) };
         let found = slot.load();
         if let Some(found) = found.as_ref() {
             self.cache.hits.count();
-            let uses = found.uses.load(Ordering::Relaxed);
+            let uses = found.uses().load(Ordering::Relaxed);
             if uses < USES_MAX {
-                found.uses.store(uses + 1, Ordering::Relaxed);
+                found.uses().store(uses + 1, Ordering::Relaxed);
             }
         }
         found
     }
 
     /// Keeps a block that was just read from the file.
-    pub(crate) fn put(self: &Arc<Self>, index: usize, block: &Arc<Block>) {
+    pub(crate) fn put(self: &Arc<Self>, index: usize, block: &Arc<B>) {
         let cache = &self.cache;
         cache.misses.fetch_add(1, Ordering::Relaxed);
         let Some(slot) = self.slots.get(index) else { return };
-        let before = slot.compare_and_swap(&None::<Arc<Block>>, Some(Arc::clone(block)));
+        let before = slot.compare_and_swap(&None::<Arc<B>>, Some(Arc::clone(block)));
         if before.is_some() {
             return;
         }
@@ -226,7 +244,8 @@ impl BlockSlots {
         let pushed_out = self.pushed_out[index].load(Ordering::Relaxed);
         let returns = pushed_out != 0 && generation.wrapping_sub(pushed_out) <= 1;
         let mut shard = cache.shards[index % SHARDS].lock();
-        let resident = Resident { owner: Arc::downgrade(self), block: index as u32, bytes };
+        let owner = Arc::downgrade(self) as Weak<dyn Owner>;
+        let resident = Resident { owner, block: index as u32, bytes };
         if returns {
             shard.main_bytes += bytes;
             shard.main.push_back(resident);
@@ -237,16 +256,23 @@ impl BlockSlots {
         cache.make_room(&mut shard);
     }
 
+    /// Forgets a block: its place will hold another.
+    pub(crate) fn forget(&self, block: usize) {
+        self.evict(block as u32);
+    }
+}
+
+impl<B: Cached> Owner for BlockSlots<B> {
     fn uses(&self, block: u32) -> u8 {
         let found = self.slots.get(block as usize).map(arc_swap::ArcSwapAny::load);
-        found.and_then(|block| block.as_ref().map(|block| block.uses.load(Ordering::Relaxed))).unwrap_or(0)
+        found.and_then(|block| block.as_ref().map(|block| block.uses().load(Ordering::Relaxed))).unwrap_or(0)
     }
 
     fn set_uses(&self, block: u32, uses: u8) {
         if let Some(slot) = self.slots.get(block as usize)
             && let Some(block) = slot.load().as_ref()
         {
-            block.uses.store(uses, Ordering::Relaxed);
+            block.uses().store(uses, Ordering::Relaxed);
         }
     }
 
@@ -255,9 +281,15 @@ impl BlockSlots {
             self.cache.used.fetch_sub(gone.bytes(), Ordering::Relaxed);
         }
     }
+
+    fn mark(&self, block: u32, generation: u8) {
+        if let Some(mark) = self.pushed_out.get(block as usize) {
+            mark.store(generation, Ordering::Relaxed);
+        }
+    }
 }
 
-impl Drop for BlockSlots {
+impl<B: Cached> Drop for BlockSlots<B> {
     fn drop(&mut self) {
         let resident: usize =
             self.slots.iter().filter_map(|slot| slot.swap(None)).map(|block| block.bytes()).sum();
@@ -269,6 +301,7 @@ impl Drop for BlockSlots {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::table::Block;
 
     fn block() -> Arc<Block> {
         // One entry: no shared bytes, a key of one byte, a value of 1000.

@@ -38,9 +38,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn varint(&mut self) -> Option<u64> {
         let first = self.u8()?;
-        if first < 0x80 {
-            return Some(u64::from(first));
-        }
+        if first < 0x80 { Some(u64::from(first)) } else { self.longer_varint(first) }
+    }
+
+    /// A varint after its first byte. Apart, so that the short ones are read in line.
+    #[cold]
+    fn longer_varint(&mut self, first: u8) -> Option<u64> {
         let mut value = u64::from(first & 0x7f);
         let mut shift = 7;
         loop {

@@ -47,6 +47,16 @@ pub(crate) fn range(keyspace: &KeyspaceView, start: Bound<&[u8]>, end: Bound<&[u
             total.bytes += (table.meta.bytes as f64 * share).ceil() as u64;
         }
     }
+    if let Some(tree) = keyspace.tree.btree() {
+        let from = start.map_or(0, |start| tree.leaves_before(start));
+        let to = end.map_or(tree.leaves(), |end| (tree.leaves_before(end) + 1).min(tree.leaves()));
+        let mut share = to.saturating_sub(from) as f64 / tree.leaves().max(1) as f64;
+        if to.saturating_sub(from) == 1 && start.is_some() && end.is_some() {
+            share /= 2.0;
+        }
+        total.entries += (tree.entries as f64 * share).ceil() as u64;
+        total.bytes += (tree.bytes as f64 * share).ceil() as u64;
+    }
     for table in keyspace.memtables().filter(|table| !table.is_empty()) {
         let (keys, _) = table.sample(SAMPLE);
         let inside =
@@ -59,7 +69,15 @@ pub(crate) fn range(keyspace: &KeyspaceView, start: Bound<&[u8]>, end: Bound<&[u
 }
 
 pub(crate) fn split_points(keyspace: &KeyspaceView, parts: usize) -> Vec<Vec<u8>> {
-    let mut weighted: Vec<(&[u8], u64)> = Vec::new();
+    let mut leaves: Vec<(Vec<u8>, u64)> = Vec::new();
+    if let Some(tree) = keyspace.tree.btree() {
+        let step = (tree.leaves() / (parts as u64 * 8).max(1)).max(1);
+        let bytes = tree.bytes / tree.leaves().max(1) * step;
+        let ends = (step - 1..tree.leaves()).step_by(step as usize);
+        leaves.extend(ends.filter_map(|leaf| Some((tree.key_after(leaf)?, bytes))));
+    }
+    let mut weighted: Vec<(&[u8], u64)> =
+        leaves.iter().map(|(key, bytes)| (key.as_slice(), *bytes)).collect();
     for (_, table) in keyspace.tree.tables() {
         // A few keys per part and table are enough.
         let step = (table.blocks() / (parts * 8).max(1)).max(1);

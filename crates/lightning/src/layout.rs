@@ -1,46 +1,55 @@
 //! The seam between the engine and the layouts: all that the engine asks of stored, sorted data.
 //!
-//! A tree is immutable; changes make a new one. A second layout is a second variant here.
+//! A tree is immutable; changes make a new one. How changes are written is the layout's own business,
+//! which `engine/flush.rs`, `engine/compact.rs` and `engine/adopt.rs` see through.
 
 use std::sync::Arc;
 
 use crate::Result;
+use crate::btree::{BTree, TreeCursor};
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::{Direction, Layout};
+use crate::options::Direction;
 use crate::table::Table;
 
 /// The stored data of a keyspace.
 #[derive(Clone)]
 pub(crate) enum Tree {
     Lsm(Levels),
+    BTree(Arc<BTree>),
 }
 
 impl Tree {
-    pub(crate) fn new(layout: Layout) -> Self {
-        match layout {
-            Layout::Lsm => Self::Lsm(Levels::default()),
-        }
-    }
-
-    /// This tree without some tables and with others.
+    /// This tree without some tables and with others, where there are tables.
     pub(crate) fn changed(&self, added: &[(usize, Arc<Table>)], removed: &[u64]) -> Self {
         match self {
             Self::Lsm(levels) => Self::Lsm(levels.changed(added, removed)),
+            Self::BTree(tree) => Self::BTree(Arc::clone(tree)),
         }
     }
 
-    /// Every table with its level.
+    /// Every table with its level, where there are tables.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
+        let levels = match self {
+            Self::Lsm(levels) => Some(levels),
+            Self::BTree(_) => None,
+        };
+        levels.into_iter().flat_map(Levels::tables)
+    }
+
+    /// The B+Tree, where it is one.
+    pub(crate) fn btree(&self) -> Option<&Arc<BTree>> {
         match self {
-            Self::Lsm(levels) => levels.tables(),
+            Self::Lsm(_) => None,
+            Self::BTree(tree) => Some(tree),
         }
     }
 
-    /// Where tables go whose keys lie apart from all others.
-    pub(crate) fn ingest_level(&self) -> usize {
+    /// Lets the files go when nobody reads them any more.
+    pub(crate) fn set_obsolete(&self) {
         match self {
-            Self::Lsm(_) => crate::lsm::RUNS,
+            Self::Lsm(levels) => levels.tables().for_each(|(_, table)| table.set_obsolete()),
+            Self::BTree(tree) => tree.file.set_obsolete(),
         }
     }
 
@@ -48,6 +57,7 @@ impl Tree {
     pub(crate) fn unmerged_tables(&self) -> usize {
         match self {
             Self::Lsm(levels) => levels.level0_tables(),
+            Self::BTree(_) => 0,
         }
     }
 
@@ -61,6 +71,7 @@ impl Tree {
     ) -> Result<std::result::Result<R, F>> {
         match self {
             Self::Lsm(levels) => levels.get(key, use_value),
+            Self::BTree(tree) => tree.get(key, use_value),
         }
     }
 
@@ -74,13 +85,17 @@ impl Tree {
     ) {
         match self {
             Self::Lsm(levels) => levels.add_sources(first, last, direction, sources),
+            Self::BTree(tree) => {
+                sources.push(Source::Tree(TreeCursor::new(Arc::clone(tree), direction, true)));
+            }
         }
     }
 
     /// Whether there may be keys between two keys, both included.
-    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> Result<bool> {
         match self {
-            Self::Lsm(levels) => levels.overlaps(first, last),
+            Self::Lsm(levels) => Ok(levels.overlaps(first, last)),
+            Self::BTree(tree) => tree.overlaps(first, last),
         }
     }
 }

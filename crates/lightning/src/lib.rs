@@ -20,6 +20,7 @@
 //! ```
 
 mod batch;
+mod btree;
 mod cache;
 mod codec;
 mod counter;

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use crate::Result;
+use crate::btree::TreeCursor;
 use crate::memtable::MemtableCursor;
 use crate::options::Direction;
 use crate::table::RunCursor;
@@ -16,6 +17,7 @@ use crate::table::RunCursor;
 pub(crate) enum Source {
     Memory(MemtableCursor),
     Run(RunCursor),
+    Tree(TreeCursor),
 }
 
 impl Source {
@@ -24,6 +26,7 @@ impl Source {
         match self {
             Self::Memory(cursor) => cursor.entry().map(|entry| entry.key),
             Self::Run(cursor) => cursor.key(),
+            Self::Tree(cursor) => cursor.key(),
         }
     }
 
@@ -32,6 +35,7 @@ impl Source {
         match self {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
             Self::Run(cursor) => cursor.value(),
+            Self::Tree(cursor) => cursor.value(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Source {
         match self {
             Self::Memory(cursor) => cursor.advance(),
             Self::Run(cursor) => cursor.advance()?,
+            Self::Tree(cursor) => cursor.advance()?,
         }
         Ok(())
     }
@@ -50,6 +55,8 @@ impl Source {
             (Self::Memory(cursor), None) => cursor.seek_first(),
             (Self::Run(cursor), Some(key)) => cursor.seek(key)?,
             (Self::Run(cursor), None) => cursor.seek_first()?,
+            (Self::Tree(cursor), Some(key)) => cursor.seek(key)?,
+            (Self::Tree(cursor), None) => cursor.seek_first()?,
         }
         Ok(())
     }

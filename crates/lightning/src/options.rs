@@ -81,6 +81,9 @@ pub enum Layout {
     /// A log-structured merge tree.
     #[default]
     Lsm,
+    /// A B+Tree in one file: point reads look at one leaf, a flush rewrites the leaves it changes. For data
+    /// that is read more than written. Its pages are not compressed.
+    BTree,
 }
 
 /// Options of a keyspace, kept with it.

@@ -10,11 +10,11 @@ pub struct KeyspaceStats {
     pub name: String,
     /// Keys, about: overwritten and deleted ones count until they are merged away.
     pub approximate_entries: u64,
-    /// Bytes of its tables.
+    /// Bytes of its tables, or of its B+Tree's file.
     pub disk_bytes: u64,
     /// Bytes of its memtables.
     pub memory_bytes: u64,
-    /// Tables per level.
+    /// Tables per level; none of a B+Tree.
     pub tables: Vec<usize>,
     /// Memtables that wait to be flushed.
     pub frozen_memtables: usize,
@@ -30,6 +30,10 @@ impl KeyspaceStats {
             stats.tables[level] += 1;
             stats.disk_bytes += table.meta.bytes;
             stats.approximate_entries += table.meta.entries - table.meta.tombstones.min(table.meta.entries);
+        }
+        if let Some(tree) = keyspace.tree.btree() {
+            stats.disk_bytes = tree.bytes;
+            stats.approximate_entries = tree.entries;
         }
         for table in keyspace.memtables() {
             stats.memory_bytes += table.bytes() as u64;

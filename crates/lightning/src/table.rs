@@ -87,7 +87,7 @@ pub(crate) struct Table {
     path: PathBuf,
     index: Index,
     filter: Vec<u8>,
-    slots: Arc<BlockSlots>,
+    slots: Arc<BlockSlots<Block>>,
     obsolete: AtomicBool,
 }
 

@@ -12,7 +12,7 @@ use lightning::{
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
 
-const LAYOUTS: [Layout; 1] = [Layout::Lsm];
+const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const NAMES: [&str; 2] = ["left", "right"];
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;

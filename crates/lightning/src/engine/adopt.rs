@@ -1,12 +1,16 @@
-//! Taking in tables that were written aside.
+//! Taking in tables that were written aside: as they are, or into a B+Tree.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::keyspace::KeyspaceInner;
+use crate::layout::Tree;
+use crate::lsm::RUNS;
 use crate::manifest::Edit;
-use crate::table::{Table, TableWriter};
+use crate::merge::{Merge, Source};
+use crate::options::Direction;
+use crate::table::{RunCursor, Table, TableWriter};
 use crate::{Error, Result};
 
 impl Engine {
@@ -23,37 +27,68 @@ impl Engine {
         self.sync_tables()?;
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
+        let tree = {
+            let view = self.view.load();
+            let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
+            Arc::clone(&found.tree)
+        };
+        let overlap = || Error::Overlap { keyspace: keyspace.name.to_string() };
+        // Neither flushes nor merges change it meanwhile.
+        if tree.overlaps(smallest, largest)? {
+            return Err(overlap());
+        }
+        let prepared = match tree.btree() {
+            Some(btree) => {
+                let run = RunCursor::new(tables.into(), Direction::Forward, false);
+                let mut entries = Merge::new(vec![Source::Run(run)], Direction::Forward, None)?;
+                Some(btree.prepare(&mut entries)?)
+            }
+            None => None,
+        };
         let mut manifest = self.manifest.lock();
         // No commit may put a key among the new ones between the check and the change.
         let mut commit = self.commit.lock();
         self.check_writable()?;
         keyspace.check()?;
-        let view = self.view.load_full();
-        let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
-        let in_memory = found.memtables().any(|table| table.overlaps(smallest, largest));
-        if in_memory || found.tree.overlaps(smallest, largest) {
-            return Err(Error::Overlap { keyspace: keyspace.name.to_string() });
+        let in_memory = {
+            let view = self.view.load();
+            let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
+            found.memtables().any(|table| table.overlaps(smallest, largest))
+        };
+        if in_memory {
+            return Err(overlap());
         }
-        let level = found.tree.ingest_level();
-        let added: Vec<(usize, Arc<Table>)> = tables.iter().map(|table| (level, Arc::clone(table))).collect();
-        let edit = Edit::Tables {
-            keyspace: keyspace.id,
-            added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
-            removed: Vec::new(),
-            flushed: 0,
+        let (edit, next, bytes) = match prepared {
+            None => {
+                let added: Vec<(usize, Arc<Table>)> =
+                    tables.iter().map(|table| (RUNS, Arc::clone(table))).collect();
+                let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
+                let edit =
+                    Edit::Tables { keyspace: keyspace.id, added: metas, removed: Vec::new(), flushed: 0 };
+                (edit, tree.changed(&added, &[]), tables.iter().map(|table| table.meta.bytes).sum())
+            }
+            Some(prepared) => {
+                let bytes = prepared.written_bytes();
+                let next = prepared.install().map_err(|error| self.fail(error))?;
+                let edit =
+                    Edit::Checkpoint { keyspace: keyspace.id, generation: next.generation, flushed: 0 };
+                (edit, Tree::BTree(next), bytes)
+            }
         };
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
-        let bytes = tables.iter().map(|table| table.meta.bytes).sum();
         self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
-        for table in tables {
-            table.keep();
+        if let Tree::Lsm(_) = next {
+            for table in tables {
+                table.keep();
+            }
         }
+        let next = Arc::new(next);
         // A number of its own, so that transactions that began before notice the change.
         let sequence = commit.next_sequence;
         commit.next_sequence += 1;
         self.change_view(|view| {
             view.change(keyspace.slot, keyspace.id, |keyspace| {
-                keyspace.tree = Arc::new(keyspace.tree.changed(&added, &[]));
+                keyspace.tree = Arc::clone(&next);
                 keyspace.changed_aside = sequence;
             });
         });

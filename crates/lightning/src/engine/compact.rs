@@ -16,7 +16,8 @@ impl Engine {
     pub(super) fn compact_step(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let mut cursors = keyspace.compacting.lock();
         let Some(tree) = self.tree_of(keyspace) else { return Ok(()) };
-        let Tree::Lsm(levels) = tree.as_ref();
+        // A B+Tree has nothing to merge.
+        let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         match levels.plan(&self.options, &mut cursors) {
             CompactionPlan::None => return Ok(()),
             CompactionPlan::Move(table, level) => {
@@ -34,7 +35,8 @@ impl Engine {
     pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let _cursors = keyspace.compacting.lock();
         let tree = self.tree_of(keyspace).ok_or_else(|| keyspace.not_found())?;
-        let Tree::Lsm(levels) = tree.as_ref();
+        // A B+Tree has nothing to merge.
+        let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
         self.merge(keyspace, &compaction).map_err(|error| match error {
             Error::Closed | Error::KeyspaceNotFound { .. } => error,

@@ -1,4 +1,5 @@
-//! Flushing: the oldest frozen memtable of a keyspace becomes a table.
+//! Flushing: the oldest frozen memtable of a keyspace becomes a table; all of them
+//! become one checkpoint of a B+Tree.
 //!
 //! Invariants: only what is published and, if logged, durable in the log is flushed, so a table never
 //! holds a part of a commit whose other part could be lost, nor a commit that follows a lost one.
@@ -11,12 +12,27 @@ use std::sync::atomic::Ordering;
 use luma_log::Lsn;
 
 use super::Engine;
+use crate::btree::Prepared;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
+use crate::lsm::Levels;
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, MemtableCursor};
+use crate::merge::{Merge, Source};
+use crate::options::Direction;
 use crate::table::{Table, TableMeta, TableWriter};
 use crate::{Error, Result};
+
+fn is_among(memtable: &Arc<Memtable>, others: &[Arc<Memtable>]) -> bool {
+    others.iter().any(|other| Arc::ptr_eq(memtable, other))
+}
+
+/// Memtables on disk, before the manifest knows.
+enum Written {
+    /// None when nothing of it is left.
+    Table(Option<Arc<Table>>),
+    Checkpoint(Prepared),
+}
 
 impl Engine {
     /// Flushes everything a keyspace has in memory.
@@ -52,56 +68,90 @@ impl Engine {
         Ok(())
     }
 
-    /// Flushes the oldest frozen memtable; `false` when there is none.
+    /// Flushes the oldest frozen memtable, or all of them into a B+Tree; `false` when there is none.
     fn flush_oldest(&self, keyspace: &KeyspaceInner) -> Result<bool> {
         let _turn = keyspace.flushing.lock();
         let view = self.view.load_full();
         let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(false) };
-        let Some(oldest) = found.frozen.last().cloned() else { return Ok(false) };
         let tree = Arc::clone(&found.tree);
+        // Each checkpoint may rewrite many leaves: all that waits goes into one.
+        let together = if tree.btree().is_some() { found.frozen.len() } else { 1 };
+        // Newest first.
+        let full: Vec<Arc<Memtable>> = found.frozen.iter().rev().take(together).rev().cloned().collect();
+        let Some(newest) = full.first() else { return Ok(false) };
         // Old views are not held: they would make the history longer.
         drop(view);
-        let oldest = &oldest;
         if self.is_inline() {
             self.sync_log()?;
         } else {
-            self.log.wait_durable(oldest.logged_to())?;
+            let logged_to = full.iter().map(|table| table.logged_to()).max();
+            self.log.wait_durable(logged_to.unwrap_or(Lsn(0)))?;
         }
-        self.publisher.wait_published(oldest.max_sequence())?;
-        let meta = self.write_table(keyspace, oldest, &tree)?;
-        let table = meta.map(|meta| self.open_table(meta)).transpose()?;
+        self.publisher.wait_published(newest.max_sequence())?;
+        let written = match tree.as_ref() {
+            Tree::Lsm(levels) => {
+                let meta = self.write_table(keyspace, newest, levels)?;
+                Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
+            }
+            Tree::BTree(tree) => {
+                let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
+                let mut changes =
+                    Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+                Written::Checkpoint(tree.prepare(&mut changes)?)
+            }
+        };
 
         let mut manifest = self.manifest.lock();
         if keyspace.check().is_err() {
-            table.inspect(|table| table.set_obsolete());
+            if let Written::Table(Some(table)) = written {
+                table.set_obsolete();
+            }
             return Ok(false);
         }
-        let released = self.log_needed_from(oldest);
-        let flushed = oldest.max_sequence();
-        let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
-        let edit = Edit::Tables {
-            keyspace: keyspace.id,
-            added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
-            removed: Vec::new(),
-            flushed,
+        let released = self.log_needed_from(&full);
+        let flushed = newest.max_sequence();
+        let id = keyspace.id;
+        let (edit, added, next, bytes) = match written {
+            Written::Table(table) => {
+                let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
+                let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
+                let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+                (
+                    Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed },
+                    added,
+                    None,
+                    bytes,
+                )
+            }
+            Written::Checkpoint(prepared) => {
+                let bytes = prepared.written_bytes();
+                let next = prepared.install()?;
+                let edit = Edit::Checkpoint { keyspace: id, generation: next.generation, flushed };
+                (edit, Vec::new(), Some(next), bytes)
+            }
         };
         let progress = Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 };
         manifest.commit(&[edit, progress])?;
         self.change_view_and_history(|view, history| {
-            history.flushed(oldest);
+            for table in full.iter().rev() {
+                history.flushed(table);
+            }
             view.change(keyspace.slot, keyspace.id, |keyspace| {
-                keyspace.frozen.retain(|table| !Arc::ptr_eq(table, oldest));
-                keyspace.remembered.insert(0, Arc::clone(oldest));
-                keyspace.tree = Arc::new(keyspace.tree.changed(&added, &[]));
+                keyspace.frozen.retain(|table| !is_among(table, &full));
+                keyspace.remembered.splice(..0, full.iter().cloned());
+                keyspace.tree = Arc::new(match &next {
+                    Some(next) => Tree::BTree(Arc::clone(next)),
+                    None => keyspace.tree.changed(&added, &[]),
+                });
                 keyspace.flushed = keyspace.flushed.max(flushed);
             });
         });
-        self.memory.fetch_sub(oldest.written_bytes(), Ordering::Relaxed);
+        let written_bytes = full.iter().map(|table| table.written_bytes()).sum();
+        self.memory.fetch_sub(written_bytes, Ordering::Relaxed);
         drop(manifest);
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
-        self.done.flushes.fetch_add(1, Ordering::Relaxed);
-        let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+        self.done.flushes.fetch_add(full.len() as u64, Ordering::Relaxed);
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.schedule_merge(keyspace.id);
@@ -113,7 +163,7 @@ impl Engine {
         &self,
         keyspace: &KeyspaceInner,
         memtable: &Arc<Memtable>,
-        tree: &Tree,
+        levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
         let id = self.next_table.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +172,7 @@ impl Engine {
         let mut cursor = MemtableCursor::over_all(Arc::clone(memtable));
         while let Some(entry) = cursor.entry() {
             // A tombstone that covers nothing is not needed.
-            if entry.value.is_some() || tree.overlaps(entry.key, entry.key) {
+            if entry.value.is_some() || levels.overlaps(entry.key, entry.key) {
                 writer.add(entry.key, entry.value)?;
             }
             cursor.advance();
@@ -150,7 +200,7 @@ impl Engine {
     }
 
     /// From where the log is needed once `flushed` is in a table.
-    fn log_needed_from(&self, flushed: &Arc<Memtable>) -> Lsn {
+    fn log_needed_from(&self, flushed: &[Arc<Memtable>]) -> Lsn {
         // Whatever is appended later than this is noted in its memtable later, and lies behind.
         let end = {
             let _commit = self.commit.lock();
@@ -160,7 +210,7 @@ impl Engine {
         let end = end.min(self.log.durable_end());
         let view = self.view.load();
         let memtables = view.keyspaces().flat_map(|(_, keyspace)| keyspace.memtables());
-        let others = memtables.filter(|table| !Arc::ptr_eq(table, flushed));
+        let others = memtables.filter(|table| !is_among(table, flushed));
         others.filter_map(|table| table.logged_from()).fold(end, Lsn::min)
     }
 }

@@ -80,7 +80,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::layout::Tree;
-    use crate::options::Layout;
+    use crate::lsm::Levels;
     use crate::view::KeyspaceView;
 
     fn memtable(newest: u64) -> Arc<Memtable> {
@@ -93,7 +93,10 @@ mod tests {
         let mut view = View::new(born);
         let remembered: Vec<_> = newest.iter().map(|newest| memtable(*newest)).collect();
         remembered.iter().rev().for_each(|memtable| history.flushed(memtable));
-        view.add(KeyspaceView { remembered, ..KeyspaceView::new(1, Arc::new(Tree::new(Layout::Lsm)), 0) });
+        view.add(KeyspaceView {
+            remembered,
+            ..KeyspaceView::new(1, Arc::new(Tree::Lsm(Levels::default())), 0)
+        });
         view
     }
 

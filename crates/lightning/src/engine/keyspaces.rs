@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Engine;
+use crate::btree::TreeFile;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
+use crate::lsm::Levels;
 use crate::manifest::Edit;
-use crate::options::KeyspaceOptions;
+use crate::options::{KeyspaceOptions, Layout};
 use crate::view::KeyspaceView;
 use crate::{Error, Result};
 
@@ -28,9 +30,17 @@ impl Engine {
         let id = manifest.state().next_keyspace;
         let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options };
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        let tree = match options.layout {
+            Layout::Lsm => Tree::Lsm(Levels::default()),
+            Layout::BTree => {
+                let directory = self.tables_directory();
+                let tree = TreeFile::open(&self.vfs, &directory, id, 0, &self.cache);
+                Tree::BTree(tree.map_err(|error| self.fail(error))?)
+            }
+        };
         let mut slot = 0;
         self.change_view(|view| {
-            slot = view.add(KeyspaceView::new(id, Arc::new(Tree::new(options.layout)), 0));
+            slot = view.add(KeyspaceView::new(id, Arc::new(tree), 0));
         });
         let inner = Arc::new(KeyspaceInner::new(id, slot, name, options));
         self.names.lock().insert(Arc::clone(&inner.name), Arc::clone(&inner));
@@ -72,7 +82,7 @@ impl Engine {
         if let Some(last) = last {
             let memory: usize = last.memtables().map(|table| table.written_bytes()).sum();
             self.memory.fetch_sub(memory, Ordering::Relaxed);
-            last.tree.tables().for_each(|(_, table)| table.set_obsolete());
+            last.tree.set_obsolete();
         }
         drop(commit);
         self.background.notify();

@@ -17,12 +17,14 @@ use parking_lot::Mutex;
 use super::background::Background;
 use super::replay::Replay;
 use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
+use crate::btree::{self, TreeFile};
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::locks::LockTable;
+use crate::lsm::Levels;
 use crate::manifest::{Manifest, ManifestState, check_ours};
-use crate::options::Options;
+use crate::options::{Layout, Options};
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
 use crate::view::{KeyspaceId, KeyspaceView, View};
@@ -37,7 +39,9 @@ fn open_trees(
     let io = |error| Error::io(directory, error);
     let known = |id| state.keyspaces.values().any(|keyspace| keyspace.tables.contains_key(&id));
     for name in vfs.read_dir(directory).map_err(io)? {
-        if table::id_of(&name).is_some_and(|id| !known(id)) {
+        let left_over = table::id_of(&name).is_some_and(|id| !known(id))
+            || btree::id_of(&name).is_some_and(|id| !state.keyspaces.contains_key(&id));
+        if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
         }
     }
@@ -47,7 +51,10 @@ fn open_trees(
         for (level, meta) in keyspace.tables.values() {
             tables.push((*level, Arc::new(Table::open(vfs, directory, meta.clone(), cache)?)));
         }
-        let tree = Tree::new(keyspace.options.layout).changed(&tables, &[]);
+        let tree = match keyspace.options.layout {
+            Layout::Lsm => Tree::Lsm(Levels::default().changed(&tables, &[])),
+            Layout::BTree => Tree::BTree(TreeFile::open(vfs, directory, *id, keyspace.generation, cache)?),
+        };
         let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
     }

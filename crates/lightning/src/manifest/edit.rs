@@ -12,6 +12,7 @@ const DROP: u8 = 2;
 const TABLES: u8 = 3;
 const PROGRESS: u8 = 4;
 const NUMBERS: u8 = 5;
+const CHECKPOINT: u8 = 6;
 
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,12 @@ pub(crate) enum Edit {
         removed: Vec<u64>,
         flushed: u64,
     },
+    /// A B+Tree has this generation at least; everything up to `flushed` is in it.
+    Checkpoint {
+        keyspace: KeyspaceId,
+        generation: u64,
+        flushed: u64,
+    },
     /// Sequences up to `sequence` are given, and the log before `log_released` is not needed.
     Progress {
         sequence: u64,
@@ -46,6 +53,7 @@ pub(crate) enum Edit {
 fn layout_number(layout: Layout) -> u8 {
     match layout {
         Layout::Lsm => 1,
+        Layout::BTree => 2,
     }
 }
 
@@ -86,6 +94,12 @@ impl Edit {
                 }
                 put_varint(out, *flushed);
             }
+            Self::Checkpoint { keyspace, generation, flushed } => {
+                out.push(CHECKPOINT);
+                put_varint(out, *keyspace);
+                put_varint(out, *generation);
+                put_varint(out, *flushed);
+            }
             Self::Progress { sequence, log_released } => {
                 out.push(PROGRESS);
                 put_varint(out, *sequence);
@@ -116,6 +130,7 @@ impl Edit {
                 let name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
                 let layout = match reader.u8()? {
                     1 => Layout::Lsm,
+                    2 => Layout::BTree,
                     _ => return None,
                 };
                 let compression = match reader.u8()? {
@@ -144,6 +159,11 @@ impl Edit {
                 }
                 Self::Tables { keyspace, added, removed, flushed: reader.varint()? }
             }
+            CHECKPOINT => Self::Checkpoint {
+                keyspace: reader.varint()?,
+                generation: reader.varint()?,
+                flushed: reader.varint()?,
+            },
             PROGRESS => Self::Progress { sequence: reader.varint()?, log_released: reader.varint()? },
             NUMBERS => Self::Numbers { next_keyspace: reader.varint()?, next_table: reader.varint()? },
             _ => return None,
@@ -157,6 +177,8 @@ pub(crate) struct KeyspaceState {
     pub(crate) name: String,
     pub(crate) options: KeyspaceOptions,
     pub(crate) flushed: u64,
+    /// Of a B+Tree: the checkpoint that is there at least.
+    pub(crate) generation: u64,
     /// Tables and their levels.
     pub(crate) tables: BTreeMap<u64, (usize, TableMeta)>,
 }
@@ -187,11 +209,16 @@ impl ManifestState {
                 for (_, meta) in added {
                     self.next_table = self.next_table.max(meta.id + 1);
                 }
-                let Some(state) = self.keyspaces.get_mut(keyspace) else { return };
+                let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
                 for id in removed {
                     state.tables.remove(id);
                 }
                 state.tables.extend(added.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))));
+                state.flushed = state.flushed.max(*flushed);
+            }
+            Edit::Checkpoint { keyspace, generation, flushed } => {
+                let Some(state) = self.of_layout(*keyspace, Layout::BTree) else { return };
+                state.generation = state.generation.max(*generation);
                 state.flushed = state.flushed.max(*flushed);
             }
             Edit::Progress { sequence, log_released } => {
@@ -205,6 +232,10 @@ impl ManifestState {
         }
     }
 
+    fn of_layout(&mut self, keyspace: KeyspaceId, layout: Layout) -> Option<&mut KeyspaceState> {
+        self.keyspaces.get_mut(&keyspace).filter(|state| state.options.layout == layout)
+    }
+
     /// Edits that make this state from nothing.
     pub(crate) fn edits(&self) -> Vec<Edit> {
         let mut edits = vec![
@@ -213,11 +244,17 @@ impl ManifestState {
         ];
         for (id, state) in &self.keyspaces {
             edits.push(Edit::CreateKeyspace { id: *id, name: state.name.clone(), options: state.options });
-            edits.push(Edit::Tables {
-                keyspace: *id,
-                added: state.tables.values().cloned().collect(),
-                removed: Vec::new(),
-                flushed: state.flushed,
+            edits.push(match state.options.layout {
+                Layout::Lsm => Edit::Tables {
+                    keyspace: *id,
+                    added: state.tables.values().cloned().collect(),
+                    removed: Vec::new(),
+                    flushed: state.flushed,
+                },
+                Layout::BTree => {
+                    let (generation, flushed) = (state.generation, state.flushed);
+                    Edit::Checkpoint { keyspace: *id, generation, flushed }
+                }
             });
         }
         edits
@@ -248,12 +285,16 @@ mod tests {
             },
         );
         prop_oneof![
-            (0u64..9, any::<String>(), compression).prop_map(|(id, name, compression)| {
-                Edit::CreateKeyspace {
-                    id,
-                    name,
-                    options: KeyspaceOptions { layout: Layout::Lsm, compression },
+            (0u64..9, any::<String>(), compression, any::<bool>()).prop_map(
+                |(id, name, compression, tree)| {
+                    let layout = if tree { Layout::BTree } else { Layout::Lsm };
+                    Edit::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
                 }
+            ),
+            (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
+                keyspace,
+                generation: numbers[0],
+                flushed: numbers[1]
             }),
             (0u64..9).prop_map(|id| Edit::DropKeyspace { id }),
             (0u64..9, proptest::collection::vec((0usize..7, meta), 0..3), any::<Vec<u64>>(), any::<u64>())

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
+use crate::cache::Cached;
 use crate::codec::{Reader, put_varint};
 use crate::options::Direction;
 
@@ -77,7 +78,7 @@ const INLINE_WORDS: usize = 84;
 #[repr(C)]
 pub(crate) struct Block {
     /// How often it was read of late; the cache's business.
-    pub(crate) uses: AtomicU8,
+    uses: AtomicU8,
     /// How many bytes all keys share.
     prefix: usize,
     entries: usize,
@@ -95,6 +96,16 @@ struct Directory {
     length: usize,
     inline: [u32; INLINE_WORDS],
     large: Box<[u32]>,
+}
+
+impl Cached for Block {
+    fn bytes(&self) -> usize {
+        self.bytes.len() + self.directory.large.len() * 4 + size_of::<Self>() + 16
+    }
+
+    fn uses(&self) -> &AtomicU8 {
+        &self.uses
+    }
 }
 
 impl Directory {
@@ -201,11 +212,6 @@ impl Block {
     fn offset(&self, entry: usize) -> Option<usize> {
         let at = self.prefix.div_ceil(4) + self.entries + entry;
         self.directory.words().get(at).map(|offset| *offset as usize)
-    }
-
-    /// Bytes in memory.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len() + self.directory.large.len() * 4 + size_of::<Self>() + 16
     }
 
     fn restart(&self, index: usize) -> usize {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Table;
 use super::block::BlockCursor;
 use crate::Result;
+use crate::cache::Cached;
 use crate::options::Direction;
 
 /// A walk over a run that is too large for the cache anyway puts one of so many parts of it there.

@@ -1,0 +1,359 @@
+//! A checkpoint: the next tree from this one and sorted changes.
+//!
+//! Children that changes reach are taken apart and packed anew, together with changed neighbours; what
+//! became small takes in the next child. All others stay where they are.
+//!
+//! Invariant: pages that the last durable tree or a tree in use has are not written. If anything fails,
+//! the tree and its pages are as before.
+
+use std::sync::Arc;
+
+use luma_vfs::VfsFile;
+
+use super::node::{Node, Place};
+use super::pack::{Pack, Packed};
+use super::pages::{PAGE_BYTES, Pages, Run};
+use super::slot::Slot;
+use super::{BTree, Inner, Root, SEGMENT_PAGES};
+use crate::merge::Merge;
+use crate::{Error, Result};
+
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A child of a node in the making.
+#[derive(Clone)]
+struct Child {
+    separator: Vec<u8>,
+    place: Place,
+    /// None for a leaf.
+    inner: Option<Arc<Inner>>,
+}
+
+/// The next tree, durable but for its slot.
+pub(crate) struct Prepared {
+    tree: BTree,
+    pages: Pages,
+    slot: Slot,
+    handle: Arc<dyn VfsFile>,
+    written_bytes: u64,
+}
+
+struct Checkpoint<'a> {
+    tree: &'a BTree,
+    changes: &'a mut Merge,
+    handle: Arc<dyn VfsFile>,
+    pages: Pages,
+    left: Vec<Run>,
+    entries: u64,
+    /// Bytes of neighbouring pages that are not written yet, and where they go.
+    out: Vec<u8>,
+    out_page: u32,
+    written_bytes: u64,
+}
+
+impl BTree {
+    /// Writes the tree with these changes; it counts once it is installed. One at a time.
+    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Merge) -> Result<Prepared> {
+        let path = self.path();
+        let file = &self.file;
+        let io = |error| Error::io(&path, error);
+        let handle = match &self.handle {
+            Some(handle) => Arc::clone(handle),
+            None => file.vfs.create(&path).map_err(io)?,
+        };
+        let mut pages = file.pages.lock().clone();
+        pages.reclaim(file.oldest());
+        let mut checkpoint = Checkpoint {
+            tree: self,
+            changes,
+            handle: Arc::clone(&handle),
+            pages,
+            left: Vec::new(),
+            entries: self.entries,
+            out: Vec::new(),
+            out_page: 0,
+            written_bytes: 0,
+        };
+        let root = checkpoint.root()?;
+        checkpoint.write_out()?;
+        handle.sync_data().map_err(io)?;
+        if self.handle.is_none() {
+            file.vfs.sync_dir(&file.directory).map_err(|error| Error::io(&file.directory, error))?;
+        }
+        let Checkpoint { mut pages, left, entries, written_bytes, .. } = checkpoint;
+        let generation = self.generation + 1;
+        pages.leave(generation, left);
+        let place = match &root {
+            Root::Empty => Place::default(),
+            Root::Leaf(place) => *place,
+            Root::Inner(inner) => inner.place,
+        };
+        let slot = Slot { generation, height: height(&root), entries, root: place };
+        let tree = Self {
+            generation,
+            root,
+            entries,
+            bytes: u64::from(pages.end()) * PAGE_BYTES as u64,
+            segments: file.segments(&self.segments, pages.end()),
+            handle: Some(Arc::clone(&handle)),
+            file: Arc::clone(file),
+        };
+        Ok(Prepared { tree, pages, slot, handle, written_bytes })
+    }
+}
+
+fn height(root: &Root) -> u32 {
+    match root {
+        Root::Empty => 0,
+        Root::Leaf(_) => 1,
+        Root::Inner(inner) => {
+            let (mut height, mut inner) = (2, inner);
+            while let Some(child) = inner.children.first() {
+                (height, inner) = (height + 1, child);
+            }
+            height
+        }
+    }
+}
+
+impl Prepared {
+    /// Bytes of the nodes that were written.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Makes it the tree that a start finds.
+    pub(crate) fn install(self) -> Result<Arc<BTree>> {
+        let Self { tree, pages, slot, handle, .. } = self;
+        let io = |error| Error::io(&tree.path(), error);
+        handle.write_at(&slot.encode(), slot.generation % 2 * PAGE_BYTES as u64).map_err(io)?;
+        handle.sync_data().map_err(io)?;
+        // Pages after the last one in use are given back to the disk.
+        if handle.len().map_err(io)? > tree.bytes {
+            handle.set_len(tree.bytes).map_err(io)?;
+        }
+        let file = Arc::clone(&tree.file);
+        *file.pages.lock() = pages;
+        Ok(file.in_use(tree))
+    }
+}
+
+impl Checkpoint<'_> {
+    fn root(&mut self) -> Result<Root> {
+        let mut children = match &self.tree.root {
+            Root::Empty => {
+                let (mut pack, mut children) = (Pack::new(true), Vec::new());
+                pack.begin(&[]);
+                self.take_changes(None, &mut pack, &mut children)?;
+                self.finish(&mut pack, &mut children)?;
+                children
+            }
+            Root::Leaf(place) => {
+                let (mut pack, mut children) = (Pack::new(true), Vec::new());
+                pack.begin(&[]);
+                self.merge_leaf(*place, None, &mut pack, &mut children)?;
+                self.finish(&mut pack, &mut children)?;
+                children
+            }
+            Root::Inner(inner) => {
+                let inner = Arc::clone(inner);
+                let children = self.children(&inner, &[], None)?;
+                self.leave(inner.place);
+                children
+            }
+        };
+        while children.len() > 1 {
+            let mut pack = Pack::new(false);
+            let mut above = Vec::new();
+            pack.begin(&[]);
+            for child in children {
+                self.push_child(&child, &mut pack, &mut above)?;
+            }
+            self.finish(&mut pack, &mut above)?;
+            children = above;
+        }
+        let Some(Child { place, inner, .. }) = children.pop() else { return Ok(Root::Empty) };
+        let Some(mut inner) = inner else { return Ok(Root::Leaf(place)) };
+        // A root of one child is none.
+        while inner.node.count() == 1 {
+            self.leave(inner.place);
+            match inner.children.first().cloned() {
+                Some(child) => inner = child,
+                None => return Ok(Root::Leaf(inner.node.place(0))),
+            }
+        }
+        Ok(Root::Inner(inner))
+    }
+
+    /// The children that a node will have; keys below it are from `low` on and before `high`.
+    fn children(&mut self, inner: &Inner, low: &[u8], high: Option<&[u8]>) -> Result<Vec<Child>> {
+        let mut children = Vec::new();
+        let mut pack = Pack::new(inner.children.is_empty());
+        let mut separator = low.to_vec();
+        for at in 0..inner.node.count() {
+            let next = (at + 1 < inner.node.count()).then(|| inner.node.key(at + 1));
+            let end = next.as_deref().or(high);
+            let changed = self.change_before(end);
+            let place = inner.node.place(at);
+            let below = inner.children.get(at);
+            if !changed && !pack.wants_more() {
+                self.finish(&mut pack, &mut children)?;
+                children.push(Child { separator, place, inner: below.cloned() });
+            } else {
+                pack.begin(&separator);
+                match below {
+                    None => self.merge_leaf(place, end, &mut pack, &mut children)?,
+                    Some(below) => {
+                        self.leave(place);
+                        let merged = if changed {
+                            self.children(below, &separator, end)?
+                        } else {
+                            children_of(below, &separator)
+                        };
+                        for child in merged {
+                            self.push_child(&child, &mut pack, &mut children)?;
+                        }
+                    }
+                }
+            }
+            separator = next.unwrap_or_default();
+        }
+        self.finish(&mut pack, &mut children)?;
+        if let Some(first) = children.first_mut() {
+            // What came before it may be gone.
+            first.separator = low.to_vec();
+        }
+        Ok(children)
+    }
+
+    fn change_before(&self, end: Option<&[u8]>) -> bool {
+        self.changes.key().is_some_and(|key| end.is_none_or(|end| key < end))
+    }
+
+    /// Packs the changes before `end`.
+    fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
+        while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
+            if let Some(value) = self.changes.value() {
+                pack.push(&[], key, value, None);
+                self.entries += 1;
+            }
+            self.changes.advance()?;
+            self.write_full(pack, done)?;
+        }
+        Ok(())
+    }
+
+    /// Packs a leaf with the changes before `end`.
+    fn merge_leaf(
+        &mut self,
+        place: Place,
+        end: Option<&[u8]>,
+        pack: &mut Pack,
+        done: &mut Vec<Child>,
+    ) -> Result<()> {
+        let leaf = self.tree.leaf(place, false)?;
+        self.leave(place);
+        let mut at = 0;
+        while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
+            let (before, found) = leaf.search(key);
+            self.push_entries(&leaf, at, before, pack, done)?;
+            at = before + usize::from(found);
+            let Some(key) = self.changes.key() else { break };
+            self.entries -= u64::from(found);
+            if let Some(value) = self.changes.value() {
+                pack.push(&[], key, value, None);
+                self.entries += 1;
+            }
+            self.changes.advance()?;
+            self.write_full(pack, done)?;
+        }
+        self.push_entries(&leaf, at, leaf.count(), pack, done)
+    }
+
+    fn push_entries(
+        &mut self,
+        leaf: &Node,
+        from: usize,
+        to: usize,
+        pack: &mut Pack,
+        done: &mut Vec<Child>,
+    ) -> Result<()> {
+        for at in from..to {
+            pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
+            self.write_full(pack, done)?;
+        }
+        Ok(())
+    }
+
+    fn push_child(&mut self, child: &Child, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
+        pack.push(&[], &child.separator, &child.place.encode(), child.inner.as_ref());
+        self.write_full(pack, done)
+    }
+
+    fn write_full(&mut self, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
+        while let Some(full) = pack.take_full() {
+            done.push(self.write(full, pack.is_leaf())?);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
+        while let Some(packed) = pack.take_rest() {
+            done.push(self.write(packed, pack.is_leaf())?);
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, place: Place) {
+        self.left.push(Run::of(place.page, place.length));
+    }
+
+    /// Gives a node its place and writes it, with others that follow it.
+    fn write(&mut self, packed: Packed, leaf: bool) -> Result<Child> {
+        let Packed { separator, bytes, children } = packed;
+        let damaged = |what| Error::corruption(&self.tree.path(), 0, what);
+        let full =
+            || Error::TooLarge { what: "a keyspace", bytes: u64::MAX, limit: u64::from(u32::MAX) << 12 };
+        let length = u32::try_from(bytes.len()).map_err(|_| full())?;
+        let run = self.pages.take(Run::of(0, length).pages).ok_or_else(full)?;
+        let place = Place { page: run.page, length, checksum: crc32c::crc32c(&bytes) };
+        let page = run.page as usize;
+        if let Some(segment) = self.tree.segments.get(page / SEGMENT_PAGES) {
+            segment.forget(page % SEGMENT_PAGES);
+        }
+        if self.out_page as usize + self.out.len() / PAGE_BYTES != page || self.out.len() >= WRITE_BYTES {
+            self.write_out()?;
+            self.out_page = run.page;
+        }
+        self.out.extend_from_slice(&bytes);
+        self.out.resize(self.out.len().next_multiple_of(PAGE_BYTES), 0);
+        let inner = if leaf {
+            None
+        } else {
+            let node = Node::decode(bytes.into(), false).ok_or_else(|| damaged("a new node is malformed"))?;
+            Some(Arc::new(Inner::new(place, node, children)))
+        };
+        Ok(Child { separator, place, inner })
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        if !self.out.is_empty() {
+            let offset = u64::from(self.out_page) * PAGE_BYTES as u64;
+            let written = self.handle.write_at(&self.out, offset);
+            written.map_err(|error| Error::io(&self.tree.path(), error))?;
+            self.written_bytes += self.out.len() as u64;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The children of a node as they are.
+fn children_of(inner: &Inner, low: &[u8]) -> Vec<Child> {
+    let child = |at: usize| Child {
+        separator: if at == 0 { low.to_vec() } else { inner.node.key(at) },
+        place: inner.node.place(at),
+        inner: inner.children.get(at).cloned(),
+    };
+    (0..inner.node.count()).map(child).collect()
+}

@@ -1,0 +1,228 @@
+//! A tree's file: finding the tree that the last checkpoint left, and reading nodes.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use luma_vfs::{Vfs, VfsFile};
+use parking_lot::Mutex;
+
+use super::node::{Node, Place};
+use super::pages::{FIRST_PAGE, PAGE_BYTES, Pages, Run};
+use super::slot::{SLOT_BYTES, Slot};
+use super::{BTree, Inner, Root, SEGMENT_PAGES, Segment};
+use crate::cache::{BlockSlots, Cache};
+use crate::{Error, Result};
+
+/// The name of a keyspace's tree.
+fn file_name(keyspace: u64) -> String {
+    format!("{keyspace:010}.tree")
+}
+
+/// The number in the name of a tree's file.
+pub(crate) fn id_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".tree")?.parse().ok()
+}
+
+/// What all trees of a keyspace share. The file goes with the last of them once it is obsolete.
+pub(crate) struct TreeFile {
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) directory: PathBuf,
+    keyspace: u64,
+    cache: Arc<Cache>,
+    obsolete: AtomicBool,
+    pub(super) pages: Mutex<Pages>,
+    /// Trees that may still be read.
+    pub(super) trees: Mutex<Vec<Weak<BTree>>>,
+}
+
+impl TreeFile {
+    /// The tree of a keyspace. The manifest says which generation is there at least; 0 for none.
+    pub(crate) fn open(
+        vfs: &Arc<dyn Vfs>,
+        directory: &Path,
+        keyspace: u64,
+        generation: u64,
+        cache: &Arc<Cache>,
+    ) -> Result<Arc<BTree>> {
+        let path = directory.join(file_name(keyspace));
+        let (slot, handle) = find_slot(vfs.as_ref(), &path)?;
+        if slot.generation < generation {
+            let what = format!(
+                "checkpoint {generation} was made, and the newest that can be read is {}",
+                slot.generation
+            );
+            return Err(Error::corruption(&path, 0, what));
+        }
+        let length = handle.as_ref().map_or(Ok(0), |handle| handle.len());
+        let length = length.map_err(|error| Error::io(&path, error))?;
+        let mut loading = Loading { path: &path, handle: handle.as_deref(), length, used: Vec::new() };
+        let root = loading.root(&slot)?;
+        let pages = Pages::of(loading.used)
+            .ok_or_else(|| Error::corruption(&path, 0, "two nodes of the tree are in the same place"))?;
+        let end = pages.end();
+        let file = Arc::new(Self {
+            vfs: Arc::clone(vfs),
+            directory: directory.to_owned(),
+            keyspace,
+            cache: Arc::clone(cache),
+            obsolete: AtomicBool::new(false),
+            pages: Mutex::new(pages),
+            trees: Mutex::default(),
+        });
+        let tree = BTree {
+            generation: slot.generation,
+            root,
+            entries: slot.entries,
+            bytes: u64::from(end) * PAGE_BYTES as u64,
+            segments: file.segments(&[], end),
+            handle,
+            file: Arc::clone(&file),
+        };
+        Ok(file.in_use(tree))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.join(file_name(self.keyspace))
+    }
+
+    /// Lets the file be removed when the last reader is done.
+    pub(crate) fn set_obsolete(&self) {
+        self.obsolete.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache.capacity()
+    }
+
+    /// Places in the cache for the leaves of so many pages, the first of them as they are.
+    pub(super) fn segments(&self, known: &[Segment], end: u32) -> Arc<[Segment]> {
+        let wanted = (end as usize).div_ceil(SEGMENT_PAGES);
+        let new = || Arc::new(BlockSlots::new(Arc::clone(&self.cache), SEGMENT_PAGES, 0));
+        let more = (known.len()..wanted).map(|_| new());
+        known.iter().map(Arc::clone).chain(more).collect()
+    }
+
+    /// Notes that a tree is read from now on.
+    pub(super) fn in_use(&self, tree: BTree) -> Arc<BTree> {
+        let tree = Arc::new(tree);
+        let mut trees = self.trees.lock();
+        trees.retain(|tree| tree.strong_count() > 0);
+        trees.push(Arc::downgrade(&tree));
+        tree
+    }
+
+    /// The generation of the oldest tree that is read.
+    pub(super) fn oldest(&self) -> u64 {
+        let trees = self.trees.lock();
+        trees.iter().filter_map(Weak::upgrade).map(|tree| tree.generation).min().unwrap_or(0)
+    }
+}
+
+impl Drop for TreeFile {
+    fn drop(&mut self) {
+        if self.obsolete.load(Ordering::Acquire) {
+            // A file that stays is removed at the next start.
+            let _ = self.vfs.remove_file(&self.path());
+        }
+    }
+}
+
+/// The newer of the two slots, and the open file. Without a file, or before its first checkpoint, it is
+/// that of an empty tree.
+fn find_slot(vfs: &dyn Vfs, path: &Path) -> Result<(Slot, Option<Arc<dyn VfsFile>>)> {
+    let empty = Slot { generation: 0, height: 0, entries: 0, root: Place::default() };
+    let handle = match vfs.open_write(path) {
+        Ok(handle) => handle,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((empty, None)),
+        Err(error) => return Err(Error::io(path, error)),
+    };
+    let io = |error| Error::io(path, error);
+    let length = handle.len().map_err(io)?;
+    let mut newest: Option<Slot> = None;
+    for page in 0..u64::from(FIRST_PAGE) {
+        let offset = page * PAGE_BYTES as u64;
+        if length < offset + SLOT_BYTES as u64 {
+            continue;
+        }
+        let mut bytes = [0; SLOT_BYTES];
+        handle.read_at(&mut bytes, offset).map_err(io)?;
+        let slot = Slot::decode(&bytes, path)?.filter(|slot| slot.generation % 2 == page);
+        newest = newest.into_iter().chain(slot).max_by_key(|slot| slot.generation);
+    }
+    Ok(newest.map_or((empty, None), |slot| (slot, Some(handle))))
+}
+
+/// Reads the inner nodes and notes what is used.
+struct Loading<'a> {
+    path: &'a Path,
+    handle: Option<&'a dyn VfsFile>,
+    length: u64,
+    used: Vec<Run>,
+}
+
+impl Loading<'_> {
+    fn note(&mut self, place: Place) -> Result<()> {
+        let run = Run::of(place.page, place.length);
+        let end = (u64::from(run.page) + u64::from(run.pages)) * PAGE_BYTES as u64;
+        if run.page < FIRST_PAGE || end > self.length {
+            let offset = u64::from(run.page) * PAGE_BYTES as u64;
+            return Err(Error::corruption(
+                self.path,
+                offset,
+                "a node of the tree lies beyond the file's end",
+            ));
+        }
+        self.used.push(run);
+        Ok(())
+    }
+
+    fn root(&mut self, slot: &Slot) -> Result<Root> {
+        Ok(match slot.height {
+            0 => Root::Empty,
+            1 => {
+                self.note(slot.root)?;
+                Root::Leaf(slot.root)
+            }
+            height => Root::Inner(self.inner(slot.root, height)?),
+        })
+    }
+
+    fn inner(&mut self, place: Place, height: u32) -> Result<Arc<Inner>> {
+        self.note(place)?;
+        let handle = self.handle.ok_or_else(|| Error::corruption(self.path, 0, "the tree has no file"))?;
+        let node = read_node(handle, self.path, place, false)?;
+        let mut children = Vec::new();
+        for at in 0..node.count() {
+            match height {
+                2 => self.note(node.place(at))?,
+                _ => children.push(self.inner(node.place(at), height - 1)?),
+            }
+        }
+        Ok(Arc::new(Inner::new(place, node, children)))
+    }
+}
+
+impl Inner {
+    pub(super) fn new(place: Place, node: Node, children: Vec<Arc<Inner>>) -> Self {
+        let lowest = children.is_empty();
+        let below = children.iter().map(|child| child.leaves).sum();
+        let leaves = if lowest { node.count() as u64 } else { below };
+        Self { place, node, children, leaves }
+    }
+}
+
+/// Reads a node and checks it.
+pub(super) fn read_node(handle: &dyn VfsFile, path: &Path, place: Place, leaf: bool) -> Result<Node> {
+    let offset = u64::from(place.page) * PAGE_BYTES as u64;
+    let damaged = |what| Error::corruption(path, offset, what);
+    if handle.len().is_ok_and(|length| length < offset + u64::from(place.length)) {
+        return Err(damaged("the node lies beyond the end of the file"));
+    }
+    let mut bytes = vec![0; place.length as usize];
+    handle.read_at(&mut bytes, offset).map_err(|error| Error::io(path, error))?;
+    if crc32c::crc32c(&bytes) != place.checksum {
+        return Err(damaged("the node does not match the checksum that its parent has"));
+    }
+    Node::decode(bytes.into(), leaf).ok_or_else(|| damaged("the node is malformed"))
+}

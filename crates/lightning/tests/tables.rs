@@ -1,0 +1,123 @@
+//! What only the layout with tables does: many files, filters, merges, and the figures about them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::ops::Bound;
+
+use lightning::{
+    Compression, Database, Direction, Durability, KeyspaceOptions, Options, Range, Readable, WriteBatch,
+};
+
+fn small() -> Options {
+    Options {
+        memtable_bytes: 64 << 10,
+        write_buffer_bytes: 1 << 20,
+        wal_segment_bytes: 64 << 10,
+        max_wal_bytes: 512 << 10,
+        table_bytes: 64 << 10,
+        level_bytes: 128 << 10,
+        cache_bytes: 1 << 20,
+        ..Options::default()
+    }
+}
+
+fn collect(mut range: Range) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = Vec::new();
+    while let Some((key, value)) = range.next().unwrap() {
+        all.push((key.to_vec(), value.to_vec()));
+    }
+    all
+}
+
+/// How many tables of a database this process has open.
+fn open_tables(path: &std::path::Path) -> usize {
+    let tables = path.join("tables");
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let files = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    files.filter(|file| file.starts_with(&tables)).count()
+}
+
+#[test]
+fn hundreds_of_tables_are_read_with_few_open_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { max_open_files: 8, table_bytes: 4 << 10, cache_bytes: 64 << 10, ..small() };
+    let mut database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut load = database.ingest(&keyspace).unwrap();
+    for number in 0..20_000u32 {
+        load.put(&number.to_be_bytes(), &number.wrapping_mul(0x9e37_79b9).to_le_bytes().repeat(20)).unwrap();
+    }
+    load.finish().unwrap();
+    assert!(database.stats().keyspaces[0].tables.iter().sum::<usize>() > 100);
+    drop(keyspace);
+    for _ in 0..2 {
+        let keyspace = database.keyspace("k").unwrap();
+        let snapshot = database.snapshot();
+        for number in (0..20_000u32).step_by(37) {
+            let found = snapshot.get(&keyspace, &number.to_be_bytes()).unwrap().unwrap();
+            assert_eq!(found[..4], number.wrapping_mul(0x9e37_79b9).to_le_bytes());
+        }
+        let all = collect(
+            snapshot.range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Reverse).unwrap(),
+        );
+        assert_eq!(all.len(), 20_000);
+        let stats = database.stats();
+        assert!(stats.open_files <= 8 && open_tables(directory.path()) <= 8, "{stats:?}");
+        drop((keyspace, snapshot));
+        drop(database);
+        database = Database::open(directory.path(), options.clone()).unwrap();
+    }
+}
+
+#[test]
+fn the_figures_tell_hits_misses_filters_and_what_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache_bytes: 8 << 20, compression: Compression::None, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let before = database.stats().written;
+    for round in 0..2u8 {
+        for number in 0..2000u32 {
+            let mut batch = WriteBatch::new();
+            batch.put(&keyspace, &(number * 2).to_be_bytes(), &[round; 100]);
+            database.write(batch, Durability::Buffered).unwrap();
+        }
+        keyspace.flush().unwrap();
+    }
+    keyspace.compact().unwrap();
+    let stats = database.stats();
+    let written = stats.written;
+    let user = 2 * 2000 * 104;
+    assert!(
+        written.log_bytes - before.log_bytes > user && written.log_bytes - before.log_bytes < user * 3 / 2
+    );
+    assert!(written.flush_bytes > user, "{written:?}");
+    assert!(written.compaction_bytes > user / 2, "{written:?}");
+    assert!(written.total_bytes > written.log_bytes + written.flush_bytes + written.compaction_bytes);
+    assert!(written.syncs >= before.syncs + 3 * stats.flushes);
+    // One sorted run is left: each block is read from the file once.
+    let snapshot = database.snapshot();
+    let reads = |numbers: &dyn Fn(u32) -> u32| {
+        let before = database.stats().cache;
+        for number in 0..2000 {
+            let _ = snapshot.get(&keyspace, &numbers(number).to_be_bytes()).unwrap();
+        }
+        let after = database.stats().cache;
+        let filters = (
+            after.filter_negatives - before.filter_negatives,
+            after.filter_false_positives - before.filter_false_positives,
+        );
+        (after.hits - before.hits, after.misses - before.misses, filters)
+    };
+    let (hits, misses, filters) = reads(&|number| number * 2);
+    assert_eq!(hits + misses, 2000);
+    assert!(misses > 20 && misses < 200, "{misses}");
+    assert_eq!(filters, (0, 0));
+    assert_eq!(reads(&|number| number * 2), (2000, 0, (0, 0)));
+    // Keys between the stored ones: nearly all end at the filter, and those that do not are counted.
+    let (hits, misses, (negatives, false_positives)) = reads(&|number| (number * 2 + 1).min(3997));
+    // A key between two tables asks none.
+    let tables: usize = stats.keyspaces[0].tables.iter().sum();
+    assert_eq!(negatives + false_positives, 2000 - (tables as u64 - 1));
+    assert_eq!(hits + misses, false_positives);
+    assert!(negatives > 1800, "{negatives}");
+}
