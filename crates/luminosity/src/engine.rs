@@ -9,7 +9,7 @@ mod read;
 mod slots;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use lightning::{Database, Direction, Durability, Keyspace, KeyspaceOptions, Options, Readable};
@@ -301,7 +301,6 @@ impl Engine {
             }
         }
         self.apply_counted(&batch, Durability::Sync, &mut summary)?;
-        self.sync()?;
         Ok(summary)
     }
 
@@ -435,16 +434,6 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Makes everything that was applied durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        // A commit is durable only after all before it; this one changes nothing that is read.
-        let store = &self.inner.store;
-        let mut marker = lightning::WriteBatch::new();
-        marker.delete(&store.blocks, b"");
-        store.database.write(marker, Durability::Sync)?;
-        Ok(())
-    }
 }
 
 fn keep_settings(database: &Database, keyspace: &Keyspace, site: &Site, settings: &Settings) -> Result<()> {
@@ -504,7 +493,7 @@ impl Store {
             }
         }
         let slots = Slots::new(fragments, entries_max, FRAGMENT_BYTES_MAX);
-        Ok(Writer { slots, next_version: version + VERSION_STEP, failed: None })
+        Ok(Writer { slots, next_version: version + VERSION_STEP, unsynced: false, failed: None })
     }
 
     pub(crate) fn block_range(

@@ -40,6 +40,8 @@ impl Change {
 pub(crate) struct Writer {
     pub(crate) slots: Slots,
     pub(crate) next_version: u64,
+    /// Something was committed that may not be durable yet.
+    pub(crate) unsynced: bool,
     /// A commit failed: memory and store may differ, so nothing more is written.
     pub(crate) failed: Option<Error>,
 }
@@ -118,6 +120,13 @@ impl Writer {
             outcomes.push(outcome);
         }
         if batch.writes.is_empty() {
+            if self.unsynced && durability == Durability::Sync {
+                // "Unchanged" is an acknowledgement too. A commit is durable only after all before it, and
+                // this one changes nothing that is read.
+                batch.writes.delete(&store.blocks, b"");
+                store.database.write(batch.writes, Durability::Sync)?;
+                self.unsynced = false;
+            }
             return Ok(outcomes);
         }
         for (fragment, block) in &batch.touched {
@@ -125,6 +134,7 @@ impl Writer {
             batch.writes.put(&store.blocks, &pair(*fragment, *block), &known.encode());
         }
         store.database.write(batch.writes, durability)?;
+        self.unsynced = durability != Durability::Sync;
         self.next_version += 1;
         Ok(outcomes)
     }
