@@ -22,5 +22,6 @@ check: ## Formatting and lints, as CI has them.
 fmt: ## Formats everything.
 	cargo fmt --all
 
-bench: ## Compares with PostgreSQL on this machine (needs its server programs); builds a release.
+bench: ## Compares with PostgreSQL on this machine (needs its server programs), measures memory; builds a release.
 	./bench/run
+	./bench/memory

@@ -14,6 +14,7 @@
 mod edit;
 mod engine;
 mod object;
+pub mod password;
 mod snapshot;
 mod store;
 

@@ -91,7 +91,7 @@ pub fn ensure_administrator(database: &Database, with_password: bool) -> Result<
         return Ok(None);
     }
     let password = random_password()?;
-    database.put_role(ADMINISTRATOR, true, Some(luma_door_postgres::password_verifier(&password)?))?;
+    database.put_role(ADMINISTRATOR, true, luma_query::password::verifier(&password)?)?;
     Ok(Some(password))
 }
 

@@ -91,7 +91,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<String>,
     /// Rows per transaction.
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batch_rows: u64,
     /// Stop once more rows than this do not fit.
     #[arg(long, value_name = "N", default_value_t = 1000)]

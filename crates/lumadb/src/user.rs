@@ -110,7 +110,7 @@ fn set_password(database: &Database, name: &str, admin: bool, from_stdin: bool) 
     } else {
         random_password()?
     };
-    database.put_role(name, admin, Some(luma_door_postgres::password_verifier(&password)?))?;
+    database.put_role(name, admin, luma_query::password::verifier(&password)?)?;
     if !from_stdin {
         println!("password for {name}: {password}");
     }

@@ -23,6 +23,7 @@ mod constraint;
 mod drop;
 mod index;
 mod maintenance;
+mod role;
 mod schema;
 mod sequence;
 mod table;
@@ -68,6 +69,10 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         Body::Analyze(name) => maintenance::analyze(session, name.as_ref()).await,
         Body::Vacuum(name) => maintenance::vacuum(session, name.as_ref()).await,
         Body::Checkpoint => maintenance::checkpoint(session).await,
+        Body::Role(statement) => {
+            refuse_read_only(session)?;
+            role::statement(session, statement).await
+        }
         Body::Sql(_) => Ok(done("")),
     }
 }

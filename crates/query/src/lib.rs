@@ -42,7 +42,7 @@ mod utility;
 
 pub use copy::{CopyFormat, CopyIn, CopyOut};
 pub use database::{ADMINISTRATOR, Counters, DATABASE_NAME, Database, DatabaseOptions, SessionOptions};
-pub use luma_catalog::{Role, ScramVerifier, Verifier};
+pub use luma_catalog::{Role, ScramVerifier, Verifier, password};
 pub use outcome::{Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus};
 pub use prepared::Prepared;
 pub use session::{CancelHandle, Session};

@@ -1,11 +1,13 @@
 //! What a statement gives back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use luma_model::{DataType, Error, Result, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, Result, ValueRef};
+use tokio::time::Instant;
 
 use crate::copy::{CopyIn, CopyOut};
 
@@ -53,6 +55,8 @@ pub struct RowStream {
     pub columns: Arc<[Column]>,
     batches: BoxStream<'static, Result<RecordBatch>>,
     tag: CommandTag,
+    /// How long the statement may take, and until when that is.
+    time: Option<(Duration, Instant)>,
 }
 
 impl RowStream {
@@ -61,7 +65,7 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch>>,
         tag: CommandTag,
     ) -> Self {
-        Self { columns, batches, tag }
+        Self { columns, batches, tag, time: None }
     }
 
     /// A stream of batches that exist already.
@@ -73,9 +77,28 @@ impl RowStream {
         Self { tag, ..self }
     }
 
+    /// Ends the stream with an error once the statement has taken so long, counted from `started`.
+    pub(crate) fn limit_time(&mut self, limit: Duration, started: Instant) {
+        self.time = Some((limit, started + limit));
+    }
+
+    /// Counts the time from now on: a client came back for more rows.
+    pub fn restart_time(&mut self) {
+        self.time = self.time.map(|(limit, _)| (limit, Instant::now() + limit));
+    }
+
     /// The next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// Of the rows' computation; 57014 when `statement_timeout` has passed.
     pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        self.batches.next().await.transpose()
+        let next = self.batches.next();
+        let Some((_, ends)) = self.time else { return next.await.transpose() };
+        // A stream that always has a batch ready would never let the timer speak.
+        if Instant::now() >= ends {
+            return Err(statement_timeout());
+        }
+        tokio::time::timeout_at(ends, next).await.map_err(|_| statement_timeout())?.transpose()
     }
 
     /// The tag once `rows` rows were sent.
@@ -86,6 +109,11 @@ impl RowStream {
             ref other => other.clone(),
         }
     }
+}
+
+/// A statement took longer than it may.
+pub(crate) fn statement_timeout() -> Error {
+    Error::new(ErrorKind::QueryCanceled, "canceling statement due to statement timeout")
 }
 
 /// What a completed statement is called in the protocol.

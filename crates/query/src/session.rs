@@ -17,10 +17,13 @@ use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value};
 use luma_rows::Isolation;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::database::{Counters, SessionOptions, Shared};
 use crate::names::{QualifiedName, Scope};
-use crate::outcome::{CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus};
+use crate::outcome::{
+    CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus, statement_timeout,
+};
 use crate::prepared::{Plan, Prepared};
 use crate::settings::Settings;
 use crate::statement::{self, Statement};
@@ -327,12 +330,12 @@ impl Session {
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Outcome> {
         let cancel = self.cancel.clone();
-        let timeout = self.settings.statement_timeout();
-        let outcome = {
+        let timeout = self.settings.statement_timeout().map(|limit| (limit, Instant::now()));
+        let mut outcome = {
             let run = crate::execute::execute(self, prepared, parameters, sink);
             let limit = async {
                 match timeout {
-                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    Some((limit, started)) => tokio::time::sleep_until(started + limit).await,
                     None => std::future::pending().await,
                 }
             };
@@ -340,12 +343,12 @@ impl Session {
                 biased;
                 outcome = run => outcome,
                 error = cancel.canceled() => Err(error),
-                () = limit => Err(Error::new(
-                    ErrorKind::QueryCanceled,
-                    "canceling statement due to statement timeout",
-                )),
+                () = limit => Err(statement_timeout()),
             }
         };
+        if let (Ok(Outcome::Rows(stream)), Some((limit, started))) = (&mut outcome, timeout) {
+            stream.limit_time(limit, started);
+        }
         if outcome.is_err() {
             self.fail();
         }

@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+pub(crate) mod role;
+
 /// Longest SQL text.
 const TEXT_BYTES_MAX: usize = 256 << 20;
 /// Deepest nesting.
@@ -39,6 +41,8 @@ pub(crate) enum Body {
     Vacuum(Option<ast::ObjectName>),
     /// `CHECKPOINT`.
     Checkpoint,
+    /// CREATE, ALTER and DROP of roles and users.
+    Role(role::RoleStatement),
 }
 
 /// Splits and parses a script.
@@ -71,6 +75,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
     let mut parser =
         Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(copy_tokens(tokens));
     let body = (|| {
+        if let Some(statement) = role::parse(&mut parser)? {
+            return Ok(Body::Role(statement));
+        }
         if let Some(body) = parse_own(&mut parser)? {
             return Ok(body);
         }

@@ -4,12 +4,14 @@
 //! one whose password is wrong, so that names can't be found out by trying.
 
 pub(crate) mod scram;
-pub(crate) mod verifier;
+
+use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use luma_model::{Error, ErrorKind, Result};
 use luma_query::Role;
+use md5::{Digest, Md5};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
@@ -65,7 +67,10 @@ fn md5_answer(stored: &str, salt: [u8; 4]) -> String {
     let inner = stored.strip_prefix("md5").unwrap_or(stored);
     let mut bytes = inner.as_bytes().to_vec();
     bytes.extend_from_slice(&salt);
-    format!("md5{}", verifier::md5_hex(&bytes))
+    Md5::digest(&bytes).iter().fold("md5".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Compares without telling by its time where the difference is.

@@ -171,7 +171,10 @@ impl<T: Transport> Connection<T> {
                 let message = format!("portal \"{name}\" cannot be run");
                 return Err(Error::new(ErrorKind::ObjectNotInPrerequisiteState, message).into());
             }
-            State::Running(rows) => give(runner, portal, rows, rows_max).await?,
+            State::Running(mut rows) => {
+                rows.stream.restart_time();
+                give(runner, portal, rows, rows_max).await?
+            }
             State::Bound => {
                 let Some(prepared) = &portal.prepared else {
                     runner.io.output.extend_from_slice(backend::EMPTY_QUERY);

@@ -26,7 +26,6 @@ mod simple;
 mod slots;
 mod startup;
 
-pub use authentication::verifier::password_verifier;
 pub use io::Transport;
 pub use metrics::{DURATION_BOUNDS_SECONDS, Histogram, Metrics, StatementKind};
 pub use server::{Door, DoorOptions, serve};

@@ -7,4 +7,5 @@ mod importing;
 mod process;
 mod serving;
 mod statements;
+mod tour;
 mod users;

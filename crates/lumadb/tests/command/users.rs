@@ -34,3 +34,34 @@ fn users_are_made_changed_listed_and_dropped() {
     let refused = user(&["drop", "boss"]);
     assert!(refused.err.contains("last administrator"), "{}", refused.err);
 }
+
+#[test]
+fn roles_are_changed_by_sql_while_the_server_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&mut lumadb(directory.path()));
+    let admin = server.url();
+    let url = |user: &str, password: &str| format!("postgres://{user}:{password}@{}/lumadb", server.postgres);
+    let sql = |url: &str, text: &str| run(directory.path(), &["sql", url, "-c", text]);
+    good(directory.path(), &["sql", &admin, "-c", "CREATE USER ann WITH PASSWORD 'first'"]);
+    let ann = url("ann", "first");
+    assert_eq!(sql(&ann, "SELECT 1").code, 0);
+    let refused = sql(&ann, "CREATE ROLE eve LOGIN SUPERUSER");
+    assert!(refused.err.contains("permission denied to create role"), "{}", refused.err);
+    assert!(sql(&ann, "ALTER ROLE ann SUPERUSER").err.contains("permission denied"), "{}", refused.err);
+    assert_eq!(sql(&ann, "ALTER USER ann PASSWORD 'second'").code, 0);
+    assert_eq!(sql(&ann, "SELECT 1").code, 1, "the old password is no longer good");
+    let ann = url("ann", "second");
+    assert_eq!(sql(&ann, "SELECT 1").code, 0);
+    assert_eq!(sql(&admin, "ALTER ROLE ann NOLOGIN").code, 0);
+    assert_eq!(sql(&ann, "SELECT 1").code, 1, "may not log in");
+    for last in ["ALTER ROLE lumadb NOSUPERUSER", "ALTER ROLE lumadb NOLOGIN"] {
+        assert!(sql(&admin, last).err.contains("last administrator"));
+    }
+    assert!(sql(&admin, "DROP ROLE lumadb").err.contains("current user cannot be dropped"));
+    assert_eq!(sql(&admin, "BEGIN; DROP ROLE ann; ROLLBACK").code, 0);
+    assert_eq!(sql(&admin, "DROP ROLE ann, ann").code, 1, "the second is gone, so nothing happens");
+    assert_eq!(sql(&admin, "DROP ROLE ann").code, 0);
+    assert!(sql(&admin, "DROP ROLE ann").err.contains("does not exist"));
+    assert_eq!(sql(&admin, "DROP ROLE IF EXISTS ann").code, 0);
+    assert_eq!(server.stop(), 0);
+}

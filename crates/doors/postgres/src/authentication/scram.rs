@@ -11,7 +11,7 @@ use luma_model::{Error, ErrorKind, Result};
 use luma_query::ScramVerifier;
 
 use crate::authentication::same;
-use crate::authentication::verifier::{ITERATIONS, SALT_BYTES, hmac, sha256};
+use luma_query::password::{ITERATIONS, SALT_BYTES, hmac_sha256, sha256};
 
 /// The mechanism's name.
 pub(crate) const MECHANISM: &str = "SCRAM-SHA-256";
@@ -46,7 +46,7 @@ impl Verification {
 
     /// For a name of no role: the same salt each time, from the server's secret.
     pub(crate) fn mock(name: &str, secret: &[u8]) -> Self {
-        let mut salt = hmac(secret, name.as_bytes()).unwrap_or_default().to_vec();
+        let mut salt = hmac_sha256(secret, name.as_bytes()).unwrap_or_default().to_vec();
         salt.truncate(SALT_BYTES);
         let verifier =
             ScramVerifier { iterations: ITERATIONS, salt, stored_key: vec![0; 32], server_key: vec![0; 32] };
@@ -117,13 +117,13 @@ impl Exchange {
         }
         let verifier = &self.verification.verifier;
         let signed = format!("{},{unsigned}", self.transcript);
-        let signature = hmac(&verifier.stored_key, signed.as_bytes())?;
+        let signature = hmac_sha256(&verifier.stored_key, signed.as_bytes())?;
         if proof.len() != signature.len() {
             return Err(malformed("The proof has a wrong length."));
         }
         let client_key: Vec<u8> = proof.iter().zip(signature).map(|(proof, sign)| proof ^ sign).collect();
         let right = same(&sha256(&client_key), &verifier.stored_key) & self.verification.real;
-        let answer = hmac(&verifier.server_key, signed.as_bytes())?;
+        let answer = hmac_sha256(&verifier.server_key, signed.as_bytes())?;
         Ok(right.then(|| format!("v={}", BASE64.encode(answer))))
     }
 }
@@ -132,7 +132,7 @@ impl Exchange {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::authentication::verifier::password_verifier;
+    use luma_query::password;
 
     const PROOF: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
         p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
@@ -166,7 +166,7 @@ mod tests {
         for message in ["", "c=biws", "c=biws,r=x,p=AAAA", &PROOF.replace("biws", "eSws"), &PROOF[..90]] {
             assert!(exchange().finish(message).is_err(), "{message}");
         }
-        let verifier = password_verifier("x").unwrap().scram.unwrap();
+        let verifier = password::verifier("x").unwrap().unwrap().scram.unwrap();
         for message in ["", "n", "n,,", "n,,r=", "p=tls-unique,,n=,r=a", "n,a=b,n=,r=a", "n,,m=x,r=a"] {
             assert!(Verification::of(verifier.clone()).begin(message, "s").is_err(), "{message}");
         }

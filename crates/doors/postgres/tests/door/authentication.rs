@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use luma_door_postgres::{DoorOptions, password_verifier};
+use luma_door_postgres::DoorOptions;
 use luma_query::Verifier;
+use luma_query::password;
 use tokio_postgres::NoTls;
 
 use crate::raw::Raw;
@@ -9,7 +10,7 @@ use crate::server::Server;
 
 async fn locked() -> Server {
     let server = Server::with(DoorOptions::default()).await;
-    server.database.put_role("lumadb", true, Some(password_verifier("sécret").unwrap())).unwrap();
+    server.database.put_role("lumadb", true, password::verifier("sécret").unwrap()).unwrap();
     server
 }
 

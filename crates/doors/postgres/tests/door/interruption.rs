@@ -80,3 +80,23 @@ async fn a_client_that_does_not_read_does_not_make_memory_grow() {
     let rows = raw.ready().await.iter().filter(|tag| *tag == "D").count();
     assert_eq!(rows, 1_000_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_statement_timeout_also_ends_a_statement_whose_rows_are_being_sent() {
+    let server = with_rows().await;
+    let client = server.client().await;
+    client.batch_execute("SET statement_timeout = '300ms'").await.unwrap();
+    // A billion rows: some come at once, all of them never.
+    let rows = client.query_raw("SELECT a.i FROM n a, n b, n c", &[] as &[i32; 0]).await.unwrap();
+    futures::pin_mut!(rows);
+    let mut count = 0u64;
+    let failed = loop {
+        match futures::StreamExt::next(&mut rows).await.expect("an error before the end") {
+            Ok(_) => count += 1,
+            Err(failed) => break failed,
+        }
+    };
+    assert_eq!(failed.code().unwrap().code(), "57014");
+    assert!(count > 0);
+    assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+}
