@@ -43,7 +43,11 @@ pub(crate) fn entry(site: &Site, mut entry: Entry) -> Result<Entry, Invalid> {
 }
 
 fn at_most(count: usize, limit: usize, what: &str) -> Result<(), Invalid> {
-    if count <= limit { Ok(()) } else { Err(Invalid::new(format!("{count} {what}; at most {limit} are read"))) }
+    if count <= limit {
+        Ok(())
+    } else {
+        Err(Invalid::new(format!("{count} {what}; at most {limit} are read")))
+    }
 }
 
 /// A text with something in it and no more than `limit` characters.
@@ -166,13 +170,31 @@ mod tests {
         for (json, says) in [
             (r#"{"url":"/a","images":[{"url":"mailto:x"}]}"#, "image 1"),
             (r#"{"url":"/a","images":[{"url":"/i","title":"a\u0001"}]}"#, "U+0001"),
-            (r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d"}]}"#, "content_loc"),
-            (r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":" ","description":"d","player_loc":"/p"}]}"#, "title is empty"),
-            (r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d","player_loc":"/p","duration":0}]}"#, "duration"),
-            (r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d","player_loc":"/p","rating":5.1}]}"#, "rating"),
-            (r#"{"url":"/a","news":{"publication":{"name":"N","language":"english"},"publication_date":"2026","title":"t"}}"#, "ISO 639"),
+            (
+                r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d"}]}"#,
+                "content_loc",
+            ),
+            (
+                r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":" ","description":"d","player_loc":"/p"}]}"#,
+                "title is empty",
+            ),
+            (
+                r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d","player_loc":"/p","duration":0}]}"#,
+                "duration",
+            ),
+            (
+                r#"{"url":"/a","videos":[{"thumbnail_loc":"/t","title":"t","description":"d","player_loc":"/p","rating":5.1}]}"#,
+                "rating",
+            ),
+            (
+                r#"{"url":"/a","news":{"publication":{"name":"N","language":"english"},"publication_date":"2026","title":"t"}}"#,
+                "ISO 639",
+            ),
             (r#"{"url":"/a","alternates":[{"lang":"german","url":"/de"}]}"#, "language tag"),
-            (r#"{"url":"/a","alternates":[{"lang":"de","url":"/de"},{"lang":"DE","url":"/d"}]}"#, "two alternates"),
+            (
+                r#"{"url":"/a","alternates":[{"lang":"de","url":"/de"},{"lang":"DE","url":"/d"}]}"#,
+                "two alternates",
+            ),
             (r#"{"url":"/a","redirect":{"to":"https://example.com/a#x"}}"#, "itself"),
             (r#"{"url":"/a","redirect":{"to":"/b","status":200}}"#, "no status"),
             (r#"{"url":"/a","canonical":"data:x"}"#, "canonical"),
@@ -181,6 +203,8 @@ mod tests {
             assert!(reason.contains(says), "{json}: {reason}");
         }
         let many = vec![serde_json::json!({"url": "/i"}); IMAGES_MAX + 1];
-        assert!(refused(&serde_json::json!({"url": "/a", "images": many}).to_string()).contains("1001 images"));
+        assert!(
+            refused(&serde_json::json!({"url": "/a", "images": many}).to_string()).contains("1001 images")
+        );
     }
 }

@@ -32,12 +32,12 @@ use writer::Writer;
 /// How an engine behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The site, such as `https://example.com`.
+    /// The site, such as `https://example.com`. Empty means that of the store, which must exist then.
     pub base_url: String,
     /// Other hosts whose URLs may be listed.
     pub hosts: Vec<String>,
-    /// Entries of one fragment: from 1 to 50,000. Fixed when the store is made.
-    pub entries_per_fragment: u32,
+    /// Entries of one fragment: from 1 to 50,000, which is the default. Fixed when the store is made.
+    pub entries_per_fragment: Option<u32>,
     /// Bytes of compressed fragments kept in memory.
     pub cache_bytes: usize,
     /// Bytes of memory the store uses for what is not in tables yet.
@@ -54,7 +54,7 @@ impl Settings {
         Self {
             base_url: base_url.into(),
             hosts: Vec::new(),
-            entries_per_fragment: 50_000,
+            entries_per_fragment: None,
             cache_bytes: 64 << 20,
             write_buffer_bytes: 8 << 20,
             gzip_level: 6,
@@ -225,17 +225,21 @@ impl Engine {
         settings: Settings,
         threads: bool,
     ) -> Result<Self> {
-        let site = Site::with_hosts(&settings.base_url, &settings.hosts)?;
-        if !(1..=50_000).contains(&settings.entries_per_fragment) {
-            return Err(Error::Settings(format!(
-                "{} entries per fragment: the protocol allows 1 to 50000",
-                settings.entries_per_fragment
-            )));
+        let mut settings = settings;
+        if settings.entries_per_fragment.is_some_and(|entries| !(1..=50_000).contains(&entries)) {
+            return Err(Error::Settings("entries per fragment: the protocol allows 1 to 50000".to_owned()));
+        }
+        if !settings.base_url.is_empty() {
+            // A typing error must not leave a directory behind.
+            Site::with_hosts(&settings.base_url, &settings.hosts)?;
         }
         if !(1..=9).contains(&settings.gzip_level) {
             return Err(Error::Settings(format!("gzip level {} is not from 1 to 9", settings.gzip_level)));
         }
         let buffer = settings.write_buffer_bytes.max(64 << 10);
+        if settings.stylesheet.as_ref().is_some_and(|path| path.len() > 512) {
+            return Err(Error::Settings("the path of the stylesheet is longer than 512 bytes".to_owned()));
+        }
         let options = Options {
             cache_bytes: buffer,
             memtable_bytes: buffer / 4,
@@ -254,9 +258,10 @@ impl Engine {
                 .map_or_else(|| database.create_keyspace(name, KeyspaceOptions::default()), Ok)
         };
         let (urls, entries, blocks) = (keyspace("urls")?, keyspace("entries")?, keyspace("blocks")?);
-        keep_settings(&database, &keyspace("settings")?, &site, &settings)?;
-        let store = Store { urls, entries, blocks, database };
-        let writer = store.load_writer(settings.entries_per_fragment)?;
+        let entries_max = keep_settings(&database, &keyspace("settings")?, &mut settings)?;
+        let site = Site::with_hosts(&settings.base_url, &settings.hosts)?;
+        let store = Store { database, urls, entries, blocks };
+        let writer = store.load_writer(entries_max)?;
         let pieces = Pieces::new(settings.cache_bytes, settings.gzip_level);
         let inner = Inner { site, settings, store, pieces, vfs, writer: Mutex::new(writer) };
         Ok(Self { inner: Arc::new(inner) })
@@ -347,7 +352,9 @@ impl Engine {
         let snapshot = store.database.snapshot();
         let Some(place) = store.place(&snapshot, &key)? else { return Ok(None) };
         snapshot
-            .get_with(&store.entries, &place.key(), |record| View::stored(record)?.to_entry(&self.inner.site))?
+            .get_with(&store.entries, &place.key(), |record| {
+                View::stored(record)?.to_entry(&self.inner.site)
+            })?
             .transpose()
     }
 
@@ -366,7 +373,9 @@ impl Engine {
         let mut ready = 0;
         for info in self.fragments()? {
             if let Some(fragment) = self.fragment(info.number)? {
-                if self.inner.pieces.bytes() + fragment.plain_bytes() as usize / 8 > self.inner.settings.cache_bytes {
+                if self.inner.pieces.bytes() + fragment.plain_bytes() as usize / 8
+                    > self.inner.settings.cache_bytes
+                {
                     break;
                 }
                 fragment.warm()?;
@@ -436,10 +445,15 @@ impl Engine {
     }
 }
 
-fn keep_settings(database: &Database, keyspace: &Keyspace, site: &Site, settings: &Settings) -> Result<()> {
+/// Compares the settings with those the store was made with, or keeps them. Returns the entries of a fragment.
+fn keep_settings(database: &Database, keyspace: &Keyspace, settings: &mut Settings) -> Result<u32> {
     if let Some(bytes) = database.snapshot().get(keyspace, SETTINGS)? {
         let kept: Kept = serde_json::from_slice(&bytes)
             .map_err(|error| Error::Damaged(format!("its settings: {error}")))?;
+        if settings.base_url.is_empty() {
+            settings.base_url.clone_from(&kept.origin);
+        }
+        let site = Site::new(&settings.base_url)?;
         if kept.origin != site.origin() {
             return Err(Error::Settings(format!(
                 "this store is of {}, not of {}; use another directory, or export it and import it there",
@@ -447,21 +461,29 @@ fn keep_settings(database: &Database, keyspace: &Keyspace, site: &Site, settings
                 site.origin()
             )));
         }
-        if kept.entries_per_fragment != settings.entries_per_fragment {
+        if let Some(entries) =
+            settings.entries_per_fragment.filter(|entries| *entries != kept.entries_per_fragment)
+        {
             return Err(Error::Settings(format!(
-                "this store has {} entries per fragment, the settings say {}; export it and import it into a \
-                 new directory to change that",
-                kept.entries_per_fragment, settings.entries_per_fragment
+                "this store has {} entries per fragment, the settings say {entries}; export it and import it \
+                 into a new directory to change that",
+                kept.entries_per_fragment
             )));
         }
-        return Ok(());
+        return Ok(kept.entries_per_fragment);
     }
-    let kept = Kept { origin: site.origin().to_owned(), entries_per_fragment: settings.entries_per_fragment };
+    if settings.base_url.is_empty() {
+        return Err(Error::Settings(
+            "the store is new and needs the site's base URL, such as https://example.com".to_owned(),
+        ));
+    }
+    let entries_per_fragment = settings.entries_per_fragment.unwrap_or(50_000);
+    let kept = Kept { origin: Site::new(&settings.base_url)?.origin().to_owned(), entries_per_fragment };
     let json = serde_json::to_vec(&kept).map_err(|error| Error::Settings(error.to_string()))?;
     let mut batch = lightning::WriteBatch::new();
     batch.put(keyspace, SETTINGS, &json);
     database.write(batch, Durability::Sync)?;
-    Ok(())
+    Ok(entries_per_fragment)
 }
 
 impl Store {
@@ -484,10 +506,12 @@ impl Store {
             *fragment.block(block) = known;
             fragment.count += known.count;
             fragment.bytes += known.bytes;
+            fragment.news += known.news;
             version = version.max(known.version);
         }
         for (number, fragment) in fragments.iter_mut().enumerate() {
-            let mut last = snapshot.prefix(&self.entries, &(number as u32).to_be_bytes(), Direction::Reverse)?;
+            let mut last =
+                snapshot.prefix(&self.entries, &(number as u32).to_be_bytes(), Direction::Reverse)?;
             if let Some((key, _)) = last.next()? {
                 fragment.next_slot = unpair(key).map_or(0, |(_, slot)| slot + 1);
             }

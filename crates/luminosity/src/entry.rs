@@ -17,7 +17,12 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "lastMod", alias = "lastModified")]
     pub lastmod: Option<Moment>,
     /// How often it is likely to change.
-    #[serde(default, skip_serializing_if = "Option::is_none", alias = "changeFreq", alias = "changeFrequency")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        alias = "changeFreq",
+        alias = "changeFrequency"
+    )]
     pub changefreq: Option<ChangeFreq>,
     /// Its importance among the pages of the site, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,11 +230,7 @@ pub struct Video {
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "familyFriendly")]
     pub family_friendly: Option<bool>,
     /// Whether one must pay.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        alias = "requiresSubscription"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "requiresSubscription")]
     pub requires_subscription: Option<bool>,
     /// Who published it, in at most 255 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,7 +327,9 @@ mod tests {
 
     #[test]
     fn priorities_are_written_as_short_as_they_can_be() {
-        for (value, text) in [(0.0, "0.0"), (1.0, "1.0"), (0.5, "0.5"), (0.85, "0.85"), (0.05, "0.05"), (0.1234, "0.1234")] {
+        for (value, text) in
+            [(0.0, "0.0"), (1.0, "1.0"), (0.5, "0.5"), (0.85, "0.85"), (0.05, "0.05"), (0.1234, "0.1234")]
+        {
             let mut out = Vec::new();
             Priority::new(value).unwrap().write(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text);

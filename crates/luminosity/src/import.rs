@@ -214,7 +214,8 @@ fn work(site: &Site, queue: &Mutex<Receiver<Job>>, parse_line: ParseLine) {
     loop {
         let job = queue.lock().recv();
         let Ok((chunk, done)) = job else { return };
-        let mut parsed = Parsed { changes: Vec::with_capacity(chunk.bytes.len() / 64), rejects: chunk.rejects };
+        let mut parsed =
+            Parsed { changes: Vec::with_capacity(chunk.bytes.len() / 64), rejects: chunk.rejects };
         let mut number = chunk.first_line;
         let mut rest = chunk.bytes.as_slice();
         while !rest.is_empty() {

@@ -278,7 +278,11 @@ mod tests {
             title: text(),
             description: text(),
             canonical: text(),
-            open_graph: Some(OpenGraph { title: text(), images: vec![OpenGraphImage { url: evil.to_owned(), ..Default::default() }], ..Default::default() }),
+            open_graph: Some(OpenGraph {
+                title: text(),
+                images: vec![OpenGraphImage { url: evil.to_owned(), ..Default::default() }],
+                ..Default::default()
+            }),
             twitter: Some(TwitterCard { title: text(), ..Default::default() }),
             json_ld: vec![JsonLd::article(evil, crate::moment::Moment::now(), evil).value()],
             ..PageMeta::default()
@@ -287,19 +291,30 @@ mod tests {
         assert_eq!(html.matches("<script").count(), 1, "only the one of JSON-LD: {html}");
         // Each line is well-formed XML once its tag is closed, with the text in it.
         for line in html.lines() {
-            let xml = if line.starts_with("<meta") || line.starts_with("<link") { line.replace("\">", "\"/>") } else { line.to_owned() };
+            let xml = if line.starts_with("<meta") || line.starts_with("<link") {
+                line.replace("\">", "\"/>")
+            } else {
+                line.to_owned()
+            };
             let document = roxmltree::Document::parse(&xml).unwrap();
             let root = document.root_element();
             let texts: Vec<_> = root.attributes().map(|a| a.value()).chain(root.text()).collect();
-            let script = line.starts_with("<script") || line.contains("og:type") || line.contains("twitter:card");
+            let script =
+                line.starts_with("<script") || line.contains("og:type") || line.contains("twitter:card");
             assert!(script || texts.contains(&evil), "{line}");
         }
     }
 
     #[test]
     fn json_ld_is_json_and_says_what_was_given() {
-        let script = JsonLd::breadcrumbs(&[("Home", "https://example.com/"), ("</script>", "https://example.com/a")]).script();
-        let json = script.strip_prefix("<script type=\"application/ld+json\">").unwrap().strip_suffix("</script>").unwrap();
+        let script =
+            JsonLd::breadcrumbs(&[("Home", "https://example.com/"), ("</script>", "https://example.com/a")])
+                .script();
+        let json = script
+            .strip_prefix("<script type=\"application/ld+json\">")
+            .unwrap()
+            .strip_suffix("</script>")
+            .unwrap();
         let value: Value = serde_json::from_str(json).unwrap();
         assert_eq!(value["itemListElement"][1]["name"], "</script>");
         assert!(JsonLd::website("a", "b", Some("no place")).is_err());

@@ -54,8 +54,7 @@ impl Moment {
         if !MILLIS.contains(&millis) {
             return Err(Invalid::new(format!("{millis} ms is not between the years 0 and 9999")));
         }
-        let precision =
-            if millis.rem_euclid(1000) == 0 { Precision::Second } else { Precision::Millisecond };
+        let precision = if millis.rem_euclid(1000) == 0 { Precision::Second } else { Precision::Millisecond };
         Ok(Self { millis, precision })
     }
 
@@ -72,14 +71,13 @@ impl Moment {
     /// Anything else, and days that don't exist.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
-        parse_w3c(text.as_bytes()).or_else(|| parse_other(text)).filter(|m| MILLIS.contains(&m.millis)).ok_or_else(
-            || {
+        parse_w3c(text.as_bytes())
+            .or_else(|| parse_other(text))
+            .filter(|m| MILLIS.contains(&m.millis))
+            .ok_or_else(|| {
                 let shown: String = text.chars().take(60).collect();
-                Invalid::new(format!(
-                    "\"{shown}\" is no date; write YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ"
-                ))
-            },
-        )
+                Invalid::new(format!("\"{shown}\" is no date; write YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ"))
+            })
     }
 
     /// Seconds since 1970, or milliseconds when the number is too large for seconds.
@@ -316,9 +314,18 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in
-            ["", "soon", "2026-13-01", "2026-02-30", "2026-11-21T25:00Z", "26-11-21", "NaN", "2026-11-21T07:08:09+99:99", "９９９９-01-01", "-"]
-        {
+        for text in [
+            "",
+            "soon",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-11-21T25:00Z",
+            "26-11-21",
+            "NaN",
+            "2026-11-21T07:08:09+99:99",
+            "９９９９-01-01",
+            "-",
+        ] {
             assert!(Moment::parse(text).is_err(), "{text}");
         }
         assert!(Moment::from_number(f64::NAN).is_err());

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -122,15 +122,20 @@ impl Engine {
     /// system says.
     pub fn publish(&self, publication: &Publication) -> Result<Published> {
         let name = &publication.filename;
-        if !name.ends_with(".xml") || name.starts_with('.') || name.contains(['/', '\\']) {
-            return Err(Error::Settings(format!("\"{name}\" is no name for a sitemap; use one like sitemap.xml")));
+        if name.strip_suffix(".xml").is_none_or(str::is_empty)
+            || name.starts_with('.')
+            || name.contains(['/', '\\'])
+        {
+            return Err(Error::Settings(format!(
+                "\"{name}\" is no name for a sitemap; use one like sitemap.xml"
+            )));
         }
         let vfs = Arc::clone(&self.inner.vfs);
         let target = Target { vfs, directory: publication.directory.clone() };
         if publication.dry_run {
             return Job::new(self, publication, &target)?.plan();
         }
-        target.vfs.create_dir_all(&target.directory).map_err(|error| target.io(&target.directory, error))?;
+        target.vfs.create_dir_all(&target.directory).map_err(|error| Error::io(&target.directory, error))?;
         let lock = target.directory.join(".luminosity.lock");
         let _lock = target.vfs.lock(&lock).map_err(|error| match error {
             LockError::Held { pid } => Error::Settings(format!(
@@ -138,7 +143,7 @@ impl Engine {
                 target.directory.display(),
                 pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
             )),
-            LockError::Io(error) => target.io(&lock, error),
+            LockError::Io(error) => Error::io(&lock, error),
         })?;
         target.remove_parts()?;
         Job::new(self, publication, &target)?.run()
@@ -152,10 +157,6 @@ struct Target {
 }
 
 impl Target {
-    fn io(&self, file: &Path, error: io::Error) -> Error {
-        Error::io(file, error)
-    }
-
     fn manifest(&self) -> Manifest {
         // Without a list that can be read, everything is written anew.
         self.read(MANIFEST).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
@@ -173,7 +174,7 @@ impl Target {
     }
 
     fn remove_parts(&self) -> Result<()> {
-        for name in self.vfs.read_dir(&self.directory).map_err(|error| self.io(&self.directory, error))? {
+        for name in self.vfs.read_dir(&self.directory).map_err(|error| Error::io(&self.directory, error))? {
             if name.starts_with('.') && name.ends_with(PART) {
                 self.remove(&name)?;
             }
@@ -183,7 +184,7 @@ impl Target {
 
     fn remove(&self, name: &str) -> Result<()> {
         let file = self.directory.join(name);
-        self.vfs.remove_file(&file).map_err(|error| self.io(&file, error))
+        self.vfs.remove_file(&file).map_err(|error| Error::io(&file, error))
     }
 
     /// Writes a file aside and syncs it; [`Target::switch`] makes it visible. Returns its bytes.
@@ -197,16 +198,16 @@ impl Target {
             out.file.sync_data()?;
             Ok(out.at)
         })();
-        written.map_err(|error| self.io(&part, error))
+        written.map_err(|error| Error::io(&part, error))
     }
 
     fn switch(&self, name: &str) -> Result<()> {
         let part = self.directory.join(format!(".{name}{PART}"));
-        self.vfs.rename(&part, &self.directory.join(name)).map_err(|error| self.io(&part, error))
+        self.vfs.rename(&part, &self.directory.join(name)).map_err(|error| Error::io(&part, error))
     }
 
     fn sync(&self) -> Result<()> {
-        self.vfs.sync_dir(&self.directory).map_err(|error| self.io(&self.directory, error))
+        self.vfs.sync_dir(&self.directory).map_err(|error| Error::io(&self.directory, error))
     }
 }
 
@@ -329,7 +330,8 @@ impl<'a> Job<'a> {
         self.target.sync()?;
         if let Some(index) = self.index() {
             let name = &self.publication.filename;
-            let listed = Listed { tag: format!("index-{:x}", crc32fast::hash(&index)), bytes: index.len() as u64 };
+            let listed =
+                Listed { tag: format!("index-{:x}", crc32fast::hash(&index)), bytes: index.len() as u64 };
             if !self.is_there(name, &listed.tag) {
                 published.bytes += self.target.write(name, &mut |out| out.write_all(&index))?;
                 self.target.switch(name)?;

@@ -113,7 +113,11 @@ pub(crate) fn read(
     input: &mut (dyn Read + Send),
     each: &mut dyn FnMut(Found, u64) -> Result<()>,
 ) -> Result<u64> {
-    let mut reader = NsReader::from_reader(Counted { inner: BufReader::with_capacity(64 << 10, input), line: 1, bytes: 0 });
+    let mut reader = NsReader::from_reader(Counted {
+        inner: BufReader::with_capacity(64 << 10, input),
+        line: 1,
+        bytes: 0,
+    });
     let config = reader.config_mut();
     config.check_end_names = true;
     config.check_comments = true;
@@ -128,10 +132,9 @@ pub(crate) fn read(
                 let space = match space {
                     ResolveResult::Bound(namespace) => Ok(Space::of(namespace.as_ref())),
                     ResolveResult::Unbound => Ok(Space::Other),
-                    ResolveResult::Unknown(prefix) => Err(format!(
-                        "the prefix \"{}\" is not declared",
-                        String::from_utf8_lossy(&prefix)
-                    )),
+                    ResolveResult::Unknown(prefix) => {
+                        Err(format!("the prefix \"{}\" is not declared", String::from_utf8_lossy(&prefix)))
+                    }
                 };
                 parser.event(event, space, line)
             }
@@ -322,7 +325,8 @@ pub(crate) fn entry_of(url: &Element) -> Result<Entry, (u64, String)> {
             (Space::Sitemap, "lastmod") => entry.lastmod = Some(moment(child)?),
             (Space::Sitemap, "changefreq") => {
                 let freq = ChangeFreq::parse(text);
-                entry.changefreq = Some(freq.ok_or_else(|| failed(format!("\"{text}\" is no change frequency")))?);
+                entry.changefreq =
+                    Some(freq.ok_or_else(|| failed(format!("\"{text}\" is no change frequency")))?);
             }
             (Space::Sitemap, "priority") => {
                 let number = text.parse().map_err(|_| failed(format!("priority \"{text}\" is no number")))?;
@@ -370,7 +374,9 @@ fn image(element: &Element) -> Result<Image, (u64, String)> {
 
 fn number<T: std::str::FromStr>(element: &Element) -> Result<T, (u64, String)> {
     let text = element.text.trim();
-    text.parse().map_err(|_| (element.line, format!("<{}> holds \"{text}\", which is no number for it", element.name)))
+    text.parse().map_err(|_| {
+        (element.line, format!("<{}> holds \"{text}\", which is no number for it", element.name))
+    })
 }
 
 fn yes(element: &Element) -> Result<bool, (u64, String)> {
@@ -460,7 +466,8 @@ pub(crate) fn import(
                 match entry_of(&element) {
                     Ok(entry) => {
                         let prepared = Prepared::new(site, entry, &mut scratch);
-                        let change = prepared.map(|found| Some(Change::Add(found))).map_err(|why| why.to_string());
+                        let change =
+                            prepared.map(|found| Some(Change::Add(found))).map_err(|why| why.to_string());
                         sink.push(element.line, change)?;
                     }
                     Err((line, reason)) => sink.reject(line, reason),

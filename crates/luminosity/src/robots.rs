@@ -26,7 +26,13 @@ pub struct Robots {
 #[serde(deny_unknown_fields)]
 pub struct RobotsRule {
     /// Their names; `*` for all others.
-    #[serde(default, rename = "userAgent", alias = "user_agent", alias = "userAgents", deserialize_with = "one_or_many")]
+    #[serde(
+        default,
+        rename = "userAgent",
+        alias = "user_agent",
+        alias = "userAgents",
+        deserialize_with = "one_or_many"
+    )]
     pub user_agent: Vec<String>,
     /// Paths they may visit.
     #[serde(default, deserialize_with = "one_or_many")]
@@ -80,7 +86,11 @@ impl Robots {
     /// A line break in a value, a path that does not start with `/`, a delay that is no number.
     pub fn render(&self) -> Result<String, Invalid> {
         let mut out = String::new();
-        let all = RobotsRule { user_agent: vec!["*".to_owned()], allow: vec!["/".to_owned()], ..RobotsRule::default() };
+        let all = RobotsRule {
+            user_agent: vec!["*".to_owned()],
+            allow: vec!["/".to_owned()],
+            ..RobotsRule::default()
+        };
         let rules = if self.rules.is_empty() { std::slice::from_ref(&all) } else { &self.rules };
         for rule in rules {
             if rule.user_agent.is_empty() {
@@ -104,7 +114,9 @@ impl Robots {
             }
             if let Some(delay) = rule.crawl_delay {
                 if !(0.0..=86_400.0).contains(&delay) {
-                    return Err(Invalid::new(format!("robots: a crawlDelay of {delay} is not from 0 to 86400 s")));
+                    return Err(Invalid::new(format!(
+                        "robots: a crawlDelay of {delay} is not from 0 to 86400 s"
+                    )));
                 }
                 out.push_str(&format!("Crawl-delay: {delay}\n"));
             }

@@ -124,7 +124,10 @@ impl Verifier {
         let mut names: Vec<_> = std::fs::read_dir(path)
             .map_err(|error| Error::io(path, error))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.') && (name.ends_with(".xml") || name.ends_with(".xml.gz")))
+            .filter(|name| {
+                !name.starts_with('.')
+                    && name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".xml").is_some()
+            })
             .collect();
         names.sort();
         if names.is_empty() {
@@ -151,7 +154,11 @@ impl Verifier {
                     self.found.error(index, sitemap.line, format!("{} is an index itself", sitemap.url));
                 }
             } else {
-                self.found.warn(index, sitemap.line, format!("{} is not beside the index, so it was not checked", sitemap.url));
+                self.found.warn(
+                    index,
+                    sitemap.line,
+                    format!("{} is not beside the index, so it was not checked", sitemap.url),
+                );
             }
         }
         Ok(())
@@ -225,7 +232,11 @@ impl Pass<'_> {
     fn root(&mut self, root: &Element) {
         self.index = root.name == "sitemapindex";
         if !self.index && root.name != "urlset" {
-            self.found.error(self.file, root.line, format!("<{}> is neither <urlset> nor <sitemapindex>", root.name));
+            self.found.error(
+                self.file,
+                root.line,
+                format!("<{}> is neither <urlset> nor <sitemapindex>", root.name),
+            );
         } else if root.space != Space::Sitemap {
             let message = "the namespace is not http://www.sitemaps.org/schemas/sitemap/0.9";
             self.found.error(self.file, root.line, message);
@@ -236,7 +247,11 @@ impl Pass<'_> {
         let expected = if self.index { "sitemap" } else { "url" };
         if !child.is(Space::Sitemap, expected) {
             if child.space == Space::Sitemap || child.name == expected {
-                self.found.error(self.file, child.line, format!("<{}> where <{expected}> is expected", child.name));
+                self.found.error(
+                    self.file,
+                    child.line,
+                    format!("<{}> where <{expected}> is expected", child.name),
+                );
             }
             return;
         }
@@ -275,7 +290,8 @@ impl Pass<'_> {
         let line = loc.line;
         if self.site.is_none() {
             // The first URL says whose sitemap it is.
-            self.site = url::Url::parse(url).ok().and_then(|url| Site::new(&url.origin().ascii_serialization()).ok());
+            self.site =
+                url::Url::parse(url).ok().and_then(|url| Site::new(&url.origin().ascii_serialization()).ok());
         }
         if url.chars().count() > URL_CHARS_MAX {
             self.found.error(self.file, line, format!("a URL of more than {URL_CHARS_MAX} characters"));
@@ -305,13 +321,20 @@ impl Pass<'_> {
         match Moment::parse(text) {
             Err(reason) => self.found.error(self.file, part.line, reason.to_string()),
             Ok(moment) => {
-                let zone = text.ends_with('Z') || text.get(11..).is_some_and(|time| time.contains(['+', '-']));
+                let zone =
+                    text.ends_with('Z') || text.get(11..).is_some_and(|time| time.contains(['+', '-']));
                 let w3c = match moment.precision {
-                    Precision::Second | Precision::Millisecond => text.as_bytes().get(10) == Some(&b'T') && zone,
+                    Precision::Second | Precision::Millisecond => {
+                        text.as_bytes().get(10) == Some(&b'T') && zone
+                    }
                     _ => moment.to_string() == text,
                 };
                 if !w3c {
-                    self.found.error(self.file, part.line, format!("\"{text}\" is no W3C datetime; write {moment}"));
+                    self.found.error(
+                        self.file,
+                        part.line,
+                        format!("\"{text}\" is no W3C datetime; write {moment}"),
+                    );
                 } else if moment.millis > Moment::now().millis + 86_400_000 {
                     self.found.warn(self.file, part.line, format!("{text} is in the future"));
                 }
@@ -352,7 +375,9 @@ impl Pass<'_> {
                 "loc" if loc.is_none() => loc = Some(part),
                 "loc" => self.found.error(self.file, part.line, "a second <loc>"),
                 "lastmod" => {}
-                other => self.found.error(self.file, part.line, format!("<{other}> is not known in an index")),
+                other => {
+                    self.found.error(self.file, part.line, format!("<{other}> is not known in an index"));
+                }
             }
         }
         match loc {
@@ -368,7 +393,11 @@ impl Pass<'_> {
             self.found.urls += self.entries;
         }
         if bytes > BYTES_MAX {
-            self.found.error(self.file, 0, format!("{bytes} bytes uncompressed; at most {BYTES_MAX} are read"));
+            self.found.error(
+                self.file,
+                0,
+                format!("{bytes} bytes uncompressed; at most {BYTES_MAX} are read"),
+            );
         }
         if self.entries == 0 && !self.broken {
             self.found.warn(self.file, 0, "it lists nothing");
@@ -417,7 +446,11 @@ mod tests {
             ("<url><lastmod>2026</lastmod>\n<loc>https://example.com/</loc></url>", 4, "too late"),
             ("<url><loc>https://example.com/</loc><colour>red</colour></url>", 3, "not known"),
             ("<url><loc>https://example.com/</loc><loc>https://example.com/b</loc></url>", 3, "second"),
-            ("<url><loc>https://example.com/</loc></url>\n<url><loc>https://example.com/</loc></url>", 4, "twice"),
+            (
+                "<url><loc>https://example.com/</loc></url>\n<url><loc>https://example.com/</loc></url>",
+                4,
+                "twice",
+            ),
             ("<url><loc>https://example.com/\u{1}</loc></url>", 3, "U+0001"),
             ("<url><loc>https://example.com/&nbsp;</loc></url>", 3, "nbsp"),
             ("<url><loc>https://example.com/</loc><image:image></image:image></url>", 3, "image 1"),

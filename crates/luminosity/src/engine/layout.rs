@@ -1,9 +1,9 @@
 //! Where things lie in the store, as bytes. Numbers in keys are big-endian, so that they sort.
 //!
 //! ```text
-//! urls     key of a URL                    → fragment u32, slot u32, XML bytes u32, CRC of the record u32
+//! urls     key of a URL                    → fragment u32, slot u32, XML bytes u32 (top bit: has news), CRC of the record u32
 //! entries  fragment u32, slot u32          → record
-//! blocks   fragment u32, block u32         → version u64, changed i64, bytes u64, count u32, listed u32, namespaces u8
+//! blocks   fragment u32, block u32         → version u64, changed i64, bytes u64, count u32, listed u32, news u32, namespaces u8
 //! settings "settings"                      → JSON
 //! ```
 //!
@@ -20,15 +20,20 @@ pub(crate) struct Place {
     pub(crate) fragment: u32,
     pub(crate) slot: u32,
     pub(crate) xml_bytes: u32,
+    /// Whether it is listed with news, of which a fragment holds few.
+    pub(crate) news: bool,
     pub(crate) crc: u32,
 }
+
+const NEWS_BIT: u32 = 1 << 31;
 
 impl Place {
     pub(crate) fn encode(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&self.fragment.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.slot.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.xml_bytes.to_be_bytes());
+        let news = if self.news { NEWS_BIT } else { 0 };
+        bytes[8..12].copy_from_slice(&(self.xml_bytes | news).to_be_bytes());
         bytes[12..].copy_from_slice(&self.crc.to_be_bytes());
         bytes
     }
@@ -38,7 +43,8 @@ impl Place {
         let (slot, rest) = number(rest)?;
         let (xml_bytes, rest) = number(rest)?;
         let (crc, _) = number(rest)?;
-        Some(Self { fragment, slot, xml_bytes, crc })
+        let news = xml_bytes & NEWS_BIT != 0;
+        Some(Self { fragment, slot, xml_bytes: xml_bytes & !NEWS_BIT, news, crc })
     }
 
     pub(crate) fn key(self) -> [u8; 8] {
@@ -77,18 +83,20 @@ pub(crate) struct Block {
     pub(crate) bytes: u64,
     pub(crate) count: u32,
     pub(crate) listed: u32,
+    pub(crate) news: u32,
     pub(crate) namespaces: u8,
 }
 
 impl Block {
-    pub(crate) fn encode(&self) -> [u8; 33] {
-        let mut bytes = [0; 33];
+    pub(crate) fn encode(&self) -> [u8; 37] {
+        let mut bytes = [0; 37];
         bytes[..8].copy_from_slice(&self.version.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.changed.to_be_bytes());
         bytes[16..24].copy_from_slice(&self.bytes.to_be_bytes());
         bytes[24..28].copy_from_slice(&self.count.to_be_bytes());
         bytes[28..32].copy_from_slice(&self.listed.to_be_bytes());
-        bytes[32] = self.namespaces;
+        bytes[32..36].copy_from_slice(&self.news.to_be_bytes());
+        bytes[36] = self.namespaces;
         bytes
     }
 
@@ -98,6 +106,7 @@ impl Block {
         let (size, rest) = rest.split_first_chunk::<8>()?;
         let (count, rest) = number(rest)?;
         let (listed, rest) = number(rest)?;
+        let (news, rest) = number(rest)?;
         let [namespaces] = rest else { return None };
         Some(Self {
             version: u64::from_be_bytes(*version),
@@ -105,6 +114,7 @@ impl Block {
             bytes: u64::from_be_bytes(*size),
             count,
             listed,
+            news,
             namespaces: *namespaces,
         })
     }
@@ -117,12 +127,12 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded_and_nothing_else() {
-        let place = Place { fragment: 1, slot: 513, xml_bytes: 9, crc: u32::MAX };
+        let place = Place { fragment: 1, slot: 513, xml_bytes: 9, news: true, crc: u32::MAX };
         assert_eq!(Place::decode(&place.encode()), Some(place));
         assert_eq!(place.block(), 1);
-        let block = Block { version: 7, changed: -1, bytes: 3, count: 2, listed: 1, namespaces: 8 };
+        let block = Block { version: 7, changed: -1, bytes: 3, count: 2, listed: 1, news: 1, namespaces: 8 };
         assert_eq!(Block::decode(&block.encode()), Some(block));
-        assert!((0..33).all(|length| Block::decode(&block.encode()[..length]).is_none()));
+        assert!((0..37).all(|length| Block::decode(&block.encode()[..length]).is_none()));
         assert!((0..16).all(|length| Place::decode(&place.encode()[..length]).is_none()));
         assert_eq!(unpair(&pair(3, 4)), Some((3, 4)));
         assert!(pair(1, u32::MAX) < pair(2, 0));

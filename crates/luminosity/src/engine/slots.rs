@@ -11,6 +11,15 @@ use crate::render::FRAME_BYTES_MAX;
 
 /// Bytes that a fragment may have, uncompressed.
 pub(crate) const FRAGMENT_BYTES_MAX: u64 = 50 << 20;
+/// News that a fragment may have.
+pub(crate) const FRAGMENT_NEWS_MAX: u32 = 1000;
+
+/// What an entry takes of a fragment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) bytes: u64,
+    pub(crate) news: u32,
+}
 
 /// One fragment.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +27,7 @@ pub(crate) struct Fragment {
     pub(crate) blocks: Vec<Block>,
     pub(crate) count: u32,
     pub(crate) bytes: u64,
+    pub(crate) news: u32,
     /// Slots from here on were never used.
     pub(crate) next_slot: u32,
 }
@@ -61,21 +71,21 @@ impl Slots {
         Self { fragments, entries_max, bytes_max, refill: None }
     }
 
-    /// Whether the fragment can take so many bytes more.
-    pub(crate) fn has_room(&self, fragment: u32, bytes: u64) -> bool {
-        self.fragments
-            .get(fragment as usize)
-            .is_some_and(|found| found.bytes + bytes + FRAME_BYTES_MAX <= self.bytes_max)
+    /// Whether the fragment can take so much more.
+    pub(crate) fn has_room(&self, fragment: u32, need: Need) -> bool {
+        self.fragments.get(fragment as usize).is_some_and(|found| {
+            found.bytes + need.bytes + FRAME_BYTES_MAX <= self.bytes_max
+                && (need.news == 0 || found.news + need.news <= FRAGMENT_NEWS_MAX)
+        })
     }
 
-    /// Chooses for an entry of so many bytes. Blocks with `version` changed in this very batch, so what is
+    /// Chooses for an entry with this need. Blocks with `version` changed in this very batch, so what is
     /// stored doesn't tell their free slots.
-    pub(crate) fn choose(&mut self, xml_bytes: u32, version: u64) -> Choice {
-        let xml_bytes = u64::from(xml_bytes);
+    pub(crate) fn choose(&mut self, need: Need, version: u64) -> Choice {
         if let Some((fragment, free)) = &mut self.refill {
             let fragment = *fragment;
             if let Some(slot) = free.last().copied() {
-                if self.has_room(fragment, xml_bytes) {
+                if self.has_room(fragment, need) {
                     if let Some((_, free)) = &mut self.refill {
                         free.pop();
                     }
@@ -84,7 +94,7 @@ impl Slots {
                 self.refill = None;
             } else {
                 if let Some(block) = self.block_with_room(fragment, version)
-                    && self.has_room(fragment, xml_bytes)
+                    && self.has_room(fragment, need)
                 {
                     return Choice::LookInto { fragment, block };
                 }
@@ -93,7 +103,7 @@ impl Slots {
         }
         if let Some(last) = self.fragments.len().checked_sub(1) {
             let number = last as u32;
-            if self.fragments[last].next_slot < self.entries_max && self.has_room(number, xml_bytes) {
+            if self.fragments[last].next_slot < self.entries_max && self.has_room(number, need) {
                 let slot = self.fragments[last].next_slot;
                 self.fragments[last].next_slot += 1;
                 return Choice::Slot(number, slot);
@@ -101,7 +111,7 @@ impl Slots {
         }
         let hollow = (0..self.fragments.len() as u32).find_map(|number| {
             let count = self.fragments.get(number as usize)?.count;
-            let hollow = count <= self.entries_max / 4 * 3 && self.has_room(number, xml_bytes);
+            let hollow = count <= self.entries_max / 4 * 3 && self.has_room(number, need);
             let block = self.block_with_room(number, version).filter(|_| hollow)?;
             Some(Choice::LookInto { fragment: number, block })
         });

@@ -12,10 +12,10 @@ use std::collections::{BTreeSet, HashMap};
 use lightning::{Direction, Durability, Readable, Snapshot, WriteBatch};
 
 use super::layout::{Block, Place, pair, unpair};
-use super::slots::{Choice, Slots};
+use super::slots::{Choice, Need, Slots};
 use super::{Outcome, Store};
 use crate::error::{Error, Result};
-use crate::record::{Prepared, View};
+use crate::record::{Flags, Prepared, View};
 
 /// A change, checked before.
 #[derive(Clone, Debug)]
@@ -152,6 +152,7 @@ impl Writer {
         self.account(batch, old, |block| {
             block.count = block.count.saturating_sub(1);
             block.listed = block.listed.saturating_sub(u32::from(old.xml_bytes > 0));
+            block.news = block.news.saturating_sub(u32::from(old.news));
             block.bytes = block.bytes.saturating_sub(u64::from(old.xml_bytes));
         });
     }
@@ -180,21 +181,26 @@ impl Writer {
             }
         }
         let xml_bytes = prepared.xml_bytes;
-        let grows_by = old.map_or(0, |old| u64::from(xml_bytes.saturating_sub(old.xml_bytes)));
-        let stays = old.filter(|old| self.slots.has_room(old.fragment, grows_by));
+        let namespaces = prepared.view().map_or(0, |view| view.flags.namespaces());
+        let news = namespaces & Flags::NEWS != 0;
+        let stays = old.filter(|old| {
+            let bytes = u64::from(xml_bytes.saturating_sub(old.xml_bytes));
+            self.slots.has_room(old.fragment, Need { bytes, news: u32::from(news && !old.news) })
+        });
         if let (Some(old), None) = (old, stays) {
             self.take_away(batch, old);
         }
         let (fragment, slot) = match stays {
             Some(old) => (old.fragment, old.slot),
-            None => self.choose(batch, xml_bytes)?,
+            None => self.choose(batch, Need { bytes: u64::from(xml_bytes), news: u32::from(news) })?,
         };
-        let place = Place { fragment, slot, xml_bytes, crc };
-        let namespaces = prepared.view().map_or(0, |view| view.flags.namespaces());
+        let place = Place { fragment, slot, xml_bytes, news, crc };
         self.account(batch, place, |block| {
             let before = stays.map_or(0, |old| old.xml_bytes);
             block.count += u32::from(stays.is_none());
             block.listed = block.listed + u32::from(xml_bytes > 0) - u32::from(before > 0).min(block.listed);
+            block.news =
+                (block.news + u32::from(news)).saturating_sub(stays.map_or(0, |old| u32::from(old.news)));
             block.bytes = (block.bytes + u64::from(xml_bytes)).saturating_sub(u64::from(before));
             block.namespaces |= namespaces;
         });
@@ -206,23 +212,24 @@ impl Writer {
     fn account(&mut self, batch: &mut Batch<'_>, place: Place, change: impl FnOnce(&mut Block)) {
         let Some(fragment) = self.slots.fragments.get_mut(place.fragment as usize) else { return };
         let block = fragment.block(place.block());
-        let (count, bytes) = (block.count, block.bytes);
+        let (count, bytes, news) = (block.count, block.bytes, block.news);
         change(block);
         if block.count == 0 {
             block.namespaces = 0;
         }
         block.version = batch.version;
         block.changed = batch.now;
-        let (count_now, bytes_now) = (block.count, block.bytes);
+        let (count_now, bytes_now, news_now) = (block.count, block.bytes, block.news);
         fragment.count = fragment.count + count_now - count;
         fragment.bytes = fragment.bytes + bytes_now - bytes;
+        fragment.news = fragment.news + news_now - news;
         batch.touched.insert((place.fragment, place.block()));
     }
 
-    fn choose(&mut self, batch: &Batch<'_>, xml_bytes: u32) -> Result<(u32, u32)> {
+    fn choose(&mut self, batch: &Batch<'_>, need: Need) -> Result<(u32, u32)> {
         // One look finds a free slot, unless what is stored contradicts the block's figures.
         for _ in 0..2 {
-            match self.slots.choose(xml_bytes, batch.version) {
+            match self.slots.choose(need, batch.version) {
                 Choice::Slot(fragment, slot) => return Ok((fragment, slot)),
                 Choice::LookInto { fragment, block } => {
                     let used = batch.store.slots_in_block(&batch.snapshot, fragment, block)?;
@@ -235,11 +242,7 @@ impl Writer {
 }
 
 /// Where each changed URL lies, and whether one appears twice.
-fn look_up(
-    store: &Store,
-    snapshot: &Snapshot,
-    changes: &[Change],
-) -> Result<(Vec<Option<Place>>, bool)> {
+fn look_up(store: &Store, snapshot: &Snapshot, changes: &[Change]) -> Result<(Vec<Option<Place>>, bool)> {
     let mut order: Vec<(&str, u32)> = Vec::with_capacity(changes.len());
     for (number, change) in changes.iter().enumerate() {
         order.push((change.key()?, number as u32));

@@ -94,7 +94,9 @@ pub(super) fn rows(
     let columns: Vec<Column> =
         reader.headers().map_err(failed)?.iter().map(Column::named).collect::<Result<_>>()?;
     if !columns.contains(&Column::Url) {
-        return Err(Error::Settings("no column is named url; the first line must name the columns".to_owned()));
+        return Err(Error::Settings(
+            "no column is named url; the first line must name the columns".to_owned(),
+        ));
     }
     let mut scratch = Vec::new();
     let mut row = csv::ByteRecord::new();

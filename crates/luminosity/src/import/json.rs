@@ -147,7 +147,10 @@ impl Elements {
                 self.depth -= 1;
                 if self.depth == 0 {
                     if std::mem::take(&mut self.too_long) {
-                        return Step::Bad(self.begun, format!("the entry is longer than {LINE_BYTES_MAX} bytes"));
+                        return Step::Bad(
+                            self.begun,
+                            format!("the entry is longer than {LINE_BYTES_MAX} bytes"),
+                        );
                     }
                     return Step::Element(self.begun);
                 }
@@ -170,7 +173,12 @@ impl Elements {
             b',' | b' ' | b'\n' | b'\r' | b'\t' => {}
             // A byte order mark.
             0xef | 0xbb | 0xbf if !self.opened => {}
-            _ => return Step::Bad(line, format!("\"{}\" is not expected here; an array of entries is", byte.escape_ascii())),
+            _ => {
+                return Step::Bad(
+                    line,
+                    format!("\"{}\" is not expected here; an array of entries is", byte.escape_ascii()),
+                );
+            }
         }
         Step::More
     }
