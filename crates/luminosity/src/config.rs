@@ -52,6 +52,8 @@ pub struct Config {
     /// Who hears of changes.
     #[serde(rename = "indexNow", alias = "index_now", alias = "indexnow")]
     pub index_now: Option<IndexNowConfig>,
+    /// URLs that are asked for after changes; `{sitemap}` stands for the sitemap's URL.
+    pub ping: Vec<String>,
 }
 
 /// How long answers of sources serve.

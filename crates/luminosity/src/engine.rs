@@ -169,6 +169,7 @@ pub(crate) struct Store {
     pub(crate) urls: Keyspace,
     pub(crate) entries: Keyspace,
     pub(crate) blocks: Keyspace,
+    pub(crate) sourced: Keyspace,
 }
 
 pub(crate) struct Inner {
@@ -258,9 +259,10 @@ impl Engine {
                 .map_or_else(|| database.create_keyspace(name, KeyspaceOptions::default()), Ok)
         };
         let (urls, entries, blocks) = (keyspace("urls")?, keyspace("entries")?, keyspace("blocks")?);
+        let sourced = keyspace("sourced")?;
         let entries_max = keep_settings(&database, &keyspace("settings")?, &mut settings)?;
         let site = Site::with_hosts(&settings.base_url, &settings.hosts)?;
-        let store = Store { database, urls, entries, blocks };
+        let store = Store { database, urls, entries, blocks, sourced };
         let writer = store.load_writer(entries_max)?;
         let pieces = Pieces::new(settings.cache_bytes, settings.gzip_level);
         let inner = Inner { site, settings, store, pieces, vfs, writer: Mutex::new(writer) };
@@ -361,7 +363,7 @@ impl Engine {
     /// Merges what is stored, dropping what was replaced and removed. Reads and writes go on.
     pub fn compact(&self) -> Result<()> {
         let store = &self.inner.store;
-        for keyspace in [&store.urls, &store.entries, &store.blocks] {
+        for keyspace in [&store.urls, &store.entries, &store.blocks, &store.sourced] {
             keyspace.compact()?;
         }
         Ok(())

@@ -121,9 +121,11 @@ impl Fragment {
         self.engine.inner.pieces.get(self.info.number, &wanted).iter().filter(|known| known.is_none()).count()
     }
 
-    /// How many parts [`Fragment::plain_part`] gives.
-    pub fn plain_parts(&self) -> usize {
-        self.blocks.len() + 2
+    /// The lengths of the parts that [`Fragment::plain_part`] gives.
+    pub fn plain_lengths(&self) -> Vec<u64> {
+        let blocks = self.blocks.iter().map(|(_, block)| block.bytes);
+        let foot = render::FRAGMENT_FOOT.len() as u64;
+        std::iter::once(self.head.len() as u64).chain(blocks).chain([foot]).collect()
     }
 
     /// One part of its XML, from the cache where it can be.

@@ -7,7 +7,7 @@
 //! [`CHUNK_BYTES`], whatever the size of the file.
 
 mod csv_rows;
-mod json;
+pub(crate) mod json;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Read};

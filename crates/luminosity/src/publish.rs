@@ -33,6 +33,8 @@ pub struct Publication {
     pub gzip: bool,
     /// The URL of the directory; the site's root if not given.
     pub url: Option<String>,
+    /// The text of `robots.txt`, if there shall be one.
+    pub robots: Option<String>,
     /// Threads that render and compress; one per processor if not given.
     pub threads: Option<usize>,
     /// Says what would be done, and does nothing.
@@ -47,6 +49,7 @@ impl Publication {
             filename: "sitemap.xml".to_owned(),
             gzip: false,
             url: None,
+            robots: None,
             threads: None,
             dry_run: false,
         }
@@ -84,6 +87,9 @@ struct Listed {
 const MANIFEST: &str = ".luminosity.json";
 const PART: &str = ".luminosity-part";
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Shows a sitemap to people.
+pub(crate) const STYLESHEET: &str = include_str!("sitemap.xsl");
 
 /// The name of a fragment's file.
 pub(crate) fn fragment_name(filename: &str, number: u32, gzip: bool) -> String {
@@ -284,6 +290,16 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// What is written after the fragments; the index comes first.
+    fn small_files(&self) -> Vec<(&str, Vec<u8>)> {
+        let index = self.index().map(|index| (self.publication.filename.as_str(), index));
+        let robots = self.publication.robots.as_ref().map(|text| ("robots.txt", text.clone().into_bytes()));
+        let wanted =
+            self.engine.settings().stylesheet.as_ref().is_some_and(|path| path.ends_with("/sitemap.xsl"));
+        let stylesheet = wanted.then(|| ("sitemap.xsl", STYLESHEET.as_bytes().to_vec()));
+        index.into_iter().chain(robots).chain(stylesheet).collect()
+    }
+
     fn is_there(&self, name: &str, tag: &str) -> bool {
         let listed = self.before.files.get(name).filter(|listed| listed.tag == tag);
         listed.is_some_and(|listed| self.target.length(name) == Some(listed.bytes))
@@ -308,8 +324,10 @@ impl<'a> Job<'a> {
                 published.written.push(name);
             }
         }
-        if self.index().is_some() {
-            published.written.push(self.publication.filename.clone());
+        for (name, text) in self.small_files() {
+            if !self.is_there(name, &format!("text-{:x}", crc32fast::hash(&text))) {
+                published.written.push(name.to_owned());
+            }
         }
         Ok(published)
     }
@@ -328,17 +346,16 @@ impl<'a> Job<'a> {
         }
         // The new names must be durable before something durable names them.
         self.target.sync()?;
-        if let Some(index) = self.index() {
-            let name = &self.publication.filename;
+        for (name, text) in self.small_files() {
             let listed =
-                Listed { tag: format!("index-{:x}", crc32fast::hash(&index)), bytes: index.len() as u64 };
+                Listed { tag: format!("text-{:x}", crc32fast::hash(&text)), bytes: text.len() as u64 };
             if !self.is_there(name, &listed.tag) {
-                published.bytes += self.target.write(name, &mut |out| out.write_all(&index))?;
+                published.bytes += self.target.write(name, &mut |out| out.write_all(&text))?;
                 self.target.switch(name)?;
                 self.target.sync()?;
-                published.written.push(name.clone());
+                published.written.push(name.to_owned());
             }
-            manifest.files.insert(name.clone(), listed);
+            manifest.files.insert(name.to_owned(), listed);
         }
         if manifest != self.before {
             let json = serde_json::to_vec(&manifest).map_err(|error| Error::Settings(error.to_string()))?;

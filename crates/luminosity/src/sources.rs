@@ -7,6 +7,8 @@ mod database;
 mod files;
 mod web;
 
+pub(crate) use web::client;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -9,6 +9,8 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
+use ureq::ResponseExt;
+use url::Url;
 
 use crate::check;
 use crate::error::{Error, Result};
@@ -16,6 +18,7 @@ use crate::import::maybe_gzip;
 use crate::moment::{Moment, Precision};
 use crate::reader::{self, Element, Found, Space, entry_of};
 use crate::site::{Site, URL_CHARS_MAX};
+use crate::sources::client;
 
 /// Entries that one file may have.
 const ENTRIES_MAX: u64 = 50_000;
@@ -142,6 +145,41 @@ impl Verifier {
             }
         }
         Ok(())
+    }
+
+    /// Checks what a URL answers with, and the sitemaps of the same origin that it names.
+    ///
+    /// # Errors
+    /// [`Error::Source`] when it does not answer.
+    pub fn url(&mut self, url: &str) -> Result<()> {
+        let parsed = Url::parse(url).map_err(|error| Error::Settings(format!("{url}: {error}")))?;
+        for sitemap in self.fetch(&parsed)? {
+            let Some(next) = Url::parse(&sitemap.url).ok().filter(|next| next.origin() == parsed.origin())
+            else {
+                self.found.error(url, sitemap.line, format!("{} is on another host", sitemap.url));
+                continue;
+            };
+            match self.fetch(&next) {
+                Ok(named) if named.is_empty() => {}
+                Ok(_) => self.found.error(url, sitemap.line, format!("{} is an index itself", sitemap.url)),
+                Err(error) => self.found.error(url, sitemap.line, error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, url: &Url) -> Result<Vec<Named>> {
+        let failed = |reason: String| Error::Source { source_name: url.to_string(), reason };
+        let mut answer = client().get(url.as_str()).call().map_err(|error| failed(error.to_string()))?;
+        let arrived = Url::parse(&answer.get_uri().to_string()).map_err(|error| failed(error.to_string()))?;
+        if arrived.origin() != url.origin() {
+            return Err(failed(format!("it leads to another host, {arrived}")));
+        }
+        // One byte more than is allowed tells that it is too much.
+        let body = std::mem::replace(answer.body_mut(), ureq::Body::builder().data(""));
+        let body = body.into_with_config().limit(BYTES_MAX + 1).reader();
+        let mut input = maybe_gzip(BufReader::new(body)).map_err(|error| failed(error.to_string()))?;
+        self.input(url.as_str(), &mut *input)
     }
 
     /// Follows an index to the files beside it.

@@ -4,6 +4,7 @@
 //! urls     key of a URL                    → fragment u32, slot u32, XML bytes u32 (top bit: has news), CRC of the record u32
 //! entries  fragment u32, slot u32          → record
 //! blocks   fragment u32, block u32         → version u64, changed i64, bytes u64, count u32, listed u32, news u32, namespaces u8
+//! sourced  key of a URL                    → nothing; the URL came from a source
 //! settings "settings"                      → JSON
 //! ```
 //!

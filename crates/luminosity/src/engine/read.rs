@@ -65,9 +65,12 @@ impl Engine {
 
     /// All fragments with something in them, in order.
     pub fn fragments(&self) -> Result<Vec<FragmentInfo>> {
-        self.fragments_at(&self.snapshot())
+        let mut found = self.fragments_at(&self.snapshot())?;
+        found.retain(|info| info.entries > 0);
+        Ok(found)
     }
 
+    /// Also those that lost their last entry.
     pub(crate) fn fragments_at(&self, snapshot: &Snapshot) -> Result<Vec<FragmentInfo>> {
         let mut found: Vec<FragmentInfo> = Vec::new();
         let mut range = snapshot.prefix(&self.inner.store.blocks, b"", Direction::Forward)?;
@@ -82,7 +85,6 @@ impl Engine {
                 last.add(&block);
             }
         }
-        found.retain(|info| info.entries > 0);
         Ok(found)
     }
 

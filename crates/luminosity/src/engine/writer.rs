@@ -27,7 +27,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    fn key(&self) -> Result<&str> {
+    pub(crate) fn key(&self) -> Result<&str> {
         match self {
             Self::Add(prepared) => Ok(View::stored(&prepared.record)?.key),
             Self::Remove(key) => Ok(key),

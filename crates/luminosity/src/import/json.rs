@@ -25,7 +25,7 @@ enum Operation {
 }
 
 /// Reads one line.
-pub(super) fn line(site: &Site, line: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Change>, String> {
+pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Change>, String> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(None);
@@ -92,6 +92,24 @@ pub(super) fn array(
         sink.reject(at, reason);
     }
     Ok(())
+}
+
+/// Gives each element of an array that is in memory, with the line it begins at.
+pub(crate) fn each_element(bytes: &[u8], mut give: impl FnMut(u64, Result<&[u8], String>)) {
+    let mut elements = Elements::default();
+    for byte in bytes {
+        match elements.next(*byte) {
+            Step::More => {}
+            Step::Element(at) => {
+                give(at, Ok(&elements.bytes));
+                elements.bytes.clear();
+            }
+            Step::Bad(at, reason) => give(at, Err(reason)),
+        }
+    }
+    if let Some((at, reason)) = elements.end() {
+        give(at, Err(reason));
+    }
 }
 
 /// Cuts an array of objects into its elements. Only strings, brackets and braces matter for that.
