@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{Entry, Redirect};
 use crate::error::{Error, Invalid, Result};
 use crate::pieces::Pieces;
-use crate::record::{Prepared, View};
+use crate::record::{Prepared, Scratch, View};
 use crate::site::Site;
 pub(crate) use layout::{BLOCK_SLOTS, Block};
 use layout::{pair, unpair};
@@ -56,7 +56,7 @@ impl Settings {
             hosts: Vec::new(),
             entries_per_fragment: None,
             cache_bytes: 64 << 20,
-            write_buffer_bytes: 8 << 20,
+            write_buffer_bytes: 3 << 20,
             gzip_level: 6,
             stylesheet: None,
         }
@@ -242,14 +242,14 @@ impl Engine {
             return Err(Error::Settings("the path of the stylesheet is longer than 512 bytes".to_owned()));
         }
         let options = Options {
-            cache_bytes: buffer,
-            memtable_bytes: buffer / 4,
+            cache_bytes: buffer / 4,
+            memtable_bytes: buffer / 2,
             write_buffer_bytes: buffer,
-            max_wal_bytes: (buffer * 8) as u64,
-            wal_segment_bytes: (buffer * 2) as u64,
-            table_bytes: (buffer * 2) as u64,
+            max_wal_bytes: (buffer * 16) as u64,
+            wal_segment_bytes: buffer as u64,
+            table_bytes: buffer as u64,
             level_bytes: (buffer * 8) as u64,
-            background_threads: if threads { 2 } else { 0 },
+            background_threads: usize::from(threads),
             ..Options::default()
         };
         let database = Database::open_with_vfs(Arc::clone(&vfs), directory, options)?;
@@ -295,7 +295,7 @@ impl Engine {
     /// Only what the store says.
     pub fn add_many(&self, entries: impl IntoIterator<Item = Entry>) -> Result<Summary> {
         let mut summary = Summary::default();
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::for_many();
         let mut batch = Vec::with_capacity(BATCH);
         for (at, entry) in entries.into_iter().enumerate() {
             match Prepared::new(&self.inner.site, entry, &mut scratch) {
@@ -416,7 +416,7 @@ impl Engine {
     }
 
     pub(crate) fn prepare(&self, entry: Entry) -> Result<Prepared, Invalid> {
-        Prepared::new(&self.inner.site, entry, &mut Vec::new())
+        Prepared::new(&self.inner.site, entry, &mut Scratch::default())
     }
 
     pub(crate) fn key(&self, url: &str) -> Result<String, Invalid> {

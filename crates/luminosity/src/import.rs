@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::engine::{Change, Engine, Rejected, Summary};
 use crate::error::{Error, Result};
+use crate::record::Scratch;
 use crate::site::Site;
 
 /// The form of a file.
@@ -61,7 +62,7 @@ pub struct ImportProgress {
 }
 
 /// Bytes parsed at once.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 128 << 10;
 /// Longest line that is read; longer ones are rejected without being kept.
 const LINE_BYTES_MAX: usize = 16 << 20;
 
@@ -86,7 +87,7 @@ impl Parsed {
 }
 
 /// Parses one line; `None` means it is empty.
-type ParseLine = fn(&Site, &[u8], &mut Vec<u8>) -> Result<Option<Change>, String>;
+type ParseLine = fn(&Site, &[u8], &mut Scratch) -> Result<Option<Change>, String>;
 
 impl Engine {
     /// Reads entries and applies them; durable on return. `rejected` hears of each that is not taken.
@@ -100,7 +101,8 @@ impl Engine {
         rejected: &mut dyn FnMut(&Rejected),
         progress: &mut dyn FnMut(ImportProgress),
     ) -> Result<Summary> {
-        let mut sink = Sink { engine: self, summary: Summary::default(), rejected, pending: Vec::new() };
+        let mut sink =
+            Sink { engine: self, summary: Summary::default(), rejected, pending: Vec::new(), unsynced: 0 };
         match format {
             Format::Jsonl => import_lines(self, input, json::line, &mut sink, progress)?,
             Format::Text => import_lines(self, input, text_line, &mut sink, progress)?,
@@ -112,7 +114,7 @@ impl Engine {
     }
 }
 
-fn text_line(site: &Site, line: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Change>, String> {
+fn text_line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Option<Change>, String> {
     let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?.trim();
     if line.is_empty() {
         return Ok(None);
@@ -127,10 +129,14 @@ pub(crate) struct Sink<'a> {
     summary: Summary,
     rejected: &'a mut dyn FnMut(&Rejected),
     pending: Vec<Change>,
+    /// Changes since the log was waited for.
+    unsynced: usize,
 }
 
 /// Changes applied at once.
-const PENDING_MAX: usize = 4096;
+const PENDING_MAX: usize = 1024;
+/// After so many changes the log is waited for, so that what waits in memory to be written has a bound.
+const UNSYNCED_MAX: usize = 6 << 10;
 
 impl Sink<'_> {
     pub(crate) fn reject(&mut self, at: u64, reason: String) {
@@ -157,7 +163,11 @@ impl Sink<'_> {
     }
 
     fn apply(&mut self, durability: Durability) -> Result<()> {
+        self.unsynced += self.pending.len();
+        let full = self.unsynced >= UNSYNCED_MAX;
+        let durability = if full { Durability::Sync } else { durability };
         self.engine.apply_counted(&self.pending, durability, &mut self.summary)?;
+        self.unsynced = if durability == Durability::Sync { 0 } else { self.unsynced };
         self.pending.clear();
         Ok(())
     }
@@ -210,7 +220,7 @@ fn import_lines(
 }
 
 fn work(site: &Site, queue: &Mutex<Receiver<Job>>, parse_line: ParseLine) {
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::for_many();
     loop {
         let job = queue.lock().recv();
         let Ok((chunk, done)) = job else { return };

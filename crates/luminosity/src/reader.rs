@@ -15,7 +15,7 @@ use crate::entry::{Alternate, ChangeFreq, Entry, Image, News, Priority, Publicat
 use crate::error::{Error, Result};
 use crate::import::{ImportProgress, Sink};
 use crate::moment::Moment;
-use crate::record::{ENTRY_XML_BYTES_MAX, Prepared};
+use crate::record::{ENTRY_XML_BYTES_MAX, Prepared, Scratch};
 use crate::site::Site;
 use crate::text;
 
@@ -448,7 +448,7 @@ pub(crate) fn import(
     sink: &mut Sink<'_>,
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<()> {
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::for_many();
     let mut reached = ImportProgress::default();
     read(input, &mut |found, bytes| {
         match found {

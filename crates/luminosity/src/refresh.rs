@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::engine::{Change, Engine, Outcome, Summary};
 use crate::error::Result;
-use crate::record::{Prepared, View};
+use crate::record::{Prepared, Scratch, View};
 use crate::sources::SourceConfig;
 
 /// Changes that are applied together.
@@ -35,7 +35,7 @@ struct Pass<'a> {
     seen: HashSet<(u64, u64)>,
     hashers: (RandomState, RandomState),
     pending: Vec<Change>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     given: u64,
     summary: Summary,
     changed: &'a mut dyn FnMut(&str),
@@ -127,7 +127,7 @@ impl Engine {
             seen: HashSet::new(),
             hashers: (RandomState::new(), RandomState::new()),
             pending: Vec::new(),
-            scratch: Vec::new(),
+            scratch: Scratch::for_many(),
             given: 0,
             summary: Summary::default(),
             changed,

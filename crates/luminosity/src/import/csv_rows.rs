@@ -9,7 +9,7 @@ use crate::engine::Change;
 use crate::entry::{Alternate, ChangeFreq, Entry, Image, Priority};
 use crate::error::{Error, Result};
 use crate::moment::Moment;
-use crate::record::Prepared;
+use crate::record::{Prepared, Scratch};
 use crate::site::Site;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +98,7 @@ pub(super) fn rows(
             "no column is named url; the first line must name the columns".to_owned(),
         ));
     }
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::for_many();
     let mut row = csv::ByteRecord::new();
     let mut reached = ImportProgress::default();
     loop {
@@ -121,7 +121,7 @@ fn parse(
     site: &Site,
     columns: &[Column],
     row: &csv::ByteRecord,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Result<Option<Change>, String> {
     if row.len() != columns.len() {
         return Err(format!("the line has {} values, the first line names {}", row.len(), columns.len()));

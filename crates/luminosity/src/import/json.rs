@@ -8,7 +8,7 @@ use super::{ImportProgress, LINE_BYTES_MAX, Sink};
 use crate::engine::Change;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::record::Prepared;
+use crate::record::{Prepared, Scratch};
 use crate::site::Site;
 
 /// A line of `sitemap.ops.jsonl`. Its timestamp says nothing that the order of lines does not.
@@ -25,7 +25,7 @@ enum Operation {
 }
 
 /// Reads one line.
-pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Change>, String> {
+pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Option<Change>, String> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(None);
@@ -66,7 +66,7 @@ pub(super) fn array(
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<()> {
     let mut elements = Elements::default();
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::for_many();
     let mut buffer = vec![0; 64 << 10];
     let mut reached = ImportProgress::default();
     loop {

@@ -19,6 +19,7 @@ use super::{Answer, Ctx, Refusal, Shared, access, blocking, json_answer};
 use crate::engine::{Change, Outcome, RedirectPolicy, Summary};
 use crate::error::Error;
 use crate::import::json::{each_element, line};
+use crate::record::Scratch;
 
 /// Bytes of a body that is not lines.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -31,13 +32,13 @@ const BATCH: usize = 1024;
 struct Taking<'a> {
     shared: &'a Shared,
     pending: Vec<Change>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     summary: Summary,
 }
 
 impl<'a> Taking<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Self { shared, pending: Vec::new(), scratch: Vec::new(), summary: Summary::default() }
+        Self { shared, pending: Vec::new(), scratch: Scratch::default(), summary: Summary::default() }
     }
 
     fn take(&mut self, at: u64, change: Result<Option<Change>, String>) {

@@ -7,6 +7,7 @@ mod arguments;
 mod change;
 mod import;
 mod inspect;
+mod memory;
 mod migrate;
 mod publish;
 mod serve;
@@ -17,9 +18,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How a command ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +46,10 @@ type Done = Result<Ended, Failure>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // A service answers many at once and gains from pools per thread.
+    if !matches!(arguments.command, Command::Serve(_)) {
+        memory::keep_small();
+    }
     match run(&arguments) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::WithFindings) => ExitCode::from(3),
