@@ -88,6 +88,11 @@ pub(crate) enum Command {
     },
     /// Print robots.txt
     Robots,
+    /// Print the tags of a page for search engines, Open Graph, Twitter and JSON-LD
+    Meta {
+        /// A JSON file that describes the page; - for standard input
+        file: PathBuf,
+    },
     /// Tell of changed pages by IndexNow
     Notify {
         /// Their URLs
@@ -232,6 +237,9 @@ pub(crate) struct Serve {
     /// The secret that webhooks are signed with
     #[arg(long, env = "LUX_WEBHOOK_SECRET", hide_env_values = true)]
     pub(crate) webhook_secret: Option<String>,
+    /// Stop when standard input ends, so as not to outlive who started it
+    #[arg(long)]
+    pub(crate) until_eof: bool,
 }
 
 #[derive(Debug, Args)]

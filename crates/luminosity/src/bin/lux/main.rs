@@ -78,6 +78,7 @@ fn run(arguments: &Arguments) -> Done {
         Command::Compact => change::compact(options),
         Command::Verify { targets } => inspect::verify(options, targets),
         Command::Robots => publish::robots(options),
+        Command::Meta { file } => publish::meta(file),
         Command::Notify { urls } => change::notify(options, urls),
         Command::Migrate(wanted) => migrate::run(options, wanted),
     }

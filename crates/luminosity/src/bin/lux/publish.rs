@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use luminosity::{Engine, Mode, Moment, Publication, Robots};
+use luminosity::{Engine, Mode, Moment, PageMeta, Publication, Robots};
 use serde_json::json;
 
 use crate::arguments::{Build, Export, ExportForm, Options};
@@ -54,6 +54,19 @@ pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
 pub(crate) fn robots(options: &Options) -> Done {
     let config = config(options)?;
     print!("{}", config.robots.unwrap_or_default().render()?);
+    Ok(Ended::Well)
+}
+
+pub(crate) fn meta(file: &Path) -> Done {
+    let text = if file == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    let page: PageMeta =
+        serde_json::from_str(&text).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    print!("{}", page.render());
     Ok(Ended::Well)
 }
 

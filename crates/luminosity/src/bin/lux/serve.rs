@@ -42,16 +42,36 @@ pub(crate) fn run(options: &Options, wanted: &Serve) -> Done {
         let mut out = std::io::stdout();
         writeln!(out, "listening on http://{address}")?;
         out.flush()?;
+        let ended = wanted.until_eof.then(end_of_input);
         let stop = async move {
+            let ended = async {
+                match ended {
+                    Some(ended) => drop(ended.await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = ended => {}
             }
         };
         service.run(listener, stop).await?;
         Ok::<_, Failure>(())
     })?;
     Ok(Ended::Well)
+}
+
+/// Completes when nobody can write to standard input any more.
+fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
+    let (ended, waiting) = tokio::sync::oneshot::channel::<()>();
+    // Not a thread of the runtime, which would wait for it when another signal stops the service.
+    std::thread::spawn(move || {
+        // An input that fails has ended too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(ended);
+    });
+    waiting
 }
 
 /// Whether only this machine reaches an address.
