@@ -100,6 +100,11 @@ impl Table {
         self.columns.iter().filter(|column| !column.dropped)
     }
 
+    /// Whether values of some column are made from what is given: computed or rounded.
+    pub fn completes_rows(&self) -> bool {
+        self.live_columns().any(|column| column.generated.is_some() || column.precision.is_some())
+    }
+
     /// The live column of that name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.live_columns().find(|column| column.name == name)
@@ -164,6 +169,12 @@ pub struct Column {
     /// The sequence that a `serial` or identity column owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<Oid>,
+    /// `GENERATED ALWAYS AS (…) STORED`: what its values are computed from, as SQL text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
+    /// How many digits of a second a time keeps, when fewer than six.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<u8>,
     /// Whether it was dropped; its place in stored rows stays.
     #[serde(default)]
     pub dropped: bool,

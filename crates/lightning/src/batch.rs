@@ -86,12 +86,23 @@ pub(crate) fn decode_record(record: &[u8]) -> Option<(u64, OperationsIter<'_>)> 
     Some((reader.u64()?, OperationsIter { reader }))
 }
 
+/// The operation at the start of `bytes`.
+#[inline]
+pub(crate) fn decode_operation(bytes: &[u8]) -> Option<Operation<'_>> {
+    OperationsIter { reader: Reader::new(bytes) }.next()
+}
+
 /// Reads operations one by one.
 pub(crate) struct OperationsIter<'a> {
     reader: Reader<'a>,
 }
 
 impl OperationsIter<'_> {
+    /// Bytes not read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.reader.rest.len()
+    }
+
     /// Whether there is something left: after `None`, that it is malformed.
     pub(crate) fn is_at_end(&self) -> bool {
         self.reader.rest.is_empty()

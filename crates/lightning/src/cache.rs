@@ -16,6 +16,8 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use crate::counter::Counter;
+use crate::files::OpenFiles;
 use crate::table::Block;
 
 const SHARDS: usize = 16;
@@ -51,27 +53,42 @@ pub struct CacheStats {
     pub used_bytes: usize,
     /// The budget.
     pub capacity_bytes: usize,
+    /// Blocks found in the cache.
+    pub hits: u64,
     /// Blocks read from files because they were not cached.
     pub misses: u64,
+    /// Point reads that a filter kept from reading a table without the key.
+    pub filter_negatives: u64,
+    /// Point reads of a table that its filter let pass, and that did not have the key.
+    pub filter_false_positives: u64,
 }
 
 /// The cache.
 pub(crate) struct Cache {
+    /// Where blocks that are not cached are read.
+    pub(crate) files: OpenFiles,
     shards: [Mutex<Shard>; SHARDS],
     used: AtomicUsize,
     capacity: usize,
+    hits: Counter,
     misses: AtomicU64,
+    filter_negatives: Counter,
+    filter_false_positives: Counter,
     /// Bytes pushed out of small queues so far: the clock of `pushed_out`.
     pushed_bytes: AtomicU64,
 }
 
 impl Cache {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, max_open_files: usize) -> Self {
         Self {
+            files: OpenFiles::new(max_open_files),
             shards: Default::default(),
             used: AtomicUsize::new(0),
             capacity,
+            hits: Counter::default(),
             misses: AtomicU64::new(0),
+            filter_negatives: Counter::default(),
+            filter_false_positives: Counter::default(),
             pushed_bytes: AtomicU64::new(0),
         }
     }
@@ -80,7 +97,10 @@ impl Cache {
         CacheStats {
             used_bytes: self.used.load(Ordering::Relaxed),
             capacity_bytes: self.capacity,
+            hits: self.hits.total(),
             misses: self.misses.load(Ordering::Relaxed),
+            filter_negatives: self.filter_negatives.total(),
+            filter_false_positives: self.filter_false_positives.total(),
         }
     }
 
@@ -155,12 +175,34 @@ impl BlockSlots {
         }
     }
 
+    /// The open files of tables.
+    pub(crate) fn files(&self) -> &OpenFiles {
+        &self.cache.files
+    }
+
+    /// The cache's budget.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache.capacity
+    }
+
+    /// Counts a point read that the table's filter ended.
+    #[inline]
+    pub(crate) fn count_filter_negative(&self) {
+        self.cache.filter_negatives.count();
+    }
+
+    /// Counts a point read that found nothing though the table's filter had let it pass.
+    pub(crate) fn count_filter_false_positive(&self) {
+        self.cache.filter_false_positives.count();
+    }
+
     /// A cached block.
     #[inline]
     pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<Block>>> {
         let Some(slot) = self.slots.get(block) else { return arc_swap::Guard::from_inner(None) };
         let found = slot.load();
         if let Some(found) = found.as_ref() {
+            self.cache.hits.count();
             let uses = found.uses.load(Ordering::Relaxed);
             if uses < USES_MAX {
                 found.uses.store(uses + 1, Ordering::Relaxed);
@@ -238,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_budget_is_kept_and_what_is_read_again_survives_a_scan() {
-        let cache = Arc::new(Cache::new(400_000));
+        let cache = Arc::new(Cache::new(400_000, 1));
         let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 5000, 1000));
         for index in 0..64 {
             slots.put(index, &block());

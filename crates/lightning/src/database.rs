@@ -105,20 +105,23 @@ impl Database {
     /// Makes the changes of a batch together, unconditionally. They are visible on return, and as
     /// durable as asked.
     pub fn write(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
-        if let Some(error) = batch.error {
-            return Err(error);
-        }
-        if batch.operations.is_empty() {
+        if batch.error.is_none() && batch.operations.is_empty() {
             return self.engine().check_writable();
         }
-        let commit = Commit {
-            operations: batch.operations,
-            durability,
-            unchanged_since: None,
-            callbacks: Vec::new(),
-            locks: None,
-        };
-        self.engine().commit_blocking(commit).map(drop)
+        self.engine().commit_blocking(unconditional(batch, durability)?).map(drop)
+    }
+
+    /// Like [`Database::write`] with [`Durability::Buffered`], but does not wait: the batch takes its
+    /// place in the log and becomes visible after what was committed before it, which may still wait
+    /// for the disk. Whatever is committed later is durable only together with it.
+    ///
+    /// Costs no wait for the disk, so it may be called where nothing may block. Should the log fail
+    /// after the return, the batch is lost, and so is every later commit.
+    pub fn write_behind(&self, batch: WriteBatch) -> Result<()> {
+        if batch.error.is_none() && batch.operations.is_empty() {
+            return self.engine().check_writable();
+        }
+        self.engine().commit_behind(unconditional(batch, Durability::Buffered)?)
     }
 
     /// Starts a bulk load of ascending keys that lie among no others of the keyspace.
@@ -154,5 +157,19 @@ impl Database {
             Err(error) => Err(error),
         };
         flushed.and(self.engine().shut_down())
+    }
+}
+
+/// The commit of a batch; fails for one that was given what can't be written.
+fn unconditional(batch: WriteBatch, durability: Durability) -> Result<Commit> {
+    match batch.error {
+        Some(error) => Err(error),
+        None => Ok(Commit {
+            operations: batch.operations,
+            durability,
+            unchanged_since: None,
+            callbacks: Vec::new(),
+            locks: None,
+        }),
     }
 }

@@ -9,6 +9,7 @@ mod background;
 mod commit;
 mod compact;
 mod flush;
+mod history;
 mod keyspaces;
 mod recovery;
 mod replay;
@@ -20,30 +21,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use luma_log::Log;
-use luma_vfs::{FileLock, Vfs};
+use luma_vfs::{Counted, FileLock, Vfs};
 use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockTable;
 use crate::manifest::Manifest;
-use crate::memtable::Memtable;
 use crate::options::{KeyspaceOptions, Options};
 use crate::publisher::Publisher;
 use crate::readable::Snapshot;
-use crate::stats::{KeyspaceStats, Stats};
+use crate::stats::{KeyspaceStats, Stats, WriteStats};
 use crate::table::TableOptions;
 use crate::view::View;
 use crate::{Error, Result};
 
 use background::Background;
 pub(crate) use commit::Commit;
+use history::History;
 
 pub(crate) const LOCK_FILE: &str = "LOCK";
 const TABLES_DIRECTORY: &str = "tables";
 const LOG_DIRECTORY: &str = "log";
-/// A keyspace nobody writes to takes no more memory than this.
-const FIRST_CHUNK_BYTES: usize = 1 << 10;
 
 /// Guarded by the commit lock.
 struct CommitState {
@@ -52,32 +51,41 @@ struct CommitState {
     log_checked: u64,
 }
 
+/// What was done since the start.
+#[derive(Default)]
+struct Done {
+    flushes: AtomicU64,
+    flushed_bytes: AtomicU64,
+    compactions: AtomicU64,
+    compacted_bytes: AtomicU64,
+    ingested_bytes: AtomicU64,
+}
+
 /// The shared state of an open database.
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) vfs: Arc<dyn Vfs>,
+    /// The same file system, with its counters.
+    counted: Arc<Counted>,
     pub(crate) path: PathBuf,
     pub(crate) cache: Arc<Cache>,
     pub(crate) locks: Arc<LockTable>,
     view: ArcSwap<View>,
-    view_change: Mutex<()>,
+    view_change: Mutex<History>,
     publisher: Arc<Publisher>,
     log: Log,
     commit: Mutex<CommitState>,
     manifest: Mutex<Manifest>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
     next_table: AtomicU64,
-    /// Bytes of memtables that are not flushed.
+    /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     background: Background,
-    flushes: AtomicU64,
-    compactions: AtomicU64,
+    /// Where the log ended at the start.
+    first_logged: u64,
+    done: Done,
     closed: AtomicBool,
     file_lock: Mutex<Option<Box<dyn FileLock>>>,
-}
-
-fn new_memtable() -> Arc<Memtable> {
-    Arc::new(Memtable::new(FIRST_CHUNK_BYTES))
 }
 
 impl Engine {
@@ -87,10 +95,16 @@ impl Engine {
 
     /// Makes the next view from the current one.
     fn change_view(&self, change: impl FnOnce(&mut View)) {
-        let _turn = self.view_change.lock();
+        self.change_view_and_history(|view, _| change(view));
+    }
+
+    fn change_view_and_history(&self, change: impl FnOnce(&mut View, &mut History)) {
+        let mut history = self.view_change.lock();
         let mut next = View::clone(&self.view.load());
-        change(&mut next);
-        self.view.store(Arc::new(next));
+        change(&mut next, &mut history);
+        history.trim(&mut next, self.options.history_bytes);
+        next.born = self.publisher.visible();
+        history.replaced(self.view.swap(Arc::new(next)));
     }
 
     /// What is published now. Takes no lock.
@@ -147,13 +161,23 @@ impl Engine {
         }
         keyspaces.sort_by(|left, right| left.name.cmp(&right.name));
         Stats {
+            memtable_bytes: keyspaces.iter().map(|keyspace| keyspace.memory_bytes).sum(),
             keyspaces,
             cache: self.cache.stats(),
-            memtable_bytes: self.memory.load(Ordering::Relaxed) as u64,
+            history_bytes: self.view_change.lock().bytes() as u64,
             wal_bytes: self.log.live_bytes(),
             visible_sequence: self.publisher.visible(),
-            flushes: self.flushes.load(Ordering::Relaxed),
-            compactions: self.compactions.load(Ordering::Relaxed),
+            flushes: self.done.flushes.load(Ordering::Relaxed),
+            compactions: self.done.compactions.load(Ordering::Relaxed),
+            open_files: self.cache.files.len(),
+            written: WriteStats {
+                total_bytes: self.counted.written_bytes(),
+                log_bytes: self.log.end().0 - self.first_logged,
+                flush_bytes: self.done.flushed_bytes.load(Ordering::Relaxed),
+                compaction_bytes: self.done.compacted_bytes.load(Ordering::Relaxed),
+                ingestion_bytes: self.done.ingested_bytes.load(Ordering::Relaxed),
+                syncs: self.counted.syncs(),
+            },
             locks: self.locks.len(),
             failure: self.publisher.failure().map(|failure| failure.to_string()),
         }

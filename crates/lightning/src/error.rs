@@ -73,6 +73,14 @@ pub enum Error {
         /// What is there.
         what: String,
     },
+    /// The directory can't be written, and a database needs that even to be read.
+    #[error("{} can't be written ({source}); open the database as a user who may, or copy it elsewhere", path.display())]
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: Arc<io::Error>,
+    },
     /// A newer release wrote the file.
     #[error("{} has format {version}, this release reads up to {supported}", file.display())]
     UnsupportedVersion {

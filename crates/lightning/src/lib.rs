@@ -22,10 +22,12 @@
 mod batch;
 mod cache;
 mod codec;
+mod counter;
 mod database;
 mod engine;
 mod error;
 mod estimate;
+mod files;
 mod ingest;
 mod keyspace;
 mod layout;
@@ -59,6 +61,6 @@ pub use options::{
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};
-pub use stats::{KeyspaceStats, Stats};
+pub use stats::{KeyspaceStats, Stats, WriteStats};
 pub use transaction::{CommitInfo, Savepoint, Transaction, TransactionReader};
 pub use verify::{VerifyProgress, VerifyReport};

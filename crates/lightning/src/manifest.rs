@@ -76,7 +76,7 @@ impl Manifest {
             let number = read_current(vfs.as_ref(), &current)?;
             (number, read(vfs.as_ref(), &directory.join(file_name(number)))?)
         } else {
-            check_unused(vfs.as_ref(), directory)?;
+            check_ours(vfs.as_ref(), directory)?;
             (0, ManifestState::default())
         };
         let manifest = Self::start(vfs, directory, number + 1, state)?;
@@ -185,8 +185,12 @@ fn read_current(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
     number.ok_or_else(|| Error::corruption(path, 0, "it does not name a manifest"))
 }
 
-/// A directory without `CURRENT` may hold what a cut-off start left, and nothing else.
-fn check_unused(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
+/// Refuses a directory of something else. One without `CURRENT` may hold what a cut-off start left, and
+/// nothing else.
+pub(crate) fn check_ours(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
+    if vfs.exists(&directory.join(CURRENT)) {
+        return Ok(());
+    }
     let names = vfs.read_dir(directory).map_err(|error| Error::io(directory, error))?;
     match names.iter().find(|name| !owns(name) && *name != crate::engine::LOCK_FILE) {
         Some(name) => {

@@ -2,9 +2,12 @@
 //!
 //! Invariants: entries are only added, and only by the thread that holds the commit lock (or owns
 //! the transaction). `max_sequence` is that of the newest entry; `logged_from` is where in the log
-//! the first logged entry begins, so the log is kept from there until the memtable is flushed.
+//! the first logged entry begins, so the log is kept from there until the memtable is flushed. One that
+//! was read back from the log is an array of places in the log's own buffers and takes no insertions.
 
 mod cursor;
+mod entries;
+mod replayed;
 mod skiplist;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use luma_log::Lsn;
 
 pub(crate) use cursor::MemtableCursor;
+use entries::{Entries, Place};
+pub(crate) use replayed::{Gathered, Replayed};
 pub(crate) use skiplist::Entry;
-use skiplist::{Position, SkipList};
+use skiplist::SkipList;
 
 /// Sequence numbers that don't count: what a transaction rolled back to a savepoint. Ascending,
 /// disjoint, each from (exclusive) to (inclusive).
@@ -31,7 +36,7 @@ pub(crate) fn is_undone(undone: &Undone, sequence: u64) -> bool {
 
 /// Sorted versions in memory.
 pub(crate) struct Memtable {
-    list: SkipList,
+    list: Entries,
     max_sequence: AtomicU64,
     logged_from: AtomicU64,
     logged_to: AtomicU64,
@@ -39,8 +44,20 @@ pub(crate) struct Memtable {
 
 impl Memtable {
     pub(crate) fn new(first_chunk: usize) -> Self {
+        Self::of(Entries::List(SkipList::new(first_chunk)))
+    }
+
+    /// What was read back from the log.
+    pub(crate) fn replayed(entries: Replayed) -> Self {
+        let sequence = entries.sequence();
+        let memtable = Self::of(Entries::Replayed(entries));
+        memtable.note_sequence(sequence);
+        memtable
+    }
+
+    fn of(list: Entries) -> Self {
         Self {
-            list: SkipList::new(first_chunk),
+            list,
             max_sequence: AtomicU64::new(0),
             logged_from: AtomicU64::new(u64::MAX),
             logged_to: AtomicU64::new(0),
@@ -54,6 +71,14 @@ impl Memtable {
 
     pub(crate) fn bytes(&self) -> usize {
         self.list.bytes()
+    }
+
+    /// What counts against the write buffer: what writers put here, not what was read back from the log.
+    pub(crate) fn written_bytes(&self) -> usize {
+        match &self.list {
+            Entries::List(list) => list.bytes(),
+            Entries::Replayed(_) => 0,
+        }
     }
 
     pub(crate) fn entries(&self) -> usize {

@@ -7,10 +7,17 @@ pub use luma_log::SyncMode;
 pub struct Options {
     /// Bytes of table blocks, indexes and filters kept in memory.
     pub cache_bytes: usize,
+    /// Table files kept open; a process may have only so many (`ulimit -n`).
+    pub max_open_files: usize,
     /// A keyspace's memtable is flushed when it holds this much.
     pub memtable_bytes: usize,
-    /// All memtables together; past it the largest is flushed, and past twice that writers wait.
+    /// All memtables together; past it the largest is flushed, and past twice that writers wait. What is
+    /// read back from the log at a start does not count: it is flushed while writers go on.
     pub write_buffer_bytes: usize,
+    /// Flushed memtables that are kept while transactions run that began before, to tell whether a key was
+    /// changed since. Those that only old snapshots hold count, too. Past it the oldest are let go, and an
+    /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
+    pub history_bytes: usize,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, until memtables reach their limit.
     pub max_wal_bytes: u64,
@@ -38,8 +45,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             cache_bytes: 256 << 20,
+            max_open_files: 512,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
+            history_bytes: 128 << 20,
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,

@@ -97,8 +97,8 @@ impl Snapshot {
         Ok(found.ok().flatten())
     }
 
-    pub(crate) fn get_in(&self, keyspace: &KeyspaceInner, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.get_with_in(keyspace, key, <[u8]>::to_vec)
+    pub(crate) fn has(&self, keyspace: &KeyspaceInner, key: &[u8]) -> Result<bool> {
+        Ok(self.get_with_in(keyspace, key, |_| ())?.is_some())
     }
 }
 

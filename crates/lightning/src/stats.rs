@@ -39,6 +39,24 @@ impl KeyspaceStats {
     }
 }
 
+/// What was written since the start. Write amplification is `total_bytes` by the bytes that callers
+/// wrote, for which `log_bytes` and `ingestion_bytes` stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteStats {
+    /// Bytes written to files, whichever.
+    pub total_bytes: u64,
+    /// Bytes of commits put into the log.
+    pub log_bytes: u64,
+    /// Bytes of tables that memtables became.
+    pub flush_bytes: u64,
+    /// Bytes of tables that merges made.
+    pub compaction_bytes: u64,
+    /// Bytes of tables that bulk loads brought.
+    pub ingestion_bytes: u64,
+    /// Syncs of files and directories.
+    pub syncs: u64,
+}
+
 /// What a database does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -48,6 +66,8 @@ pub struct Stats {
     pub cache: CacheStats,
     /// Bytes of all memtables.
     pub memtable_bytes: u64,
+    /// Bytes of flushed memtables that are kept for running transactions, or held by old snapshots.
+    pub history_bytes: u64,
     /// Bytes of log kept.
     pub wal_bytes: u64,
     /// The newest commit that readers see.
@@ -56,6 +76,10 @@ pub struct Stats {
     pub flushes: u64,
     /// Merges of tables since the start.
     pub compactions: u64,
+    /// Table files that are open.
+    pub open_files: usize,
+    /// What went to the disk.
+    pub written: WriteStats,
     /// Locks held or waited for.
     pub locks: usize,
     /// What stopped writes, if something did.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use luma_vfs::{Vfs, VfsFile};
+use luma_vfs::Vfs;
 
 use crate::cache::{BlockSlots, Cache};
 use crate::codec::{Reader, put_bytes, put_varint};
@@ -85,7 +85,6 @@ pub(crate) struct Table {
     pub(crate) meta: TableMeta,
     vfs: Arc<dyn Vfs>,
     path: PathBuf,
-    file: Arc<dyn VfsFile>,
     index: Index,
     filter: Vec<u8>,
     slots: Arc<BlockSlots>,
@@ -102,7 +101,7 @@ impl Table {
     ) -> Result<Self> {
         let path = directory.join(file_name(meta.id));
         let io = |error| Error::io(&path, error);
-        let file = vfs.open(&path).map_err(|error| match error.kind() {
+        let file = cache.files.get(meta.id, || vfs.open(&path)).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::corruption(&path, 0, "this table is missing"),
             _ => Error::io(&path, error),
         })?;
@@ -122,7 +121,7 @@ impl Table {
         let charged = index.bytes() + filter.len();
         let slots = Arc::new(BlockSlots::new(Arc::clone(cache), index.len(), charged));
         let vfs = Arc::clone(vfs);
-        Ok(Self { meta, vfs, path, file, index, filter, slots, obsolete: AtomicBool::new(false) })
+        Ok(Self { meta, vfs, path, index, filter, slots, obsolete: AtomicBool::new(false) })
     }
 
     /// Lets the file be removed when the last reader is done.
@@ -133,6 +132,11 @@ impl Table {
     /// Takes that back.
     pub(crate) fn keep(&self) {
         self.obsolete.store(false, Ordering::Release);
+    }
+
+    /// How much the cache of this table may hold for all tables.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.slots.cache_bytes()
     }
 
     pub(crate) fn blocks(&self) -> usize {
@@ -162,23 +166,34 @@ impl Table {
             return Ok(Err(use_value));
         }
         if !bloom::may_contain(&self.filter, hash) {
+            self.slots.count_filter_negative();
             return Ok(Err(use_value));
         }
         let block = self.index.find(key);
         if let Some(cached) = self.slots.get(block).as_ref() {
-            return Ok(match cached.get(key) {
-                Some(value) => Ok(use_value(value)),
-                None => Err(use_value),
-            });
+            return Ok(self.get_in_block(cached, key, use_value));
         }
         if block == self.index.len() {
             return Ok(Err(use_value));
         }
         let loaded = self.load(block, true)?;
-        Ok(match loaded.get(key) {
-            Some(value) => Ok(use_value(value)),
-            None => Err(use_value),
-        })
+        Ok(self.get_in_block(&loaded, key, use_value))
+    }
+
+    #[inline]
+    fn get_in_block<R, F: FnOnce(Option<&[u8]>) -> R>(
+        &self,
+        block: &Block,
+        key: &[u8],
+        use_value: F,
+    ) -> std::result::Result<R, F> {
+        if let Some(value) = block.get(key) {
+            return Ok(use_value(value));
+        }
+        if !self.filter.is_empty() {
+            self.slots.count_filter_false_positive();
+        }
+        Err(use_value)
     }
 
     /// A block, from the cache if it is there; `keep` puts it there if it is not.
@@ -194,7 +209,10 @@ impl Table {
             .index
             .place(index)
             .ok_or_else(|| Error::corruption(&self.path, 0, format!("there is no block {index}")))?;
-        let bytes = section::read(self.file.as_ref(), &self.path, place)?;
+        let files = self.slots.files();
+        let file = files.get(self.meta.id, || self.vfs.open(&self.path));
+        let file = file.map_err(|error| Error::io(&self.path, error))?;
+        let bytes = section::read(file.as_ref(), &self.path, place)?;
         let block = Block::new(bytes)
             .ok_or_else(|| Error::corruption(&self.path, place.offset, "the block is malformed"))?;
         let block = Arc::new(block);
@@ -248,6 +266,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
+        self.slots.files().close(self.meta.id);
         if self.obsolete.load(Ordering::Acquire) {
             // A file that stays is removed at the next start.
             let _ = self.vfs.remove_file(&self.path);

@@ -183,16 +183,20 @@ impl Transaction {
         }
     }
 
-    /// Whether somebody published a change of a key after the snapshot. A key that was changed and
-    /// changed back may count as unchanged.
+    /// Whether somebody published a change of a key after the snapshot, if only to what it was.
+    ///
+    /// # Errors
+    /// [`Error::TransactionTooOld`] when that is not remembered; see
+    /// [`Options::history_bytes`](crate::Options::history_bytes).
     pub fn changed_since_snapshot(&self, keyspace: &Keyspace, key: &[u8]) -> Result<bool> {
         let now = self.engine.snapshot();
         let Some(found) = now.keyspace(&keyspace.inner)? else { return Ok(false) };
-        if found.remembers(self.snapshot.sequence()) {
-            let newest = found.newest_in_memory(key, now.sequence());
-            return Ok(newest.is_some_and(|newest| newest > self.snapshot.sequence()));
+        let since = self.snapshot.sequence();
+        if found.changed(key, since, now.sequence())? {
+            return Ok(true);
         }
-        Ok(now.get(keyspace, key)? != self.snapshot.get(keyspace, key)?)
+        let loaded = found.changed_aside > since;
+        Ok(loaded && now.has(&keyspace.inner, key)? && !self.snapshot.has(&keyspace.inner, key)?)
     }
 
     /// Takes a lock, or a place in its queue. A lock is named by a number and bytes that mean what the

@@ -8,9 +8,13 @@ use std::sync::Arc;
 
 use crate::layout::Tree;
 use crate::memtable::Memtable;
+use crate::{Error, Result};
 
 /// Names a keyspace forever.
 pub(crate) type KeyspaceId = u64;
+
+/// A keyspace nobody writes to takes no more memory than this.
+const FIRST_CHUNK_BYTES: usize = 1 << 10;
 
 /// A keyspace at one moment.
 #[derive(Clone)]
@@ -23,35 +27,60 @@ pub(crate) struct KeyspaceView {
     pub(crate) tree: Arc<Tree>,
     /// The newest sequence in the tree.
     pub(crate) flushed: u64,
+    /// Flushed ones that running transactions may need to tell conflicts, newest first.
+    pub(crate) remembered: Vec<Arc<Memtable>>,
+    /// Which keys were changed up to this sequence is known no more.
+    pub(crate) forgotten: u64,
     /// The sequence of the newest bulk load.
     pub(crate) changed_aside: u64,
 }
 
+/// An empty memtable for commits.
+pub(crate) fn new_memtable() -> Arc<Memtable> {
+    Arc::new(Memtable::new(FIRST_CHUNK_BYTES))
+}
+
 impl KeyspaceView {
+    /// A keyspace with stored data up to a sequence, and nothing in memory.
+    pub(crate) fn new(id: KeyspaceId, tree: Arc<Tree>, flushed: u64) -> Self {
+        let (active, frozen, remembered) = (new_memtable(), Vec::new(), Vec::new());
+        Self { id, active, frozen, tree, flushed, remembered, forgotten: flushed, changed_aside: 0 }
+    }
+
     /// The memtables, newest first.
     #[inline]
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(&self.frozen)
     }
 
-    /// Whether everything that changed after `sequence` is in memory.
-    pub(crate) fn remembers(&self, sequence: u64) -> bool {
-        self.flushed <= sequence && self.changed_aside <= sequence
-    }
-
-    /// The sequence of the newest version of a key in memory that is not newer than `sequence`.
-    pub(crate) fn newest_in_memory(&self, key: &[u8], sequence: u64) -> Option<u64> {
-        self.memtables().find_map(|table| table.get(key, sequence)).map(|entry| entry.sequence)
+    /// Whether a key was written after one sequence and not after another. Bulk loads don't count.
+    ///
+    /// # Errors
+    /// [`Error::TransactionTooOld`] when that is not remembered.
+    pub(crate) fn changed(&self, key: &[u8], after: u64, until: u64) -> Result<bool> {
+        let newest_first = self.memtables().chain(&self.remembered);
+        let mut newer = newest_first.take_while(|table| table.is_empty() || table.max_sequence() > after);
+        if let Some(entry) = newer.find_map(|table| table.get(key, until)) {
+            return Ok(entry.sequence > after);
+        }
+        if self.forgotten > after { Err(Error::TransactionTooOld) } else { Ok(false) }
     }
 }
 
 /// All keyspaces at one moment, by slot.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct View {
     slots: Vec<Option<Arc<KeyspaceView>>>,
+    /// What was visible when it was made; no snapshot of it shows less.
+    pub(crate) born: u64,
 }
 
 impl View {
+    /// A view without keyspaces that is made when `born` is visible.
+    pub(crate) fn new(born: u64) -> Self {
+        Self { slots: Vec::new(), born }
+    }
+
     /// A keyspace, if it exists in this view.
     #[inline]
     pub(crate) fn get(&self, slot: usize, id: KeyspaceId) -> Option<&Arc<KeyspaceView>> {

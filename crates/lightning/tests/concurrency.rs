@@ -5,8 +5,8 @@ use std::future::Future;
 use std::ops::Bound;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
@@ -104,6 +104,84 @@ fn a_transaction_older_than_a_flush_commits_when_nothing_it_wrote_changed() {
     put(&database, &keyspace, b"y", b"0");
     keyspace.flush().unwrap();
     old.commit().unwrap();
+}
+
+#[test]
+fn a_key_that_was_changed_and_changed_back_is_a_conflict_after_flushes_and_merges_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, keyspace) = database(directory.path(), small());
+    put(&database, &keyspace, b"x", b"0");
+    for flushed in [false, true] {
+        let mut old = database.begin(optimistic());
+        let mut untouched = database.begin(optimistic());
+        assert_eq!(old.get(&keyspace, b"x").unwrap().unwrap(), b"0");
+        for value in [b"1", b"0"] {
+            put(&database, &keyspace, b"x", value);
+            if flushed {
+                keyspace.flush().unwrap();
+                keyspace.compact().unwrap();
+            }
+        }
+        assert!(old.changed_since_snapshot(&keyspace, b"x").unwrap());
+        assert!(!old.changed_since_snapshot(&keyspace, b"y").unwrap());
+        old.put(&keyspace, b"x", b"2").unwrap();
+        assert!(matches!(old.commit(), Err(Error::Conflict { .. })), "flushed: {flushed}");
+        untouched.put(&keyspace, b"y", b"0").unwrap();
+        untouched.commit().unwrap();
+    }
+    // Nobody is left who could ask; only background work may still look at an old view.
+    assert!((0..100).any(|_| {
+        put(&database, &keyspace, b"x", b"3");
+        keyspace.flush().unwrap();
+        database.stats().history_bytes == 0
+    }));
+}
+
+#[test]
+fn a_bulk_loaded_key_conflicts_and_its_neighbours_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (database, keyspace) = database(directory.path(), small());
+    let mut clash = database.begin(optimistic());
+    let mut neighbour = database.begin(optimistic());
+    let mut load = database.ingest(&keyspace).unwrap();
+    load.put(b"b", b"loaded").unwrap();
+    load.put(b"d", b"loaded").unwrap();
+    load.finish().unwrap();
+    assert!(clash.changed_since_snapshot(&keyspace, b"b").unwrap());
+    assert!(!clash.changed_since_snapshot(&keyspace, b"c").unwrap());
+    clash.put(&keyspace, b"b", b"mine").unwrap();
+    assert!(matches!(clash.commit(), Err(Error::Conflict { .. })));
+    neighbour.put(&keyspace, b"c", b"mine").unwrap();
+    neighbour.commit().unwrap();
+}
+
+#[test]
+fn past_the_history_budget_old_transactions_are_told_so_and_readers_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { history_bytes: 100 << 10, ..small() };
+    let (database, keyspace) = database(directory.path(), options);
+    put(&database, &keyspace, b"x", b"0");
+    let mut old = database.begin(optimistic());
+    for round in 0..40u32 {
+        let mut batch = WriteBatch::new();
+        for number in 0..100u32 {
+            batch.put(&keyspace, &(round * 100 + number).to_be_bytes(), &[7; 100]);
+        }
+        database.write(batch, Durability::Buffered).unwrap();
+        keyspace.flush().unwrap();
+        // One more than the budget holds may be in the hands of background work.
+        assert!(database.stats().history_bytes <= 130 << 10);
+    }
+    assert!(database.stats().history_bytes > 50 << 10);
+    // The newest changes are remembered, and that something was changed before.
+    assert!(old.changed_since_snapshot(&keyspace, &3999u32.to_be_bytes()).unwrap());
+    assert_eq!(old.get(&keyspace, &0u32.to_be_bytes()).unwrap(), None);
+    assert_eq!(old.get(&keyspace, b"x").unwrap().unwrap(), b"0");
+    old.put(&keyspace, b"x", b"1").unwrap();
+    assert!(matches!(old.commit(), Err(Error::TransactionTooOld)));
+    let mut again = database.begin(optimistic());
+    again.put(&keyspace, b"x", b"1").unwrap();
+    again.commit().unwrap();
 }
 
 #[test]
@@ -285,22 +363,26 @@ fn a_deadlock_is_told_to_the_one_that_closes_it_and_a_timeout_comes_in_time() {
     assert!(matches!(first.try_lock(1, b"b", LockMode::Exclusive).unwrap(), LockAttempt::Granted));
 }
 
-/// Counts the syncs of files.
-#[derive(Debug)]
+/// Counts the syncs of files, and holds them up while the gate is locked.
+#[derive(Clone, Debug, Default)]
 struct Counting {
     syncs: Arc<AtomicU64>,
+    gate: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
 struct CountingFile {
     file: Arc<dyn VfsFile>,
-    syncs: Arc<AtomicU64>,
+    disk: Counting,
 }
 
 impl Counting {
     fn wrap(&self, file: std::io::Result<Arc<dyn VfsFile>>) -> std::io::Result<Arc<dyn VfsFile>> {
-        let syncs = Arc::clone(&self.syncs);
-        file.map(|file| Arc::new(CountingFile { file, syncs }) as Arc<dyn VfsFile>)
+        file.map(|file| Arc::new(CountingFile { file, disk: self.clone() }) as Arc<dyn VfsFile>)
+    }
+
+    fn count(&self) -> u64 {
+        self.syncs.load(Ordering::SeqCst)
     }
 }
 
@@ -345,13 +427,14 @@ impl VfsFile for CountingFile {
         self.file.write_at(bytes, offset)
     }
     fn sync_data(&self) -> std::io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::SeqCst);
+        self.disk.syncs.fetch_add(1, Ordering::SeqCst);
+        drop(self.disk.gate.lock().unwrap());
         // As slow as a disk, whatever this machine has.
         std::thread::sleep(Duration::from_millis(1));
         self.file.sync_data()
     }
     fn sync_all(&self) -> std::io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::SeqCst);
+        self.disk.syncs.fetch_add(1, Ordering::SeqCst);
         self.file.sync_all()
     }
     fn len(&self) -> std::io::Result<u64> {
@@ -368,11 +451,11 @@ impl VfsFile for CountingFile {
 #[test]
 fn committers_share_syncs_whether_they_block_or_await() {
     let directory = tempfile::tempdir().unwrap();
-    let syncs = Arc::new(AtomicU64::new(0));
-    let vfs = Arc::new(Counting { syncs: Arc::clone(&syncs) });
-    let database = Database::open_with_vfs(vfs, directory.path(), Options::default()).unwrap();
+    let disk = Counting::default();
+    let database =
+        Database::open_with_vfs(Arc::new(disk.clone()), directory.path(), Options::default()).unwrap();
     let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
-    let before = syncs.load(Ordering::SeqCst);
+    let before = disk.count();
     std::thread::scope(|scope| {
         for thread in 0..32u64 {
             let (database, keyspace) = (&database, &keyspace);
@@ -386,11 +469,11 @@ fn committers_share_syncs_whether_they_block_or_await() {
             });
         }
     });
-    let blocking = syncs.load(Ordering::SeqCst) - before;
+    let blocking = disk.count() - before;
     assert!(blocking < 640 / 4, "{blocking} syncs for 640 commits");
 
     // 32 futures on one thread: none of them may block it while the log is synced.
-    let before = syncs.load(Ordering::SeqCst);
+    let before = disk.count();
     let mut commits: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = (0..32u64)
         .map(|number| {
             let mut transaction = database.begin(optimistic());
@@ -408,8 +491,44 @@ fn committers_share_syncs_whether_they_block_or_await() {
         });
         if commits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }));
-    let awaiting = syncs.load(Ordering::SeqCst) - before;
+    let awaiting = disk.count() - before;
     assert!(awaiting <= 8, "{awaiting} syncs for 32 commits that were made at once");
+}
+
+#[test]
+fn writing_behind_does_not_wait_for_the_disk_and_keeps_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Counting::default();
+    let database =
+        Database::open_with_vfs(Arc::new(disk.clone()), directory.path(), Options::default()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let closed = disk.gate.lock().unwrap();
+    let before = disk.count();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let mut batch = WriteBatch::new();
+            batch.put(&keyspace, b"first", b"1");
+            database.write(batch, Durability::Sync).unwrap();
+        });
+        while disk.count() == before {
+            std::thread::yield_now();
+        }
+        // The disk works on the first commit, and will until the gate opens.
+        let mut batch = WriteBatch::new();
+        batch.put(&keyspace, b"second", b"2");
+        database.write_behind(batch).unwrap();
+        let snapshot = database.snapshot();
+        assert!(snapshot.get(&keyspace, b"first").unwrap().is_none());
+        assert!(snapshot.get(&keyspace, b"second").unwrap().is_none(), "overtook a commit before it");
+        drop(closed);
+        first.join().unwrap();
+    });
+    // Whoever commits later finds it there.
+    put(&database, &keyspace, b"third", b"3");
+    let snapshot = database.snapshot();
+    for key in [&b"first"[..], b"second", b"third"] {
+        assert!(snapshot.get(&keyspace, key).unwrap().is_some());
+    }
 }
 
 #[test]

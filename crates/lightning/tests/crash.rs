@@ -167,7 +167,11 @@ fn commit(
                 None => batch.delete(&spaces[*space], key),
             }
         }
-        database.write(batch, durability)?;
+        if durability == Durability::Buffered && random.below(2) == 0 {
+            database.write_behind(batch)?;
+        } else {
+            database.write(batch, durability)?;
+        }
     } else {
         let mut transaction =
             database.begin(TransactionOptions { durability, ..TransactionOptions::default() });

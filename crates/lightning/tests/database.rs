@@ -5,9 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use lightning::{
-    Database, Direction, Durability, Error, KeyspaceOptions, LockMode, Options, Range, Readable,
+    Compression, Database, Direction, Durability, Error, KeyspaceOptions, LockMode, Options, Range, Readable,
     TransactionMode, TransactionOptions, WriteBatch,
 };
+use luma_vfs::{FaultPlan, SimDisk};
 
 fn small() -> Options {
     Options {
@@ -64,6 +65,55 @@ fn what_was_committed_is_there_after_reopening() {
     assert_eq!(all.len(), 5000 - 1667);
     database.verify(&mut |_| {}).unwrap();
     database.close().unwrap();
+}
+
+#[test]
+fn a_log_longer_than_the_write_buffer_is_read_back_and_then_flushed_while_writers_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    {
+        let options = Options { memtable_bytes: 64 << 20, max_wal_bytes: 64 << 20, ..small() };
+        let database =
+            Database::open(directory.path(), Options { write_buffer_bytes: 64 << 20, ..options }).unwrap();
+        let one = database.create_keyspace("one", KeyspaceOptions::default()).unwrap();
+        let two = database.create_keyspace("two", KeyspaceOptions::default()).unwrap();
+        for number in 0..30_000u32 {
+            let key = [b"key:", &(number.wrapping_mul(2_654_435_761) % 20_000).to_be_bytes()[..]].concat();
+            let value = vec![number as u8; (number % 150) as usize];
+            let mut batch = WriteBatch::new();
+            if number % 7 == 0 {
+                batch.delete(&one, &key);
+                expected.remove(&key);
+            } else {
+                batch.put(&one, &key, &value);
+                expected.insert(key, value);
+            }
+            batch.put(&two, &number.to_be_bytes(), b"");
+            database.write(batch, Durability::Buffered).unwrap();
+        }
+    }
+    let expected: Vec<_> = expected.into_iter().collect();
+    let options = Options { write_buffer_bytes: 128 << 10, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let one = database.keyspace("one").unwrap();
+    let two = database.keyspace("two").unwrap();
+    let before = database.snapshot();
+    let mut batch = WriteBatch::new();
+    batch.put(&one, &expected[0].0, b"later");
+    database.write(batch, Durability::Sync).unwrap();
+    for flushed in [false, true] {
+        let all =
+            |direction| collect(before.range(&one, Bound::Unbounded, Bound::Unbounded, direction).unwrap());
+        assert_eq!(all(Direction::Forward), expected, "flushed: {flushed}");
+        assert_eq!(all(Direction::Reverse), expected.iter().rev().cloned().collect::<Vec<_>>());
+        let now = database.snapshot();
+        assert_eq!(now.get(&one, &expected[0].0).unwrap().unwrap(), b"later");
+        for (key, value) in &expected[1..] {
+            assert_eq!(now.get(&one, key).unwrap().as_ref(), Some(value));
+        }
+        assert!((0..30_000u32).all(|number| now.get(&two, &number.to_be_bytes()).unwrap().is_some()));
+        database.flush().unwrap();
+    }
 }
 
 #[test]
@@ -227,6 +277,125 @@ fn a_foreign_directory_is_refused_and_left_alone() {
     let error = Database::open(directory.path(), small()).unwrap_err();
     assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
     assert_eq!(std::fs::read_to_string(directory.path().join("notes.txt")).unwrap(), "mine");
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["notes.txt"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named_in_the_error_and_opens_once_it_can() {
+    let disk = SimDisk::new();
+    let open = || Database::open_with_vfs(Arc::new(disk.clone()), "/db", small());
+    let read_only = || disk.set_faults(FaultPlan { read_only: true, ..FaultPlan::default() });
+    let refused = || {
+        let error = open().unwrap_err();
+        assert!(matches!(&error, Error::ReadOnly { path, .. } if path.ends_with("db")), "{error}");
+        assert!(error.to_string().starts_with("/db can't be written"), "{error}");
+    };
+    read_only();
+    refused();
+    disk.set_faults(FaultPlan::default());
+    let database = open().unwrap();
+    database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    drop(database);
+    read_only();
+    refused();
+    disk.set_faults(FaultPlan::default());
+    assert_eq!(open().unwrap().keyspace_names(), ["k"]);
+}
+
+/// How many tables of a database this process has open.
+fn open_tables(path: &std::path::Path) -> usize {
+    let tables = path.join("tables");
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let files = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    files.filter(|file| file.starts_with(&tables)).count()
+}
+
+#[test]
+fn hundreds_of_tables_are_read_with_few_open_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { max_open_files: 8, table_bytes: 4 << 10, cache_bytes: 64 << 10, ..small() };
+    let mut database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut load = database.ingest(&keyspace).unwrap();
+    for number in 0..20_000u32 {
+        load.put(&number.to_be_bytes(), &number.wrapping_mul(0x9e37_79b9).to_le_bytes().repeat(20)).unwrap();
+    }
+    load.finish().unwrap();
+    assert!(database.stats().keyspaces[0].tables.iter().sum::<usize>() > 100);
+    drop(keyspace);
+    for _ in 0..2 {
+        let keyspace = database.keyspace("k").unwrap();
+        let snapshot = database.snapshot();
+        for number in (0..20_000u32).step_by(37) {
+            let found = snapshot.get(&keyspace, &number.to_be_bytes()).unwrap().unwrap();
+            assert_eq!(found[..4], number.wrapping_mul(0x9e37_79b9).to_le_bytes());
+        }
+        let all = collect(
+            snapshot.range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Reverse).unwrap(),
+        );
+        assert_eq!(all.len(), 20_000);
+        let stats = database.stats();
+        assert!(stats.open_files <= 8 && open_tables(directory.path()) <= 8, "{stats:?}");
+        drop((keyspace, snapshot));
+        drop(database);
+        database = Database::open(directory.path(), options.clone()).unwrap();
+    }
+}
+
+#[test]
+fn the_figures_tell_hits_misses_filters_and_what_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache_bytes: 8 << 20, compression: Compression::None, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let before = database.stats().written;
+    for round in 0..2u8 {
+        for number in 0..2000u32 {
+            let mut batch = WriteBatch::new();
+            batch.put(&keyspace, &(number * 2).to_be_bytes(), &[round; 100]);
+            database.write(batch, Durability::Buffered).unwrap();
+        }
+        keyspace.flush().unwrap();
+    }
+    keyspace.compact().unwrap();
+    let stats = database.stats();
+    let written = stats.written;
+    let user = 2 * 2000 * 104;
+    assert!(
+        written.log_bytes - before.log_bytes > user && written.log_bytes - before.log_bytes < user * 3 / 2
+    );
+    assert!(written.flush_bytes > user, "{written:?}");
+    assert!(written.compaction_bytes > user / 2, "{written:?}");
+    assert!(written.total_bytes > written.log_bytes + written.flush_bytes + written.compaction_bytes);
+    assert!(written.syncs >= before.syncs + 3 * stats.flushes);
+    // One sorted run is left: each block is read from the file once.
+    let snapshot = database.snapshot();
+    let reads = |numbers: &dyn Fn(u32) -> u32| {
+        let before = database.stats().cache;
+        for number in 0..2000 {
+            let _ = snapshot.get(&keyspace, &numbers(number).to_be_bytes()).unwrap();
+        }
+        let after = database.stats().cache;
+        let filters = (
+            after.filter_negatives - before.filter_negatives,
+            after.filter_false_positives - before.filter_false_positives,
+        );
+        (after.hits - before.hits, after.misses - before.misses, filters)
+    };
+    let (hits, misses, filters) = reads(&|number| number * 2);
+    assert_eq!(hits + misses, 2000);
+    assert!(misses > 20 && misses < 200, "{misses}");
+    assert_eq!(filters, (0, 0));
+    assert_eq!(reads(&|number| number * 2), (2000, 0, (0, 0)));
+    // Keys between the stored ones: nearly all end at the filter, and those that do not are counted.
+    let (hits, misses, (negatives, false_positives)) = reads(&|number| (number * 2 + 1).min(3997));
+    // A key between two tables asks none.
+    let tables: usize = stats.keyspaces[0].tables.iter().sum();
+    assert_eq!(negatives + false_positives, 2000 - (tables as u64 - 1));
+    assert_eq!(hits + misses, false_positives);
+    assert!(negatives > 1800, "{negatives}");
 }
 
 #[test]

@@ -22,3 +22,4 @@ mod writer;
 pub use error::{Error, Result};
 pub use log::{Durable, Log};
 pub use options::{Flusher, LogObserver, LogOptions, Lsn, SyncMode};
+pub use recovery::Record;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use luma_vfs::Vfs;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::recovery::recover;
+use crate::recovery::{Record, recover};
 use crate::segment::Segments;
 use crate::waiters::Waiters;
 use crate::writer::Writer;
@@ -99,12 +99,13 @@ impl Log {
         vfs: Arc<dyn Vfs>,
         directory: &Path,
         options: LogOptions,
-        replay: &mut dyn FnMut(Lsn, &[u8]) -> Result<()>,
+        replay: &mut dyn FnMut(Lsn, Record<'_>) -> Result<()>,
     ) -> Result<Self> {
         vfs.create_dir_all(directory).map_err(|error| Error::io(directory, error))?;
         let options = LogOptions { segment_bytes: options.segment_bytes.max(4096), ..options };
         let mut segments = Segments::new(Arc::clone(&vfs), directory.to_owned(), options.segment_bytes);
-        let recovered = recover(&vfs, &mut segments, replay)?;
+        let threads = options.flusher == Flusher::Thread;
+        let recovered = recover(&vfs, &mut segments, threads, replay)?;
         let segment = segments.create(recovered.next_sequence, recovered.end)?;
         let flusher = options.flusher;
         let shared = Arc::new(Shared {

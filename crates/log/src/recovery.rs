@@ -6,9 +6,14 @@
 //!
 //! A log never goes on inside an old segment: after recovery the next segment begins where the last
 //! whole record ended, so what a torn tail left behind can't be taken for new frames.
+//!
+//! Cost: each segment is read once, into a buffer that whoever takes the records may keep, so records
+//! are not copied unless a frame ends inside them. Where threads are allowed, some read and check
+//! segments, each at most two ahead, while another takes their records in order.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 use luma_vfs::Vfs;
 
@@ -18,6 +23,40 @@ use crate::frame::{
 };
 use crate::segment::{Segments, file_name, sequence_of, spare_sequence_of};
 use crate::{Error, Lsn, Result};
+
+/// Threads that read segments, if there are so many processors.
+const READERS_MAX: usize = 4;
+
+/// A record that was read back. It lies in a buffer with its neighbours, which may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    buffer: &'a Arc<Vec<u8>>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Record<'a> {
+    /// The buffer the record lies in.
+    pub fn buffer(&self) -> &'a Arc<Vec<u8>> {
+        self.buffer
+    }
+
+    /// Where in the buffer it lies.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+impl Deref for Record<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// What is called with each record and the place where it ends.
+pub(crate) type Deliver<'a> = dyn FnMut(Lsn, Record<'_>) -> Result<()> + 'a;
 
 /// Where a log goes on.
 pub(crate) struct Recovered {
@@ -34,11 +73,13 @@ struct Assembler<'a> {
     position: u64,
     /// Where the last whole record ended.
     end: u64,
-    deliver: &'a mut dyn FnMut(Lsn, &[u8]) -> Result<()>,
+    deliver: &'a mut Deliver<'a>,
 }
 
 impl Assembler<'_> {
-    fn feed(&mut self, mut bytes: &[u8], first_record: Option<u32>) -> Result<()> {
+    /// Takes the next bytes of the stream, which lie in `buffer`.
+    fn feed(&mut self, buffer: &Arc<Vec<u8>>, range: Range<usize>, first_record: Option<u32>) -> Result<()> {
+        let mut bytes = buffer.get(range.clone()).unwrap_or_default();
         if self.waiting_for_record {
             // The log begins in the middle of a record whose start was released.
             let Some(rest) = first_record.and_then(|offset| bytes.get(offset as usize..)) else {
@@ -59,10 +100,11 @@ impl Assembler<'_> {
             return Ok(());
         }
         while let Some(length) = record_length(bytes) {
-            let Some(record) = bytes.get(4..4 + length) else { break };
-            bytes = &bytes[4 + length..];
+            let Some(rest) = bytes.get(4 + length..) else { break };
+            bytes = rest;
             self.end = self.position - bytes.len() as u64;
-            (self.deliver)(Lsn(self.end), record)?;
+            let end = range.end - bytes.len();
+            (self.deliver)(Lsn(self.end), Record { buffer, start: end - length, end })?;
         }
         self.partial.extend_from_slice(bytes);
         Ok(())
@@ -78,8 +120,8 @@ impl Assembler<'_> {
         bytes = &bytes[missing..];
         if self.partial.len() == 4 + length {
             self.end = self.position - bytes.len() as u64;
-            let record = std::mem::take(&mut self.partial);
-            (self.deliver)(Lsn(self.end), &record[4..])?;
+            let record = Arc::new(std::mem::take(&mut self.partial));
+            (self.deliver)(Lsn(self.end), Record { buffer: &record, start: 4, end: 4 + length })?;
         }
         Ok(bytes)
     }
@@ -99,7 +141,8 @@ struct Found {
 pub(crate) fn recover(
     vfs: &Arc<dyn Vfs>,
     segments: &mut Segments,
-    deliver: &mut dyn FnMut(Lsn, &[u8]) -> Result<()>,
+    threads: bool,
+    deliver: &mut Deliver<'_>,
 ) -> Result<Recovered> {
     let directory = segments.directory().to_owned();
     let names = vfs.read_dir(&directory).map_err(|error| Error::io(&directory, error))?;
@@ -128,18 +171,15 @@ pub(crate) fn recover(
     let base = found.first().map_or(0, |first| first.header.base);
     let mut assembler =
         Assembler { partial: Vec::new(), waiting_for_record: base > 0, position: base, end: base, deliver };
-    let mut content = Vec::new();
-    for (index, segment) in found.iter().enumerate() {
-        let path = directory.join(file_name(segment.sequence));
-        let until = found.get(index + 1).map(|next| next.header.base);
-        read_file(vfs.as_ref(), &path, &mut content)?;
-        replay_segment(&path, segment, until, &content, &mut assembler)?;
-        if until.is_none() {
-            // What was read may be in the page cache only; the next segment vouches for it.
-            let file = vfs.open_write(&path).map_err(|error| Error::io(&path, error))?;
-            file.sync_data().map_err(|error| Error::io(&path, error))?;
-        }
+    read_all(vfs, &directory, &found, threads, &mut |segment| replay(&segment, &mut assembler))?;
+    if let Some(last) = found.last() {
+        // What was read may be in the page cache only; the next segment vouches for it.
+        let path = directory.join(file_name(last.sequence));
+        let synced = vfs.open_write(&path).and_then(|file| file.sync_data());
+        synced.map_err(|error| Error::io(&path, error))?;
     }
+    // So may be the names: the next segment names its predecessor, which has to be there after a crash.
+    vfs.sync_dir(&directory).map_err(|error| Error::io(&directory, error))?;
     let end = assembler.end;
     // A torn record may have begun segments ago; those that hold only its later parts go, newest first.
     while found.len() > 1 && found.last().is_some_and(|last| last.header.base > end) {
@@ -153,12 +193,8 @@ pub(crate) fn recover(
     Ok(Recovered { next_sequence: newest + 1, end })
 }
 
-fn read_file(vfs: &dyn Vfs, path: &Path, content: &mut Vec<u8>) -> Result<()> {
-    let io = |error| Error::io(path, error);
-    let file = vfs.open(path).map_err(io)?;
-    let length = file.len().map_err(io)?;
-    content.resize(length as usize, 0);
-    file.read_at(content, 0).map_err(io)
+fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Vec<u8>> {
+    vfs.open(path).and_then(|file| file.read_all()).map_err(|error| Error::io(path, error))
 }
 
 /// The header of a segment; `None` when it is the last one and its making was cut off.
@@ -175,8 +211,7 @@ fn read_header(vfs: &dyn Vfs, directory: &Path, sequence: u64, last: bool) -> Re
             Err(Error::UnsupportedVersion { file: path, version, supported: FORMAT_VERSION })
         }
         _ => {
-            let mut content = Vec::new();
-            read_file(vfs, &path, &mut content)?;
+            let content = read_file(vfs, &path)?;
             // A frame of this number could only be written once the header was durable.
             let frames = frames_from(sequence, &content, SEGMENT_HEADER).next().is_some();
             if last && !frames {
@@ -198,47 +233,93 @@ fn frames_from(sequence: u64, content: &[u8], from: usize) -> impl Iterator<Item
     })
 }
 
-fn replay_segment(
-    path: &Path,
-    segment: &Found,
-    until: Option<u64>,
-    content: &[u8],
-    assembler: &mut Assembler<'_>,
+/// A segment as it was read: its chain of valid frames.
+struct Checked {
+    content: Arc<Vec<u8>>,
+    /// Where the body of each frame lies, and where in it the first record begins.
+    bodies: Vec<(Range<usize>, Option<u32>)>,
+}
+
+/// Reads the segments in order and hands each to `take`.
+fn read_all(
+    vfs: &Arc<dyn Vfs>,
+    directory: &Path,
+    found: &[Found],
+    threads: bool,
+    take: &mut dyn FnMut(Checked) -> Result<()>,
 ) -> Result<()> {
+    let read = |index: usize| {
+        let segment = found.get(index)?;
+        let until = found.get(index + 1).map(|next| next.header.base);
+        let path = directory.join(file_name(segment.sequence));
+        Some(read_segment(vfs.as_ref(), path, segment, until))
+    };
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let readers = processors.min(READERS_MAX).min(found.len());
+    if !threads || readers < 2 {
+        return (0..).map_while(read).try_for_each(|segment| take(segment?));
+    }
+    std::thread::scope(|scope| {
+        let receivers: Vec<_> = (0..readers)
+            .map(|first| {
+                let (sender, receiver) = mpsc::sync_channel(1);
+                scope.spawn(move || {
+                    for segment in (first..).step_by(readers).map_while(read) {
+                        let failed = segment.is_err();
+                        // The receiver is gone once a segment or a record was refused.
+                        if sender.send(segment).is_err() || failed {
+                            return;
+                        }
+                    }
+                });
+                receiver
+            })
+            .collect();
+        let mut turns = receivers.iter().cycle();
+        std::iter::from_fn(|| turns.next()?.recv().ok()).try_for_each(|segment| take(segment?))
+    })
+}
+
+fn replay(segment: &Checked, assembler: &mut Assembler<'_>) -> Result<()> {
+    let mut bodies = segment.bodies.iter();
+    bodies.try_for_each(|(body, first)| assembler.feed(&segment.content, body.clone(), *first))
+}
+
+/// Reads a segment and checks its frames, up to where the next segment begins or the log ends.
+fn read_segment(vfs: &dyn Vfs, path: PathBuf, segment: &Found, until: Option<u64>) -> Result<Checked> {
+    let content = read_file(vfs, &path)?;
+    let mut bodies = Vec::new();
     let mut position = segment.header.base;
     let mut offset = SEGMENT_HEADER;
-    loop {
-        // What lies beyond was torn and never counted.
-        if until.is_some_and(|until| position >= until) {
-            return Ok(());
-        }
+    // What lies beyond the next segment's beginning was torn and never counted.
+    while until.is_none_or(|until| position < until) {
         let frame = content.get(offset..).and_then(|bytes| Frame::decode(segment.sequence, bytes));
         let Some(frame) = frame.filter(|frame| frame.position == position) else {
             if until.is_some() {
                 return Err(Error::corruption(
-                    path,
+                    &path,
                     offset as u64,
                     "a log frame does not match its checksum, and the log goes on in the next segment",
                 ));
             }
-            let proof = frames_from(segment.sequence, content, offset)
+            let proof = frames_from(segment.sequence, &content, offset)
                 .any(|later| later.position >= position && later.synced > position);
             if proof {
                 return Err(Error::corruption(
-                    path,
+                    &path,
                     offset as u64,
                     "a log frame does not match its checksum, and later frames say it was durable",
                 ));
             }
-            return Ok(());
+            break;
         };
-        let body = match until {
-            Some(until) => &frame.body[..frame.body.len().min((until - position) as usize)],
-            None => frame.body,
-        };
-        let first_record = frame.first_record.filter(|first| (*first as usize) < body.len());
-        assembler.feed(body, first_record)?;
-        position += body.len() as u64;
-        offset += frame_length(frame.body.len());
+        let whole = frame.body.len();
+        let length = until.map_or(whole, |until| whole.min((until - position) as usize));
+        let first_record = frame.first_record.filter(|first| (*first as usize) < length);
+        let start = offset + FRAME_HEADER;
+        bodies.push((start..start + length, first_record));
+        position += length as u64;
+        offset += frame_length(whole);
     }
+    Ok(Checked { content: Arc::new(content), bodies })
 }

@@ -162,9 +162,32 @@ impl Config {
         for (key, text, source) in given {
             set(key, text, source)?;
         }
-        let config = Self { settings, file: None };
+        let mut config = Self { settings, file: None };
+        config.share_memory()?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Turns shares of the memory limit into sizes, which together have to stay under it.
+    fn share_memory(&mut self) -> Result<(), ConfigError> {
+        let limit = self.count("memory", "memory_limit");
+        for setting in self.settings.values_mut() {
+            if let Value::Percent(percent) = setting.value {
+                setting.value = Value::Count(limit / 100 * percent);
+            }
+        }
+        // What is held at the same time; the rest is for connections and for the server itself.
+        let held = ["statement_memory", "block_cache_size", "write_buffer_size"];
+        let sum: u64 = held.iter().map(|name| self.count("memory", name)).sum();
+        if sum > limit {
+            let sizes = held.map(|name| format!("{name} {} MB", self.count("memory", name) >> 20));
+            return Err(ConfigError(format!(
+                "memory.memory_limit is {}, but {} are more together",
+                format_bytes(limit),
+                sizes.join(", ")
+            )));
+        }
+        Ok(())
     }
 
     /// Checks what no setting alone can tell.
@@ -274,7 +297,7 @@ mod tests {
         assert_eq!(config.count("postgres", "port"), 3);
         assert_eq!(config.count("http", "port"), 4);
         assert_eq!(config.count("memory", "memtable_size"), 8 << 20);
-        assert_eq!(config.count("memory", "block_cache_size"), 16 << 20);
+        assert_eq!(config.count("memory", "block_cache_size"), (128 << 20) / 100 * 12);
         assert_eq!(config.count("wal", "max_file_size"), 8 << 20);
     }
 
@@ -287,6 +310,20 @@ mod tests {
         );
         let error = resolve("", &[("LUMADB_WAL_SYNC_MODE", "Always")], &[]).unwrap_err().to_string();
         assert!(error.contains("LUMADB_WAL_SYNC_MODE") && error.contains("\"always\""), "{error}");
+    }
+
+    #[test]
+    fn memory_is_shared_out_of_one_limit() {
+        let config =
+            resolve("[memory]\nmemory_limit = \"256MB\"\nbuild_memory = \"2MB\"\n", &[], &[]).unwrap();
+        assert_eq!(config.count("memory", "block_cache_size"), (256 << 20) / 100 * 25);
+        assert_eq!(config.count("memory", "build_memory"), 2 << 20);
+        let error = resolve("[memory]\nmemory_limit = \"256MB\"\nblock_cache_size = \"200MB\"\n", &[], &[]);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("memory_limit is 256MB") && error.contains("block_cache_size 200 MB"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn open(config: &Config, directory: &Path) -> Result<Database, Failure> {
     let _ = std::fs::remove_dir_all(&spill);
     let bytes = |name| config.count("memory", name) as usize;
     let mut options = DatabaseOptions {
-        memory_limit_bytes: bytes("memory_limit"),
+        statement_memory_bytes: bytes("statement_memory"),
         max_transaction_bytes: bytes("max_transaction_size"),
         build_memory_bytes: bytes("build_memory"),
         spill_dir: config.flag("query", "spill").then_some(spill),

@@ -12,10 +12,12 @@ mod build;
 mod field;
 mod json;
 mod nested;
+mod numeric;
 mod read;
 
 pub use build::ColumnBuilder;
 pub use field::{TYPE_KEY, arrow_type, data_type, field};
+pub use numeric::canonical as canonical_numeric;
 pub use read::CellReader;
 
 #[cfg(test)]

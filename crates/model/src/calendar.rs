@@ -20,7 +20,7 @@ pub(crate) const TIMESTAMP_MIN: i64 = DATE_MIN as i64 * crate::interval::MICROS_
 pub(crate) const DAYS_TO_2000: i32 = 10_957;
 
 /// Days since 1970-01-01 of a date; month and day need not be inside of their ranges.
-pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
+pub fn days_of(year: i64, month: u32, day: u32) -> i64 {
     // Years begin in March, so that the day that comes and goes is the last one.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -32,7 +32,7 @@ pub(crate) fn days_of(year: i64, month: u32, day: u32) -> i64 {
 }
 
 /// Year, month and day of a number of days since 1970-01-01.
-pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
+pub fn civil(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -46,7 +46,7 @@ pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
 }
 
 /// How many days a month has.
-pub(crate) fn days_of_month(year: i64, month: u32) -> u32 {
+pub fn days_of_month(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

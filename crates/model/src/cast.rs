@@ -42,7 +42,7 @@ pub fn cast(
         (ValueRef::Text(text), DataType::Text) => Ok(Value::Text(text.to_owned())),
         (ValueRef::Text(text), DataType::Name) => Ok(Value::Text(truncate_name(text).to_owned())),
         (ValueRef::Text(text), DataType::InternalChar) => internal_char(text).map(Value::Text),
-        (ValueRef::Numeric(number), DataType::Numeric(modifier)) => number::modified(number, *modifier, kind),
+        (ValueRef::Numeric(number), DataType::Numeric(modifier)) => number::modified(number, *modifier),
         (ValueRef::Array(array), DataType::Array(element)) => {
             let inner = from.element().unwrap_or(element);
             let elements = array.iter().map(|value| cast(value, inner, element, kind, context));

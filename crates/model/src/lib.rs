@@ -27,6 +27,7 @@ mod zone;
 
 pub use arrow::{CellReader, ColumnBuilder};
 pub use binary::{from_binary, to_binary};
+pub use calendar::{civil, days_of, days_of_month};
 pub use cast::{CastKind, cast, coerce_for_storage};
 pub use document::{
     DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DocumentElements, DocumentKind, DocumentMembers, DocumentRef,
@@ -35,7 +36,7 @@ pub use document::{
 pub use error::{Error, ErrorBody, ErrorKind, Result};
 pub use interval::{Interval, MICROS_PER_DAY};
 pub use key::{KeyOrder, decode_key, encode_key, prefix_successor};
-pub use numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX, Numeric, NumericParseError};
+pub use numeric::{NUMERIC_DIGITS_MAX, Numeric, NumericParseError};
 pub use row::{RowView, encode_row, encode_row_iter};
 pub use text::{TextContext, format_text, parse_text, text_from_utf8};
 pub use types::DataType;
@@ -43,8 +44,7 @@ pub use value::{
     ArrayRef, ArrayValue, DATE_INFINITY, DATE_NEGATIVE_INFINITY, TIMESTAMP_INFINITY,
     TIMESTAMP_NEGATIVE_INFINITY, Value, ValueKind, ValueRef,
 };
-
-/// The time zone with that IANA name, whatever its case.
-pub fn find_time_zone(name: &str) -> Option<chrono_tz::Tz> {
-    zone::find(name)
-}
+pub use zone::{
+    abbreviation as time_zone_abbreviation, find as find_time_zone, offset_at as time_zone_offset,
+    offset_of_local as time_zone_offset_of_local,
+};

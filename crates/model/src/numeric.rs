@@ -14,8 +14,6 @@ pub use text::NumericParseError;
 
 /// Most digits of a number, before and after the point together.
 pub const NUMERIC_DIGITS_MAX: u8 = 38;
-/// Digits after the point of an unconstrained `numeric` column.
-pub const NUMERIC_DEFAULT_SCALE: u8 = 10;
 
 const POWERS: [i128; 39] = {
     let mut powers = [1i128; 39];
@@ -111,13 +109,6 @@ impl Numeric {
         let magnitude = self.unscaled.unsigned_abs();
         let digits = magnitude.checked_ilog10().map_or(0, |log| log + 1);
         digits.saturating_sub(u32::from(self.scale))
-    }
-
-    /// Whether an unconstrained `numeric` column can hold it: 28 digits before the point, 10 after.
-    pub fn fits_default(self) -> bool {
-        let number = self.normalized();
-        number.scale <= NUMERIC_DEFAULT_SCALE
-            && number.integer_digits() <= u32::from(NUMERIC_DIGITS_MAX - NUMERIC_DEFAULT_SCALE)
     }
 
     /// The nearest integer; `None` when it does not fit in 64 bits.
@@ -271,13 +262,5 @@ mod tests {
         assert_eq!(Numeric::from_f64(1e39), None);
         assert_eq!(number("0.1").to_f64(), 0.1);
         assert_eq!(number("12345678901234567890.123").to_f64(), 12345678901234567890.123);
-    }
-
-    #[test]
-    fn the_default_column_holds_28_and_10_digits() {
-        assert!(number("9999999999999999999999999999.9999999999").fits_default());
-        assert!(!number("10000000000000000000000000000").fits_default());
-        assert!(!number("0.00000000001").fits_default());
-        assert!(number("0.000000000100000000").fits_default());
     }
 }

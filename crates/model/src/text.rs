@@ -118,7 +118,7 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
 fn parse_numeric(text: &str, modifier: Option<(u8, u8)>) -> Result<Numeric> {
     let parsed = match modifier {
         Some((_, scale)) => Numeric::parse_rounded(text, scale),
-        None => Numeric::parse(text).map(Numeric::normalized),
+        None => Numeric::parse(text),
     };
     match (parsed, modifier) {
         (Ok(number), Some((precision, scale))) => cast::fit_numeric(number, precision, scale),

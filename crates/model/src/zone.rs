@@ -16,7 +16,7 @@ const LAST_YEAR: i64 = 2090;
 const CALENDAR_YEARS: i64 = 28;
 
 /// The zone with that name, whatever its case.
-pub(crate) fn find(name: &str) -> Option<Tz> {
+pub fn find(name: &str) -> Option<Tz> {
     if let Ok(zone) = name.parse::<Tz>() {
         return Some(zone);
     }
@@ -24,13 +24,13 @@ pub(crate) fn find(name: &str) -> Option<Tz> {
 }
 
 /// Seconds east of Greenwich that an abbreviation (in lower case) stands for.
-pub(crate) fn abbreviation(name: &str) -> Option<i32> {
+pub fn abbreviation(name: &str) -> Option<i32> {
     let place = ABBREVIATIONS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
     Some(ABBREVIATIONS[place].1)
 }
 
 /// Seconds east of Greenwich in a zone at a moment, in microseconds since 1970 UTC.
-pub(crate) fn offset_at(zone: Tz, micros: i64) -> i32 {
+pub fn offset_at(zone: Tz, micros: i64) -> i32 {
     if zone == Tz::UTC {
         return 0;
     }
@@ -62,7 +62,7 @@ fn with_known_transitions(seconds: i64) -> i64 {
 ///
 /// A time that the clocks skip is read with the offset before the change, one that they show twice
 /// with the offset after it.
-pub(crate) fn offset_of_local(zone: Tz, local_micros: i64) -> i32 {
+pub fn offset_of_local(zone: Tz, local_micros: i64) -> i32 {
     if zone == Tz::UTC {
         return 0;
     }

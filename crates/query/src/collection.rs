@@ -32,6 +32,8 @@ pub(crate) fn system_columns() -> Vec<Column> {
         missing: None,
         identity: None,
         sequence: None,
+        generated: None,
+        precision: None,
         dropped: false,
         comment: None,
     };
@@ -209,6 +211,8 @@ impl SeenFields {
                         missing: None,
                         identity: None,
                         sequence: None,
+                        generated: None,
+                        precision: None,
                         dropped: false,
                         comment: None,
                     });

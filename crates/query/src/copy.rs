@@ -182,6 +182,7 @@ impl CopyIn {
                     seen.add(&crate::collection::parse(text)?);
                 }
             }
+            self.expressions.complete(&mut values, &self.target.info)?;
             let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
             let inserted = writer.insert(&table, &refs, &ConflictTarget::None).await;
             inserted.map_err(|error| self.decoder.locate(error))?;

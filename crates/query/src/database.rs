@@ -27,7 +27,7 @@ const ADMINISTRATOR_OID: Oid = 10;
 #[derive(Clone, Debug)]
 pub struct DatabaseOptions {
     /// Memory for running statements (sorts, joins, aggregates), shared by all.
-    pub memory_limit_bytes: usize,
+    pub statement_memory_bytes: usize,
     /// Where sorts and joins spill to past that; none means they fail instead.
     pub spill_dir: Option<PathBuf>,
     /// Bytes of changes a transaction may hold in memory.
@@ -41,7 +41,7 @@ pub struct DatabaseOptions {
 impl Default for DatabaseOptions {
     fn default() -> Self {
         Self {
-            memory_limit_bytes: 512 << 20,
+            statement_memory_bytes: 512 << 20,
             spill_dir: None,
             max_transaction_bytes: 512 << 20,
             build_memory_bytes: 64 << 20,

@@ -1,6 +1,7 @@
 //! Statements that change rows.
 
 pub(crate) mod insert;
+pub(crate) mod lock;
 pub(crate) mod modify;
 pub(crate) mod returning;
 pub(crate) mod target;

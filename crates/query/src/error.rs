@@ -27,7 +27,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::OutOfMemory, "out of memory")
             .detail(first_line(&message))
-            .hint("Raise [memory] memory_limit, or let the statement read fewer rows."),
+            .hint("Raise [memory] statement_memory, or let the statement read fewer rows."),
         DataFusionError::NotImplemented(message) => {
             Error::new(ErrorKind::FeatureNotSupported, first_line(&message))
         }
@@ -45,10 +45,33 @@ fn from_message(error: &DataFusionError) -> Error {
     let lower = message.to_lowercase();
     let kind = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return Error::new(ErrorKind::DivisionByZero, "division by zero");
+    } else if lower.contains("non-boolean predicate")
+        || lower.contains("requires a boolean expression")
+        || lower.contains("logical boolean operation")
+    {
+        ErrorKind::DatatypeMismatch
+    } else if lower.contains("limit must be >= 0") {
+        return Error::new(ErrorKind::InvalidRowCountInLimit, "LIMIT must not be negative");
+    } else if lower.contains("offset must be >=0") {
+        return Error::new(ErrorKind::InvalidRowCountInOffset, "OFFSET must not be negative");
+    } else if lower.contains("order by expressions must appear")
+        || lower.contains("must appear in select list")
+        || lower.contains("order by column out of bounds")
+    {
+        ErrorKind::InvalidColumnReference
     } else if lower.contains("overflow") {
         ErrorKind::OutOfRange
     } else if lower.contains("invalid function") || lower.contains("no function matches") {
         ErrorKind::UndefinedFunction
+    } else if lower.contains("windowfunction") {
+        return Error::new(ErrorKind::WindowingError, "window functions are not allowed here");
+    } else if lower.contains("aggregate functions are not allowed in") || lower.contains("calls cannot be nested") {
+        ErrorKind::GroupingError
+    } else if ["'rank'", "'dense_rank'", "'row_number'", "'lag'", "'lead'", "'ntile'", "'first_value'"]
+        .iter()
+        .any(|name| lower.contains(&format!("invalid function {name}")))
+    {
+        return Error::new(ErrorKind::WrongObjectType, "a window function requires an OVER clause");
     } else if lower.contains("must appear in the group by") || lower.contains("must be in group by") {
         ErrorKind::GroupingError
     } else if lower.contains("more than one row") {

@@ -100,6 +100,13 @@ async fn execute_planned(
     };
     match body {
         Sql::Query(query) => {
+            let unlocked = if query.locks.is_empty() {
+                None
+            } else {
+                crate::dml::lock::lock_rows(session, query, types, parameters).await?;
+                Some(ast::Query { locks: Vec::new(), ..query.as_ref().clone() })
+            };
+            let query = unlocked.as_ref().unwrap_or(query);
             let info = session.new_info();
             let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
             prepared.check_columns(&columns)?;
@@ -125,10 +132,12 @@ fn plan_query(
     info: &Arc<SessionInfo>,
     state: &SessionState,
     target: Option<Oid>,
+    types: &[DataType],
 ) -> Result<LogicalPlan> {
     let reader = session.active()?.engine.reader();
     let mut names = Names::new(&info.shared, state, info, &info.catalog, &info.search_path, reader);
     names.target = target;
+    names.parameters = types.iter().cloned().map(Some).collect();
     names.plan(query.clone())
 }
 
@@ -164,7 +173,7 @@ async fn start(
     target: Option<Oid>,
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     let state = state_for(&info.shared, info);
-    let plan = plan_query(session, query, info, &state, target)?;
+    let plan = plan_query(session, query, info, &state, target, types)?;
     let plan = run::bind(plan, types, parameters)?;
     let columns = output_columns(&state, &plan)?;
     let physical = run::physical(&state, &plan).await?;
@@ -308,8 +317,10 @@ pub(crate) fn describe_query(
         Some(transaction) => transaction.engine.reader(),
         None => session.shared.engine.begin(lightning::TransactionOptions::default()).reader(),
     };
-    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
-    let plan = names.plan(query.clone())?;
+    let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    names.parameters = parameters.to_vec();
+    // Locks are taken when the statement runs.
+    let plan = names.plan(ast::Query { locks: Vec::new(), ..query.clone() })?;
     if !parameters.is_empty() {
         learn_from_plan(&plan, parameters)?;
         let types: Vec<DataType> =
@@ -326,6 +337,10 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
     let mut learnt: Vec<(usize, DataType)> = Vec::new();
     plan.apply_with_subqueries(|node| {
         let in_limit = matches!(node, LogicalPlan::Limit(_));
+        let mut schema = datafusion::common::DFSchema::empty();
+        for input in node.inputs() {
+            schema.merge(input.schema());
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let datafusion::logical_expr::Expr::Placeholder(placeholder) = expr
@@ -334,6 +349,9 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
                     let known = placeholder.field.as_ref().and_then(|field| data_type(field).ok());
                     let known = if in_limit { Some(DataType::Int8) } else { known };
                     learnt.extend(known.map(|known| (place, known)));
+                }
+                if let datafusion::logical_expr::Expr::ScalarFunction(function) = expr {
+                    learnt.extend(crate::plan::unify::argument_types(function, &schema));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
@@ -383,6 +401,16 @@ fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>)
 }
 
 fn learn(expr: &ast::Expr, wanted: &DataType, parameters: &mut [Option<DataType>]) {
+    use ast::BinaryOperator::{Divide, Minus, Multiply, Plus};
+    match expr {
+        // What a number is computed from is such a number, unless it says otherwise.
+        ast::Expr::BinaryOp { left, op: Plus | Minus | Multiply | Divide, right } if wanted.is_numeric() => {
+            learn(left, wanted, parameters);
+            learn(right, wanted, parameters);
+        }
+        ast::Expr::UnaryOp { expr, .. } | ast::Expr::Nested(expr) => learn(expr, wanted, parameters),
+        _ => {}
+    }
     if let ast::Expr::Value(value) = expr
         && let ast::Value::Placeholder(name) = &value.value
         && let Some(place) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())

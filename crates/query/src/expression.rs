@@ -250,9 +250,26 @@ pub(crate) struct TableExpressions {
     /// By ordinal.
     pub(crate) defaults: Vec<Option<Assigned>>,
     checks: Vec<(String, RowExpression)>,
+    /// Ordinals of generated columns and what they are computed from.
+    generated: Vec<(usize, Assigned)>,
+    /// Ordinals of times that are rounded, and to how many digits of a second.
+    rounded: Vec<(usize, u8)>,
 }
 
 impl TableExpressions {
+    /// Computes and rounds what is not the user's to give; for every row before it is written.
+    pub(crate) fn complete(&self, values: &mut [Value], info: &Arc<SessionInfo>) -> Result<()> {
+        for (ordinal, digits) in &self.rounded {
+            crate::functions::calendar::round_value(&mut values[*ordinal], *digits);
+        }
+        for (ordinal, expression) in &self.generated {
+            let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
+            let computed = expression.evaluate(&[&refs], &[], info)?;
+            values[*ordinal] = computed;
+        }
+        Ok(())
+    }
+
     pub(crate) fn compile(table: &Table, names: &Names<'_>) -> Result<Self> {
         let mut parameters = Vec::new();
         let mut defaults = Vec::with_capacity(table.columns.len());
@@ -276,7 +293,19 @@ impl TableExpressions {
                 Ok((check.name.clone(), compiled))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { defaults, checks })
+        let mut generated = Vec::new();
+        for column in table.live_columns() {
+            if let Some(text) = &column.generated {
+                let expr = parse_expression(text)?;
+                let compiled = RowExpression::compile(&expr, &[source], names, &mut parameters)?;
+                generated.push((usize::from(column.number) - 1, compiled.assign(column, &mut parameters)?));
+            }
+        }
+        let rounded = table
+            .live_columns()
+            .filter_map(|column| Some((usize::from(column.number) - 1, column.precision?)))
+            .collect();
+        Ok(Self { defaults, checks, generated, rounded })
     }
 }
 

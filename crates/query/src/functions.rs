@@ -1,32 +1,81 @@
 //! SQL functions and operators beside DataFusion's own.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub(crate) mod arithmetic;
+mod arrays;
+pub(crate) mod calendar;
 pub(crate) mod cast;
 mod json;
+pub(crate) mod numbers;
+pub(crate) mod operators;
+pub(crate) mod overload;
+mod pattern;
+pub(crate) mod reg;
 mod row;
 mod scalar;
 mod sequence;
+mod series;
+mod single;
+mod sum;
 mod system;
+mod text;
 
+use overload::OverloadedFunction;
 use row::RowFunction;
+
+use crate::plan::operator::PostgresOperators;
+use crate::plan::unify::Unified;
 
 /// Planners of our operators.
 pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(json::JsonOperators)]
+    vec![Arc::new(json::JsonOperators), Arc::new(PostgresOperators)]
+}
+
+/// Our `sum`.
+pub(crate) fn sum_function() -> Arc<AggregateUDF> {
+    static SUM: LazyLock<Arc<AggregateUDF>> =
+        LazyLock::new(|| Arc::new(AggregateUDF::new_from_impl(sum::PostgresSum::new())));
+    Arc::clone(&SUM)
 }
 
 /// Adds our functions.
 pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
-    let all =
-        system::FUNCTIONS.iter().chain(sequence::FUNCTIONS).chain(json::FUNCTIONS).chain(scalar::FUNCTIONS);
+    let all = system::FUNCTIONS
+        .iter()
+        .chain(sequence::FUNCTIONS)
+        .chain(scalar::FUNCTIONS)
+        .chain(reg::FUNCTIONS.as_flattened());
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }
+    for function in overloaded() {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;
+    }
+    for name in Unified::NAMES {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Unified::new(name))))?;
+    }
+    state.register_udaf(sum_function())?;
+    state.register_udaf(Arc::new(AggregateUDF::new_from_impl(single::Single::new())))?;
     Ok(())
+}
+
+/// All functions with overloads.
+fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
+    numbers::FUNCTIONS
+        .iter()
+        .chain(operators::FUNCTIONS)
+        .chain(calendar::FUNCTIONS)
+        .chain(arrays::FUNCTIONS)
+        .chain(series::FUNCTIONS)
+        .chain(text::FUNCTIONS)
+        .chain(pattern::FUNCTIONS)
+        .chain(json::FUNCTIONS)
+        .chain(json::build::FUNCTIONS)
+        .copied()
 }

@@ -22,7 +22,7 @@ pub(crate) mod relations;
 mod rewrite;
 mod system;
 
-pub(crate) use rewrite::rewrite_expression;
+pub(crate) use rewrite::{rewrite_expression, show_names};
 
 /// The schema's identifier in PostgreSQL.
 pub(crate) const PG_CATALOG_OID: Oid = 11;

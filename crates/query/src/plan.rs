@@ -7,10 +7,14 @@
 //! ```
 
 pub(crate) mod access;
+pub(crate) mod apply;
 pub(crate) mod context;
+pub(crate) mod lateral;
+pub(crate) mod operator;
 pub(crate) mod provider;
 pub(crate) mod rewrite;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod typing;
+pub(crate) mod unify;

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use lightning::{Durability, TransactionMode, TransactionOptions};
 use luma_catalog::{Oid, Relation, Snapshot};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::database::{Counters, SessionOptions, Shared};
 use crate::names::{QualifiedName, Scope};
 use crate::outcome::{
-    CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus, statement_timeout,
+    Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus, statement_timeout,
 };
 use crate::prepared::{Plan, Prepared};
 use crate::settings::Settings;
@@ -43,6 +43,33 @@ pub(crate) struct SessionInfo {
     /// Microseconds since 1970: when the statement began.
     pub(crate) statement_micros: i64,
     pub(crate) sequences: Arc<Mutex<SequenceValues>>,
+    pub(crate) wanted: Arc<WantedSettings>,
+}
+
+/// Settings that `set_config` gave while a statement ran; the session takes them over.
+#[derive(Debug, Default)]
+pub(crate) struct WantedSettings {
+    any: AtomicBool,
+    list: Mutex<Vec<WantedSetting>>,
+}
+
+/// A setting, its value, and whether only for the transaction.
+type WantedSetting = (String, String, bool);
+
+impl WantedSettings {
+    pub(crate) fn add(&self, name: String, value: String, local: bool) {
+        self.list.lock().push((name, value, local));
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Vec<WantedSetting> {
+        if !self.any.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut list = self.list.lock();
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut *list)
+    }
 }
 
 /// What `currval` and `lastval` say.
@@ -237,6 +264,7 @@ pub struct Session {
     changes: Vec<(String, String)>,
     cancel: CancelHandle,
     sequences: Arc<Mutex<SequenceValues>>,
+    wanted: Arc<WantedSettings>,
     search_path: Vec<String>,
     /// The info of the statement that ran last; good for a fast statement in the same state.
     info: Option<Arc<SessionInfo>>,
@@ -259,6 +287,7 @@ impl Session {
             changes: Vec::new(),
             cancel: CancelHandle::new(),
             sequences: Arc::default(),
+            wanted: Arc::default(),
             search_path,
             info: None,
         })
@@ -282,6 +311,7 @@ impl Session {
         statement: Statement,
         parameter_types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>> {
+        self.take_over_settings();
         let prepared = crate::prepared::prepare(self, statement, parameter_types);
         if prepared.is_err() {
             self.fail();
@@ -301,6 +331,7 @@ impl Session {
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Outcome> {
         Counters::count(&self.shared.counters.statements);
+        self.take_over_settings();
         self.cancel.arm();
         let Some(sink) = sink else { return self.execute_guarded(prepared, parameters, None).await };
         if self.transaction.is_none() {
@@ -375,6 +406,16 @@ impl Session {
         if let Some(transaction) = &mut self.transaction {
             transaction.failed = true;
         }
+    }
+
+    /// The columns of a cursor that SQL declared.
+    pub fn cursor_columns(&self, name: &str) -> Option<Arc<[Column]>> {
+        self.cursors.get(name).map(|cursor| Arc::clone(&cursor.stream.columns))
+    }
+
+    /// Closes a cursor that SQL declared, if there is one.
+    pub fn close_cursor(&mut self, name: &str) {
+        self.cursors.remove(name);
     }
 
     /// Where the session stands.
@@ -461,6 +502,7 @@ impl Session {
             transaction_micros,
             statement_micros,
             sequences: Arc::clone(&self.sequences),
+            wanted: Arc::clone(&self.wanted),
         });
         self.info = Some(Arc::clone(&info));
         info
@@ -515,6 +557,7 @@ impl Session {
 
     /// Commits the transaction.
     pub(crate) async fn commit(&mut self) -> Result<()> {
+        self.take_over_settings();
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
@@ -530,6 +573,7 @@ impl Session {
 
     /// Undoes the transaction.
     pub(crate) fn rollback(&mut self) {
+        drop(self.wanted.take());
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return };
@@ -543,6 +587,14 @@ impl Session {
         self.transaction
             .as_deref_mut()
             .ok_or_else(|| Error::new(ErrorKind::NoActiveTransaction, "there is no transaction in progress"))
+    }
+
+    /// Makes what `set_config` gave the session's settings.
+    fn take_over_settings(&mut self) {
+        for (name, value, local) in self.wanted.take() {
+            // The function has checked the value.
+            let _ = self.set(&name, Some(&value), local);
+        }
     }
 
     /// Sets a setting (resets it when there is no value), until the transaction ends when `local`.

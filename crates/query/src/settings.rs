@@ -4,6 +4,7 @@
 //! own). `SET LOCAL` and `SET` inside a transaction that rolls back are undone with it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use luma_model::{Error, ErrorKind, Result, TextContext};
@@ -14,6 +15,7 @@ enum Kind {
     Bool,
     Milliseconds,
     OneOf(&'static [&'static str]),
+    Encoding,
     Integer(i64, i64),
     TimeZone,
     /// Can't be changed.
@@ -45,13 +47,7 @@ const ISOLATION: &[&str] = &["read uncommitted", "read committed", "repeatable r
 static SETTINGS: &[Definition] = &[
     setting("application_name", "", Kind::Any, true, "Name the client gives itself."),
     setting("bytea_output", "hex", Kind::OneOf(&["hex"]), false, "Text form of bytea."),
-    setting(
-        "client_encoding",
-        "UTF8",
-        Kind::OneOf(&["utf8", "unicode", "utf-8"]),
-        true,
-        "Encoding of the client.",
-    ),
+    setting("client_encoding", "UTF8", Kind::Encoding, true, "Encoding of the client."),
     setting("client_min_messages", "notice", Kind::Any, false, "Least grave message that is sent."),
     setting("DateStyle", "ISO, MDY", Kind::Any, true, "Text form of dates; ISO is the only one."),
     setting(
@@ -131,11 +127,61 @@ static SETTINGS: &[Definition] = &[
         "Isolation of this transaction.",
     ),
     setting("transaction_read_only", "off", Kind::Bool, false, "Whether this transaction refuses writes."),
-    setting("work_mem", "4MB", Kind::Any, false, "Accepted; memory is bounded by memory_limit."),
+    setting("work_mem", "4MB", Kind::Any, false, "Accepted; memory is bounded by [memory] statement_memory."),
 ];
 
+/// Settings of PostgreSQL that clients set or read, about things that are otherwise here, with its
+/// defaults. They keep what they are given and change nothing.
+static ACCEPTED: LazyLock<Vec<Definition>> = LazyLock::new(|| {
+    let all = [
+        ("array_nulls", "on"),
+        ("backslash_quote", "safe_encoding"),
+        ("block_size", "8192"),
+        ("check_function_bodies", "on"),
+        ("constraint_exclusion", "partition"),
+        ("default_table_access_method", "heap"),
+        ("default_tablespace", ""),
+        ("default_transaction_deferrable", "off"),
+        ("effective_cache_size", "4GB"),
+        ("enable_bitmapscan", "on"),
+        ("enable_hashagg", "on"),
+        ("enable_hashjoin", "on"),
+        ("enable_indexonlyscan", "on"),
+        ("enable_indexscan", "on"),
+        ("enable_material", "on"),
+        ("enable_mergejoin", "on"),
+        ("enable_nestloop", "on"),
+        ("enable_seqscan", "on"),
+        ("enable_sort", "on"),
+        ("escape_string_warning", "on"),
+        ("geqo", "on"),
+        ("idle_session_timeout", "0"),
+        ("jit", "off"),
+        ("log_min_duration_statement", "-1"),
+        ("log_statement", "none"),
+        ("maintenance_work_mem", "64MB"),
+        ("max_parallel_workers_per_gather", "2"),
+        ("password_encryption", "scram-sha-256"),
+        ("quote_all_identifiers", "off"),
+        ("random_page_cost", "4"),
+        ("seq_page_cost", "1"),
+        ("synchronize_seqscans", "on"),
+        ("tcp_keepalives_count", "0"),
+        ("tcp_keepalives_idle", "0"),
+        ("tcp_keepalives_interval", "0"),
+        ("temp_buffers", "8MB"),
+        ("temp_tablespaces", ""),
+        ("transaction_deferrable", "off"),
+        ("vacuum_cost_delay", "0"),
+        ("xmloption", "content"),
+    ];
+    let kept =
+        |(name, default)| setting(name, default, Kind::Any, false, "Accepted for clients; without effect.");
+    all.into_iter().map(kept).collect()
+});
+
 fn definition(name: &str) -> Option<&'static Definition> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    SETTINGS.iter().chain(ACCEPTED.iter()).find(|setting| setting.name.eq_ignore_ascii_case(name))
 }
 
 /// The settings of a session.
@@ -234,7 +280,9 @@ impl Settings {
 
     /// All settings: name, value, description.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-        SETTINGS.iter().map(|setting| {
+        let mut all: Vec<_> = SETTINGS.iter().chain(ACCEPTED.iter()).collect();
+        all.sort_by_key(|setting| setting.name.to_ascii_lowercase());
+        all.into_iter().map(|setting| {
             (setting.name, self.get(setting.name).unwrap_or(setting.default), setting.description)
         })
     }
@@ -312,9 +360,12 @@ fn check(definition: &Definition, value: &str) -> Result<String> {
             Ok(_) => Ok(lower),
             Err(()) => invalid("Give milliseconds, or a number with us, ms, s, min, h or d.".into()),
         },
-        Kind::OneOf(allowed) if allowed.contains(&lower.as_str()) => {
-            Ok(if definition.name == "client_encoding" { "UTF8".into() } else { lower })
-        }
+        // As PostgreSQL does, only letters and digits count: `'utf-8'` and `UTF8` are one.
+        Kind::Encoding => match lower.replace(|letter: char| !letter.is_ascii_alphanumeric(), "").as_str() {
+            "utf8" | "unicode" => Ok("UTF8".into()),
+            _ => invalid("Available values: UTF8.".into()),
+        },
+        Kind::OneOf(allowed) if allowed.contains(&lower.as_str()) => Ok(lower),
         Kind::OneOf(allowed) => {
             // Serializable is not kept by this engine yet, and must not be taken for something weaker.
             invalid(format!("Available values: {}.", allowed.join(", ")))

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+mod form;
 pub(crate) mod role;
 
 /// Longest SQL text.
@@ -72,8 +73,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
 }
 
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
-    let mut parser =
-        Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(copy_tokens(tokens));
+    let mut parser = Parser::new(dialect)
+        .with_recursion_limit(DEPTH_MAX)
+        .with_tokens_with_locations(form::tokens(copy_tokens(tokens)));
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
@@ -88,7 +90,10 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
     if next.token != Token::EOF {
         return Err(near(text, &next));
     }
-    Ok(body)
+    match body {
+        Body::Sql(statement) => form::statement(*statement).map(|statement| Body::Sql(Box::new(statement))),
+        other => Ok(other),
+    }
 }
 
 /// sqlparser wants a semicolon after `COPY … FROM STDIN` and spells an option's `on` as `true`.

@@ -35,8 +35,8 @@ pub(crate) struct ActiveTransaction {
     pub(crate) started_micros: i64,
     /// The catalog as changed by this transaction.
     pub(crate) catalog: Option<Arc<Snapshot>>,
-    /// Whether a statement ran, after which the isolation can't change.
-    pub(crate) used: bool,
+    /// Statements that began; after the first one the isolation can't change.
+    pub(crate) statements: u32,
     /// Keyspaces made here; nobody else has seen them.
     pub(crate) created: Vec<StorageId>,
     /// Keyspaces nobody needs once this commits.
@@ -56,7 +56,7 @@ impl ActiveTransaction {
             read_only,
             started_micros: now_micros(),
             catalog: None,
-            used: false,
+            statements: 0,
             created: Vec::new(),
             dropped: Vec::new(),
             settings: None,
@@ -67,10 +67,10 @@ impl ActiveTransaction {
     /// Readies the transaction for its next statement: under read committed it sees what was
     /// committed until now.
     pub(crate) fn begin_statement(&mut self) {
-        if self.used && self.isolation == Isolation::ReadCommitted {
+        if self.statements > 0 && self.isolation == Isolation::ReadCommitted {
             self.engine.refresh();
         }
-        self.used = true;
+        self.statements = self.statements.saturating_add(1);
     }
 
     pub(crate) fn savepoint(&mut self, name: &str) {

@@ -8,6 +8,8 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 pub(crate) struct ColumnType {
     pub(crate) data_type: DataType,
     pub(crate) serial: bool,
+    /// Digits of a second, where they are limited.
+    pub(crate) precision: Option<u8>,
 }
 
 /// The type of a column definition.
@@ -20,8 +22,28 @@ pub(crate) fn column_type(sql: &ast::DataType) -> Result<ColumnType> {
         _ => None,
     };
     match serial {
-        Some(data_type) => Ok(ColumnType { data_type, serial: true }),
-        None => Ok(ColumnType { data_type: data_type(sql)?, serial: false }),
+        Some(data_type) => Ok(ColumnType { data_type, serial: true, precision: None }),
+        None => {
+            if let Some((plain, digits)) = without_precision(sql) {
+                let precision = u8::try_from(digits).ok().filter(|digits| *digits < 6);
+                return Ok(ColumnType { data_type: data_type(&plain)?, serial: false, precision });
+            }
+            Ok(ColumnType { data_type: data_type(sql)?, serial: false, precision: None })
+        }
+    }
+}
+
+/// The type of a time without its digits of a second, and how many it was to have.
+pub(crate) fn without_precision(sql: &ast::DataType) -> Option<(ast::DataType, u64)> {
+    match sql {
+        ast::DataType::Timestamp(Some(digits), zone) => Some((ast::DataType::Timestamp(None, *zone), *digits)),
+        ast::DataType::Time(Some(digits), zone @ (ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone)) => {
+            Some((ast::DataType::Time(None, *zone), *digits))
+        }
+        ast::DataType::Interval { precision: Some(digits), .. } => {
+            Some((ast::DataType::Interval { fields: None, precision: None }, *digits))
+        }
+        _ => None,
     }
 }
 

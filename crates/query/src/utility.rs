@@ -113,7 +113,7 @@ fn set_modes(session: &mut Session, modes: &[ast::TransactionMode]) -> Result<()
             ast::TransactionMode::IsolationLevel(level) => {
                 let isolation = isolation(*level)?;
                 let open = session.active()?;
-                if open.used && open.isolation != isolation {
+                if open.statements > 1 && open.isolation != isolation {
                     return Err(Error::new(
                         ErrorKind::ActiveTransaction,
                         "SET TRANSACTION ISOLATION LEVEL must be called before any query",
@@ -212,7 +212,10 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
         Sql::Fetch { name, direction, .. } => fetch(session, &identifier(name), direction).await.map(Some),
         Sql::Close { cursor } => {
             match cursor {
-                ast::CloseCursor::All => session.cursors.clear(),
+                ast::CloseCursor::All => {
+                    session.cursors.clear();
+                    return done("CLOSE CURSOR ALL");
+                }
                 ast::CloseCursor::Specific { name } => {
                     let name = identifier(name);
                     if session.cursors.remove(&name).is_none() {
@@ -228,7 +231,9 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
             session.reset_all();
             done("DISCARD ALL")
         }
-        Sql::LISTEN { .. } | Sql::UNLISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
+        Sql::LISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
+        // Nothing is listened to, so there is nothing to do; connection pools send it.
+        Sql::UNLISTEN { .. } => done("UNLISTEN"),
         _ => Ok(None),
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Values are reserved in blocks: the end of a block is logged before its first value is given, so
 //! that a value is never given twice, not even after a crash; the rest of a block may be skipped.
-//! Like PostgreSQL's, sequences stand outside of transactions: a rollback gives nothing back.
+//! The block's place in the log is before that of any commit that uses its values, so nobody waits for
+//! it. Like PostgreSQL's, sequences stand outside of transactions: a rollback gives nothing back.
 
 use std::collections::HashMap;
 
-use lightning::{Database, Durability, Keyspace, KeyspaceOptions, Readable, WriteBatch};
+use lightning::{Database, Keyspace, KeyspaceOptions, Readable, WriteBatch};
 use luma_catalog::{Oid, Sequence, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -98,7 +99,7 @@ impl Sequences {
         self.positions.lock().remove(&oid);
         let mut batch = WriteBatch::new();
         batch.delete(&self.keyspace, &oid.to_be_bytes());
-        self.engine.write(batch, Durability::Buffered).map_err(engine_error)
+        self.engine.write_behind(batch).map_err(engine_error)
     }
 
     fn position(&self, positions: &mut HashMap<Oid, Position>, sequence: &Sequence) -> Result<Position> {
@@ -130,7 +131,7 @@ impl Sequences {
         bytes.extend_from_slice(&value.to_be_bytes());
         let mut batch = WriteBatch::new();
         batch.put(&self.keyspace, &oid.to_be_bytes(), &bytes);
-        self.engine.write(batch, Durability::Buffered).map_err(engine_error)
+        self.engine.write_behind(batch).map_err(engine_error)
     }
 }
 

@@ -131,7 +131,25 @@ impl<'a> Writer<'a> {
     /// 40001 under repeatable read when the row changed after the snapshot; 40P01 on a deadlock;
     /// 55P03 when the lock took too long.
     pub async fn lock_row(&mut self, table: &OpenTable, row_key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.lock(LockSpace::Storage(table.definition.storage), row_key, LockMode::Exclusive).await?;
+        self.lock_row_as(table, row_key, LockMode::Exclusive).await
+    }
+
+    /// How long the writer waits for a lock from now on; `None` is for ever.
+    pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
+        self.lock_timeout = timeout;
+    }
+
+    /// As [`Writer::lock_row`], in the mode that is given.
+    ///
+    /// # Errors
+    /// As [`Writer::lock_row`].
+    pub async fn lock_row_as(
+        &mut self,
+        table: &OpenTable,
+        row_key: &[u8],
+        mode: LockMode,
+    ) -> Result<Option<Vec<u8>>> {
+        self.lock(LockSpace::Storage(table.definition.storage), row_key, mode).await?;
         if self.isolation == Isolation::RepeatableRead
             && self.transaction.changed_since_snapshot(&table.rows, row_key).map_err(engine_error)?
         {

@@ -17,6 +17,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod counted;
 mod real;
 mod sim;
 
@@ -25,6 +26,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use counted::Counted;
 pub use real::RealDisk;
 pub use sim::{FaultPlan, SimDisk, SimOp};
 
@@ -62,6 +64,13 @@ pub trait VfsFile: Send + Sync + Debug {
     /// # Errors
     /// `UnexpectedEof` when the file ends first.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Reads the whole file.
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.len()?).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let mut bytes = vec![0; length];
+        self.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
     /// Writes all bytes at an offset, extending the file when needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the content and the length durable.

@@ -3,7 +3,7 @@
 //! Invariant: no call is retried after an error of a sync; the caller decides.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -102,6 +102,20 @@ impl Vfs for RealDisk {
 }
 
 impl VfsFile for RealFile {
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let length = self.len()?;
+        let capacity = usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        // The buffer need not be filled with zeros first.
+        let mut bytes = Vec::with_capacity(capacity);
+        let mut file = &self.0;
+        file.seek(io::SeekFrom::Start(0))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        if (bytes.len() as u64) < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(bytes)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
     }
@@ -170,6 +184,13 @@ mod tests {
         let mut buffer = [1; 7];
         RealDisk.open(&path.join("a")).unwrap().read_at(&mut buffer, 9_996).unwrap();
         assert_eq!(&buffer, b"\0\0hello");
+        let all = file.read_all().unwrap();
+        assert_eq!((all.len(), &all[9_998..]), (10_003, &b"hello"[..]));
+        file.set_len(5 << 20).unwrap();
+        file.write_at(b"end", (5 << 20) - 3).unwrap();
+        let all = file.read_all().unwrap();
+        assert_eq!((all.len(), &all[9_998..10_003], all.ends_with(b"end")), (5 << 20, &b"hello"[..], true));
+        file.set_len(10_003).unwrap();
         file.set_len(9_999).unwrap();
         let error = file.read_at(&mut buffer, 9_996).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

@@ -38,6 +38,8 @@ pub struct FaultPlan {
     pub sync_error_at: Option<u64>,
     /// Writes that would take the disk past this many bytes fail with "no space left".
     pub space_bytes: Option<u64>,
+    /// Every change is refused, as on a disk mounted for reading.
+    pub read_only: bool,
 }
 
 /// A change of the disk.
@@ -245,6 +247,8 @@ impl Vfs for SimDisk {
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
         let mut world = self.world.lock();
         world.begin()?;
+        // A lock is a file with its owner's number.
+        world.check_writable()?;
         if !world.locks.insert(path.to_owned()) {
             return Err(LockError::Held { pid: Some(std::process::id()) });
         }

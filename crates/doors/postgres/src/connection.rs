@@ -101,6 +101,8 @@ impl<T: Transport> Connection<T> {
                 Err(Failure::Statement(error)) => {
                     self.runner.fail(&error);
                     self.skipping = true;
+                    // Clients that asked for a flush wait for the error, and do not ask again.
+                    self.runner.io.release();
                     Ok(())
                 }
                 other => other,

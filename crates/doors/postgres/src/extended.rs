@@ -126,8 +126,17 @@ impl<T: Transport> Connection<T> {
     }
 
     pub(crate) fn describe(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let subject = Subject::read(body)?;
+        // What DECLARE made is a portal, too.
+        if let Subject::Portal(name) = subject
+            && !self.portals.is_taken(name)
+            && let Some(columns) = self.runner.session.cursor_columns(name)
+        {
+            backend::row_description(&mut self.runner.io.output, &columns, |_| Format::Text);
+            return Ok(());
+        }
         let out = &mut self.runner.io.output;
-        let (prepared, formats): (_, &[Format]) = match Subject::read(body)? {
+        let (prepared, formats): (_, &[Format]) = match subject {
             Subject::Statement(name) => {
                 let prepared = self.statements.get(name).ok_or_else(|| no_statement(name))?;
                 let types = prepared.as_ref().map_or(&[][..], |prepared| prepared.parameter_types());
@@ -152,7 +161,10 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn close(&mut self, body: &[u8]) -> Result<(), Failure> {
         match Subject::read(body)? {
             Subject::Statement(name) => drop(self.statements.remove(name)),
-            Subject::Portal(name) => drop(self.portals.remove(name)),
+            Subject::Portal(name) => {
+                drop(self.portals.remove(name));
+                self.runner.session.close_cursor(name);
+            }
         }
         self.runner.io.output.extend_from_slice(backend::CLOSE_COMPLETE);
         Ok(())

@@ -43,6 +43,8 @@ impl Engine {
             flushed: 0,
         };
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        let bytes = tables.iter().map(|table| table.meta.bytes).sum();
+        self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
         for table in tables {
             table.keep();
         }

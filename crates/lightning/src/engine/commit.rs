@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use luma_log::Lsn;
 
-use super::{CommitState, Engine, new_memtable};
+use super::{CommitState, Engine};
 use crate::batch::{Operations, RECORD_HEADER, record_header};
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
@@ -16,10 +16,10 @@ use crate::memtable::Memtable;
 use crate::options::{Durability, SyncMode};
 use crate::publisher::{OnPublish, Pending, Ticket, TicketFuture};
 use crate::readable::Snapshot;
-use crate::view::View;
+use crate::view::{KeyspaceView, View, new_memtable};
 use crate::{Error, Result};
 
-/// How often validation starts over because flushes overtook it.
+/// How often validation starts over because bulk loads overtook it.
 const ROUNDS_MAX: usize = 8;
 
 /// What is committed.
@@ -57,6 +57,13 @@ impl Engine {
         Ok(accepted.sequence)
     }
 
+    /// Commits without waiting for the publication.
+    pub(crate) fn commit_behind(&self, commit: Commit) -> Result<()> {
+        let accepted = self.accept(commit)?;
+        self.drive(&accepted);
+        self.run_inline_work()
+    }
+
     /// Without threads, whoever waits does the work.
     fn drive(&self, accepted: &Accepted) {
         if self.is_inline() && accepted.ticket.result().is_none() {
@@ -68,22 +75,23 @@ impl Engine {
     fn accept(&self, commit: Commit) -> Result<Accepted> {
         let Commit { operations, durability, unchanged_since, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
-        let mut base = unchanged_since.clone();
+        let mut loads_known = unchanged_since.as_ref().map_or(0, Snapshot::sequence);
         let mut rounds = 0;
         let mut state = loop {
             let state = self.commit.lock();
-            let (Some(snapshot), Some(known)) = (&unchanged_since, &mut base) else { break state };
-            if self.unchanged_in_memory(&operations, known)? {
+            let Some(snapshot) = &unchanged_since else { break state };
+            if self.check_unchanged(&operations, snapshot, loads_known)? {
                 break state;
             }
-            // Memtables newer than the snapshot were flushed: values are compared, outside the lock.
+            // Tables were brought in since: they are read outside the lock.
             drop(state);
             rounds += 1;
             if rounds > ROUNDS_MAX {
                 return Err(Error::TransactionTooOld);
             }
-            *known = self.snapshot();
-            compare_values(&operations, snapshot, known)?;
+            let now = self.snapshot();
+            check_not_loaded(&operations, snapshot, &now)?;
+            loads_known = now.sequence();
         };
         self.check_writable()?;
         let view = self.view.load();
@@ -155,31 +163,28 @@ impl Engine {
         self.memory.fetch_add(grown, Ordering::Relaxed);
     }
 
-    /// Whether memtables alone prove that no written key was changed since `known`.
+    /// Checks that no written key was changed since a snapshot; `false` when bulk loads newer than
+    /// `loads_known` may have. The caller holds the commit lock.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when they prove that one was.
-    fn unchanged_in_memory(&self, operations: &Operations, known: &Snapshot) -> Result<bool> {
+    /// [`Error::Conflict`], [`Error::TransactionTooOld`].
+    fn check_unchanged(&self, operations: &Operations, since: &Snapshot, loads_known: u64) -> Result<bool> {
         let view = self.view.load();
-        for keyspace in &operations.keyspaces {
-            let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
-            if !found.remembers(known.sequence()) {
-                return Ok(false);
-            }
-        }
-        let mut current: Option<&Arc<KeyspaceInner>> = None;
+        let mut current: Option<(&Arc<KeyspaceInner>, &Arc<KeyspaceView>)> = None;
         for operation in operations.iter() {
-            if current.is_none_or(|keyspace| keyspace.id != operation.keyspace) {
-                current = operations.keyspaces.iter().find(|keyspace| keyspace.id == operation.keyspace);
+            if current.is_none_or(|(keyspace, _)| keyspace.id != operation.keyspace) {
+                let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == operation.keyspace);
+                let Some(keyspace) = keyspace else { continue };
+                let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
+                current = Some((keyspace, found));
             }
-            let Some(keyspace) = current else { continue };
-            let Some(found) = view.get(keyspace.slot, keyspace.id) else { continue };
-            if found.newest_in_memory(operation.key, u64::MAX).is_some_and(|newest| newest > known.sequence())
-            {
+            let Some((keyspace, found)) = current else { continue };
+            if found.changed(operation.key, since.sequence(), u64::MAX)? {
                 return Err(conflict(keyspace, operation.key));
             }
         }
-        Ok(true)
+        let found = operations.keyspaces.iter().filter_map(|keyspace| view.get(keyspace.slot, keyspace.id));
+        Ok(found.map(|keyspace| keyspace.changed_aside).max().is_none_or(|loaded| loaded <= loads_known))
     }
 
     /// Freezes memtables that are full, or in the way of the whole. The caller holds the commit lock.
@@ -254,13 +259,13 @@ fn conflict(keyspace: &KeyspaceInner, key: &[u8]) -> Error {
     Error::Conflict { keyspace: keyspace.name.to_string(), key: key.to_vec() }
 }
 
-/// Fails if a written key has another value now than in the transaction's snapshot. A key that was
-/// changed and changed back is as good as unchanged.
-fn compare_values(operations: &Operations, snapshot: &Snapshot, now: &Snapshot) -> Result<()> {
+/// Fails if a written key was brought by a bulk load. Those bring only keys that there are not, so a key
+/// that is there now, was not before, and was not written meanwhile, is one.
+fn check_not_loaded(operations: &Operations, before: &Snapshot, now: &Snapshot) -> Result<()> {
     for operation in operations.iter() {
         let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == operation.keyspace);
         let Some(keyspace) = keyspace else { continue };
-        if snapshot.get_in(keyspace, operation.key)? != now.get_in(keyspace, operation.key)? {
+        if now.has(keyspace, operation.key)? && !before.has(keyspace, operation.key)? {
             return Err(conflict(keyspace, operation.key));
         }
     }

@@ -15,9 +15,8 @@ impl Engine {
     /// Does the most urgent merge of a keyspace, and queues the next if there is one.
     pub(super) fn compact_step(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let mut cursors = keyspace.compacting.lock();
-        let view = self.view.load_full();
-        let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(()) };
-        let Tree::Lsm(levels) = found.tree.as_ref();
+        let Some(tree) = self.tree_of(keyspace) else { return Ok(()) };
+        let Tree::Lsm(levels) = tree.as_ref();
         match levels.plan(&self.options, &mut cursors) {
             CompactionPlan::None => return Ok(()),
             CompactionPlan::Move(table, level) => {
@@ -34,14 +33,18 @@ impl Engine {
     /// Merges all tables of a keyspace into one level.
     pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let _cursors = keyspace.compacting.lock();
-        let view = self.view.load_full();
-        let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
-        let Tree::Lsm(levels) = found.tree.as_ref();
+        let tree = self.tree_of(keyspace).ok_or_else(|| keyspace.not_found())?;
+        let Tree::Lsm(levels) = tree.as_ref();
         let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
         self.merge(keyspace, &compaction).map_err(|error| match error {
             Error::Closed | Error::KeyspaceNotFound { .. } => error,
             error => self.fail(error),
         })
+    }
+
+    /// The stored data of a keyspace. The view is not held: it would pin memtables during a merge.
+    fn tree_of(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
+        self.view.load().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
     fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {
@@ -59,13 +62,15 @@ impl Engine {
         for meta in metas {
             added.push((compaction.level, self.open_table(meta)?));
         }
+        let bytes = added.iter().map(|(_, table): &(usize, Arc<Table>)| table.meta.bytes).sum();
         let inputs: Vec<Arc<Table>> = compaction.inputs().map(Arc::clone).collect();
         let removed: Vec<u64> = inputs.iter().map(|table| table.meta.id).collect();
         if self.replace_tables(keyspace, added, &removed)? {
             for table in &inputs {
                 table.set_obsolete();
             }
-            self.compactions.fetch_add(1, Ordering::Relaxed);
+            self.done.compactions.fetch_add(1, Ordering::Relaxed);
+            self.done.compacted_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(())
     }

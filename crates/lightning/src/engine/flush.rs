@@ -57,14 +57,18 @@ impl Engine {
         let _turn = keyspace.flushing.lock();
         let view = self.view.load_full();
         let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(false) };
-        let Some(oldest) = found.frozen.last() else { return Ok(false) };
+        let Some(oldest) = found.frozen.last().cloned() else { return Ok(false) };
+        let tree = Arc::clone(&found.tree);
+        // Old views are not held: they would make the history longer.
+        drop(view);
+        let oldest = &oldest;
         if self.is_inline() {
             self.sync_log()?;
         } else {
             self.log.wait_durable(oldest.logged_to())?;
         }
         self.publisher.wait_published(oldest.max_sequence())?;
-        let meta = self.write_table(keyspace, oldest, &found.tree)?;
+        let meta = self.write_table(keyspace, oldest, &tree)?;
         let table = meta.map(|meta| self.open_table(meta)).transpose()?;
 
         let mut manifest = self.manifest.lock();
@@ -83,16 +87,22 @@ impl Engine {
         };
         let progress = Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 };
         manifest.commit(&[edit, progress])?;
-        self.change_view(|view| {
+        self.change_view_and_history(|view, history| {
+            history.flushed(oldest);
             view.change(keyspace.slot, keyspace.id, |keyspace| {
                 keyspace.frozen.retain(|table| !Arc::ptr_eq(table, oldest));
+                keyspace.remembered.insert(0, Arc::clone(oldest));
                 keyspace.tree = Arc::new(keyspace.tree.changed(&added, &[]));
                 keyspace.flushed = keyspace.flushed.max(flushed);
             });
         });
-        self.memory.fetch_sub(oldest.bytes(), Ordering::Relaxed);
+        self.memory.fetch_sub(oldest.written_bytes(), Ordering::Relaxed);
         drop(manifest);
-        self.flushes.fetch_add(1, Ordering::Relaxed);
+        // The view that this replaced is gone now, unless somebody reads it.
+        self.change_view(|_| {});
+        self.done.flushes.fetch_add(1, Ordering::Relaxed);
+        let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+        self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.schedule_merge(keyspace.id);
         Ok(true)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Engine, new_memtable};
+use super::Engine;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::manifest::Edit;
@@ -30,14 +30,7 @@ impl Engine {
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
         let mut slot = 0;
         self.change_view(|view| {
-            slot = view.add(KeyspaceView {
-                id,
-                active: new_memtable(),
-                frozen: Vec::new(),
-                tree: Arc::new(Tree::new(options.layout)),
-                flushed: 0,
-                changed_aside: 0,
-            });
+            slot = view.add(KeyspaceView::new(id, Arc::new(Tree::new(options.layout)), 0));
         });
         let inner = Arc::new(KeyspaceInner::new(id, slot, name, options));
         self.names.lock().insert(Arc::clone(&inner.name), Arc::clone(&inner));
@@ -77,7 +70,7 @@ impl Engine {
         let last = self.view().get(inner.slot, inner.id).cloned();
         self.change_view(|view| view.remove(inner.slot, inner.id));
         if let Some(last) = last {
-            let memory: usize = last.memtables().map(|table| table.bytes()).sum();
+            let memory: usize = last.memtables().map(|table| table.written_bytes()).sum();
             self.memory.fetch_sub(memory, Ordering::Relaxed);
             last.tree.tables().for_each(|(_, table)| table.set_obsolete());
         }

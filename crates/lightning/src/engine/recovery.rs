@@ -4,23 +4,24 @@
 //! tables hold. Files no manifest names are what a crash left, and go.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use arc_swap::ArcSwap;
 use luma_log::{Flusher, Log, LogOptions};
-use luma_vfs::{LockError, Vfs};
+use luma_vfs::{Counted, FileLock, LockError, Vfs};
 use parking_lot::Mutex;
 
 use super::background::Background;
 use super::replay::Replay;
-use super::{CommitState, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY, new_memtable};
+use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::locks::LockTable;
-use crate::manifest::{Manifest, ManifestState};
+use crate::manifest::{Manifest, ManifestState, check_ours};
 use crate::options::Options;
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
@@ -47,14 +48,7 @@ fn open_trees(
             tables.push((*level, Arc::new(Table::open(vfs, directory, meta.clone(), cache)?)));
         }
         let tree = Tree::new(keyspace.options.layout).changed(&tables, &[]);
-        let view = KeyspaceView {
-            id: *id,
-            active: new_memtable(),
-            frozen: Vec::new(),
-            tree: Arc::new(tree),
-            flushed: keyspace.flushed,
-            changed_aside: 0,
-        };
+        let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
     }
     Ok(keyspaces)
@@ -85,20 +79,37 @@ fn replay_log(
     log.map_err(|error| damage.unwrap_or_else(|| error.into()))
 }
 
+/// Makes the directory if there is none and locks it. A directory of something else stays as it is.
+fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
+    let lock_path = path.join(LOCK_FILE);
+    let refused = |at: &Path, error: io::Error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            Error::ReadOnly { path: path.to_owned(), source: Arc::new(error) }
+        }
+        _ => Error::io(at, error),
+    };
+    if vfs.exists(path) {
+        check_ours(vfs, path)?;
+    } else {
+        vfs.create_dir_all(path).map_err(|error| refused(path, error))?;
+    }
+    vfs.lock(&lock_path).map_err(|error| match error {
+        LockError::Held { pid } => Error::Locked { path: path.to_owned(), pid },
+        LockError::Io(error) => refused(&lock_path, error),
+    })
+}
+
 impl Engine {
     /// Opens the database in a directory, or makes one.
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
-        vfs.create_dir_all(path).map_err(|error| Error::io(path, error))?;
-        let lock_path = path.join(LOCK_FILE);
-        let file_lock = vfs.lock(&lock_path).map_err(|error| match error {
-            LockError::Held { pid } => Error::Locked { path: path.to_owned(), pid },
-            LockError::Io(error) => Error::io(&lock_path, error),
-        })?;
+        let counted = Arc::new(Counted::new(vfs));
+        let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
+        let file_lock = claim(vfs.as_ref(), path)?;
         let manifest = Manifest::open(&vfs, path)?;
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
         vfs.create_dir_all(&tables).map_err(|error| Error::io(&tables, error))?;
-        let cache = Arc::new(Cache::new(options.cache_bytes));
+        let cache = Arc::new(Cache::new(options.cache_bytes, options.max_open_files));
         let trees = open_trees(&vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let mut replay =
@@ -115,17 +126,18 @@ impl Engine {
             );
             return Err(Error::corruption(&log_directory, 0, what));
         }
+        let log_end = log.end().0;
         let sequence = replay.sequence;
         publisher.start_at(sequence);
         let mut keyspaces = replay.finish();
 
-        let mut view = View::default();
+        let mut view = View::new(sequence);
         let mut names = HashMap::new();
         let mut memory = 0;
         let mut waiting = Vec::new();
         for (id, keyspace) in &state.keyspaces {
             let Some(found) = keyspaces.remove(id) else { continue };
-            memory += found.memtables().map(|table| table.bytes()).sum::<usize>();
+            memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
             let inner = Arc::new(KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options));
@@ -135,11 +147,12 @@ impl Engine {
         let engine = Arc::new(Self {
             options,
             vfs,
+            counted,
             path: path.to_owned(),
             cache,
             locks: LockTable::new(),
             view: ArcSwap::from_pointee(view),
-            view_change: Mutex::new(()),
+            view_change: Mutex::default(),
             publisher,
             commit: Mutex::new(CommitState { next_sequence: sequence + 1, log_checked: log.begin().0 }),
             log,
@@ -148,8 +161,8 @@ impl Engine {
             next_table,
             memory: AtomicUsize::new(memory),
             background: Background::default(),
-            flushes: AtomicU64::new(0),
-            compactions: AtomicU64::new(0),
+            first_logged: log_end,
+            done: Done::default(),
             closed: AtomicBool::new(false),
             file_lock: Mutex::new(Some(file_lock)),
         });

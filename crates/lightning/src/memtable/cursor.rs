@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Memtable, Position, Undone, is_undone};
+use super::{Entry, Memtable, Place, Undone, is_undone};
 use crate::options::Direction;
 
 /// Versions of one key that are walked over before searching for the next key instead.
@@ -16,7 +16,7 @@ pub(crate) struct MemtableCursor {
     sequence: u64,
     undone: Arc<Undone>,
     direction: Direction,
-    at: Option<Position>,
+    at: Option<Place>,
 }
 
 impl MemtableCursor {
@@ -91,7 +91,7 @@ impl MemtableCursor {
     }
 
     /// The first version of the next key.
-    fn next_key(&self, position: Position) -> Option<Position> {
+    fn next_key(&self, position: Place) -> Option<Place> {
         let list = &self.table.list;
         let key = list.entry(position).key;
         let mut at = list.next(position);
@@ -135,7 +135,7 @@ impl MemtableCursor {
     }
 
     /// The newest version that counts, from `position` on, of the same key.
-    fn counting_version(&self, position: Position) -> Option<Position> {
+    fn counting_version(&self, position: Place) -> Option<Place> {
         let list = &self.table.list;
         let first = list.entry(position);
         if self.counts(&first) {

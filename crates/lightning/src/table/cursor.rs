@@ -7,12 +7,17 @@ use super::block::BlockCursor;
 use crate::Result;
 use crate::options::Direction;
 
+/// A walk over a run that is too large for the cache anyway puts one of so many parts of it there.
+const CACHE_SHARE: usize = 8;
+
 /// A place in a run. It keeps the tables and the block it reads alive.
 pub(crate) struct RunCursor {
     tables: Arc<[Arc<Table>]>,
     direction: Direction,
     /// Whether blocks read from files go to the cache.
     keep: bool,
+    /// Bytes of the blocks it went through.
+    passed: usize,
     table: usize,
     block: usize,
     cursor: Option<BlockCursor>,
@@ -20,7 +25,7 @@ pub(crate) struct RunCursor {
 
 impl RunCursor {
     pub(crate) fn new(tables: Arc<[Arc<Table>]>, direction: Direction, keep: bool) -> Self {
-        Self { tables, direction, keep, table: 0, block: 0, cursor: None }
+        Self { tables, direction, keep, passed: 0, table: 0, block: 0, cursor: None }
     }
 
     #[inline]
@@ -46,6 +51,12 @@ impl RunCursor {
             return Ok(false);
         };
         let opened = found.block(block, self.keep)?;
+        self.passed += opened.bytes();
+        if self.keep && self.passed > found.cache_bytes() / CACHE_SHARE {
+            // What a long walk reads is of use to the next one only if the cache can hold all of it.
+            let run: u64 = self.tables.iter().map(|table| table.meta.bytes).sum();
+            self.keep = run < found.cache_bytes() as u64 / 2;
+        }
         (self.table, self.block) = (table, block);
         match &mut self.cursor {
             Some(cursor) => cursor.reset(opened),
@@ -155,9 +166,12 @@ mod tests {
     type Pair<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 
     fn run_of(map: &Map, tables: usize, options: TableOptions) -> Vec<Arc<Table>> {
+        cached_run(map, tables, options, &Arc::new(Cache::new(1 << 20, 2)))
+    }
+
+    fn cached_run(map: &Map, tables: usize, options: TableOptions, cache: &Arc<Cache>) -> Vec<Arc<Table>> {
         let vfs: Arc<dyn Vfs> = Arc::new(SimDisk::new());
         vfs.create_dir_all(Path::new("/t")).unwrap();
-        let cache = Arc::new(Cache::new(1 << 20));
         let entries: Vec<_> = map.iter().collect();
         let size = entries.len().div_ceil(tables).max(1);
         let write = |(id, entries): (usize, &[Pair<'_>])| {
@@ -166,9 +180,34 @@ mod tests {
                 writer.add(key, value.as_deref()).unwrap();
             }
             let meta = writer.finish().unwrap();
-            Arc::new(Table::open(&vfs, Path::new("/t"), meta, &cache).unwrap())
+            Arc::new(Table::open(&vfs, Path::new("/t"), meta, cache).unwrap())
         };
         entries.chunks(size).enumerate().map(write).collect()
+    }
+
+    #[test]
+    fn a_walk_fills_the_cache_only_with_what_the_cache_can_hold() {
+        let map: Map = (0..20_000u32).map(|key| (key.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
+        let options =
+            TableOptions { block_bytes: 4096, compression: Compression::None, bloom_bits_per_key: 10 };
+        let after_two_walks = |capacity: usize| {
+            let cache = Arc::new(Cache::new(capacity, 2));
+            let tables: Arc<[Arc<Table>]> = cached_run(&map, 3, options, &cache).into();
+            for _ in 0..2 {
+                let mut cursor = RunCursor::new(Arc::clone(&tables), Direction::Forward, true);
+                cursor.seek_first().unwrap();
+                while cursor.key().is_some() {
+                    cursor.advance().unwrap();
+                }
+            }
+            let blocks: usize = tables.iter().map(|table| table.blocks()).sum();
+            (cache.stats(), blocks as u64)
+        };
+        // Two megabytes of data: the second walk finds them where there is room for them.
+        let (large, blocks) = after_two_walks(8 << 20);
+        assert_eq!(large.misses, blocks);
+        let (small, _) = after_two_walks(1 << 20);
+        assert!(small.used_bytes < small.capacity_bytes / 2, "{small:?}");
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::keys::KEYS;
-use crate::config::{Config, Kind};
+use crate::config::{Config, Kind, Value};
 
 /// The head of the file.
 const HEAD: &str = "\
@@ -36,7 +36,13 @@ pub fn show(config: &Config) -> String {
             let _ = write!(text, "\n[{section}]\n");
         }
         let value = literal(setting.key.kind, &setting.text);
-        let _ = writeln!(text, "{} = {value}  # {}", setting.key.name, setting.source);
+        let size = match (setting.key.kind, &setting.value) {
+            (Kind::Share { .. }, Value::Count(bytes)) if setting.text.ends_with('%') => {
+                format!(", {} MB", bytes >> 20)
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "{} = {value}  # {}{size}", setting.key.name, setting.source);
     }
     text
 }

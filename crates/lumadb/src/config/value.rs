@@ -14,6 +14,11 @@ pub enum Kind {
         /// The smallest.
         min: u64,
     },
+    /// A size, or a percentage of `memory.memory_limit` such as `25%`.
+    Share {
+        /// The smallest size.
+        min: u64,
+    },
     /// A whole number.
     Count {
         /// The smallest.
@@ -36,6 +41,8 @@ pub enum Value {
     Bool(bool),
     /// A number, or a size in bytes.
     Count(u64),
+    /// A percentage of the memory limit; a checked configuration has the size instead.
+    Percent(u64),
     /// A time.
     Duration(Duration),
 }
@@ -54,6 +61,12 @@ impl Kind {
                 _ => None,
             },
             Self::Bytes { min } => parse_bytes(text).filter(|bytes| *bytes >= min).map(Value::Count),
+            Self::Share { min } => match text.strip_suffix('%') {
+                Some(percent) => {
+                    percent.parse().ok().filter(|percent| (1..=100).contains(percent)).map(Value::Percent)
+                }
+                None => parse_bytes(text).filter(|bytes| *bytes >= min).map(Value::Count),
+            },
             Self::Count { min, max } => {
                 text.parse().ok().filter(|count| (min..=max).contains(count)).map(Value::Count)
             }
@@ -69,6 +82,10 @@ impl Kind {
             Self::Text => "any text".into(),
             Self::Bool => "true or false".into(),
             Self::Bytes { min } => format!("a size such as \"64MB\", at least \"{}\"", format_bytes(min)),
+            Self::Share { min } => format!(
+                "a size such as \"64MB\", at least \"{}\", or a share of memory.memory_limit such as \"25%\"",
+                format_bytes(min)
+            ),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Duration => "a time such as \"10s\" or \"250ms\"".into(),
             Self::OneOf(words) => {
@@ -143,6 +160,12 @@ mod tests {
             "a whole number from 0 to 65535"
         );
         assert!(Kind::Bytes { min: 1 << 20 }.parse("1KB").unwrap_err().contains("1MB"));
+        let share = Kind::Share { min: 1 << 20 };
+        assert_eq!(share.parse("25%").unwrap(), Value::Percent(25));
+        assert_eq!(share.parse("2MB").unwrap(), Value::Count(2 << 20));
+        for text in ["0%", "101%", "1.5%", "%", "1KB"] {
+            assert!(share.parse(text).unwrap_err().contains("25%"), "{text}");
+        }
         assert_eq!(Kind::Duration.parse("2min").unwrap(), Value::Duration(Duration::from_mins(2)));
         assert!(Kind::Duration.parse("2").is_err());
     }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::builder::{
     BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, StringViewBuilder,
-    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder,
+    StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, ListArray, new_null_array};
 use arrow_buffer::{IntervalMonthDayNano, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 
 use super::field::{UTC, arrow_type, element_field};
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX, Numeric};
+use crate::numeric::Numeric;
 use crate::text::format_uuid;
 use crate::types::DataType;
 use crate::value::ValueRef;
@@ -37,6 +37,8 @@ enum Cells {
     Float8(Float64Builder),
     /// With the scale of the column.
     Numeric(Decimal128Builder, u8),
+    /// In sorting bytes.
+    AnyNumeric(LargeBinaryBuilder, Vec<u8>),
     Text(StringViewBuilder),
     Bytea(BinaryViewBuilder),
     Date(Date32Builder),
@@ -60,11 +62,13 @@ impl ColumnBuilder {
             DataType::Int8 | DataType::Oid => Cells::Int8(Int64Builder::with_capacity(capacity)),
             DataType::Float4 => Cells::Float4(Float32Builder::with_capacity(capacity)),
             DataType::Float8 => Cells::Float8(Float64Builder::with_capacity(capacity)),
-            DataType::Numeric(modifier) => {
-                let (_, scale) = modifier.unwrap_or((NUMERIC_DIGITS_MAX, NUMERIC_DEFAULT_SCALE));
+            DataType::Numeric(Some((_, scale))) => {
                 let builder =
                     Decimal128Builder::with_capacity(capacity).with_data_type(arrow_type(data_type));
-                Cells::Numeric(builder, scale)
+                Cells::Numeric(builder, *scale)
+            }
+            DataType::Numeric(None) => {
+                Cells::AnyNumeric(LargeBinaryBuilder::with_capacity(capacity, capacity * 8), Vec::new())
             }
             DataType::Text
             | DataType::Varchar(_)
@@ -131,6 +135,11 @@ impl ColumnBuilder {
             (Cells::Numeric(cells, scale), ValueRef::Numeric(value)) => {
                 cells.append_value(unscaled(value, *scale, &self.data_type)?);
             }
+            (Cells::AnyNumeric(cells, bytes), ValueRef::Numeric(value)) => {
+                bytes.clear();
+                super::numeric::encode(value, bytes)?;
+                cells.append_value(&*bytes);
+            }
             (Cells::Text(cells), ValueRef::Uuid(value)) => cells.append_value(&*format_uuid(value)),
             (Cells::Bytea(cells), ValueRef::Bytea(value)) => cells.append_value(value),
             (Cells::Date(cells), ValueRef::Date(value)) => cells.append_value(value),
@@ -186,6 +195,7 @@ impl ColumnBuilder {
             Cells::Float4(cells) => cells.append_null(),
             Cells::Float8(cells) => cells.append_null(),
             Cells::Numeric(cells, _) => cells.append_null(),
+            Cells::AnyNumeric(cells, _) => cells.append_null(),
             Cells::Text(cells) => cells.append_null(),
             Cells::Bytea(cells) => cells.append_null(),
             Cells::Date(cells) => cells.append_null(),
@@ -209,6 +219,7 @@ impl ColumnBuilder {
             Cells::Float4(mut cells) => Arc::new(cells.finish()),
             Cells::Float8(mut cells) => Arc::new(cells.finish()),
             Cells::Numeric(mut cells, _) => Arc::new(cells.finish()),
+            Cells::AnyNumeric(mut cells, _) => Arc::new(cells.finish()),
             Cells::Text(mut cells) => Arc::new(cells.finish()),
             Cells::Bytea(mut cells) => Arc::new(cells.finish()),
             Cells::Date(mut cells) => Arc::new(cells.finish()),
@@ -230,16 +241,14 @@ impl ColumnBuilder {
 
 /// The number in units of the column's scale.
 fn unscaled(value: Numeric, scale: u8, data_type: &DataType) -> Result<i128> {
-    let constrained = matches!(data_type, DataType::Numeric(Some(_)));
-    let number = if constrained { value } else { value.normalized() };
-    let exact = constrained || number.scale <= scale;
-    let DataType::Numeric(modifier) = data_type else { return Err(Error::internal("no numeric column")) };
-    let (precision, _) = modifier.unwrap_or((NUMERIC_DIGITS_MAX, scale));
-    number
+    let DataType::Numeric(Some((precision, _))) = data_type else {
+        return Err(Error::internal("no numeric column"));
+    };
+    value
         .rescale(scale)
-        .filter(|number| exact && number.integer_digits() <= u32::from(precision - scale))
+        .filter(|number| number.integer_digits() <= u32::from(precision - scale))
         .map(|number| number.unscaled)
-        .ok_or_else(|| not_representable(value, precision, scale))
+        .ok_or_else(|| not_representable(value, *precision, scale))
 }
 
 #[cold]

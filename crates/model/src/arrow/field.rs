@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType as ArrowType, Field, IntervalUnit, TimeUnit};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX};
+use crate::numeric::NUMERIC_DIGITS_MAX;
 use crate::types::DataType;
 
 /// The metadata key that names the data type where the Arrow type alone would lose it.
@@ -33,7 +33,8 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         DataType::Int8 | DataType::Oid => ArrowType::Int64,
         DataType::Float4 => ArrowType::Float32,
         DataType::Float8 => ArrowType::Float64,
-        DataType::Numeric(None) => ArrowType::Decimal128(NUMERIC_DIGITS_MAX, NUMERIC_DEFAULT_SCALE as i8),
+        // Bytes that sort as the numbers; each number keeps its own count of digits.
+        DataType::Numeric(None) => ArrowType::LargeBinary,
         DataType::Numeric(Some((precision, scale))) => ArrowType::Decimal128(*precision, *scale as i8),
         DataType::Text
         | DataType::Varchar(_)
@@ -107,18 +108,16 @@ fn data_type_of(arrow: &ArrowType) -> Option<DataType> {
         ArrowType::Boolean => DataType::Bool,
         ArrowType::Int8 | ArrowType::UInt8 | ArrowType::Int16 => DataType::Int2,
         ArrowType::UInt16 | ArrowType::Int32 => DataType::Int4,
-        ArrowType::UInt32 | ArrowType::Int64 => DataType::Int8,
-        ArrowType::UInt64 => DataType::Numeric(Some((20, 0))),
+        // What a query engine counts fits in 63 bits.
+        ArrowType::UInt32 | ArrowType::Int64 | ArrowType::UInt64 => DataType::Int8,
         ArrowType::Float16 | ArrowType::Float32 => DataType::Float4,
         ArrowType::Float64 => DataType::Float8,
         ArrowType::Decimal32(precision, scale)
         | ArrowType::Decimal64(precision, scale)
         | ArrowType::Decimal128(precision, scale)
         | ArrowType::Decimal256(precision, scale) => decimal(*precision, *scale),
-        ArrowType::Binary
-        | ArrowType::LargeBinary
-        | ArrowType::BinaryView
-        | ArrowType::FixedSizeBinary(_) => DataType::Bytea,
+        ArrowType::LargeBinary => DataType::Numeric(None),
+        ArrowType::Binary | ArrowType::BinaryView | ArrowType::FixedSizeBinary(_) => DataType::Bytea,
         ArrowType::Date32 | ArrowType::Date64 => DataType::Date,
         ArrowType::Time32(_) | ArrowType::Time64(_) => DataType::Time,
         ArrowType::Timestamp(_, None) => DataType::Timestamp,
@@ -141,10 +140,6 @@ fn data_type_of(arrow: &ArrowType) -> Option<DataType> {
 }
 
 fn decimal(precision: u8, scale: i8) -> DataType {
-    // What an expression makes of unconstrained numbers is unconstrained too.
-    if precision >= NUMERIC_DIGITS_MAX && scale == NUMERIC_DEFAULT_SCALE as i8 {
-        return DataType::Numeric(None);
-    }
     if scale < 0 {
         let widened = precision.saturating_add(scale.unsigned_abs()).min(NUMERIC_DIGITS_MAX);
         return DataType::Numeric(Some((widened, 0)));
@@ -183,10 +178,11 @@ mod tests {
     #[test]
     fn what_a_query_engine_produces_has_a_type() {
         let of = |arrow| data_type(&Field::new("c", arrow, true)).unwrap();
-        assert_eq!(of(ArrowType::UInt64), DataType::Numeric(Some((20, 0))));
+        assert_eq!(of(ArrowType::UInt64), DataType::Int8);
         assert_eq!(of(ArrowType::UInt32), DataType::Int8);
         assert_eq!(of(ArrowType::Null), DataType::Text);
-        assert_eq!(of(ArrowType::Decimal256(76, 10)), DataType::Numeric(None));
+        assert_eq!(of(ArrowType::Decimal256(76, 10)), DataType::Numeric(Some((38, 10))));
+        assert_eq!(of(ArrowType::LargeBinary), DataType::Numeric(None));
         assert_eq!(of(ArrowType::Decimal128(5, -2)), DataType::Numeric(Some((7, 0))));
         assert_eq!(of(ArrowType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))), DataType::TimestampTz);
         let words = ArrowType::Dictionary(Box::new(ArrowType::Int32), Box::new(ArrowType::Utf8));

@@ -104,7 +104,10 @@ pub(super) fn natural_value(array: &dyn Array, row: usize, natural: &DataType) -
         ArrowType::UInt8 => Value::Int2(cell!(UInt8Type).into()),
         ArrowType::UInt16 => Value::Int4(cell!(UInt16Type).into()),
         ArrowType::UInt32 => Value::Int8(cell!(UInt32Type).into()),
-        ArrowType::UInt64 => Value::Numeric(cell!(UInt64Type).into()),
+        ArrowType::UInt64 => Value::Int8(
+            i64::try_from(cell!(UInt64Type))
+                .map_err(|_| Error::new(ErrorKind::OutOfRange, "bigint out of range"))?,
+        ),
         ArrowType::Float16 => Value::Float4(cell!(Float16Type).to_f32()),
         ArrowType::Decimal32(_, scale) => numeric(cell!(Decimal32Type).into(), *scale)?,
         ArrowType::Decimal64(_, scale) => numeric(cell!(Decimal64Type).into(), *scale)?,

@@ -39,15 +39,15 @@ enum Cells {
     Oid(Int64Array),
     Float4(Float32Array),
     Float8(Float64Array),
-    /// With its scale, and whether zeros at the end are to be taken away.
-    Numeric(Decimal128Array, u8, bool),
+    /// With its scale.
+    Numeric(Decimal128Array, u8),
+    AnyNumeric(LargeBinaryArray),
     TextView(StringViewArray),
     Text(StringArray),
     LargeText(LargeStringArray),
     UuidView(StringViewArray),
     BinaryView(BinaryViewArray),
     Binary(BinaryArray),
-    LargeBinary(LargeBinaryArray),
     FixedBinary(FixedSizeBinaryArray),
     Date(Date32Array),
     Time(Int64Array),
@@ -114,11 +114,10 @@ impl CellReader {
             }
             Cells::Float4(array) => cell!(array, Float4),
             Cells::Float8(array) => cell!(array, Float8),
-            Cells::Numeric(array, _, _) if array.is_null(row) => ValueRef::Null,
-            Cells::Numeric(array, scale, shorten) => {
-                let number = Numeric::new(array.value(row), *scale);
-                ValueRef::Numeric(if *shorten { number.normalized() } else { number })
-            }
+            Cells::Numeric(array, _) if array.is_null(row) => ValueRef::Null,
+            Cells::Numeric(array, scale) => ValueRef::Numeric(Numeric::new(array.value(row), *scale)),
+            Cells::AnyNumeric(array) if array.is_null(row) => ValueRef::Null,
+            Cells::AnyNumeric(array) => ValueRef::Numeric(super::numeric::decode(array.value(row))?),
             Cells::TextView(array) => cell!(array, Text),
             Cells::Text(array) => cell!(array, Text),
             Cells::LargeText(array) => cell!(array, Text),
@@ -126,7 +125,6 @@ impl CellReader {
             Cells::UuidView(array) => ValueRef::Uuid(parse_uuid(array.value(row))?),
             Cells::BinaryView(array) => cell!(array, Bytea),
             Cells::Binary(array) => cell!(array, Bytea),
-            Cells::LargeBinary(array) => cell!(array, Bytea),
             Cells::FixedBinary(array) => cell!(array, Bytea),
             Cells::Date(array) => cell!(array, Date),
             Cells::Time(array) => cell!(array, Time),
@@ -188,7 +186,10 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
                 && modifier.is_none_or(|(_, wanted)| wanted == *scale as u8) =>
         {
             let array = array.as_primitive::<Decimal128Type>().clone();
-            Cells::Numeric(array, *scale as u8, modifier.is_none())
+            Cells::Numeric(array, *scale as u8)
+        }
+        (ArrowType::LargeBinary, DataType::Numeric(None)) => {
+            Cells::AnyNumeric(array.as_binary::<i64>().clone())
         }
         (ArrowType::Utf8View, DataType::Uuid) => Cells::UuidView(array.as_string_view().clone()),
         (ArrowType::Utf8View, _) if is_text(data_type) => Cells::TextView(array.as_string_view().clone()),
@@ -196,7 +197,6 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::LargeUtf8, _) if is_text(data_type) => Cells::LargeText(array.as_string::<i64>().clone()),
         (ArrowType::BinaryView, DataType::Bytea) => Cells::BinaryView(array.as_binary_view().clone()),
         (ArrowType::Binary, DataType::Bytea) => Cells::Binary(array.as_binary::<i32>().clone()),
-        (ArrowType::LargeBinary, DataType::Bytea) => Cells::LargeBinary(array.as_binary::<i64>().clone()),
         (ArrowType::FixedSizeBinary(_), DataType::Bytea) => {
             Cells::FixedBinary(array.as_fixed_size_binary().clone())
         }

@@ -88,12 +88,11 @@ fn text_and_bytes_are_borrowed_from_the_column() {
 
 #[test]
 fn a_number_that_the_column_cannot_hold_is_refused_by_name() {
-    let mut builder = ColumnBuilder::new(&DataType::Numeric(None), 1);
-    let error = builder.append(ValueRef::Numeric(Numeric::new(1, 11))).unwrap_err();
+    let mut builder = ColumnBuilder::new(&DataType::Numeric(Some((6, 2))), 1);
+    let error = builder.append(ValueRef::Numeric(Numeric::new(10_000, 0))).unwrap_err();
     assert_eq!(error.sqlstate(), "22003");
-    assert!(error.message.contains("numeric(38,10)"), "{error}");
-    assert!(builder.append(ValueRef::Numeric(Numeric::new(10_i128.pow(37), 0))).is_err());
-    builder.append(ValueRef::Numeric(Numeric::new(10, 11))).unwrap();
+    assert!(error.message.contains("numeric(6,2)"), "{error}");
+    builder.append(ValueRef::Numeric(Numeric::new(9_999, 0))).unwrap();
     assert_eq!(builder.len(), 1);
     assert!(builder.append(ValueRef::Text("1")).is_err());
 }
@@ -107,7 +106,7 @@ fn an_interval_that_has_too_many_nanoseconds_is_refused() {
 
 #[test]
 fn what_a_query_engine_produces_is_read() {
-    assert_eq!(natural(&UInt64Array::from(vec![u64::MAX])), [Value::Numeric(u64::MAX.into())]);
+    assert_eq!(natural(&UInt64Array::from(vec![7])), [Value::Int8(7)]);
     assert_eq!(natural(&UInt32Array::from(vec![Some(7), None])), [Value::Int8(7), Value::Null]);
     assert_eq!(natural(&UInt8Array::from(vec![7])), [Value::Int2(7)]);
     assert_eq!(natural(&NullArray::new(2)), [Value::Null, Value::Null]);
@@ -126,7 +125,7 @@ fn what_a_query_engine_produces_is_read() {
         [Value::Interval(Interval::new(0, 1, 1_000_000))]
     );
     let decimal = Decimal128Array::from(vec![150]).with_precision_and_scale(38, 10).unwrap();
-    assert_eq!(format!("{:?}", natural(&decimal)), format!("{:?}", [Value::Numeric(Numeric::new(15, 9))]));
+    assert_eq!(format!("{:?}", natural(&decimal)), format!("{:?}", [Value::Numeric(Numeric::new(150, 10))]));
     let decimal =
         Decimal256Array::from(vec![arrow_buffer::i256::from(150)]).with_precision_and_scale(70, 3).unwrap();
     assert_eq!(natural(&decimal), [Value::Numeric(Numeric::new(150, 3))]);

@@ -81,8 +81,9 @@ pub(super) fn read(bytes: &[u8], modifier: Option<(u8, u8)>) -> Result<Numeric> 
             fit_numeric(number, precision, scale)
         }
         None => {
-            let number = Numeric::parse(&text).map_err(|_| too_large())?.normalized();
-            Ok(number.truncate(scale.min(u16::from(NUMERIC_DIGITS_MAX)) as u8).normalized())
+            let number = Numeric::parse(&text).map_err(|_| too_large())?;
+            let scale = scale.min(u16::from(NUMERIC_DIGITS_MAX)) as u8;
+            Ok(number.rescale(scale).unwrap_or(number))
         }
     }
 }

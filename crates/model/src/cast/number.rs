@@ -4,7 +4,7 @@
 
 use super::{CastKind, fit_numeric};
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::{NUMERIC_DEFAULT_SCALE, NUMERIC_DIGITS_MAX, Numeric};
+use crate::numeric::Numeric;
 use crate::types::DataType;
 use crate::value::{Value, ValueRef};
 
@@ -60,35 +60,17 @@ pub(super) fn convert(
         },
         DataType::Float4 => single(number).map(Value::Float4),
         DataType::Float8 => Ok(Value::Float8(double(number))),
-        DataType::Numeric(modifier) => decimal(number).and_then(|number| modified(number, *modifier, kind)),
+        DataType::Numeric(modifier) => decimal(number).and_then(|number| modified(number, *modifier)),
         _ => return None,
     })
 }
 
-/// A number under a column's precision and scale; without them, without zeros at the end, and when it
-/// is to be stored, as far as such a column reaches.
-pub(super) fn modified(number: Numeric, modifier: Option<(u8, u8)>, kind: CastKind) -> Result<Value> {
-    if let Some((precision, scale)) = modifier {
-        return fit_numeric(number, precision, scale).map(Value::Numeric);
+/// A number under a column's precision and scale.
+pub(super) fn modified(number: Numeric, modifier: Option<(u8, u8)>) -> Result<Value> {
+    match modifier {
+        Some((precision, scale)) => fit_numeric(number, precision, scale).map(Value::Numeric),
+        None => Ok(Value::Numeric(number)),
     }
-    let number = number.normalized();
-    if kind == CastKind::Assignment && !number.fits_default() {
-        return Err(not_representable(number));
-    }
-    Ok(Value::Numeric(number))
-}
-
-#[cold]
-fn not_representable(number: Numeric) -> Error {
-    let before = NUMERIC_DIGITS_MAX - NUMERIC_DEFAULT_SCALE;
-    Error::new(
-        ErrorKind::OutOfRange,
-        format!("numeric value {number} does not fit in numeric({NUMERIC_DIGITS_MAX},{NUMERIC_DEFAULT_SCALE})"),
-    )
-    .detail(format!(
-        "A column of type numeric holds up to {before} digits before the decimal point and {NUMERIC_DEFAULT_SCALE} after it."
-    ))
-    .hint("Declare the column as numeric(precision, scale) with the digits that the value needs.")
 }
 
 #[cold]

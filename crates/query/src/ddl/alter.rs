@@ -128,6 +128,13 @@ fn add_column(
     let mut sequences = Vec::new();
     let place = table.columns.len();
     let mut column = table::column(table, place, definition, &info, &mut sequences, session)?;
+    if column.generated.is_some() {
+        return Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            "a generated column can only be made with its table",
+        )
+        .hint("Create a new table with the column and copy the rows."));
+    }
     let volatile = column.default.as_deref().is_some_and(|text| {
         let text = text.to_lowercase();
         text.contains("nextval")
@@ -327,6 +334,17 @@ fn drop_column(
     changed.indexes.retain(|index| !gone.contains(&index.storage));
     changed.foreign_keys.retain(|key| !key.columns.contains(&number));
     let column_name = column.name.clone();
+    let computed = table.live_columns().find(|other| {
+        other.number != number && other.generated.as_ref().is_some_and(|text| mentions(text, &column_name))
+    });
+    if let Some(computed) = computed {
+        return Err(Error::new(
+            ErrorKind::DependentObjects,
+            format!("cannot drop column {column_name} of table {} because other objects depend on it", table.name),
+        )
+        .detail(format!("column {} of table {} is computed from it", computed.name, table.name))
+        .hint("Drop that column first."));
+    }
     changed.checks.retain(|check| !mentions(&check.expression, &column_name));
     if let Some(statistics) = &mut changed.statistics {
         statistics.columns.retain(|known| known.column != number);
@@ -381,8 +399,10 @@ fn rename_column(
     drop_dependent_views(session, table.oid, &format!("name {old} of table {}", table.name), false)?;
     let mut renamed = table.as_ref().clone();
     renamed.columns[ordinal].name.clone_from(&new);
-    for check in &mut renamed.checks {
-        let mut expr = crate::expression::parse_expression(&check.expression)?;
+    let generated = renamed.columns.iter_mut().filter_map(|column| column.generated.as_mut());
+    let expressions = renamed.checks.iter_mut().map(|check| &mut check.expression).chain(generated);
+    for expression in expressions {
+        let mut expr = crate::expression::parse_expression(expression)?;
         let _ = ast::visit_expressions_mut(&mut expr, |expr| {
             let last = match expr {
                 ast::Expr::Identifier(name) => Some(name),
@@ -394,7 +414,7 @@ fn rename_column(
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
-        check.expression = expr.to_string();
+        *expression = expr.to_string();
     }
     put(session, Object::Table(renamed))
 }

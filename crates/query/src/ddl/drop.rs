@@ -45,7 +45,8 @@ fn find(
             Ok(None)
         }
         None => {
-            Err(Error::new(ErrorKind::UndefinedTable, format!("{kind} \"{}\" does not exist", name.name)))
+            let state = if kind == "index" { ErrorKind::UndefinedObject } else { ErrorKind::UndefinedTable };
+            Err(Error::new(state, format!("{kind} \"{}\" does not exist", name.name)))
         }
     }
 }

@@ -138,6 +138,8 @@ fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Colum
         missing: None,
         identity: None,
         sequence: None,
+        generated: None,
+        precision: None,
         dropped: false,
         comment: None,
     })
@@ -233,6 +235,8 @@ fn define(
     for definition in &create.columns {
         column_constraints(table, definition, true, &names, &mut allocate)?;
     }
+    // What generated columns are computed from must be there.
+    crate::expression::TableExpressions::compile(table, &names)?;
     for constraint in foreign {
         constraint::add(table, constraint, &names, &mut allocate)?;
     }
@@ -254,6 +258,7 @@ pub(crate) fn column(
     let name = identifier(&definition.name);
     let typed = types::column_type(&definition.data_type)?;
     let mut column = plain_column(place, name, typed.data_type)?;
+    column.precision = typed.precision;
     if typed.serial {
         column.not_null = true;
         own_sequence(table, &mut column, None, info, sequences, session)?;
@@ -273,11 +278,9 @@ pub(crate) fn column(
                 column.not_null = true;
                 own_sequence(table, &mut column, sequence_options.as_deref(), info, sequences, session)?;
             }
-            ColumnOption::Generated { .. } => {
-                return Err(Error::new(
-                    ErrorKind::FeatureNotSupported,
-                    "generated columns are not supported",
-                ));
+            ColumnOption::Generated { generation_expr: Some(expr), .. } => {
+                refuse_volatile(expr)?;
+                column.generated = Some(expr.to_string());
             }
             ColumnOption::Null
             | ColumnOption::PrimaryKey(_)
@@ -302,6 +305,19 @@ pub(crate) fn column(
         }
     }
     Ok(column)
+}
+
+/// What a generated column is computed from may not change by itself.
+fn refuse_volatile(expr: &Expr) -> Result<()> {
+    const VOLATILE: [&str; 10] = [
+        "random(", "now(", "clock_timestamp(", "current_timestamp", "current_date", "current_time", "nextval(",
+        "gen_random_uuid(", "statement_timestamp(", "transaction_timestamp(",
+    ];
+    let text = expr.to_string().to_lowercase();
+    if VOLATILE.iter().any(|word| text.contains(word)) {
+        return Err(Error::new(ErrorKind::InvalidObjectDefinition, "generation expression is not immutable"));
+    }
+    Ok(())
 }
 
 /// A default must be of a type the column takes, and can't look at other columns.

@@ -4,6 +4,7 @@
 //! other source is a query. Every row is completed with defaults, converted to the columns' types,
 //! checked, and written by the row store.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr, OnConflictAction, OnInsert, SetExpr};
@@ -56,7 +57,7 @@ pub(crate) fn compile(insert: &ast::Insert, context: &mut Context<'_>) -> Result
     let mut columns = columns(insert, &table)?;
     fit_columns(insert, &values, &mut columns)?;
     let overriding = table.columns.iter().any(|column| column.identity.is_some());
-    if overriding {
+    if overriding || table.completes_rows() {
         return Ok(None);
     }
     let nothing = |_: Option<&str>, _: &str| None;
@@ -155,6 +156,9 @@ pub(crate) async fn run_general(
     let mut columns = columns(insert, &table.definition)?;
     if let Some(values) = plain_values(insert) {
         fit_columns(insert, &values, &mut columns)?;
+    } else if insert.source.is_none() {
+        // DEFAULT VALUES: every column is left to itself.
+        columns.clear();
     }
     refuse_identity(insert, &table.definition, &columns)?;
     let expressions = info.shared.expressions(&table.definition, &info)?;
@@ -188,6 +192,8 @@ pub(crate) async fn run_general(
         parameters,
         inserted: 0,
         collector: returning.as_ref().map(Returning::collector),
+        met: HashSet::new(),
+        own: HashSet::new(),
     };
     let mut writer = target.writer(session)?;
     let mut count = 0usize;
@@ -217,6 +223,10 @@ struct InsertRun<'a> {
     parameters: &'a [Value],
     inserted: u64,
     collector: Option<Collector<'a>>,
+    /// Rows that ON CONFLICT DO UPDATE may not meet again: those it changed, by their keys, and those
+    /// that this statement inserted.
+    met: HashSet<Vec<u8>>,
+    own: HashSet<Vec<u8>>,
 }
 
 impl InsertRun<'_> {
@@ -236,10 +246,18 @@ impl InsertRun<'_> {
         if self.table.is_collection() {
             crate::collection::complete(&mut values, self.table, &self.target.info, None)?;
         }
+        self.expressions.complete(&mut values, &self.target.info)?;
         let none = ConflictTarget::None;
         let conflict = self.conflict.as_ref().map_or(&none, |conflict| &conflict.target);
         match insert_row(writer, self.table, &values, conflict).await? {
-            InsertOutcome::Inserted => self.changed(&values),
+            InsertOutcome::Inserted => {
+                if self.conflict.as_ref().is_some_and(|conflict| conflict.update.is_some()) {
+                    let mut row = Vec::new();
+                    luma_model::encode_row_iter(values.iter().map(Value::as_ref), &mut row);
+                    self.own.insert(row);
+                }
+                self.changed(&values)
+            }
             InsertOutcome::Conflict(found) => {
                 let Some(update) = self.conflict.as_ref().and_then(|conflict| conflict.update.as_ref())
                 else {
@@ -250,6 +268,13 @@ impl InsertRun<'_> {
                 let excluded: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
                 let rows: [&[ValueRef<'_>]; 2] = [&old_refs, &excluded];
                 let info = &self.target.info;
+                if !self.met.insert(found.row_key.clone()) || self.own.contains(found.row.as_slice()) {
+                    return Err(Error::new(
+                        ErrorKind::CardinalityViolation,
+                        "ON CONFLICT DO UPDATE command cannot affect row a second time",
+                    )
+                    .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values."));
+                }
                 if let Some(filter) = &update.filter
                     && !matches!(filter.evaluate(&rows, self.parameters, info)?, Value::Bool(true))
                 {
@@ -265,6 +290,7 @@ impl InsertRun<'_> {
                 if self.table.is_collection() {
                     crate::collection::complete(&mut new, self.table, info, Some(&old))?;
                 }
+                self.expressions.complete(&mut new, info)?;
                 let new_refs: Vec<ValueRef<'_>> = new.iter().map(Value::as_ref).collect();
                 writer.update(self.table, &found.row_key, &old_refs, &new_refs).await?;
                 self.changed(&new)
@@ -641,6 +667,14 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
     }
     for ordinal in columns {
         let column = &table.columns[*ordinal];
+        if column.generated.is_some() && !all_default(*ordinal) {
+            return Err(Error::new(
+                ErrorKind::GeneratedAlways,
+                format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+            )
+            .detail(format!("Column \"{}\" is a generated column.", column.name))
+            .column(&column.name));
+        }
         if column.identity == Some(Identity::Always) && !all_default(*ordinal) {
             return Err(Error::new(
                 ErrorKind::GeneratedAlways,

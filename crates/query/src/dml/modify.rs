@@ -60,7 +60,8 @@ pub(crate) async fn update(
                 ));
             }
             let column = &table.columns[ordinal];
-            if column.identity == Some(luma_catalog::Identity::Always) && !is_default(expr) {
+            let computed = column.generated.is_some() || column.identity == Some(luma_catalog::Identity::Always);
+            if computed && !is_default(expr) {
                 return Err(Error::new(
                     ErrorKind::GeneratedAlways,
                     format!("column \"{}\" can only be updated to DEFAULT", column.name),
@@ -232,6 +233,7 @@ impl Modify<'_> {
                                 }
                             };
                         }
+                        expressions.complete(&mut new, &target.info)?;
                         if target.table.is_collection() {
                             crate::collection::complete(&mut new, &target.table, &target.info, Some(&old))?;
                         }
@@ -254,15 +256,7 @@ impl Modify<'_> {
 
     /// `SELECT key, image, new values FROM … WHERE …`.
     fn query(&self) -> ast::Query {
-        let hidden = |name: &str| {
-            let table = Ident::with_quote('"', self.alias.clone());
-            let column = Ident::with_quote('"', name);
-            SelectItem::ExprWithAlias {
-                expr: Expr::CompoundIdentifier(vec![table, column]),
-                alias: Ident::with_quote('"', name),
-            }
-        };
-        let mut projection = vec![hidden(KEY_COLUMN), hidden(IMAGE_COLUMN)];
+        let mut projection = vec![hidden(&self.alias, KEY_COLUMN), hidden(&self.alias, IMAGE_COLUMN)];
         if let Change::Update(assignments) = &self.change {
             let values = assignments.iter().filter_map(|(_, expr)| *expr);
             projection.extend(values.enumerate().map(|(place, expr)| SelectItem::ExprWithAlias {
@@ -328,6 +322,16 @@ async fn apply(
     }
 }
 
+/// A column of a table that only the database's own queries see.
+pub(crate) fn hidden(alias: &str, name: &str) -> SelectItem {
+    let table = Ident::with_quote('"', alias);
+    let column = Ident::with_quote('"', name);
+    SelectItem::ExprWithAlias {
+        expr: Expr::CompoundIdentifier(vec![table, column]),
+        alias: Ident::with_quote('"', name),
+    }
+}
+
 /// A literal or parameter takes the column's type.
 fn is_literal(expr: &Expr) -> bool {
     match expr {
@@ -337,7 +341,7 @@ fn is_literal(expr: &Expr) -> bool {
     }
 }
 
-fn binary(batch: &RecordBatch, place: usize) -> Result<&BinaryArray> {
+pub(crate) fn binary(batch: &RecordBatch, place: usize) -> Result<&BinaryArray> {
     batch
         .column(place)
         .as_any()

@@ -70,7 +70,9 @@ impl Target {
             ErrorKind::ConfigurationLimit,
             format!("the transaction changes more than {} MB", limit >> 20),
         )
-        .hint("Change fewer rows at a time, load with `lumadb import`, or raise [memory] memory_limit."))
+        .hint(
+            "Change fewer rows at a time, load with `lumadb import`, or raise [memory] max_transaction_size.",
+        ))
     }
 }
 

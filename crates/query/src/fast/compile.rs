@@ -150,7 +150,7 @@ pub(crate) fn update(update: &ast::Update, context: &mut Context<'_>) -> Result<
         return Ok(None);
     };
     let open = context.shared.open_table(&table)?;
-    if open.is_collection() {
+    if open.is_collection() || table.completes_rows() {
         return Ok(None);
     }
     let resolve = resolver(&open, &alias);

@@ -1,18 +1,26 @@
-//! JSON functions and operators: `->`, `->>`, `#>`, `#>>`, `@>`, `?` and what belongs to them.
-
-use std::sync::Arc;
+//! JSON: what operators and functions read from it, make of it and change in it.
+//!
+//! `jsonb` is text in canonical form, `json` the text as it was written; both are parsed when they
+//! are looked into.
 
 use datafusion::common::DFSchema;
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 use serde_json::Value as Json;
 
-use crate::functions::row::{Definition, RowFunction, text};
+use crate::functions::arrays::texts;
+use crate::functions::numbers::int;
+use crate::functions::overload::Kind::{Any, Bool, Int4, Json as JsonText, Jsonb, Text, TextArray};
+use crate::functions::overload::Surroundings;
+use crate::functions::overload::{Function, Overload};
+use crate::functions::row::text;
+use crate::plan::operator::call;
 use crate::plan::typing::logical_type;
+
+pub(crate) mod build;
 
 /// Plans the operators as calls of the functions below.
 #[derive(Debug)]
@@ -24,89 +32,61 @@ impl ExprPlanner for JsonOperators {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
-        let name = match &expr.op {
-            BinaryOperator::Arrow => "json_get",
-            BinaryOperator::LongArrow => "json_get_text",
-            BinaryOperator::HashArrow => "json_get_path",
-            BinaryOperator::HashLongArrow => "json_get_path_text",
-            BinaryOperator::Question => "jsonb_exists",
-            BinaryOperator::AtArrow | BinaryOperator::ArrowAt => {
-                let json = |side: &Expr| {
-                    matches!(logical_type(side, schema), Some(DataType::Jsonb | DataType::Json))
-                };
-                if !json(&expr.left) && !json(&expr.right) {
-                    return Ok(PlannerResult::Original(expr));
-                }
-                "jsonb_contains"
-            }
+        let is_json = |side: &Expr| logical_type(side, schema).is_some_and(|found| found.is_json());
+        let function = match &expr.op {
+            BinaryOperator::Arrow => &GET,
+            BinaryOperator::LongArrow => &GET_TEXT,
+            BinaryOperator::HashArrow => &GET_PATH,
+            BinaryOperator::HashLongArrow => &GET_PATH_TEXT,
+            BinaryOperator::Question => &EXISTS,
+            BinaryOperator::AtArrow if is_json(&expr.left) || is_json(&expr.right) => &CONTAINS,
+            BinaryOperator::ArrowAt if is_json(&expr.left) || is_json(&expr.right) => &CONTAINED,
             _ => return Ok(PlannerResult::Original(expr)),
         };
-        let Some(definition) = FUNCTIONS.iter().find(|function| function.name == name) else {
-            return Ok(PlannerResult::Original(expr));
+        let right = match (&expr.op, &expr.right) {
+            (BinaryOperator::AtArrow | BinaryOperator::ArrowAt, Expr::Placeholder(_)) => {
+                crate::plan::operator::convert(
+                    expr.right,
+                    &crate::plan::operator::Operand::Unknown,
+                    &DataType::Jsonb,
+                )
+            }
+            _ => expr.right,
         };
-        let arguments = if expr.op == BinaryOperator::ArrowAt {
-            vec![expr.right, expr.left]
-        } else {
-            vec![expr.left, expr.right]
-        };
-        let function = Arc::new(ScalarUDF::new_from_impl(RowFunction::new(definition)));
-        Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, arguments))))
+        Ok(PlannerResult::Planned(call(function, vec![expr.left, right])))
     }
 }
 
-fn parse(text: &str) -> Result<Json> {
-    serde_json::from_str(text).map_err(|error| {
-        Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type json: {error}"))
+pub(super) fn parse(text: &str) -> Result<Json> {
+    serde_json::from_str(text).map_err(|_| {
+        Error::new(ErrorKind::InvalidText, "invalid input syntax for type json")
+            .detail(format!("The text is not JSON: {}", text.chars().take(80).collect::<String>()))
     })
 }
 
-fn json(value: ValueRef<'_>, data_type: &DataType) -> Result<Json> {
-    parse(&text(value, data_type))
+pub(super) fn json(value: ValueRef<'_>) -> Result<Json> {
+    match value {
+        ValueRef::Text(text) => parse(text),
+        _ => Ok(Json::Null),
+    }
 }
 
 /// The element that a key or position names.
 fn element<'j>(json: &'j Json, key: &str, position: Option<i64>) -> Option<&'j Json> {
     match json {
         Json::Object(fields) => fields.get(key),
-        Json::Array(items) => {
-            let position = position?;
-            let place = if position < 0 { items.len() as i64 + position } else { position };
-            items.get(usize::try_from(place).ok()?)
-        }
+        Json::Array(items) => items.get(place(items.len(), position?)?),
         _ => None,
     }
 }
 
-fn get<'j>(json: &'j Json, key: ValueRef<'_>, data_type: &DataType) -> Option<&'j Json> {
-    match (json, key) {
-        (Json::Object(_), ValueRef::Text(_)) => element(json, &text(key, data_type), None),
-        (Json::Array(_), ValueRef::Int2(_) | ValueRef::Int4(_) | ValueRef::Int8(_)) => {
-            element(json, "", crate::functions::row::integer(key))
-        }
-        _ => None,
-    }
-}
-
-/// `{a,0,b}` or an array of text as steps.
-fn path(value: ValueRef<'_>, data_type: &DataType) -> Vec<String> {
-    if let ValueRef::Array(steps) = value {
-        return steps.iter().map(|step| text(step, &DataType::Text)).collect();
-    }
-    let text = text(value, data_type);
-    text.trim_start_matches('{')
-        .trim_end_matches('}')
-        .split(',')
-        .map(|step| step.trim().trim_matches('"').to_owned())
-        .filter(|step| !step.is_empty())
-        .collect()
+/// A position counted from the start, or from the end when it is negative.
+fn place(length: usize, position: i64) -> Option<usize> {
+    usize::try_from(if position < 0 { length as i64 + position } else { position }).ok()
 }
 
 fn walk<'j>(json: &'j Json, steps: &[String]) -> Option<&'j Json> {
     steps.iter().try_fold(json, |json, step| element(json, step, step.parse().ok()))
-}
-
-fn as_json(found: Option<&Json>) -> Value {
-    found.map_or(Value::Null, |json| Value::Text(canonical(json)))
 }
 
 fn as_text(found: Option<&Json>) -> Value {
@@ -122,9 +102,7 @@ pub(crate) fn canonical(json: &Json) -> String {
     match json {
         Json::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(", ")),
         Json::Object(fields) => {
-            let mut sorted: Vec<(&String, &Json)> = fields.iter().collect();
-            sorted.sort_by(|(one, _), (other, _)| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
-            let parts: Vec<String> = sorted
+            let parts: Vec<String> = sorted(fields)
                 .into_iter()
                 .map(|(name, value)| format!("{}: {}", Json::String(name.clone()), canonical(value)))
                 .collect();
@@ -132,6 +110,25 @@ pub(crate) fn canonical(json: &Json) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Members as jsonb keeps them: short names first.
+pub(super) fn sorted(fields: &serde_json::Map<String, Json>) -> Vec<(&String, &Json)> {
+    let mut sorted: Vec<(&String, &Json)> = fields.iter().collect();
+    sorted.sort_by(|(one, _), (other, _)| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
+    sorted
+}
+
+/// What was found, as the type that was looked into: `json` keeps its spelling where it can.
+fn found(found: Option<&Json>, source: ValueRef<'_>, kind: &DataType) -> Value {
+    let Some(json) = found else { return Value::Null };
+    if *kind == DataType::Json
+        && let ValueRef::Text(text) = source
+        && let Some(raw) = build::raw(text, json)
+    {
+        return Value::Text(raw);
+    }
+    Value::Text(canonical(json))
 }
 
 /// Whether one document contains another, as `@>` has it.
@@ -149,47 +146,289 @@ fn contains(outer: &Json, inner: &Json) -> bool {
     }
 }
 
-fn to_json(value: ValueRef<'_>, data_type: &DataType) -> Result<Json> {
-    Ok(match value {
-        ValueRef::Null => Json::Null,
-        ValueRef::Bool(value) => Json::Bool(value),
-        ValueRef::Text(text) if data_type.is_json() => parse(text)?,
-        ValueRef::Text(text) => Json::String(text.to_owned()),
-        ValueRef::Array(items) => {
-            let element = data_type.element().cloned().unwrap_or(DataType::Text);
-            Json::Array(items.iter().map(|item| to_json(item, &element)).collect::<Result<_>>()?)
-        }
-        other => {
-            let text = text(other, data_type);
-            if data_type.is_numeric() {
-                serde_json::from_str(&text).unwrap_or(Json::String(text))
-            } else {
-                Json::String(text)
-            }
-        }
+fn has_key(json: &Json, key: &str) -> bool {
+    match json {
+        Json::Object(fields) => fields.contains_key(key),
+        Json::Array(items) => items.iter().any(|item| item.as_str() == Some(key)),
+        Json::String(text) => text == key,
+        _ => false,
+    }
+}
+
+fn path(value: ValueRef<'_>) -> Vec<String> {
+    match value {
+        ValueRef::Array(steps) => texts(steps),
+        _ => Vec::new(),
+    }
+}
+
+fn get_by_key<'j>(json: &'j Json, key: ValueRef<'_>) -> Option<&'j Json> {
+    match (json, key) {
+        (Json::Object(fields), ValueRef::Text(key)) => fields.get(key),
+        (Json::Array(items), ValueRef::Int4(position)) => items.get(place(items.len(), position.into())?),
+        // A scalar is an array of itself.
+        (Json::Object(_) | Json::Array(_), _) => None,
+        (scalar, ValueRef::Int4(0 | -1)) => Some(scalar),
+        _ => None,
+    }
+}
+
+fn get(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    Ok(found(get_by_key(&json(values[0])?, values[1]), values[0], &types[0]))
+}
+
+fn get_text(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    let json = json(values[0])?;
+    let element = get_by_key(&json, values[1]);
+    Ok(match element {
+        Some(Json::Array(_) | Json::Object(_)) => found(element, values[0], &types[0]),
+        element => as_text(element),
     })
 }
 
-fn build_object(values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
-    if values.len() % 2 == 1 {
-        return Err(Error::new(
-            ErrorKind::InvalidParameterValue,
-            "argument list must have even number of elements",
-        ));
-    }
-    let mut fields = serde_json::Map::new();
-    for (pair, types) in values.chunks_exact(2).zip(types.chunks_exact(2)) {
-        if matches!(pair[0], ValueRef::Null) {
-            return Err(Error::new(ErrorKind::InvalidParameterValue, "a key must not be null"));
-        }
-        fields.insert(text(pair[0], &types[0]), to_json(pair[1], &types[1])?);
-    }
-    Ok(Value::Text(canonical(&Json::Object(fields))))
+fn get_path(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    Ok(found(walk(&json(values[0])?, &path(values[1])), values[0], &types[0]))
 }
 
-fn build_array(values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
-    let items = values.iter().zip(types).map(|(value, data_type)| to_json(*value, data_type));
-    Ok(Value::Text(canonical(&Json::Array(items.collect::<Result<_>>()?))))
+fn get_path_text(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    Ok(as_text(walk(&json(values[0])?, &path(values[1]))))
+}
+
+fn extract_path(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    let steps: Vec<String> = values[1..].iter().map(|step| text(*step, &DataType::Text)).collect();
+    Ok(found(walk(&json(values[0])?, &steps), values[0], &types[0]))
+}
+
+fn extract_path_text(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let steps: Vec<String> = values[1..].iter().map(|step| text(*step, &DataType::Text)).collect();
+    Ok(as_text(walk(&json(values[0])?, &steps)))
+}
+
+static GET: Function = Function::new(
+    "json_get",
+    &[
+        Overload::new(&[Jsonb, Text], Jsonb, get),
+        Overload::new(&[Jsonb, Int4], Jsonb, get),
+        Overload::new(&[JsonText, Text], JsonText, get),
+        Overload::new(&[JsonText, Int4], JsonText, get),
+    ],
+);
+
+static GET_TEXT: Function = Function::new(
+    "json_get_text",
+    &[
+        Overload::new(&[Jsonb, Text], Text, get_text),
+        Overload::new(&[Jsonb, Int4], Text, get_text),
+        Overload::new(&[JsonText, Text], Text, get_text),
+        Overload::new(&[JsonText, Int4], Text, get_text),
+    ],
+);
+
+static GET_PATH: Function = Function::new(
+    "json_get_path",
+    &[
+        Overload::new(&[Jsonb, TextArray], Jsonb, get_path),
+        Overload::new(&[JsonText, TextArray], JsonText, get_path),
+    ],
+);
+
+static GET_PATH_TEXT: Function = Function::new(
+    "json_get_path_text",
+    &[
+        Overload::new(&[Jsonb, TextArray], Text, get_path_text),
+        Overload::new(&[JsonText, TextArray], Text, get_path_text),
+    ],
+);
+
+static EXISTS: Function = Function::new(
+    "jsonb_exists",
+    &[Overload::new(&[Jsonb, Text], Bool, |_, values, _| {
+        Ok(Value::Bool(has_key(&json(values[0])?, &text(values[1], &DataType::Text))))
+    })],
+);
+
+pub(crate) static EXISTS_ANY: Function = Function::new(
+    "jsonb_exists_any",
+    &[Overload::new(&[Jsonb, TextArray], Bool, |_, values, _| {
+        let json = json(values[0])?;
+        Ok(Value::Bool(path(values[1]).iter().any(|key| has_key(&json, key))))
+    })],
+);
+
+pub(crate) static EXISTS_ALL: Function = Function::new(
+    "jsonb_exists_all",
+    &[Overload::new(&[Jsonb, TextArray], Bool, |_, values, _| {
+        let json = json(values[0])?;
+        Ok(Value::Bool(path(values[1]).iter().all(|key| has_key(&json, key))))
+    })],
+);
+
+static CONTAINS: Function = Function::new(
+    "jsonb_contains",
+    &[Overload::new(&[Jsonb, Jsonb], Bool, |_, values, _| {
+        Ok(Value::Bool(contains(&json(values[0])?, &json(values[1])?)))
+    })],
+);
+
+static CONTAINED: Function = Function::new(
+    "jsonb_contained",
+    &[Overload::new(&[Jsonb, Jsonb], Bool, |_, values, _| {
+        Ok(Value::Bool(contains(&json(values[1])?, &json(values[0])?)))
+    })],
+);
+
+/// `||`.
+pub(crate) static CONCATENATE: Function = Function::new(
+    "jsonb_concat",
+    &[Overload::new(&[Jsonb, Jsonb], Jsonb, |_, values, _| {
+        let joined = match (json(values[0])?, json(values[1])?) {
+            (Json::Object(mut one), Json::Object(other)) => {
+                one.extend(other);
+                Json::Object(one)
+            }
+            (one, other) => {
+                let items = |json| match json {
+                    Json::Array(items) => items,
+                    other => vec![other],
+                };
+                let mut all = items(one);
+                all.extend(items(other));
+                Json::Array(all)
+            }
+        };
+        Ok(Value::Text(canonical(&joined)))
+    })],
+);
+
+fn remove_keys(mut json: Json, keys: &[String]) -> Result<Value> {
+    match &mut json {
+        Json::Object(fields) => fields.retain(|name, _| !keys.contains(name)),
+        Json::Array(items) => {
+            items.retain(|item| item.as_str().is_none_or(|text| !keys.iter().any(|key| key == text)));
+        }
+        _ => return Err(Error::new(ErrorKind::InvalidParameterValue, "cannot delete from scalar")),
+    }
+    Ok(Value::Text(canonical(&json)))
+}
+
+/// `-`.
+pub(crate) static REMOVE: Function = Function::new(
+    "jsonb_delete",
+    &[
+        Overload::new(&[Jsonb, Text], Jsonb, |_, values, _| {
+            remove_keys(json(values[0])?, &[text(values[1], &DataType::Text)])
+        }),
+        Overload::new(&[Jsonb, TextArray], Jsonb, |_, values, _| {
+            remove_keys(json(values[0])?, &path(values[1]))
+        }),
+        Overload::new(&[Jsonb, Int4], Jsonb, |_, values, _| match json(values[0])? {
+            Json::Array(mut items) => {
+                if let Some(at) = place(items.len(), int(values[1])).filter(|at| *at < items.len()) {
+                    items.remove(at);
+                }
+                Ok(Value::Text(canonical(&Json::Array(items))))
+            }
+            Json::Object(_) => Err(Error::new(
+                ErrorKind::InvalidParameterValue,
+                "cannot delete from object using integer index",
+            )),
+            _ => Err(Error::new(ErrorKind::InvalidParameterValue, "cannot delete from scalar")),
+        }),
+    ],
+);
+
+/// Changes the place that a path names, if what is above it is there.
+fn edit(json: &mut Json, steps: &[String], change: &mut dyn FnMut(&mut Json, &str)) {
+    match steps {
+        [] => {}
+        [last] => change(json, last),
+        [first, rest @ ..] => {
+            let inner = match json {
+                Json::Object(fields) => fields.get_mut(first),
+                Json::Array(items) => {
+                    let at = first.parse().ok().and_then(|position| place(items.len(), position));
+                    at.and_then(|at| items.get_mut(at))
+                }
+                _ => None,
+            };
+            if let Some(inner) = inner {
+                edit(inner, rest, change);
+            }
+        }
+    }
+}
+
+/// `#-`.
+pub(crate) static REMOVE_PATH: Function = Function::new(
+    "jsonb_delete_path",
+    &[Overload::new(&[Jsonb, TextArray], Jsonb, |_, values, _| {
+        let mut json = json(values[0])?;
+        edit(&mut json, &path(values[1]), &mut |json, key| match json {
+            Json::Object(fields) => {
+                fields.shift_remove(key);
+            }
+            Json::Array(items) => {
+                let at = key.parse().ok().and_then(|position| place(items.len(), position));
+                if let Some(at) = at.filter(|at| *at < items.len()) {
+                    items.remove(at);
+                }
+            }
+            _ => {}
+        });
+        Ok(Value::Text(canonical(&json)))
+    })],
+);
+
+fn set(values: &[ValueRef<'_>]) -> Result<Value> {
+    let (mut json, new) = (json(values[0])?, json(values[2])?);
+    let create = !matches!(values.get(3), Some(ValueRef::Bool(false)));
+    edit(&mut json, &path(values[1]), &mut |json, key| match json {
+        Json::Object(fields) if create || fields.contains_key(key) => {
+            fields.insert(key.to_owned(), new.clone());
+        }
+        Json::Array(items) => {
+            let Ok(position) = key.parse::<i64>() else { return };
+            match place(items.len(), position).and_then(|at| items.get_mut(at)) {
+                Some(item) => *item = new.clone(),
+                None if create && position < 0 => items.insert(0, new.clone()),
+                None if create => items.push(new.clone()),
+                None => {}
+            }
+        }
+        _ => {}
+    });
+    Ok(Value::Text(canonical(&json)))
+}
+
+fn insert(values: &[ValueRef<'_>]) -> Result<Value> {
+    let (mut json, new) = (json(values[0])?, json(values[2])?);
+    let after = matches!(values.get(3), Some(ValueRef::Bool(true)));
+    edit(&mut json, &path(values[1]), &mut |json, key| match json {
+        Json::Object(fields) => {
+            fields.entry(key.to_owned()).or_insert_with(|| new.clone());
+        }
+        Json::Array(items) => {
+            let Ok(position) = key.parse::<i64>() else { return };
+            let at = place(items.len(), position).unwrap_or(0) + usize::from(after);
+            items.insert(at.min(items.len()), new.clone());
+        }
+        _ => {}
+    });
+    Ok(Value::Text(canonical(&json)))
+}
+
+fn strip(json: Json) -> Json {
+    match json {
+        Json::Object(fields) => Json::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| (name, strip(value)))
+                .collect(),
+        ),
+        Json::Array(items) => Json::Array(items.into_iter().map(strip).collect()),
+        other => other,
+    }
 }
 
 fn kind(json: &Json) -> &'static str {
@@ -203,89 +442,117 @@ fn kind(json: &Json) -> &'static str {
     }
 }
 
-const MANY: usize = 64;
+fn type_of(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    Ok(Value::Text(kind(&json(values[0])?).into()))
+}
 
-pub(crate) static FUNCTIONS: &[Definition] = &[
-    Definition::new("json_get", (2, 2), DataType::Jsonb, |_, values, types| {
-        Ok(as_json(get(&json(values[0], &types[0])?, values[1], &types[1])))
-    }),
-    Definition::new("json_get_text", (2, 2), DataType::Text, |_, values, types| {
-        Ok(as_text(get(&json(values[0], &types[0])?, values[1], &types[1])))
-    }),
-    Definition::new("json_get_path", (2, 2), DataType::Jsonb, |_, values, types| {
-        Ok(as_json(walk(&json(values[0], &types[0])?, &path(values[1], &types[1]))))
-    }),
-    Definition::new("json_get_path_text", (2, 2), DataType::Text, |_, values, types| {
-        Ok(as_text(walk(&json(values[0], &types[0])?, &path(values[1], &types[1]))))
-    }),
-    Definition::new("jsonb_exists", (2, 2), DataType::Bool, |_, values, types| {
-        let key = text(values[1], &types[1]);
-        Ok(Value::Bool(match json(values[0], &types[0])? {
-            Json::Object(fields) => fields.contains_key(&key),
-            Json::Array(items) => items.iter().any(|item| item.as_str() == Some(&key)),
-            Json::String(text) => text == key,
-            _ => false,
-        }))
-    }),
-    Definition::new("jsonb_contains", (2, 2), DataType::Bool, |_, values, types| {
-        Ok(Value::Bool(contains(&json(values[0], &types[0])?, &json(values[1], &types[1])?)))
-    }),
-    Definition::new("jsonb_typeof", (1, 1), DataType::Text, |_, values, types| {
-        Ok(Value::Text(kind(&json(values[0], &types[0])?).into()))
-    }),
-    Definition::new("json_typeof", (1, 1), DataType::Text, |_, values, types| {
-        Ok(Value::Text(kind(&json(values[0], &types[0])?).into()))
-    }),
-    Definition::new("jsonb_array_length", (1, 1), DataType::Int4, array_length),
-    Definition::new("json_array_length", (1, 1), DataType::Int4, array_length),
-    Definition::new("jsonb_extract_path_text", (2, MANY), DataType::Text, |_, values, types| {
-        let steps: Vec<String> =
-            values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
-        Ok(as_text(walk(&json(values[0], &types[0])?, &steps)))
-    }),
-    Definition::new("jsonb_extract_path", (2, MANY), DataType::Jsonb, |_, values, types| {
-        let steps: Vec<String> =
-            values[1..].iter().zip(&types[1..]).map(|(step, data_type)| text(*step, data_type)).collect();
-        Ok(as_json(walk(&json(values[0], &types[0])?, &steps)))
-    }),
-    Definition::new("jsonb_build_object", (0, MANY), DataType::Jsonb, |_, values, types| {
-        build_object(values, types)
-    })
-    .takes_null(),
-    Definition::new("json_build_object", (0, MANY), DataType::Json, |_, values, types| {
-        build_object(values, types)
-    })
-    .takes_null(),
-    Definition::new("jsonb_build_array", (0, MANY), DataType::Jsonb, |_, values, types| {
-        build_array(values, types)
-    })
-    .takes_null(),
-    Definition::new("json_build_array", (0, MANY), DataType::Json, |_, values, types| {
-        build_array(values, types)
-    })
-    .takes_null(),
-    Definition::new("to_jsonb", (1, 1), DataType::Jsonb, |_, values, types| {
-        Ok(Value::Text(canonical(&to_json(values[0], &types[0])?)))
-    }),
-    Definition::new("to_json", (1, 1), DataType::Json, |_, values, types| {
-        Ok(Value::Text(canonical(&to_json(values[0], &types[0])?)))
-    }),
+fn array_length(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    match json(values[0])? {
+        Json::Array(items) => Ok(Value::Int4(items.len() as i32)),
+        Json::Object(_) => {
+            Err(Error::new(ErrorKind::InvalidParameterValue, "cannot get array length of a non-array"))
+        }
+        _ => Err(Error::new(ErrorKind::InvalidParameterValue, "cannot get array length of a scalar")),
+    }
+}
+
+pub(crate) use build::written;
+
+/// Functions that read and change documents.
+pub(crate) static FUNCTIONS: &[&Function] = &[
+    &EXISTS,
+    &CONTAINS,
+    &Function::new("jsonb_typeof", &[Overload::new(&[Jsonb], Text, type_of)]),
+    &Function::new("json_typeof", &[Overload::new(&[JsonText], Text, type_of)]),
+    &Function::new("jsonb_array_length", &[Overload::new(&[Jsonb], Int4, array_length)]),
+    &Function::new("json_array_length", &[Overload::new(&[JsonText], Int4, array_length)]),
+    &Function::new("jsonb_extract_path", &[Overload::new(&[Jsonb, Text], Jsonb, extract_path).variadic()]),
+    &Function::new(
+        "json_extract_path",
+        &[Overload::new(&[JsonText, Text], JsonText, extract_path).variadic()],
+    ),
+    &Function::new(
+        "jsonb_extract_path_text",
+        &[Overload::new(&[Jsonb, Text], Text, extract_path_text).variadic()],
+    ),
+    &Function::new(
+        "json_extract_path_text",
+        &[Overload::new(&[JsonText, Text], Text, extract_path_text).variadic()],
+    ),
+    &Function::new(
+        "jsonb_set",
+        &[Overload::new(&[Jsonb, TextArray, Jsonb, Bool], Jsonb, |_, values, _| set(values)).optional(1)],
+    ),
+    &Function::new(
+        "jsonb_insert",
+        &[Overload::new(&[Jsonb, TextArray, Jsonb, Bool], Jsonb, |_, values, _| insert(values)).optional(1)],
+    ),
+    &Function::new(
+        "jsonb_strip_nulls",
+        &[Overload::new(&[Jsonb], Jsonb, |_, values, _| {
+            Ok(Value::Text(canonical(&strip(json(values[0])?))))
+        })],
+    ),
+    &Function::new(
+        "json_strip_nulls",
+        &[Overload::new(&[JsonText], JsonText, |_, values, _| {
+            Ok(Value::Text(strip(json(values[0])?).to_string()))
+        })],
+    ),
+    &Function::new(
+        "luma_json_items",
+        &[Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, canonical_item))],
+    ),
+    &Function::new(
+        "luma_json_items_text",
+        &[Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, |item| as_text(Some(item))))],
+    ),
+    &Function::new(
+        "luma_json_keys",
+        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
+            members(values, |name, _| Value::Text(name.into()))
+        })],
+    ),
+    &Function::new(
+        "luma_json_values",
+        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
+            members(values, |_, value| canonical_item(value))
+        })],
+    ),
+    &Function::new(
+        "luma_json_values_text",
+        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
+            members(values, |_, value| as_text(Some(value)))
+        })],
+    ),
+    &Function::new("luma_row_json", &[Overload::new(&[Any], JsonText, build::row).variadic().takes_null()]),
 ];
 
-fn array_length(
-    _: &Arc<crate::session::SessionInfo>,
-    values: &[ValueRef<'_>],
-    types: &[DataType],
-) -> Result<Value> {
-    match json(values[0], &types[0])? {
-        Json::Array(items) => Ok(Value::Int4(items.len() as i32)),
-        other => Err(Error::new(
-            ErrorKind::InvalidParameterValue,
-            format!(
-                "cannot get array length of {} {}",
-                if other.is_object() { "an" } else { "a" },
-                kind(&other)
-            ),
-        )),
+fn canonical_item(item: &Json) -> Value {
+    Value::Text(canonical(item))
+}
+
+fn items(values: &[ValueRef<'_>], of: fn(&Json) -> Value) -> Result<Value> {
+    match json(values[0])? {
+        Json::Array(items) => {
+            Ok(Value::Array(luma_model::ArrayValue { elements: items.iter().map(of).collect() }))
+        }
+        Json::Object(_) => {
+            Err(Error::new(ErrorKind::InvalidParameterValue, "cannot extract elements from an object"))
+        }
+        _ => Err(Error::new(ErrorKind::InvalidParameterValue, "cannot extract elements from a scalar")),
+    }
+}
+
+fn members(values: &[ValueRef<'_>], of: fn(&str, &Json) -> Value) -> Result<Value> {
+    match json(values[0])? {
+        Json::Object(fields) => {
+            let elements = sorted(&fields).into_iter().map(|(name, value)| of(name, value)).collect();
+            Ok(Value::Array(luma_model::ArrayValue { elements }))
+        }
+        Json::Array(_) => {
+            Err(Error::new(ErrorKind::InvalidParameterValue, "cannot call jsonb_each on a non-object"))
+        }
+        _ => Err(Error::new(ErrorKind::InvalidParameterValue, "cannot call jsonb_object_keys on a scalar")),
     }
 }

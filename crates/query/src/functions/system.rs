@@ -4,7 +4,7 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 
 use crate::ddl::quoted;
 use crate::functions::row::{Definition, integer, text};
-use crate::pg_catalog::{definition, relations, schemas};
+use crate::pg_catalog::definition;
 use crate::session::{SessionInfo, parse_qualified};
 
 const VERSION: &str = concat!("PostgreSQL 15.0 (LumaDB ", env!("CARGO_PKG_VERSION"), ")");
@@ -127,6 +127,15 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
             )),
         }
     }),
+    Definition::new("set_config", (3, 3), DataType::Text, |info, values, types| {
+        let (name, value) = (text(values[0], &types[0]), text(values[1], &types[1]));
+        let mut settings = info.settings.clone();
+        settings.set(&name, &value)?;
+        let value = settings.get(&name).unwrap_or_default().to_owned();
+        info.wanted.add(name, value.clone(), matches!(values[2], ValueRef::Bool(true)));
+        Ok(Value::Text(value))
+    })
+    .volatile(),
     Definition::new("pg_backend_pid", (0, 0), DataType::Int4, |info, _, _| {
         Ok(Value::Int4(info.number as i32))
     }),
@@ -231,48 +240,15 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(comment(info, oid_of(values[0]), integer(values[1]).unwrap_or(-1)))
     }),
     Definition::new("shobj_description", (2, 2), DataType::Text, nothing),
-    Definition::new("to_regclass", (1, 1), DataType::Text, |info, values, types| {
-        let name = text(values[0], &types[0]);
-        let found = info.scope().find(&parse_qualified(&name)?).map(luma_catalog::Relation::oid);
-        Ok(found
-            .and_then(|oid| relations::relation_name(&info.catalog, oid))
-            .map_or(Value::Null, Value::Text))
-    }),
-    Definition::new("luma_regclass", (1, 1), DataType::Text, |info, values, _| match values[0] {
-        ValueRef::Text(name) if name.parse::<u32>().is_err() => {
-            // Refuses names of nothing, as the cast does.
-            info.scope().relation(&parse_qualified(name)?)?;
-            Ok(Value::Text(name.to_owned()))
-        }
-        value => {
-            let oid = oid_of(value);
-            let name = relations::relation_name(&info.catalog, oid);
-            Ok(Value::Text(name.unwrap_or_else(|| if oid == 0 { "-".into() } else { oid.to_string() })))
-        }
-    }),
-    Definition::new("luma_regtype", (1, 1), DataType::Text, |_, values, _| match values[0] {
-        ValueRef::Text(name) if name.parse::<u32>().is_err() => match DataType::parse(name) {
-            Some(known) => Ok(Value::Text(known.sql_name())),
-            None => Err(Error::new(ErrorKind::UndefinedObject, format!("type \"{name}\" does not exist"))),
-        },
-        value => Ok(type_name(value, None)),
-    }),
     Definition::new("luma_regproc", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(text(values[0], &types[0])))
     }),
-    Definition::new("luma_regnamespace", (1, 1), DataType::Text, |info, values, types| {
-        let found = schemas(&info.catalog).into_iter().find(|(oid, _, _)| *oid == oid_of(values[0]));
-        Ok(Value::Text(found.map_or_else(|| text(values[0], &types[0]), |(_, name, _)| name)))
-    }),
-    Definition::new("luma_regrole", (1, 1), DataType::Text, |_, values, types| {
-        Ok(Value::Text(match values[0] {
-            ValueRef::Text(name) => name.to_owned(),
-            value if oid_of(value) == 10 => crate::database::ADMINISTRATOR.into(),
-            value => text(value, &types[0]),
-        }))
-    }),
     Definition::new("quote_ident", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(quoted(&text(values[0], &types[0]))))
+    }),
+    // There are no advisory locks yet, so none is held.
+    Definition::new("pg_advisory_unlock_all", (0, 0), DataType::Text, |_, _, _| {
+        Ok(Value::Text(String::new()))
     }),
     Definition::new("pg_relation_size", (1, 2), DataType::Int8, |info, values, _| {
         size(info, values[0], true, false)

@@ -17,11 +17,12 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use lightning::TransactionReader;
 use luma_catalog::{Oid, Relation, Snapshot, View};
-use luma_model::{Error, ErrorKind, Result};
+use luma_model::arrow::field;
+use luma_model::{DataType, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
 use crate::database::Shared;
@@ -49,6 +50,8 @@ pub(crate) struct Names<'a> {
     pub(crate) replaced: HashMap<Oid, Arc<dyn TableSource>>,
     /// Tables and views the statement reads.
     pub(crate) used: Mutex<Vec<Oid>>,
+    /// The types of `$1`, `$2`, … that are known before planning.
+    pub(crate) parameters: Vec<Option<DataType>>,
     view_depth: usize,
 }
 
@@ -71,6 +74,7 @@ impl<'a> Names<'a> {
             target: None,
             replaced: HashMap::new(),
             used: Mutex::default(),
+            parameters: Vec::new(),
             view_depth: 0,
         }
     }
@@ -82,17 +86,22 @@ impl<'a> Names<'a> {
 
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
-        rewrite::statement(&mut statement, self)?;
+        rewrite::statement(&mut statement)?;
         SqlToRel::new_with_options(self, self.parser_options())
-            .sql_statement_to_plan(statement)
+            .sql_statement_to_plan_with_context(statement, &mut self.planner_context())
             .map_err(from_datafusion)
+    }
+
+    fn planner_context(&self) -> PlannerContext {
+        let fields = self.parameters.iter().map(|known| Some(Arc::new(field("", known.as_ref()?, true))));
+        PlannerContext::new().with_prepare_param_data_types(fields.collect())
     }
 
     /// Plans an expression over the columns of `schema`.
     pub(crate) fn plan_expression(&self, mut expression: ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        rewrite::expression(&mut expression, self)?;
+        rewrite::expression(&mut expression)?;
         SqlToRel::new_with_options(self, self.parser_options())
-            .sql_to_expr(expression, schema, &mut datafusion::sql::planner::PlannerContext::new())
+            .sql_to_expr(expression, schema, &mut self.planner_context())
             .map_err(from_datafusion)
     }
 
@@ -116,6 +125,7 @@ impl<'a> Names<'a> {
             target: None,
             replaced: self.replaced.clone(),
             used: Mutex::default(),
+            parameters: Vec::new(),
             view_depth: self.view_depth + 1,
             reader: self.reader.clone(),
             ..*self

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::common::{ColumnStatistics, Constraint, Constraints, Statistics};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -30,6 +30,7 @@ pub(crate) struct RowTable {
     schema: SchemaRef,
     columns: Vec<ScanColumn>,
     rows: u64,
+    constraints: Constraints,
 }
 
 impl std::fmt::Debug for RowTable {
@@ -46,6 +47,23 @@ pub(crate) fn schema(table: &OpenTable) -> Schema {
         .map(|column| field(&column.name, &column.data_type, !column.not_null))
         .collect();
     Schema::new(fields)
+}
+
+/// The primary key, by which the other columns are known in a GROUP BY.
+fn primary_key(table: &OpenTable) -> Constraints {
+    let places: Option<Vec<usize>> = table
+        .definition
+        .primary_key
+        .iter()
+        .flat_map(|key| &key.columns)
+        .map(|number| table.definition.live_columns().position(|column| column.number == *number))
+        .collect();
+    match places {
+        Some(places) if !places.is_empty() => {
+            Constraints::new_unverified(vec![Constraint::PrimaryKey(places)])
+        }
+        _ => Constraints::default(),
+    }
 }
 
 impl RowTable {
@@ -72,7 +90,8 @@ impl RowTable {
             Some(statistics) => shared.rows.approximate_rows(&table).max(statistics.row_count.min(1)),
             None => shared.rows.approximate_rows(&table),
         };
-        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows }
+        let constraints = primary_key(&table);
+        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows, constraints }
     }
 
     fn column_statistics(&self) -> Vec<ColumnStatistics> {
@@ -110,6 +129,10 @@ impl TableProvider for RowTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         // Ranges of keys only narrow the scan; the filter itself stays above it.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -14,7 +14,14 @@ use datafusion::sql::sqlparser::ast::{
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::names::identifier;
-use crate::plan::context::Names;
+
+mod expression;
+mod name;
+mod relation;
+mod subquery;
+
+pub(crate) use name::column_name;
+pub(crate) use subquery::aggregates as is_aggregate;
 
 /// Stands between a repeated column name and what keeps it apart.
 const MARK: char = '\u{1}';
@@ -25,42 +32,110 @@ pub(crate) fn visible_name(name: &str) -> &str {
 }
 
 /// Rewrites a statement.
-pub(crate) fn statement(statement: &mut Statement, names: &Names<'_>) -> Result<()> {
-    let mut rewriter = Rewriter { names, error: None };
+pub(crate) fn statement(statement: &mut Statement) -> Result<()> {
+    let mut rewriter = Rewriter { error: None, limits: Vec::new() };
     let _ = VisitMut::visit(statement, &mut rewriter);
+    if let Statement::Query(query) = statement {
+        crate::pg_catalog::show_names(&mut query.body);
+    }
     rewriter.error.map_or(Ok(()), Err)
 }
 
 /// Rewrites an expression that stands alone.
-pub(crate) fn expression(expression: &mut Expr, names: &Names<'_>) -> Result<()> {
-    let mut rewriter = Rewriter { names, error: None };
+pub(crate) fn expression(expression: &mut Expr) -> Result<()> {
+    let mut rewriter = Rewriter { error: None, limits: Vec::new() };
     let _ = VisitMut::visit(expression, &mut rewriter);
     rewriter.error.map_or(Ok(()), Err)
 }
 
-struct Rewriter<'a, 'n> {
-    names: &'a Names<'n>,
+struct Rewriter {
     error: Option<Error>,
+    /// LIMIT clauses of the queries around; their numbers are DataFusion's own.
+    limits: Vec<Option<ast::LimitClause>>,
 }
 
-impl Rewriter<'_, '_> {
+impl Rewriter {
     fn refuse(&mut self, kind: ErrorKind, message: impl Into<String>) -> ControlFlow<()> {
         self.error = Some(Error::new(kind, message));
         ControlFlow::Break(())
     }
 }
 
-impl VisitorMut for Rewriter<'_, '_> {
+impl VisitorMut for Rewriter {
     type Break = ();
 
+    fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let Err(error) = relation::rewrite(factor) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Err(error) = fetch_as_limit(query) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
+        type_values(&mut query.body);
         if !query.locks.is_empty() {
             return self.refuse(
                 ErrorKind::FeatureNotSupported,
-                "SELECT with FOR UPDATE or FOR SHARE is not supported",
+                "FOR UPDATE and FOR SHARE are only supported in the statement's own SELECT",
             );
         }
         name_columns(&mut query.body);
+        values_of_subqueries(&mut query.body);
+        self.limits.push(query.limit_clause.take());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        query.limit_clause = self.limits.pop().flatten();
+        if let Some(ast::OrderByKind::Expressions(order)) =
+            query.order_by.as_mut().map(|order| &mut order.kind)
+        {
+            for item in order {
+                expression::place(&mut item.expr);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+            groups.iter_mut().for_each(expression::place);
+        }
+        for ast::NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(spec) = window {
+                expression::frame(spec);
+            }
+        }
+        if let Some(ast::Distinct::On(columns)) = &mut select.distinct {
+            columns.iter_mut().for_each(expression::place);
+        }
+        if let Some(filter) = select.selection.as_mut().filter(|filter| expression::literal(filter).is_some())
+        {
+            let condition = std::mem::replace(filter, Expr::Identifier(Ident::new("_")));
+            *filter = expression::cast(condition, ast::DataType::Boolean);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let quantified = match expr {
+            Expr::AnyOp { left, compare_op, right, .. } => {
+                subquery::quantified(left, compare_op, right, false)
+            }
+            Expr::AllOp { left, compare_op, right } => subquery::quantified(left, compare_op, right, true),
+            _ => None,
+        };
+        if let Some(quantified) = quantified {
+            *expr = quantified;
+        }
+        if let Expr::Subquery(query) = expr {
+            subquery::scalar(query);
+        }
         ControlFlow::Continue(())
     }
 
@@ -92,7 +167,11 @@ impl VisitorMut for Rewriter<'_, '_> {
             }
             _ => {}
         }
-        crate::pg_catalog::rewrite_expression(expr, self.names);
+        crate::pg_catalog::rewrite_expression(expr);
+        if let Err(error) = expression::rewrite(expr) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
         ControlFlow::Continue(())
     }
 }
@@ -124,6 +203,108 @@ fn operator(symbol: &str) -> Option<BinaryOperator> {
         "||" => BinaryOperator::StringConcat,
         _ => return None,
     })
+}
+
+/// EXISTS and IN in a list of results.
+fn values_of_subqueries(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            values_of_subqueries(left);
+            values_of_subqueries(right);
+        }
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    subquery::as_value(expr);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// FETCH FIRST n ROWS ONLY is LIMIT n.
+fn fetch_as_limit(query: &mut Query) -> Result<()> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties || fetch.percent {
+        return Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            "FETCH with ties or percent is not supported",
+        )
+        .hint("Number the rows with rank() in a subquery and filter by it."));
+    }
+    let count = fetch.quantity.unwrap_or_else(|| Expr::value(ast::Value::Number("1".into(), false)));
+    let offset = match query.limit_clause.take() {
+        Some(ast::LimitClause::LimitOffset { offset, .. }) => offset,
+        _ => None,
+    };
+    query.limit_clause =
+        Some(ast::LimitClause::LimitOffset { limit: Some(count), offset, limit_by: Vec::new() });
+    Ok(())
+}
+
+/// Rows of VALUES have types in common: a text among dates is a date, a whole number among decimals
+/// a decimal.
+fn type_values(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            type_values(left);
+            type_values(right);
+        }
+        SetExpr::Values(values) => {
+            let width = values.rows.first().map_or(0, |row| row.content.len());
+            for column in 0..width {
+                let cells = || values.rows.iter().filter_map(|row| row.content.get(column));
+                let decimal = cells().any(is_decimal);
+                let kind = match cells().find_map(written_type) {
+                    Some(kind) => kind,
+                    None if decimal && cells().any(is_whole) => {
+                        ast::DataType::Numeric(ast::ExactNumberInfo::None)
+                    }
+                    None => continue,
+                };
+                for row in &mut values.rows {
+                    let Some(cell) = row.content.get_mut(column) else { continue };
+                    let number = decimal && (is_decimal(cell) || is_whole(cell));
+                    if number || expression::literal(cell).is_some() {
+                        let value = std::mem::replace(cell, Expr::Identifier(Ident::new("_")));
+                        *cell = expression::cast(value, kind.clone());
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The type that an expression names itself.
+fn written_type(expr: &Expr) -> Option<ast::DataType> {
+    match expr {
+        Expr::Cast { data_type, .. } => Some(data_type.clone()),
+        Expr::TypedString(typed) => Some(typed.data_type.clone()),
+        Expr::Interval(_) => Some(ast::DataType::Interval { fields: None, precision: None }),
+        Expr::Nested(inner) => written_type(inner),
+        _ => None,
+    }
+}
+
+fn number(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => Some(digits),
+            _ => None,
+        },
+        Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } | Expr::Nested(expr) => number(expr),
+        _ => None,
+    }
+}
+
+fn is_whole(expr: &Expr) -> bool {
+    number(expr).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn is_decimal(expr: &Expr) -> bool {
+    number(expr).is_some_and(|digits| !digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn name_columns(body: &mut SetExpr) {
@@ -171,50 +352,5 @@ fn marked(name: &str, taken: &mut HashSet<String>) -> String {
             return marked;
         }
         count += 1;
-    }
-}
-
-/// What PostgreSQL calls a column computed by this expression.
-pub(crate) fn column_name(expr: &Expr) -> String {
-    named(expr).unwrap_or_else(|| "?column?".into())
-}
-
-fn named(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Identifier(ident) => Some(identifier(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(identifier),
-        Expr::Function(function) => {
-            function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier)
-        }
-        Expr::Cast { expr, data_type, .. } => named(expr)
-            .or_else(|| crate::types::data_type(data_type).ok().map(|known| known.catalog_name().to_owned())),
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
-        Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(named).or_else(|| Some("case".into()))
-        }
-        Expr::Exists { .. } => Some("exists".into()),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => match select.projection.first()? {
-                SelectItem::UnnamedExpr(expr) => named(expr),
-                SelectItem::ExprWithAlias { alias, .. } => Some(identifier(alias)),
-                _ => None,
-            },
-            _ => None,
-        },
-        Expr::Extract { .. } => Some("extract".into()),
-        Expr::Substring { .. } => Some("substring".into()),
-        Expr::Position { .. } => Some("position".into()),
-        Expr::Trim { .. } => Some("btrim".into()),
-        Expr::Ceil { .. } => Some("ceil".into()),
-        Expr::Floor { .. } => Some("floor".into()),
-        Expr::Overlay { .. } => Some("overlay".into()),
-        Expr::Array(_) => Some("array".into()),
-        Expr::TypedString(typed) => {
-            crate::types::data_type(&typed.data_type).ok().map(|known| known.catalog_name().to_owned())
-        }
-        Expr::Interval(_) => Some("interval".into()),
-        Expr::AtTimeZone { .. } => Some("timezone".into()),
-        Expr::Value(value) if matches!(value.value, ast::Value::Boolean(_)) => Some("bool".into()),
-        _ => None,
     }
 }

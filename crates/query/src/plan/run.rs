@@ -102,7 +102,8 @@ pub(crate) fn stream(
                 },
             }
         });
-    Ok(batches.boxed())
+    // A cursor may ask again after the end.
+    Ok(batches.fuse().boxed())
 }
 
 /// Runs a plan and keeps all of its batches.

@@ -6,13 +6,14 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::optimizer::Analyzer;
+use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 use luma_model::Result;
 
 use crate::database::DatabaseOptions;
 use crate::error::from_datafusion;
 use crate::functions;
+use crate::plan::apply::{ApplyLeft, ApplyRefused};
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
 /// Consumers named in an out-of-memory error.
@@ -21,7 +22,7 @@ const NAMED_CONSUMERS: usize = 3;
 /// Builds the state that sessions copy.
 pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     let pool = TrackConsumersPool::new(
-        FairSpillPool::new(options.memory_limit_bytes),
+        FairSpillPool::new(options.statement_memory_bytes),
         std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN),
     );
     let disk = match &options.spill_dir {
@@ -44,12 +45,19 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     config.options_mut().execution.time_zone = Some("+00:00".into());
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(PostgresTypes));
+    analyzer.rules.push(Arc::new(ApplyRefused));
+    let mut optimizer = Optimizer::new();
+    let subqueries =
+        |name: &str| matches!(name, "decorrelate_predicate_subquery" | "scalar_subquery_to_join");
+    let after = optimizer.rules.iter().rposition(|rule| subqueries(rule.name())).map_or(0, |place| place + 1);
+    optimizer.rules.insert(after, Arc::new(ApplyLeft));
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(PostgresTypePlanner))
-        .with_analyzer_rules(analyzer.rules);
+        .with_analyzer_rules(analyzer.rules)
+        .with_optimizer_rules(optimizer.rules);
     // Our operators come first, so that they win over DataFusion's.
     if let Some(planners) = builder.expr_planners() {
         planners.splice(0..0, functions::expr_planners());

@@ -23,6 +23,7 @@ use luma_model::arrow::{data_type, field};
 
 use crate::error::to_datafusion;
 use crate::functions::cast::cast_to;
+use crate::plan::operator::comparable;
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -42,6 +43,7 @@ pub(crate) struct PostgresTypes;
 
 impl AnalyzerRule for PostgresTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> PlanResult<LogicalPlan> {
+        let plan = crate::plan::lateral::rewrite(plan)?;
         // A recursive query's two terms were planned for each other; their literals stay as they are.
         let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
         plan.transform_up_with_subqueries(|node| type_node(node, !recursive)).map(|done| done.data)
@@ -70,12 +72,17 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
         let typed = type_expression_with(expr, &schema, narrow)?;
         Ok(typed.update_data(|expr| saved.restore(expr)))
     })?;
-    if !typed.transformed {
-        return Ok(typed);
-    }
+    let changed = typed.transformed;
     typed.map_data(|plan| match plan {
         // The types of VALUES are found when it is built.
-        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
+        LogicalPlan::Values(values) if changed => LogicalPlanBuilder::values(values.values)?.build(),
+        LogicalPlan::Values(values) => Ok(LogicalPlan::Values(values)),
+        LogicalPlan::Union(union) => crate::plan::unify::union(union),
+        LogicalPlan::Filter(mut filter) => {
+            filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
+            Ok(LogicalPlan::Filter(filter))
+        }
+        // What is below may have changed its types.
         other => other.recompute_schema(),
     })
 }
@@ -91,6 +98,10 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             Ok(number) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(number)), None))),
             Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(number)), None))),
         },
+        // VALUES gives its NULLs the type that its literals had.
+        Expr::Literal(ScalarValue::Int64(None), None) if narrow => {
+            Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(None), None)))
+        }
         Expr::Cast(cast) => {
             let from = logical_type(&cast.expr, schema);
             let to = data_type(&cast.field).ok();
@@ -102,17 +113,62 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             }
         }
         Expr::BinaryExpr(binary) if compares(binary.op) => {
-            let left = unknown_literal(&binary.left).map(|_| ());
-            let right = unknown_literal(&binary.right).map(|_| ());
-            let BinaryExpr { left: mut left_expr, op, right: mut right_expr } = binary;
-            let mut changed = false;
-            match (left, right) {
-                (None, Some(())) => changed = adopt(&mut right_expr, logical_type(&left_expr, schema)),
-                (Some(()), None) => changed = adopt(&mut left_expr, logical_type(&right_expr, schema)),
-                _ => {}
+            let (left, right) = (binary.left.as_ref().clone(), binary.right.as_ref().clone());
+            match comparable(left, right, schema) {
+                Ok((left, right)) if left != *binary.left || right != *binary.right => {
+                    let (left, right) = (Box::new(left), Box::new(right));
+                    Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: binary.op, right })))
+                }
+                _ => Ok(Transformed::no(Expr::BinaryExpr(binary))),
             }
-            let binary = Expr::BinaryExpr(BinaryExpr { left: left_expr, op, right: right_expr });
-            Ok(if changed { Transformed::yes(binary) } else { Transformed::no(binary) })
+        }
+        Expr::Case(case) => {
+            let before = Expr::Case(case.clone());
+            let typed = crate::plan::unify::case(case, schema)?;
+            Ok(if typed == before { Transformed::no(typed) } else { Transformed::yes(typed) })
+        }
+        Expr::ScalarFunction(function) => match crate::plan::unify::expand(&function, schema)? {
+            Some(expanded) => Ok(Transformed::yes(expanded)),
+            None => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        },
+        Expr::AggregateFunction(mut function) if is_sum(function.func.name()) => {
+            let changed = widen_sum(&mut function.params.args, schema);
+            let function = Expr::AggregateFunction(function);
+            Ok(if changed { Transformed::yes(function) } else { Transformed::no(function) })
+        }
+        Expr::WindowFunction(mut function) if is_sum(function.fun.name()) => {
+            let changed = widen_sum(&mut function.params.args, schema);
+            let function = Expr::WindowFunction(function);
+            Ok(if changed { Transformed::yes(function) } else { Transformed::no(function) })
+        }
+        Expr::Between(between) if needs_keys(&between, schema) => {
+            let compare = |op: Operator, bound: &Expr| match comparable(
+                between.expr.as_ref().clone(),
+                bound.clone(),
+                schema,
+            ) {
+                Ok((left, right)) => {
+                    Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })
+                }
+                Err(_) => Expr::BinaryExpr(BinaryExpr {
+                    left: between.expr.clone(),
+                    op,
+                    right: Box::new(bound.clone()),
+                }),
+            };
+            let inside = compare(Operator::GtEq, &between.low).and(compare(Operator::LtEq, &between.high));
+            Ok(Transformed::yes(if between.negated { Expr::Not(Box::new(inside)) } else { inside }))
+        }
+        Expr::InList(list) if list_needs_keys(&list, schema) => {
+            let mut parts = list.list.iter().map(|item| {
+                match comparable(list.expr.as_ref().clone(), item.clone(), schema) {
+                    Ok((left, right)) => left.eq(right),
+                    Err(_) => list.expr.as_ref().clone().eq(item.clone()),
+                }
+            });
+            let Some(first) = parts.next() else { return Ok(Transformed::no(Expr::InList(list.clone()))) };
+            let any = parts.fold(first, Expr::or);
+            Ok(Transformed::yes(if list.negated { Expr::Not(Box::new(any)) } else { any }))
         }
         Expr::Between(mut between) => {
             let wanted = logical_type(&between.expr, schema);
@@ -138,8 +194,37 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
     })
 }
 
+fn is_sum(name: &str) -> bool {
+    name == "sum"
+}
+
+/// The sum of `bigint` is `numeric`.
+fn widen_sum(arguments: &mut [Expr], schema: &DFSchema) -> bool {
+    let [argument] = arguments else { return false };
+    if logical_type(argument, schema) != Some(DataType::Int8) {
+        return false;
+    }
+    let taken = std::mem::replace(argument, Expr::Literal(ScalarValue::Null, None));
+    let wide = Arc::new(field("", &DataType::Numeric(Some((19, 0))), true));
+    *argument = Expr::Cast(datafusion::logical_expr::expr::Cast::new_from_field(Box::new(taken), wide));
+    true
+}
+
+/// Whether values of the type compare by something else than their bytes.
+fn has_key(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(logical_type(expr, schema), Some(DataType::Numeric(None) | DataType::Interval))
+}
+
+fn needs_keys(between: &datafusion::logical_expr::Between, schema: &DFSchema) -> bool {
+    [&between.expr, &between.low, &between.high].into_iter().any(|expr| has_key(expr, schema))
+}
+
+fn list_needs_keys(list: &datafusion::logical_expr::expr::InList, schema: &DFSchema) -> bool {
+    has_key(&list.expr, schema) || list.list.iter().any(|item| has_key(item, schema))
+}
+
 /// A string literal without a type of its own.
-fn unknown_literal(expr: &Expr) -> Option<&str> {
+pub(crate) fn unknown_literal(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(
             ScalarValue::Utf8(Some(text))
@@ -192,7 +277,7 @@ pub(crate) fn logical_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
 }
 
 /// Whether Arrow converts between the types as PostgreSQL does.
-fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Varchar};
     let width = |data_type: &DataType| match data_type {
         Int2 => Some(2),

@@ -80,6 +80,16 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        if self.plan.read_only {
+            return Err(io::Error::new(
+                io::ErrorKind::ReadOnlyFilesystem,
+                "simulated: read-only file system",
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn used_bytes(&self) -> u64 {
         self.names
             .values()
@@ -92,6 +102,7 @@ impl World {
     pub(crate) fn change(&mut self, op: SimOp) -> io::Result<()> {
         let number = self.operations;
         self.begin()?;
+        self.check_writable()?;
         if let Some(space) = self.plan.space_bytes {
             let (inode, end) = match &op {
                 SimOp::Write { inode, offset, bytes } => (inode, offset + bytes.len() as u64),

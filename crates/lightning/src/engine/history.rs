@@ -1,0 +1,132 @@
+//! Which memtables are remembered after they were flushed: those that tell a running transaction whether
+//! somebody changed a key after its snapshot. Tables don't know when a key was changed.
+//!
+//! A snapshot's number is never smaller than what was visible when its view was made. So the smallest
+//! such number of all views that are alive bounds all snapshots, and a flushed memtable that has nothing
+//! newer is forgotten. Nobody has to register anything.
+//!
+//! Invariants: remembered memtables and those that only old views hold are within `history_bytes`
+//! together, or nothing is remembered. What readers hold is never taken from them. Whatever is forgotten
+//! too early is noted in `KeyspaceView::forgotten`, so a check that would need it fails instead.
+
+use std::sync::{Arc, Weak};
+
+use crate::memtable::Memtable;
+use crate::view::{KeyspaceId, View};
+
+/// Guarded by the lock for changes of the view.
+#[derive(Default)]
+pub(super) struct History {
+    /// Views that were replaced, oldest first.
+    replaced: Vec<Weak<View>>,
+    /// Memtables that were flushed, oldest first.
+    flushed: Vec<Weak<Memtable>>,
+}
+
+impl History {
+    /// Notes that a view was replaced. `before` is not to be used afterwards.
+    pub(super) fn replaced(&mut self, before: Arc<View>) {
+        self.replaced.push(Arc::downgrade(&before));
+        drop(before);
+        self.replaced.retain(|view| view.strong_count() > 0);
+    }
+
+    /// Notes that a memtable was flushed.
+    pub(super) fn flushed(&mut self, memtable: &Arc<Memtable>) {
+        self.flushed.push(Arc::downgrade(memtable));
+    }
+
+    /// Bytes of flushed memtables that are still in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.flushed.iter().filter_map(Weak::upgrade).map(|memtable| memtable.bytes()).sum()
+    }
+
+    /// Has a view forget what no snapshot can need, and the oldest beyond the budget.
+    pub(super) fn trim(&mut self, view: &mut View, budget: usize) {
+        self.flushed.retain(|memtable| memtable.strong_count() > 0);
+        if self.flushed.is_empty() {
+            return;
+        }
+        let alive = self.replaced.iter().filter_map(Weak::upgrade).map(|view| view.born);
+        let needed_after = alive.fold(view.born, u64::min);
+        let mut bytes = self.bytes();
+        let mut remembered: Vec<(u64, usize, KeyspaceId, usize)> = view
+            .keyspaces()
+            .flat_map(|(slot, keyspace)| {
+                let sized = |memtable: &Arc<Memtable>| (memtable.max_sequence(), memtable.bytes());
+                keyspace
+                    .remembered
+                    .iter()
+                    .map(sized)
+                    .map(move |(newest, size)| (newest, slot, keyspace.id, size))
+            })
+            .collect();
+        remembered.sort_unstable();
+        for (newest, slot, id, size) in remembered {
+            if newest > needed_after && bytes <= budget {
+                break;
+            }
+            bytes -= size;
+            view.change(slot, id, |keyspace| {
+                keyspace.remembered.pop();
+                keyspace.forgotten = keyspace.forgotten.max(newest);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::layout::Tree;
+    use crate::options::Layout;
+    use crate::view::KeyspaceView;
+
+    fn memtable(newest: u64) -> Arc<Memtable> {
+        let memtable = Memtable::new(64);
+        memtable.insert(&newest.to_be_bytes(), newest, Some(&[0; 1000]));
+        Arc::new(memtable)
+    }
+
+    fn remembering(born: u64, history: &mut History, newest: &[u64]) -> View {
+        let mut view = View::new(born);
+        let remembered: Vec<_> = newest.iter().map(|newest| memtable(*newest)).collect();
+        remembered.iter().rev().for_each(|memtable| history.flushed(memtable));
+        view.add(KeyspaceView { remembered, ..KeyspaceView::new(1, Arc::new(Tree::new(Layout::Lsm)), 0) });
+        view
+    }
+
+    fn kept(view: &View) -> (Vec<u64>, u64) {
+        let keyspace = view.get(0, 1).unwrap();
+        (keyspace.remembered.iter().map(|memtable| memtable.max_sequence()).collect(), keyspace.forgotten)
+    }
+
+    #[test]
+    fn a_memtable_is_remembered_as_long_as_a_view_from_before_its_flush_lives() {
+        let mut history = History::default();
+        let old = Arc::new(View::new(20));
+        history.replaced(Arc::clone(&old));
+        let mut view = remembering(40, &mut history, &[30, 20, 10]);
+        history.trim(&mut view, usize::MAX);
+        assert_eq!(kept(&view), (vec![30], 20));
+        drop(old);
+        history.trim(&mut view, usize::MAX);
+        assert_eq!(kept(&view), (vec![], 30));
+        assert_eq!(history.bytes(), 0);
+    }
+
+    #[test]
+    fn past_the_budget_the_oldest_are_forgotten_and_what_readers_hold_counts() {
+        let mut history = History::default();
+        let mut view = remembering(0, &mut history, &[30, 20, 10]);
+        let one = history.bytes() / 3;
+        history.trim(&mut view, one * 2);
+        assert_eq!(kept(&view), (vec![30, 20], 10));
+        let held = memtable(5);
+        history.flushed(&held);
+        history.trim(&mut view, one * 2);
+        assert_eq!(kept(&view), (vec![30], 20));
+        assert!(history.bytes() <= one * 2);
+    }
+}

@@ -1,0 +1,392 @@
+//! Functions on arrays of one dimension, counted from 1.
+
+use luma_model::{
+    ArrayRef, ArrayValue, DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key,
+};
+
+use crate::functions::numbers::{float, int};
+use crate::functions::overload::Kind::{
+    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Text, TextArray,
+};
+use crate::functions::overload::Surroundings;
+use crate::functions::overload::{Function, Overload};
+use crate::functions::row::text;
+
+fn items<'a>(value: &'a ValueRef<'a>) -> Vec<ValueRef<'a>> {
+    match value {
+        ValueRef::Array(array) => array.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn array(items: Vec<Value>) -> Value {
+    Value::Array(ArrayValue { elements: items })
+}
+
+fn owned(items: &[ValueRef<'_>]) -> Vec<Value> {
+    items.iter().map(ValueRef::to_owned).collect()
+}
+
+fn element_type(types: &[DataType]) -> DataType {
+    types.iter().find_map(|data_type| data_type.element().cloned()).unwrap_or(DataType::Text)
+}
+
+/// Bytes that equal elements share.
+fn key(value: ValueRef<'_>, element: &DataType) -> Vec<u8> {
+    let mut out = Vec::new();
+    // A value that has no key equals nothing.
+    let _ = encode_key(value, element, KeyOrder::ASCENDING, &mut out);
+    out
+}
+
+fn same(one: ValueRef<'_>, other: ValueRef<'_>, element: &DataType) -> bool {
+    one.is_null() == other.is_null() && key(one, element) == key(other, element)
+}
+
+fn contains(outer: &[ValueRef<'_>], inner: &[ValueRef<'_>], element: &DataType) -> bool {
+    inner.iter().all(|item| !item.is_null() && outer.iter().any(|found| same(*found, *item, element)))
+}
+
+fn length(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Array(array) => array.iter().count(),
+        _ => 0,
+    }
+}
+
+fn bound(values: &[ValueRef<'_>], of: fn(usize) -> usize) -> Value {
+    let count = length(values[0]);
+    if count == 0 || int(values[1]) != 1 { Value::Null } else { Value::Int4(of(count) as i32) }
+}
+
+fn concatenate(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    match (values[0], values[1]) {
+        (ValueRef::Null, ValueRef::Null) => Ok(Value::Null),
+        (ValueRef::Null, other) | (other, ValueRef::Null) => Ok(other.to_owned()),
+        (one, other) => {
+            let mut all = owned(&items(&one));
+            all.extend(owned(&items(&other)));
+            Ok(array(all))
+        }
+    }
+}
+
+fn append(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let mut all = owned(&items(&values[0]));
+    all.push(values[1].to_owned());
+    Ok(array(all))
+}
+
+fn prepend(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let mut all = vec![values[0].to_owned()];
+    all.extend(owned(&items(&values[1])));
+    Ok(array(all))
+}
+
+/// `||` with an array on at least one side.
+pub(crate) static CONCATENATE: Function = Function::new(
+    "array_cat",
+    &[
+        Overload::new(&[Array, Array], Array, concatenate).takes_null(),
+        Overload::new(&[Array, Element], Array, append).takes_null(),
+        Overload::new(&[Element, Array], Array, prepend).takes_null(),
+    ],
+);
+
+pub(crate) static OVERLAPS: Function = Function::new(
+    "array_overlap",
+    &[Overload::new(&[Array, Array], Bool, |_, values, types| {
+        let element = element_type(types);
+        let other = items(&values[1]);
+        let found = items(&values[0])
+            .iter()
+            .any(|item| !item.is_null() && other.iter().any(|found| same(*found, *item, &element)));
+        Ok(Value::Bool(found))
+    })],
+);
+
+pub(crate) static CONTAINS: Function = Function::new(
+    "array_contains",
+    &[Overload::new(&[Array, Array], Bool, |_, values, types| {
+        Ok(Value::Bool(contains(&items(&values[0]), &items(&values[1]), &element_type(types))))
+    })],
+);
+
+pub(crate) static CONTAINED: Function = Function::new(
+    "array_contained",
+    &[Overload::new(&[Array, Array], Bool, |_, values, types| {
+        Ok(Value::Bool(contains(&items(&values[1]), &items(&values[0]), &element_type(types))))
+    })],
+);
+
+fn joined(values: &[ValueRef<'_>], types: &[DataType]) -> Value {
+    let element = element_type(types);
+    let separator = text(values[1], &DataType::Text);
+    let instead = values.get(2).filter(|value| !value.is_null()).map(|value| text(*value, &DataType::Text));
+    let parts: Vec<String> = items(&values[0])
+        .iter()
+        .filter_map(|item| if item.is_null() { instead.clone() } else { Some(text(*item, &element)) })
+        .collect();
+    Value::Text(parts.join(&separator))
+}
+
+fn split(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let ValueRef::Text(whole) = values[0] else { return Ok(Value::Null) };
+    let null = match values.get(2) {
+        Some(ValueRef::Text(null)) => Some(*null),
+        _ => None,
+    };
+    let part = |part: &str| if Some(part) == null { Value::Null } else { Value::Text(part.to_owned()) };
+    if whole.is_empty() {
+        return Ok(array(Vec::new()));
+    }
+    Ok(array(match values[1] {
+        ValueRef::Text("") => vec![part(whole)],
+        ValueRef::Text(separator) => whole.split(separator).map(part).collect(),
+        _ => whole.chars().map(|character| part(&character.to_string())).collect(),
+    }))
+}
+
+fn position(values: &[ValueRef<'_>], types: &[DataType]) -> Value {
+    let element = element_type(types);
+    let start = values.get(2).map_or(1, |start| int(*start)).max(1) as usize;
+    let found = items(&values[0])
+        .iter()
+        .enumerate()
+        .skip(start - 1)
+        .find(|(_, item)| same(**item, values[1], &element))
+        .map(|(at, _)| at + 1);
+    found.map_or(Value::Null, |at| Value::Int4(at as i32))
+}
+
+pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new("array_cat", &[Overload::new(&[Array, Array], Array, concatenate).takes_null()]),
+    &Function::new("array_append", &[Overload::new(&[Array, Element], Array, append).takes_null()]),
+    &Function::new("array_prepend", &[Overload::new(&[Element, Array], Array, prepend).takes_null()]),
+    &Function::new(
+        "array_length",
+        &[Overload::new(&[Array, Int4], Int4, |_, values, _| Ok(bound(values, |count| count)))],
+    ),
+    &Function::new(
+        "array_upper",
+        &[Overload::new(&[Array, Int4], Int4, |_, values, _| Ok(bound(values, |count| count)))],
+    ),
+    &Function::new(
+        "array_lower",
+        &[Overload::new(&[Array, Int4], Int4, |_, values, _| Ok(bound(values, |_| 1)))],
+    ),
+    &Function::new(
+        "cardinality",
+        &[Overload::new(&[Array], Int4, |_, values, _| Ok(Value::Int4(length(values[0]) as i32)))],
+    ),
+    &Function::new(
+        "array_ndims",
+        &[Overload::new(&[Array], Int4, |_, values, _| {
+            Ok(if length(values[0]) == 0 { Value::Null } else { Value::Int4(1) })
+        })],
+    ),
+    &Function::new(
+        "array_dims",
+        &[Overload::new(&[Array], Text, |_, values, _| {
+            let count = length(values[0]);
+            Ok(if count == 0 { Value::Null } else { Value::Text(format!("[1:{count}]")) })
+        })],
+    ),
+    &Function::new(
+        "array_remove",
+        &[Overload::new(&[Array, Element], Array, |_, values, types| {
+            if values[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let element = element_type(types);
+            let kept: Vec<ValueRef<'_>> =
+                items(&values[0]).into_iter().filter(|item| !same(*item, values[1], &element)).collect();
+            Ok(array(owned(&kept)))
+        })
+        .takes_null()],
+    ),
+    &Function::new(
+        "array_replace",
+        &[Overload::new(&[Array, Element, Element], Array, |_, values, types| {
+            if values[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let element = element_type(types);
+            let replaced = items(&values[0])
+                .into_iter()
+                .map(|item| if same(item, values[1], &element) { values[2] } else { item }.to_owned())
+                .collect();
+            Ok(array(replaced))
+        })
+        .takes_null()],
+    ),
+    &Function::new(
+        "array_position",
+        &[Overload::new(&[Array, Element, Int4], Int4, |_, values, types| {
+            Ok(if values[0].is_null() { Value::Null } else { position(values, types) })
+        })
+        .optional(1)
+        .takes_null()],
+    ),
+    &Function::new(
+        "array_positions",
+        &[Overload::new(&[Array, Element], Int4Array, |_, values, types| {
+            if values[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let element = element_type(types);
+            let places = items(&values[0])
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| same(**item, values[1], &element))
+                .map(|(at, _)| Value::Int4(at as i32 + 1))
+                .collect();
+            Ok(array(places))
+        })
+        .takes_null()],
+    ),
+    &Function::new(
+        "array_fill",
+        &[Overload::new(&[Element, Int4Array], ArrayOfFirst, |_, values, _| {
+            let counts = items(&values[1]);
+            let [count] = counts.as_slice() else {
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "arrays of more than one dimension are not supported",
+                ));
+            };
+            let count = int(*count).clamp(0, 1 << 27) as usize;
+            Ok(array(vec![values[0].to_owned(); count]))
+        })],
+    ),
+    &Function::new(
+        "trim_array",
+        &[Overload::new(&[Array, Int4], Array, |_, values, _| {
+            let (all, cut) = (items(&values[0]), int(values[1]));
+            match usize::try_from(cut).ok().and_then(|cut| all.len().checked_sub(cut)) {
+                Some(kept) => Ok(array(owned(&all[..kept]))),
+                None => Err(Error::new(
+                    ErrorKind::ArraySubscript,
+                    format!("number of elements to trim must be between 0 and {}", all.len()),
+                )),
+            }
+        })],
+    ),
+    &Function::new(
+        "array_to_string",
+        &[Overload::new(&[Array, Text, Text], Text, |_, values, types| {
+            Ok(if values[0].is_null() || values[1].is_null() { Value::Null } else { joined(values, types) })
+        })
+        .optional(1)
+        .takes_null()],
+    ),
+    &Function::new(
+        "string_to_array",
+        &[Overload::new(&[Text, Text, Text], TextArray, split).optional(1).takes_null()],
+    ),
+    &Function::new(
+        "luma_string_to_table",
+        &[Overload::new(&[Text, Text, Text], TextArray, split).optional(1).takes_null()],
+    ),
+    &Function::new(
+        "array_to_json",
+        &[Overload::new(&[Array], Json, |_, values, types| {
+            super::json::written(values[0], &types[0], false).map(Value::Text)
+        })],
+    ),
+    &Function::new(
+        "luma_generate_subscripts",
+        &[Overload::new(&[Array, Int4], Int4Array, |_, values, _| {
+            let count = if int(values[1]) == 1 { length(values[0]) } else { 0 };
+            Ok(array((1..=count).map(|at| Value::Int4(at as i32)).collect()))
+        })],
+    ),
+    // The halves of ordered-set aggregates: a place in the array of all values in their order.
+    &Function::new(
+        "luma_percentile_disc",
+        &[Overload::new(&[Array, Float8], Element, |_, values, _| {
+            let all: Vec<ValueRef<'_>> =
+                items(&values[0]).into_iter().filter(|item| !item.is_null()).collect();
+            let part = float(values[1]);
+            if !(0.0..=1.0).contains(&part) {
+                return Err(Error::new(
+                    ErrorKind::OutOfRange,
+                    format!("percentile value {part} is not between 0 and 1"),
+                ));
+            }
+            let place = ((part * all.len() as f64).ceil() as usize).saturating_sub(1);
+            Ok(all.get(place).map_or(Value::Null, ValueRef::to_owned))
+        })],
+    ),
+    &Function::new(
+        "luma_mode",
+        &[Overload::new(&[Array], Element, |_, values, types| {
+            let element = element_type(types);
+            let all: Vec<ValueRef<'_>> =
+                items(&values[0]).into_iter().filter(|item| !item.is_null()).collect();
+            let mut best: Option<(usize, ValueRef<'_>)> = None;
+            for run in all.chunk_by(|one, other| same(*one, *other, &element)) {
+                if best.is_none_or(|(count, _)| run.len() > count) {
+                    best = Some((run.len(), run[0]));
+                }
+            }
+            Ok(best.map_or(Value::Null, |(_, item)| item.to_owned()))
+        })],
+    ),
+    // Subscripts: an element, and a part of an array.
+    &Function::new(
+        "luma_element",
+        &[Overload::new(&[Array, Int4], Element, |_, values, _| {
+            let at = usize::try_from(int(values[1]) - 1).ok();
+            let all = items(&values[0]);
+            Ok(at.and_then(|at| all.get(at)).map_or(Value::Null, ValueRef::to_owned))
+        })],
+    ),
+    &Function::new(
+        "luma_slice",
+        &[Overload::new(&[Array, Int4, Int4], Array, |_, values, _| {
+            let all = items(&values[0]);
+            if values[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let first = if values[1].is_null() { 1 } else { int(values[1]).max(1) } as usize;
+            let last = if values[2].is_null() { all.len() } else { int(values[2]).max(0) as usize };
+            let last = last.min(all.len());
+            Ok(array(if first > last { Vec::new() } else { owned(&all[first - 1..last]) }))
+        })
+        .takes_null()],
+    ),
+    // What comparisons with all rows of a subquery come to.
+    &Function::new(
+        "luma_any_true",
+        &[Overload::new(&[Array], Bool, |_, values, _| {
+            let all = items(&values[0]);
+            if all.iter().any(|item| matches!(item, ValueRef::Bool(true))) {
+                return Ok(Value::Bool(true));
+            }
+            Ok(if all.iter().any(ValueRef::is_null) { Value::Null } else { Value::Bool(false) })
+        })
+        .takes_null()],
+    ),
+    // `x = ANY (array)` where some element may be NULL.
+    &Function::new(
+        "luma_any_equal",
+        &[Overload::new(&[Element, Array], Bool, |_, values, types| {
+            let (needle, all) = (values[0], items(&values[1]));
+            if values[1].is_null() || needle.is_null() && !all.is_empty() {
+                return Ok(Value::Null);
+            }
+            let element = element_type(types);
+            if all.iter().any(|item| same(needle, *item, &element)) {
+                return Ok(Value::Bool(true));
+            }
+            Ok(if all.iter().any(ValueRef::is_null) { Value::Null } else { Value::Bool(false) })
+        })
+        .takes_null()],
+    ),
+];
+
+/// The elements of an array value, for functions elsewhere.
+pub(super) fn texts(array: ArrayRef<'_>) -> Vec<String> {
+    array.iter().filter(|item| !item.is_null()).map(|item| text(item, &DataType::Text)).collect()
+}

@@ -1,0 +1,169 @@
+//! What `regclass`, `regtype`, `regnamespace` and `regrole` mean: identifiers that read and print as
+//! names.
+//!
+//! Inside a statement they are identifiers, so that they compare and join with the catalog's; where
+//! they reach the client or become text they are names. The rewriting of statements decides which.
+
+use luma_catalog::Relation;
+use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
+
+use crate::ddl::quoted;
+use crate::functions::row::{Definition, integer, text};
+use crate::pg_catalog::{relations, schemas};
+use crate::session::{SessionInfo, parse_qualified};
+
+/// The administrator's identifier.
+const ADMINISTRATOR_OID: u32 = 10;
+
+/// The system's tables that clients name to say of what kind an object is (`classoid`).
+static SYSTEM_TABLES: [(u32, &str); 16] = [
+    (1213, "pg_tablespace"),
+    (1247, "pg_type"),
+    (1249, "pg_attribute"),
+    (1255, "pg_proc"),
+    (1259, "pg_class"),
+    (1260, "pg_authid"),
+    (1262, "pg_database"),
+    (2604, "pg_attrdef"),
+    (2606, "pg_constraint"),
+    (2609, "pg_description"),
+    (2610, "pg_index"),
+    (2612, "pg_language"),
+    (2615, "pg_namespace"),
+    (2617, "pg_operator"),
+    (2618, "pg_rewrite"),
+    (2620, "pg_trigger"),
+];
+
+/// A kind of identifier.
+#[derive(Clone, Copy)]
+enum Kind {
+    Class,
+    Type,
+    Namespace,
+    Role,
+}
+
+impl Kind {
+    /// The identifier of a name; `None` if nothing has the name.
+    fn find(self, info: &SessionInfo, name: &str) -> Result<Option<u32>> {
+        Ok(match self {
+            Self::Class => {
+                let name = parse_qualified(name)?;
+                let system = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+                let known = SYSTEM_TABLES.iter().find(|(_, table)| system && *table == name.name);
+                info.scope().find(&name).map(Relation::oid).or(known.map(|(oid, _)| *oid))
+            }
+            Self::Type => DataType::parse(name).map(|known| known.oid()),
+            Self::Namespace => {
+                let wanted = parse_qualified(name)?.name;
+                schemas(&info.catalog)
+                    .into_iter()
+                    .find(|(_, schema, _)| *schema == wanted)
+                    .map(|(oid, _, _)| oid)
+            }
+            Self::Role => {
+                let wanted = parse_qualified(name)?.name;
+                let found = info.catalog.roles().find(|role| role.name == wanted).map(|role| role.oid);
+                found.or_else(|| (wanted == crate::database::ADMINISTRATOR).then_some(ADMINISTRATOR_OID))
+            }
+        })
+    }
+
+    fn missing(self, name: &str) -> Error {
+        let (kind, what) = match self {
+            Self::Class => (ErrorKind::UndefinedTable, "relation"),
+            Self::Type => (ErrorKind::UndefinedObject, "type"),
+            Self::Namespace => (ErrorKind::InvalidSchemaName, "schema"),
+            Self::Role => (ErrorKind::UndefinedObject, "role"),
+        };
+        Error::new(kind, format!("{what} \"{name}\" does not exist"))
+    }
+
+    /// The name of an identifier; the number itself if nothing has it.
+    fn name(self, info: &SessionInfo, oid: u32) -> String {
+        let found = match self {
+            Self::Class => {
+                let known = SYSTEM_TABLES.iter().find(|(known, _)| *known == oid);
+                relations::relation_name(&info.catalog, oid).or(known.map(|(_, name)| (*name).to_owned()))
+            }
+            Self::Type => DataType::from_oid(oid, -1).map(|known| known.base_name()),
+            Self::Namespace => {
+                let found = schemas(&info.catalog).into_iter().find(|(known, _, _)| *known == oid);
+                found.map(|(_, name, _)| quoted(&name))
+            }
+            Self::Role => {
+                let found = info.catalog.roles().find(|role| role.oid == oid);
+                let name = found.map(|role| quoted(&role.name));
+                name.or_else(|| (oid == ADMINISTRATOR_OID).then(|| crate::database::ADMINISTRATOR.into()))
+            }
+        };
+        found.unwrap_or_else(|| if oid == 0 { "-".into() } else { oid.to_string() })
+    }
+}
+
+/// The identifier a value means: itself, or that of the thing with this name.
+fn cast(info: &SessionInfo, kind: Kind, value: ValueRef<'_>) -> Result<Value> {
+    match value {
+        ValueRef::Text("-") => Ok(Value::Oid(0)),
+        ValueRef::Text(name) if name.parse::<u32>().is_err() => {
+            kind.find(info, name)?.map(Value::Oid).ok_or_else(|| kind.missing(name))
+        }
+        value => Ok(identifier(value).map_or(Value::Null, Value::Oid)),
+    }
+}
+
+fn identifier(value: ValueRef<'_>) -> Option<u32> {
+    integer(value).and_then(|number| u32::try_from(number).ok())
+}
+
+fn named(info: &SessionInfo, kind: Kind, value: ValueRef<'_>) -> Value {
+    identifier(value).map_or(Value::Null, |oid| Value::Text(kind.name(info, oid)))
+}
+
+fn lookup(info: &SessionInfo, kind: Kind, value: ValueRef<'_>, of: &DataType) -> Result<Value> {
+    Ok(kind.find(info, &text(value, of))?.map_or(Value::Null, Value::Oid))
+}
+
+/// The function that gives the identifier of a cast to a type with this name.
+pub(crate) fn cast_function(type_name: &str) -> Option<&'static str> {
+    Some(match type_name {
+        "regclass" => "luma_regclass",
+        "regtype" => "luma_regtype",
+        "regnamespace" => "luma_regnamespace",
+        "regrole" => "luma_regrole",
+        _ => return None,
+    })
+}
+
+/// The function that names what the function with this name gives; `None` if it gives no identifier.
+pub(crate) fn name_function(function: &str) -> Option<&'static str> {
+    Some(match function {
+        "luma_regclass" | "to_regclass" => "luma_regclass_name",
+        "luma_regtype" | "to_regtype" => "luma_regtype_name",
+        "luma_regnamespace" | "to_regnamespace" => "luma_regnamespace_name",
+        "luma_regrole" | "to_regrole" => "luma_regrole_name",
+        _ => return None,
+    })
+}
+
+macro_rules! kind {
+    ($kind:expr, $cast:literal, $lookup:literal, $name:literal) => {
+        [
+            Definition::new($cast, (1, 1), DataType::Oid, |info, values, _| cast(info, $kind, values[0])),
+            Definition::new($lookup, (1, 1), DataType::Oid, |info, values, types| {
+                lookup(info, $kind, values[0], &types[0])
+            }),
+            Definition::new($name, (1, 1), DataType::Text, |info, values, _| {
+                Ok(named(info, $kind, values[0]))
+            }),
+        ]
+    };
+}
+
+pub(crate) static FUNCTIONS: [[Definition; 3]; 4] = [
+    kind!(Kind::Class, "luma_regclass", "to_regclass", "luma_regclass_name"),
+    kind!(Kind::Type, "luma_regtype", "to_regtype", "luma_regtype_name"),
+    kind!(Kind::Namespace, "luma_regnamespace", "to_regnamespace", "luma_regnamespace_name"),
+    kind!(Kind::Role, "luma_regrole", "to_regrole", "luma_regrole_name"),
+];

@@ -1,0 +1,573 @@
+//! Expressions whose PostgreSQL meaning is a call of one of our functions.
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
+};
+use luma_model::{Error, ErrorKind, Result};
+
+use crate::types::without_precision;
+
+use super::relation;
+
+/// A call.
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.collect(),
+            clauses: Vec::new(),
+        }),
+        within_group: Vec::new(),
+        filter: None,
+        null_treatment: None,
+        over: None,
+    })
+}
+
+pub(super) fn text(value: impl Into<String>) -> Expr {
+    Expr::value(Value::SingleQuotedString(value.into()))
+}
+
+pub(super) fn cast(expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Identifier(Ident::new("_")))
+}
+
+/// A string literal's text.
+pub(super) fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text)
+            | Value::EscapedStringLiteral(text)
+            | Value::UnicodeStringLiteral(text) => Some(text),
+            Value::DollarQuotedString(text) => Some(&text.value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether DataFusion would read the digits as something else than PostgreSQL does.
+fn is_beyond_literals(digits: &str) -> bool {
+    digits.contains(['e', 'E'])
+        || digits.len() > usize::from(luma_model::NUMERIC_DIGITS_MAX)
+        || !digits.contains('.') && digits.parse::<i64>().is_err()
+}
+
+/// The digits of a number that was made a text by `rewrite`.
+fn number_as_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Cast { expr, data_type: ast::DataType::Numeric(ast::ExactNumberInfo::None), .. } => {
+            literal(expr)
+        }
+        _ => None,
+    }
+}
+
+/// A number, or one that `rewrite` has given its type.
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        Expr::Cast { expr, data_type: ast::DataType::Integer(None), .. } => {
+            matches!(expr.as_ref(), Expr::Value(value) if matches!(value.value, Value::Number(..)))
+        }
+        _ => false,
+    }
+}
+
+/// The offsets of a window's frame are DataFusion's own.
+pub(super) fn frame(spec: &mut ast::WindowSpec) {
+    let Some(frame) = &mut spec.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        if let ast::WindowFrameBound::Preceding(Some(offset))
+        | ast::WindowFrameBound::Following(Some(offset)) = bound
+        {
+            place(offset);
+        }
+    }
+}
+
+/// A number that names a column by its place stays a plain one.
+pub(super) fn place(expr: &mut Expr) {
+    if is_number(expr)
+        && let Expr::Cast { expr: number, .. } = expr
+    {
+        *expr = take(number);
+    }
+}
+
+/// Rewrites one expression whose parts are rewritten already.
+pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Value(value) => {
+            if let Value::UnicodeStringLiteral(text) = &value.value {
+                value.value = Value::SingleQuotedString(text.clone());
+            } else if let Value::Number(digits, _) = &value.value
+                && is_beyond_literals(digits)
+            {
+                *expr = cast(text(digits.clone()), ast::DataType::Numeric(ast::ExactNumberInfo::None));
+            } else if let Value::Number(digits, _) = &value.value
+                && digits.parse::<i32>().is_ok()
+            {
+                let number = take(expr);
+                *expr = cast(number, ast::DataType::Integer(None));
+            }
+        }
+        Expr::UnaryOp { op, expr: inner } => rewrite_unary(*op, inner).map_or(Ok(()), |new| {
+            *expr = new;
+            Ok::<(), Error>(())
+        })?,
+        Expr::Extract { field, expr: inner, .. } => {
+            let field = field.to_string();
+            *expr = call("luma_extract", vec![text(field), take(inner)]);
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![take(time_zone), take(timestamp)]);
+        }
+        Expr::Substring { expr: inner, substring_from, substring_for, .. } => {
+            let mut arguments = vec![take(inner)];
+            match (substring_from, substring_for) {
+                (Some(from), None) => arguments.push(take(from)),
+                (Some(from), Some(count)) => arguments.extend([take(from), take(count)]),
+                (None, Some(count)) => {
+                    arguments.extend([Expr::value(Value::Number("1".into(), false)), take(count)]);
+                }
+                (None, None) => {}
+            }
+            *expr = call("substring", arguments);
+        }
+        Expr::Position { expr: inner, r#in } => *expr = call("strpos", vec![take(r#in), take(inner)]),
+        Expr::Trim { trim_where, trim_what, expr: inner, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                _ => "btrim",
+            };
+            let mut arguments = vec![take(inner)];
+            arguments.extend(trim_what.as_deref_mut().map(take));
+            arguments.extend(trim_characters.take().unwrap_or_default());
+            *expr = call(name, arguments);
+        }
+        Expr::Overlay { expr: inner, overlay_what, overlay_from, overlay_for } => {
+            let mut arguments = vec![take(inner), take(overlay_what), take(overlay_from)];
+            arguments.extend(overlay_for.as_deref_mut().map(take));
+            *expr = call("overlay", arguments);
+        }
+        Expr::Ceil { expr: inner, .. } => *expr = call("ceil", vec![take(inner)]),
+        Expr::Floor { expr: inner, .. } => *expr = call("floor", vec![take(inner)]),
+        Expr::Interval(interval) => *expr = interval_literal(interval)?,
+        Expr::TypedString(typed) if without_precision(&typed.data_type).is_some() => {
+            let value = Expr::Value(typed.value.clone());
+            *expr = with_precision(value, &typed.data_type);
+        }
+        Expr::Cast { expr: inner, data_type, .. } if without_precision(data_type).is_some() => {
+            let value = take(inner);
+            *expr = with_precision(value, data_type);
+        }
+        Expr::Cast {
+            expr: inner,
+            data_type:
+                ast::DataType::Float(_)
+                | ast::DataType::Real
+                | ast::DataType::Double(_)
+                | ast::DataType::DoublePrecision
+                | ast::DataType::Float4
+                | ast::DataType::Float8,
+            ..
+        } if number_as_text(inner).is_some() => {
+            // A float of any size, not a number of 38 digits first.
+            if let Some(digits) = number_as_text(inner).map(str::to_owned) {
+                **inner = text(digits);
+            }
+        }
+        Expr::BinaryOp { left, op, right } => {
+            if let (Expr::Tuple(one), Expr::Tuple(other), BinaryOperator::Overlaps) =
+                (left.as_ref(), right.as_ref(), &*op)
+            {
+                *expr = call("luma_overlaps", one.iter().chain(other).cloned().collect());
+            } else if let (Expr::Tuple(one), Expr::Tuple(other)) = (left.as_ref(), right.as_ref())
+                && one.len() == other.len()
+                && let Some(compared) = compare_rows(one, op, other)
+            {
+                *expr = compared;
+            }
+        }
+        Expr::InList { expr: inner, list, negated } if matches!(inner.as_ref(), Expr::Tuple(_)) => {
+            let Expr::Tuple(row) = take(inner) else { return Ok(()) };
+            let each = list.drain(..).filter_map(|item| match item {
+                Expr::Tuple(other) if other.len() == row.len() => compare_rows(&row, &BinaryOperator::Eq, &other),
+                _ => None,
+            });
+            if let Some(any) = each.reduce(|one, other| binary(one, BinaryOperator::Or, other)) {
+                let any = Box::new(Expr::Nested(Box::new(any)));
+                *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: any } } else { *any };
+            }
+        }
+        Expr::IsNull(inner) | Expr::IsNotNull(inner) if matches!(inner.as_ref(), Expr::Tuple(_)) => {
+            let Expr::Tuple(parts) = take(inner) else { return Ok(()) };
+            let null = matches!(expr, Expr::IsNull(_));
+            let each = parts.into_iter().map(|part| {
+                let part = Box::new(part);
+                if null { Expr::IsNull(part) } else { Expr::IsNotNull(part) }
+            });
+            if let Some(all) = each.reduce(|one, other| binary(one, BinaryOperator::And, other)) {
+                *expr = Expr::Nested(Box::new(all));
+            }
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => subscripts(expr_parts(root, access_chain), expr)?,
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            escape_with_backslash(pattern, escape_char);
+        }
+        Expr::SimilarTo { negated, expr: inner, pattern, .. } => {
+            let negated = *negated;
+            if let Some(pattern) = literal(pattern) {
+                let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+                let right = Box::new(text(similar_pattern(pattern)));
+                *expr = Expr::BinaryOp { left: Box::new(take(inner)), op, right };
+            }
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. }
+            if !matches!(**right, Expr::Subquery(_)) =>
+        {
+            *expr = call("luma_any_equal", vec![take(left), take(right)]);
+        }
+        Expr::Identifier(name) if name.quote_style.is_none() => {
+            let wanted = match name.value.to_ascii_lowercase().as_str() {
+                "localtimestamp" => ast::DataType::Timestamp(None, TimezoneInfo::None),
+                "localtime" => ast::DataType::Time(None, TimezoneInfo::None),
+                _ => return Ok(()),
+            };
+            *expr = cast(call("now", Vec::new()), wanted);
+        }
+        Expr::Function(Function { over: Some(ast::WindowType::WindowSpec(spec)), .. })
+            if spec.window_frame.is_some() =>
+        {
+            frame(spec);
+        }
+        Expr::Function(function) => rewrite_function(function).map_or(Ok(()), |new| {
+            *expr = new;
+            Ok::<(), Error>(())
+        })?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// Rows compared part by part, the first ones deciding.
+fn compare_rows(one: &[Expr], op: &BinaryOperator, other: &[Expr]) -> Option<Expr> {
+    let pairs = || one.iter().cloned().zip(other.iter().cloned());
+    let join = |part: BinaryOperator, with: BinaryOperator| {
+        pairs()
+            .map(|(one, other)| binary(one, part.clone(), other))
+            .reduce(|one, other| binary(one, with.clone(), other))
+    };
+    let compared = match op {
+        BinaryOperator::Eq => join(BinaryOperator::Eq, BinaryOperator::And)?,
+        BinaryOperator::NotEq => join(BinaryOperator::NotEq, BinaryOperator::Or)?,
+        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
+            let strict = match op {
+                BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+                _ => BinaryOperator::Gt,
+            };
+            let mut parts: Vec<(Expr, Expr)> = pairs().collect();
+            let (one, other) = parts.pop()?;
+            let last = binary(one, op.clone(), other);
+            parts.into_iter().rev().fold(last, |rest, (one, other)| {
+                let equal = binary(one.clone(), BinaryOperator::Eq, other.clone());
+                let tied = binary(equal, BinaryOperator::And, Expr::Nested(Box::new(rest)));
+                binary(binary(one, strict.clone(), other), BinaryOperator::Or, Expr::Nested(Box::new(tied)))
+            })
+        }
+        _ => return None,
+    };
+    Some(Expr::Nested(Box::new(compared)))
+}
+
+type Subscripts = (Expr, Vec<ast::AccessExpr>);
+
+fn expr_parts(root: &mut Expr, chain: &mut Vec<ast::AccessExpr>) -> Subscripts {
+    (take(root), std::mem::take(chain))
+}
+
+/// `a[1]`, `a[1:2]`.
+fn subscripts((root, chain): Subscripts, expr: &mut Expr) -> Result<()> {
+    if chain.iter().any(|access| matches!(access, ast::AccessExpr::Dot(_))) {
+        *expr = Expr::CompoundFieldAccess { root: Box::new(root), access_chain: chain };
+        return Ok(());
+    }
+    let null = || Expr::value(Value::Null);
+    let mut value = root;
+    for access in chain {
+        value = match access {
+            ast::AccessExpr::Subscript(ast::Subscript::Index { index }) => {
+                call("luma_element", vec![value, index])
+            }
+            ast::AccessExpr::Subscript(ast::Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                let bounds = [lower_bound.unwrap_or_else(null), upper_bound.unwrap_or_else(null)];
+                let [low, high] = bounds;
+                call("luma_slice", vec![value, low, high])
+            }
+            _ => {
+                return Err(Error::new(ErrorKind::Syntax, "an array subscript has at most two bounds"));
+            }
+        };
+    }
+    *expr = value;
+    Ok(())
+}
+
+fn rewrite_unary(op: UnaryOperator, inner: &mut Box<Expr>) -> Option<Expr> {
+    match op {
+        UnaryOperator::Minus => {
+            if is_number(inner) {
+                place(inner);
+                let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner.clone() };
+                let small =
+                    inner.to_string().parse::<i64>().is_ok_and(|number| i32::try_from(-number).is_ok());
+                return Some(if small { cast(negative, ast::DataType::Integer(None)) } else { negative });
+            }
+            // The sign binds closer than the power.
+            if let Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } = inner.as_mut()
+                && is_number(left)
+            {
+                let negative = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(take(left)) };
+                let left = Box::new(Expr::Nested(Box::new(negative)));
+                return Some(Expr::BinaryOp {
+                    left,
+                    op: BinaryOperator::PGExp,
+                    right: Box::new(take(right)),
+                });
+            }
+            Some(call("negative", vec![take(inner)]))
+        }
+        UnaryOperator::PGAbs => Some(call("abs", vec![take(inner)])),
+        UnaryOperator::PGSquareRoot => Some(call("dsqrt", vec![take(inner)])),
+        UnaryOperator::BitwiseNot => Some(call("luma_invert", vec![take(inner)])),
+        UnaryOperator::PGCubeRoot => Some(call("cbrt", vec![take(inner)])),
+        _ => None,
+    }
+}
+
+fn with_precision(value: Expr, data_type: &ast::DataType) -> Expr {
+    match without_precision(data_type) {
+        Some((plain, digits)) => {
+            let digits = Expr::value(Value::Number(digits.to_string(), false));
+            call("luma_precision", vec![cast(value, plain), digits])
+        }
+        None => cast(value, data_type.clone()),
+    }
+}
+
+/// `INTERVAL '1' DAY` is the span of the text `1 DAY`.
+fn interval_literal(interval: &mut ast::Interval) -> Result<Expr> {
+    let data_type = ast::DataType::Interval { fields: None, precision: None };
+    let Some(written) = literal(&interval.value) else {
+        return Err(Error::new(ErrorKind::Syntax, "an interval literal needs a text"));
+    };
+    let spelled = match (&interval.leading_field, &interval.last_field) {
+        (Some(field), None) if written.trim().parse::<f64>().is_ok() => format!("{written} {field}"),
+        _ => written.to_owned(),
+    };
+    Ok(cast(text(spelled), data_type))
+}
+
+/// A LIKE pattern with another escape character as one with the backslash.
+fn escape_with_backslash(pattern: &mut Box<Expr>, escape_char: &mut Option<ast::ValueWithSpan>) {
+    let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|escape| &escape.value) else {
+        return;
+    };
+    let Some(written) = literal(pattern) else { return };
+    if escape == "\\" {
+        *escape_char = None;
+        return;
+    }
+    let escape = escape.chars().next();
+    let mut characters = written.chars();
+    let mut rewritten = String::new();
+    while let Some(character) = characters.next() {
+        if Some(character) == escape {
+            rewritten.push('\\');
+            rewritten.extend(characters.next());
+        } else if character == '\\' {
+            rewritten.push_str("\\\\");
+        } else {
+            rewritten.push(character);
+        }
+    }
+    **pattern = text(rewritten);
+    *escape_char = None;
+}
+
+/// A pattern of SIMILAR TO as a regular expression over the whole text.
+fn similar_pattern(pattern: &str) -> String {
+    let mut regex = String::from("^(?:");
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '\\' => {
+                regex.push('\\');
+                regex.extend(characters.next());
+            }
+            '.' | '^' | '$' => {
+                regex.push('\\');
+                regex.push(character);
+            }
+            other => regex.push(other),
+        }
+    }
+    regex.push_str(")$");
+    regex
+}
+
+fn function_name(function: &Function) -> String {
+    match function.name.0.as_slice() {
+        [ast::ObjectNamePart::Identifier(name)] => crate::names::identifier(name),
+        _ => String::new(),
+    }
+}
+
+/// Functions that stand for others.
+fn rewrite_function(function: &mut Function) -> Option<Expr> {
+    let name = function_name(function);
+    let rename = |function: &mut Function, name: &str| {
+        function.name = ObjectName::from(vec![Ident::new(name)]);
+    };
+    match name.as_str() {
+        "every" => rename(function, "bool_and"),
+        "array_agg" | "string_agg" => order_distinct(function),
+        "percentile_disc" | "mode" if !function.within_group.is_empty() => {
+            return ordered_set(&name, function);
+        }
+        "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "varchar" | "bool" | "date"
+        | "timestamp" | "timestamptz" => return cast_by_name(&name, function),
+        "variance" => rename(function, "var_samp"),
+        "character_length" => rename(function, "char_length"),
+        "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg" => {
+            let (part, whole) = match name.as_str() {
+                "json_agg" => ("luma_json_text", "luma_json_list"),
+                "jsonb_agg" => ("luma_json_text", "luma_jsonb_list"),
+                "json_object_agg" => ("luma_json_pair", "luma_json_members"),
+                _ => ("luma_json_pair", "luma_jsonb_members"),
+            };
+            let FunctionArguments::List(list) = &mut function.args else { return None };
+            let arguments: Vec<Expr> = list
+                .args
+                .drain(..)
+                .filter_map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                    _ => None,
+                })
+                .collect();
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(call(part, arguments)))];
+            rename(function, "array_agg");
+            let inner = std::mem::replace(function, empty_function());
+            return Some(call(whole, vec![Expr::Function(inner)]));
+        }
+        _ => {
+            let set = relation::set_function(&name)?;
+            if set.columns.len() != 1 || function.over.is_some() {
+                return None;
+            }
+            let FunctionArguments::List(list) = &mut function.args else { return None };
+            let arguments: Vec<Expr> = list
+                .args
+                .drain(..)
+                .filter_map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                    _ => None,
+                })
+                .collect();
+            let column = &set.columns[0];
+            let unnested = call("unnest", vec![call(column.function, arguments)]);
+            return Some(
+                column.data_type.as_ref().map_or(unnested.clone(), |kind| cast(unnested, kind.clone())),
+            );
+        }
+    }
+    None
+}
+
+/// Distinct values come in their order, as PostgreSQL finds them by sorting.
+fn order_distinct(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
+    if let (true, true, Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value)))) =
+        (distinct, list.clauses.is_empty(), list.args.first())
+    {
+        let options = ast::OrderByOptions { asc: None, nulls_first: None };
+        let order = ast::OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses = vec![ast::FunctionArgumentClause::OrderBy(vec![order])];
+    }
+}
+
+/// `percentile_disc(p) WITHIN GROUP (ORDER BY x)`: the array of all x in their order, and a place in it.
+fn ordered_set(name: &str, function: &mut Function) -> Option<Expr> {
+    let order = std::mem::take(&mut function.within_group);
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let mut arguments: Vec<Expr> = list
+        .args
+        .drain(..)
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        })
+        .collect();
+    let value = order.first()?.expr.clone();
+    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
+    list.clauses = vec![ast::FunctionArgumentClause::OrderBy(order)];
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    let inner = Expr::Function(std::mem::replace(function, empty_function()));
+    arguments.insert(0, inner);
+    Some(call(&format!("luma_{name}"), arguments))
+}
+
+/// `int4(x)` is a cast.
+fn cast_by_name(name: &str, function: &mut Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_mut_slice() else { return None };
+    let kind = match name {
+        "int2" => ast::DataType::SmallInt(None),
+        "int4" => ast::DataType::Integer(None),
+        "int8" => ast::DataType::BigInt(None),
+        "float4" => ast::DataType::Real,
+        "float8" => ast::DataType::DoublePrecision,
+        "text" => ast::DataType::Text,
+        "varchar" => ast::DataType::Varchar(None),
+        "bool" => ast::DataType::Boolean,
+        "date" => ast::DataType::Date,
+        "timestamp" => ast::DataType::Timestamp(None, TimezoneInfo::None),
+        _ => ast::DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
+    };
+    Some(cast(take(value), kind))
+}
+
+fn empty_function() -> Function {
+    match call("_", Vec::new()) {
+        Expr::Function(function) => function,
+        // Cannot be: that is what it makes.
+        _ => Function {
+            name: ObjectName::from(Vec::<Ident>::new()),
+            uses_odbc_syntax: false,
+            parameters: FunctionArguments::None,
+            args: FunctionArguments::None,
+            within_group: Vec::new(),
+            filter: None,
+            null_treatment: None,
+            over: None,
+        },
+    }
+}

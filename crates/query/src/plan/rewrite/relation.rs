@@ -1,0 +1,229 @@
+//! Functions in FROM: each is a table of what its arrays hold.
+
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, FunctionArg, FunctionArgExpr, Ident, SelectItem, TableAlias, TableAliasColumnDef,
+    TableFactor, TableWithJoins,
+};
+use luma_model::{Error, ErrorKind, Result};
+
+use super::expression::{call, cast};
+use crate::names::identifier;
+
+/// A column that a function in FROM gives: the function of its values, and their type beside text.
+pub(super) struct SetColumn {
+    pub(super) function: &'static str,
+    name: &'static str,
+    pub(super) data_type: Option<ast::DataType>,
+}
+
+/// A function that gives rows.
+pub(super) struct SetFunction {
+    pub(super) columns: Vec<SetColumn>,
+    /// Whether the alias names the only column.
+    named_by_alias: bool,
+}
+
+/// What a function that gives rows is made of.
+pub(super) fn set_function(name: &str) -> Option<SetFunction> {
+    let column = |function, name, data_type: Option<ast::DataType>| SetColumn { function, name, data_type };
+    let one =
+        |function, name| SetFunction { columns: vec![column(function, name, None)], named_by_alias: true };
+    let typed = |function, name, data_type| SetFunction {
+        columns: vec![column(function, name, Some(data_type))],
+        named_by_alias: true,
+    };
+    let pair = |values, data_type| SetFunction {
+        columns: vec![column("luma_json_keys", "key", None), column(values, "value", data_type)],
+        named_by_alias: false,
+    };
+    let (json, jsonb) = (ast::DataType::JSON, ast::DataType::JSONB);
+    Some(match name {
+        "generate_series" => one("luma_generate_series", "generate_series"),
+        "generate_subscripts" => one("luma_generate_subscripts", "generate_subscripts"),
+        "regexp_split_to_table" => one("regexp_split_to_array", "regexp_split_to_table"),
+        "string_to_table" => one("luma_string_to_table", "string_to_table"),
+        "jsonb_array_elements" => typed("luma_json_items", "value", jsonb),
+        "json_array_elements" => typed("luma_json_items", "value", json),
+        "jsonb_array_elements_text" | "json_array_elements_text" => one("luma_json_items_text", "value"),
+        "jsonb_object_keys" => one("luma_json_keys", "jsonb_object_keys"),
+        "json_object_keys" => one("luma_json_keys", "json_object_keys"),
+        "jsonb_each" => pair("luma_json_values", Some(jsonb)),
+        "json_each" => pair("luma_json_values", Some(json)),
+        "jsonb_each_text" | "json_each_text" => pair("luma_json_values_text", None),
+        _ => return None,
+    })
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Identifier(Ident::with_quote('"', name))
+}
+
+fn alias_of(name: &str, columns: &[String]) -> TableAlias {
+    TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', name),
+        columns: columns
+            .iter()
+            .map(|column| TableAliasColumnDef { name: Ident::with_quote('"', column), data_type: None })
+            .collect(),
+        at: None,
+    }
+}
+
+/// `(SELECT … FROM inner) AS alias`.
+fn derived(projection: Vec<SelectItem>, inner: TableFactor, alias: TableAlias) -> TableFactor {
+    let from = vec![TableWithJoins { relation: inner, joins: Vec::new() }];
+    let query = crate::execute::select_query(projection, from, None);
+    TableFactor::Derived { lateral: true, subquery: Box::new(query), alias: Some(alias), sample: None }
+}
+
+fn item(expr: Expr, name: &str) -> SelectItem {
+    SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
+}
+
+/// Rewrites a function in FROM.
+pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
+    let (name, arguments, alias, ordinality) = match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            (name.clone(), args.args.clone(), alias.clone(), *with_ordinality)
+        }
+        TableFactor::Function { name, args, alias, .. } => (name.clone(), args.clone(), alias.clone(), false),
+        TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+            let columns: Vec<(Expr, String, Option<ast::DataType>)> =
+                array_exprs.iter().map(|array| (array.clone(), "unnest".to_owned(), None)).collect();
+            let (alias, ordinality) = (alias.clone(), *with_ordinality);
+            let single = columns.len() == 1;
+            *factor = table(columns, alias, "unnest", single, ordinality);
+            return Ok(());
+        }
+        _ => return Ok(()),
+    };
+    let Some(ast::ObjectNamePart::Identifier(last)) = name.0.last() else { return Ok(()) };
+    let name = identifier(last);
+    let arguments: Vec<Expr> = arguments
+        .into_iter()
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        })
+        .collect();
+    if let "json_to_recordset" | "jsonb_to_recordset" | "json_to_record" | "jsonb_to_record" = name.as_str() {
+        *factor = record(&name, arguments, alias)?;
+        return Ok(());
+    }
+    let Some(function) = set_function(&name) else { return Ok(()) };
+    let single = function.named_by_alias;
+    let columns = function
+        .columns
+        .into_iter()
+        .map(|column| (call(column.function, arguments.clone()), column.name.to_owned(), column.data_type))
+        .collect();
+    *factor = table(columns, alias, &name, single, ordinality);
+    Ok(())
+}
+
+/// The table of some arrays beside each other, under the names that an alias gives.
+fn table(
+    columns: Vec<(Expr, String, Option<ast::DataType>)>,
+    alias: Option<TableAlias>,
+    function: &str,
+    named_by_alias: bool,
+    ordinality: bool,
+) -> TableFactor {
+    let table_name = alias.as_ref().map_or_else(|| function.to_owned(), |alias| identifier(&alias.name));
+    let given: Vec<String> =
+        alias.iter().flat_map(|alias| &alias.columns).map(|column| identifier(&column.name)).collect();
+    let mut names: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, (_, name, _))| match given.get(at) {
+            Some(given) => given.clone(),
+            None if named_by_alias && alias.is_some() => table_name.clone(),
+            None => name.clone(),
+        })
+        .collect();
+    if columns.len() > 1 && !named_by_alias && names.windows(2).any(|pair| pair[0] == pair[1]) {
+        // unnest(a, b) names both columns alike; one of them gets a number to stand apart.
+        for (at, name) in names.iter_mut().enumerate().skip(1) {
+            if given.get(at).is_none() {
+                name.push_str(&format!("\u{1}{at}"));
+            }
+        }
+    }
+    let casts = columns.iter().any(|(_, _, data_type)| data_type.is_some());
+    let kinds: Vec<Option<ast::DataType>> = columns.iter().map(|(_, _, kind)| kind.clone()).collect();
+    let unnest = |alias| TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs: columns.iter().map(|(array, _, _)| array.clone()).collect(),
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+    if !casts && !ordinality {
+        return unnest(alias_of(&table_name, &names));
+    }
+    let mut projection: Vec<SelectItem> = names
+        .iter()
+        .zip(&kinds)
+        .map(|(name, kind)| match kind {
+            Some(kind) => item(cast(column(name), kind.clone()), name),
+            None => item(column(name), name),
+        })
+        .collect();
+    if ordinality {
+        let name = given.get(names.len()).cloned().unwrap_or_else(|| "ordinality".to_owned());
+        let mut number = call("row_number", Vec::new());
+        if let Expr::Function(function) = &mut number {
+            function.over = Some(ast::WindowType::WindowSpec(ast::WindowSpec {
+                window_name: None,
+                partition_by: Vec::new(),
+                order_by: Vec::new(),
+                window_frame: None,
+            }));
+        }
+        projection.push(item(number, &name));
+    }
+    derived(projection, unnest(alias_of("luma_rows", &names)), alias_of(&table_name, &[]))
+}
+
+/// `json_to_recordset(x) AS t(a int, b text)`: members of each element as columns.
+fn record(name: &str, mut arguments: Vec<Expr>, alias: Option<TableAlias>) -> Result<TableFactor> {
+    let missing = || {
+        Error::new(
+            ErrorKind::Syntax,
+            "a column definition list is required for functions returning \"record\"",
+        )
+    };
+    let (Some(argument), Some(alias)) = (arguments.pop(), alias) else { return Err(missing()) };
+    if alias.columns.is_empty() {
+        return Err(missing());
+    }
+    let array = if name.ends_with("set") {
+        call("luma_json_items", vec![argument])
+    } else {
+        call("luma_json_items", vec![call("jsonb_build_array", vec![cast(argument, ast::DataType::JSONB)])])
+    };
+    let element = cast(column("element"), ast::DataType::JSONB);
+    let projection = alias
+        .columns
+        .iter()
+        .map(|definition| {
+            let name = identifier(&definition.name);
+            let value = Expr::BinaryOp {
+                left: Box::new(element.clone()),
+                op: ast::BinaryOperator::LongArrow,
+                right: Box::new(super::expression::text(name.clone())),
+            };
+            let kind = definition.data_type.clone().ok_or_else(missing)?;
+            Ok(item(cast(Expr::Nested(Box::new(value)), kind), &name))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let inner = TableFactor::UNNEST {
+        alias: Some(alias_of("luma_rows", &["element".to_owned()])),
+        array_exprs: vec![array],
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+    Ok(derived(projection, inner, alias_of(&identifier(&alias.name), &[])))
+}

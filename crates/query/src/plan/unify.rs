@@ -1,0 +1,404 @@
+//! Values of several types where one is wanted: CASE, COALESCE, GREATEST, UNION, …
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
+use datafusion::common::{DFSchema, internal_err};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Union, Volatility,
+};
+use luma_model::arrow::{arrow_type, field};
+use luma_model::{DataType, Error, ErrorKind, Result};
+
+use crate::error::to_datafusion;
+use crate::functions::cast::cast_to;
+use crate::functions::overload::argument_type;
+use crate::plan::operator::{Operand, common_number, comparable, convert, operand};
+
+/// The type in which values of these types meet; text where none has one.
+///
+/// # Errors
+/// 42804 when they don't.
+pub(crate) fn common_type(what: &str, operands: &[Operand]) -> Result<DataType> {
+    let mut common: Option<DataType> = None;
+    for operand in operands {
+        let Operand::Known(next) = operand else { continue };
+        common = Some(match common {
+            None => next.clone(),
+            Some(known) => pair(&known, next).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::DatatypeMismatch,
+                    format!("{what} types {} and {} cannot be matched", known.base_name(), next.base_name()),
+                )
+            })?,
+        });
+    }
+    Ok(common.unwrap_or(DataType::Text))
+}
+
+fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
+    if one == other {
+        return Some(one.clone());
+    }
+    if let Some(number) = common_number(one, other) {
+        return Some(number);
+    }
+    Some(match (one, other) {
+        (DataType::Varchar(_), DataType::Varchar(_)) => DataType::Varchar(None),
+        (DataType::Char(_), DataType::Char(_)) => DataType::Char(0),
+        (one, other) if one.is_string() && other.is_string() => DataType::Text,
+        (DataType::TimestampTz, DataType::Date | DataType::Timestamp)
+        | (DataType::Date | DataType::Timestamp, DataType::TimestampTz) => DataType::TimestampTz,
+        (DataType::Timestamp, DataType::Date) | (DataType::Date, DataType::Timestamp) => DataType::Timestamp,
+        (DataType::Time, DataType::Interval) | (DataType::Interval, DataType::Time) => DataType::Interval,
+        (DataType::Array(one), DataType::Array(other)) => pair(one, other)?.array_of(),
+        (DataType::Oid, other) | (other, DataType::Oid) if other.is_integer() => DataType::Oid,
+        _ => return None,
+    })
+}
+
+/// The operands as values of one type; `None` when some type cannot be told.
+pub(crate) fn unified(
+    what: &str,
+    expressions: Vec<Expr>,
+    schema: &DFSchema,
+) -> PlanResult<Option<(Vec<Expr>, DataType)>> {
+    let operands: Option<Vec<Operand>> = expressions.iter().map(|expr| operand(expr, schema)).collect();
+    let Some(operands) = operands else { return Ok(None) };
+    let common = common_type(what, &operands).map_err(to_datafusion)?;
+    let converted = expressions
+        .into_iter()
+        .zip(&operands)
+        .map(|(expr, from)| convert_value(expr, from, &common))
+        .collect();
+    Ok(Some((converted, common)))
+}
+
+/// As `convert`; NULL stays a plain NULL of the type.
+fn convert_value(expr: Expr, from: &Operand, to: &DataType) -> Expr {
+    if *from == Operand::Known(to.clone()) && !matches!(expr, Expr::Literal(..)) {
+        return expr;
+    }
+    convert(expr, from, to)
+}
+
+/// CASE with results of one type and conditions that are conditions.
+pub(crate) fn case(case: Case, schema: &DFSchema) -> PlanResult<Expr> {
+    let mut results: Vec<Expr> = case.when_then_expr.iter().map(|(_, then)| then.as_ref().clone()).collect();
+    let has_else = case.else_expr.is_some();
+    results.extend(case.else_expr.as_deref().cloned());
+    let Some((results, common)) = unified("CASE", results, schema)? else { return Ok(Expr::Case(case)) };
+    let mut results = results.into_iter();
+    let mut branches = Vec::with_capacity(case.when_then_expr.len());
+    let mut simple = case.expr;
+    for (when, _) in case.when_then_expr {
+        let Some(then) = results.next() else { break };
+        let when = match &simple {
+            // CASE x WHEN y compares with PostgreSQL's meaning of equality.
+            Some(subject) => match comparable(subject.as_ref().clone(), when.as_ref().clone(), schema) {
+                Ok((left, right)) => Expr::BinaryExpr(BinaryExpr {
+                    left: Box::new(left),
+                    op: Operator::Eq,
+                    right: Box::new(right),
+                }),
+                Err(_) => {
+                    Expr::BinaryExpr(BinaryExpr { left: subject.clone(), op: Operator::Eq, right: when })
+                }
+            },
+            None => condition(*when, schema, "CASE/WHEN")?,
+        };
+        branches.push((Box::new(when), Box::new(then)));
+    }
+    simple = None;
+    let else_expr = if has_else { results.next().map(Box::new) } else { None };
+    Ok(labelled(Expr::Case(Case { expr: simple, when_then_expr: branches, else_expr }), &common))
+}
+
+/// A condition; a literal without a type is read as one.
+pub(crate) fn condition(expr: Expr, schema: &DFSchema, place: &str) -> PlanResult<Expr> {
+    match operand(&expr, schema) {
+        Some(Operand::Unknown) => Ok(convert(expr, &Operand::Unknown, &DataType::Bool)),
+        Some(Operand::Known(DataType::Bool)) | None => Ok(expr),
+        Some(Operand::Known(other)) => Err(to_datafusion(Error::new(
+            ErrorKind::DatatypeMismatch,
+            format!("argument of {place} must be type boolean, not type {}", other.base_name()),
+        ))),
+    }
+}
+
+/// COALESCE, GREATEST, LEAST and NULLIF until [`expand`] knows their arguments' types.
+#[derive(Debug)]
+pub(crate) struct Unified {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl Unified {
+    pub(crate) const NAMES: [&'static str; 4] = ["coalesce", "greatest", "least", "nullif"];
+
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, signature: Signature::new(TypeSignature::VariadicAny, Volatility::Immutable) }
+    }
+}
+
+impl PartialEq for Unified {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Unified {}
+
+impl Hash for Unified {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Unified {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[ArrowType]) -> PlanResult<ArrowType> {
+        internal_err!("the type of {} depends on its arguments' fields", self.name)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        let operands = args
+            .arg_fields
+            .iter()
+            .zip(args.scalar_arguments)
+            .map(|(argument, literal)| {
+                Ok(argument_type(argument, *literal)?.map_or(Operand::Unknown, Operand::Known))
+            })
+            .collect::<Result<Vec<_>>>()
+            .map_err(to_datafusion)?;
+        let what = self.name.to_uppercase();
+        let counted = if self.name == "nullif" { &operands[..operands.len().min(1)] } else { &operands[..] };
+        let common = common_type(&what, counted).map_err(to_datafusion)?;
+        Ok(Arc::new(field(self.name, &common, true)))
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        internal_err!("{} was not expanded", self.name)
+    }
+}
+
+/// The expression with its type where Arrow has no type for it alone: DataFusion's own expressions
+/// give Arrow types only.
+fn labelled(expr: Expr, data_type: &DataType) -> Expr {
+    if field("", data_type, true).metadata().is_empty() {
+        return expr;
+    }
+    let label = Label { data_type: data_type.clone(), signature: Signature::any(1, Volatility::Immutable) };
+    Expr::ScalarFunction(ScalarFunction { func: Arc::new(ScalarUDF::new_from_impl(label)), args: vec![expr] })
+}
+
+/// Gives its argument back as a value of a type that Arrow stores the same way.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Label {
+    data_type: DataType,
+    signature: Signature,
+}
+
+impl Label {
+    const NAME: &'static str = "luma_label";
+}
+
+impl ScalarUDFImpl for Label {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[ArrowType]) -> PlanResult<ArrowType> {
+        Ok(arrow_type(&self.data_type))
+    }
+
+    fn return_field_from_args(&self, _args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        Ok(Arc::new(field("", &self.data_type, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let Some(value) = args.args.into_iter().next() else {
+            return internal_err!("a label without a value");
+        };
+        value.cast_to(&arrow_type(&self.data_type), None)
+    }
+}
+
+/// Writes a call of [`Unified`] out; `None` when it is another function.
+pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult<Option<Expr>> {
+    let name = function.func.name();
+    // Plans are looked through more than once.
+    if let (Label::NAME, [Expr::ScalarFunction(inner)]) = (name, function.args.as_slice())
+        && inner.func.name() == Label::NAME
+    {
+        return Ok(Some(Expr::ScalarFunction(inner.clone())));
+    }
+    if !Unified::NAMES.contains(&name) {
+        return Ok(None);
+    }
+    let arguments = function.args.clone();
+    if name == "nullif" {
+        let [value, unwanted] = arguments.as_slice() else { return Ok(None) };
+        let equal = match comparable(value.clone(), unwanted.clone(), schema) {
+            Ok((left, right)) => (left, right),
+            Err(None) => (value.clone(), unwanted.clone()),
+            Err(Some((one, other))) => {
+                return Err(to_datafusion(Error::new(
+                    ErrorKind::UndefinedFunction,
+                    format!("operator does not exist: {} = {}", one.base_name(), other.base_name()),
+                )));
+            }
+        };
+        let when = Expr::BinaryExpr(BinaryExpr {
+            left: Box::new(equal.0),
+            op: Operator::Eq,
+            right: Box::new(equal.1),
+        });
+        let null = Expr::Literal(datafusion::common::ScalarValue::Null, None);
+        let kind = match operand(value, schema) {
+            Some(Operand::Known(kind)) => kind,
+            _ => DataType::Text,
+        };
+        let case = Expr::Case(Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(when), Box::new(cast_to(null, &kind)))],
+            else_expr: Some(Box::new(value.clone())),
+        });
+        return Ok(Some(labelled(case, &kind)));
+    }
+    let what = name.to_uppercase();
+    let Some((arguments, common)) = unified(&what, arguments, schema)? else { return Ok(None) };
+    if name == "coalesce" {
+        let mut arguments = arguments;
+        let last = arguments.pop();
+        let Some(last) = last else { return Ok(None) };
+        if arguments.is_empty() {
+            return Ok(Some(last));
+        }
+        let branches = arguments
+            .into_iter()
+            .map(|value| (Box::new(value.clone().is_not_null()), Box::new(value)))
+            .collect();
+        let case = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr: Some(Box::new(last)) });
+        return Ok(Some(labelled(case, &common)));
+    }
+    let function = if name == "greatest" {
+        datafusion::functions::core::greatest()
+    } else {
+        datafusion::functions::core::least()
+    };
+    let call =
+        Expr::ScalarFunction(ScalarFunction { func: Arc::<ScalarUDF>::clone(&function), args: arguments });
+    Ok(Some(labelled(call, &common)))
+}
+
+/// The types that a call gives its parameters: their numbers and types.
+pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Vec<(usize, DataType)> {
+    let place = |expr: &Expr| match expr {
+        Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
+            placeholder.id.trim_start_matches('$').parse::<usize>().ok()
+        }
+        _ => None,
+    };
+    if function.args.iter().all(|argument| place(argument).is_none()) {
+        return Vec::new();
+    }
+    let operands: Option<Vec<Operand>> =
+        function.args.iter().map(|argument| operand(argument, schema)).collect();
+    let Some(operands) = operands else { return Vec::new() };
+    let types = if Unified::NAMES.contains(&function.func.name()) {
+        let Ok(common) = common_type("", &operands) else { return Vec::new() };
+        vec![common; operands.len()]
+    } else {
+        let given: Vec<Option<DataType>> = operands
+            .into_iter()
+            .map(|operand| match operand {
+                Operand::Known(known) => Some(known),
+                Operand::Unknown => None,
+            })
+            .collect();
+        crate::functions::overload::learnt(function.func.name(), &given).unwrap_or_default()
+    };
+    let places = function.args.iter().zip(types);
+    places.filter_map(|(argument, data_type)| Some((place(argument)?, data_type))).collect()
+}
+
+/// The branches of a UNION with columns of one type.
+pub(crate) fn union(union: Union) -> PlanResult<LogicalPlan> {
+    let width = union.schema.fields().len();
+    let mut wanted = Vec::with_capacity(width);
+    let mut given: Vec<Vec<Operand>> = Vec::new();
+    for input in &union.inputs {
+        if input.schema().fields().len() != width {
+            return Ok(LogicalPlan::Union(union));
+        }
+        let operands: Option<Vec<Operand>> = (0..width).map(|at| column_operand(input, at)).collect();
+        let Some(operands) = operands else { return Ok(LogicalPlan::Union(union)) };
+        given.push(operands);
+    }
+    for at in 0..width {
+        let column: Vec<Operand> = given.iter().map(|operands| operands[at].clone()).collect();
+        wanted.push(common_type("UNION", &column).map_err(to_datafusion)?);
+    }
+    let mut inputs = Vec::with_capacity(union.inputs.len());
+    for (input, operands) in union.inputs.iter().zip(&given) {
+        let same = operands.iter().zip(&wanted).enumerate().all(|(at, (operand, wanted))| {
+            *operand == Operand::Known(wanted.clone())
+                && *input.schema().field(at).data_type() == arrow_type(wanted)
+        });
+        if same {
+            inputs.push(Arc::clone(input));
+            continue;
+        }
+        let columns = input.schema().columns();
+        let expressions: Vec<Expr> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| {
+                let from = operands[at].clone();
+                let plain = Expr::Column(column.clone());
+                let converted = match from {
+                    Operand::Known(from) if from == wanted[at] => plain,
+                    _ => cast_to(plain, &wanted[at]),
+                };
+                converted.alias_qualified(column.relation.clone(), column.name.clone())
+            })
+            .collect();
+        let projected = LogicalPlanBuilder::from(Arc::clone(input)).project(expressions)?.build()?;
+        inputs.push(Arc::new(projected));
+    }
+    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+/// What a plan's column is; a literal without a type stays one.
+fn column_operand(plan: &LogicalPlan, at: usize) -> Option<Operand> {
+    let field = plan.schema().field(at);
+    if matches!(field.data_type(), ArrowType::Null) {
+        return Some(Operand::Unknown);
+    }
+    if let LogicalPlan::Projection(projection) = plan {
+        let mut expr = projection.expr.get(at)?;
+        while let Expr::Alias(alias) = expr {
+            expr = alias.expr.as_ref();
+        }
+        if let Expr::Literal(..) = expr {
+            return operand(expr, &DFSchema::empty());
+        }
+    }
+    luma_model::arrow::data_type(field).ok().map(Operand::Known)
+}

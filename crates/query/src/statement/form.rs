@@ -1,0 +1,177 @@
+//! Statements in one form: what PostgreSQL writes in several ways is brought to the one that the
+//! rest of the code knows.
+//!
+//! - `TABLE t` is `SELECT * FROM t`; `ABORT` is `ROLLBACK`; `FETCH c` is `FETCH NEXT FROM c`.
+//! - `SELECT … INTO t` is `CREATE TABLE t AS SELECT …`.
+//! - `WITH … INSERT`, `UPDATE` and `DELETE` are these statements with the WITH queries in their
+//!   places.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, Query, SetExpr, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use luma_model::{Error, ErrorKind, Result};
+
+use crate::names::identifier;
+
+fn word(token: &TokenWithSpan) -> String {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    }
+}
+
+/// The tokens with what sqlparser does not know spelled as it does.
+pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let places: Vec<usize> = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .map(|(at, _)| at)
+        .collect();
+    let words: Vec<String> = places.iter().map(|at| word(&tokens[*at])).collect();
+    let is = |at: usize, expected: &str| words.get(at).is_some_and(|word| word == expected);
+    // Replaced tokens keep their place in the text, so that errors point there.
+    let keyword = |at: usize, keyword: &str| TokenWithSpan {
+        token: if keyword == "*" { Token::Mul } else { Token::make_keyword(keyword) },
+        span: tokens[at].span,
+    };
+    let mut instead: Vec<(usize, Vec<TokenWithSpan>)> = Vec::new();
+    if is(0, "TABLE") {
+        let at = places[0];
+        instead.push((at, vec![keyword(at, "SELECT"), keyword(at, "*"), keyword(at, "FROM")]));
+    }
+    if is(0, "ABORT") {
+        instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
+    }
+    if is(0, "FETCH") && places.len() == 2 {
+        let at = places[0];
+        instead.push((at, vec![keyword(at, "FETCH"), keyword(at, "NEXT"), keyword(at, "FROM")]));
+    }
+    for (order, at) in places.iter().enumerate() {
+        let previous = |back: usize| order.checked_sub(back).and_then(|at| words.get(at)).map_or("", String::as_str);
+        match words[order].as_str() {
+            // Tables of this database are always logged.
+            "UNLOGGED" if order == 1 && is(0, "CREATE") => instead.push((*at, Vec::new())),
+            "INCREMENT" if !is(order + 1, "BY") && (is(1, "SEQUENCE") || words.iter().any(|word| word == "IDENTITY")) => {
+                instead.push((*at, vec![keyword(*at, "INCREMENT"), keyword(*at, "BY")]));
+            }
+            // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.
+            "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),
+            "KEY" if previous(1) == "FOR" && is(order + 1, "SHARE") => instead.push((*at, Vec::new())),
+            "KEY" if previous(1) == "NO" && previous(2) == "FOR" => instead.push((*at, Vec::new())),
+            _ => {}
+        }
+    }
+    if instead.is_empty() {
+        return tokens;
+    }
+    let mut rewritten = Vec::with_capacity(tokens.len() + 4);
+    for (at, token) in tokens.iter().enumerate() {
+        match instead.iter().find(|(place, _)| *place == at) {
+            Some((_, other)) => rewritten.extend(other.iter().cloned()),
+            None => rewritten.push(token.clone()),
+        }
+    }
+    rewritten
+}
+
+/// A statement in its plain form.
+pub(super) fn statement(statement: Statement) -> Result<Statement> {
+    let Statement::Query(mut query) = statement else { return Ok(statement) };
+    if let Some(created) = created_by_select(&mut query) {
+        return Ok(created);
+    }
+    let Some(with) = &query.with else { return Ok(Statement::Query(query)) };
+    let mut changing = match query.body.as_ref() {
+        SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => inner.clone(),
+        _ => return Ok(Statement::Query(query)),
+    };
+    if with.cte_tables.iter().any(|table| changes(&table.query)) {
+        return Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            "WITH queries that change rows are not supported",
+        )
+        .hint("Run the change as a statement of its own in the same transaction."));
+    }
+    if let (Statement::Insert(insert), true) = (&mut changing, with.recursive) {
+        if let Some(source) = &mut insert.source {
+            source.with.clone_from(&query.with);
+        }
+        return Ok(changing);
+    }
+    let mut known: Vec<(String, Query, Option<TableAlias>)> = Vec::new();
+    for table in &with.cte_tables {
+        let mut body = table.query.as_ref().clone();
+        inline(&mut body, &known);
+        known.push((identifier(&table.alias.name), body, Some(table.alias.clone())));
+    }
+    inline(&mut changing, &known);
+    Ok(changing)
+}
+
+/// Whether a query changes rows.
+fn changes(query: &Query) -> bool {
+    struct Finder(bool);
+    impl Visitor for Finder {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            self.0 |= matches!(
+                query.body.as_ref(),
+                SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+            );
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder(false);
+    let _ = query.visit(&mut finder);
+    finder.0
+}
+
+/// Puts WITH queries in the places of their names.
+fn inline<T: VisitMut>(node: &mut T, known: &[(String, Query, Option<TableAlias>)]) {
+    struct Inliner<'a>(&'a [(String, Query, Option<TableAlias>)]);
+    impl VisitorMut for Inliner<'_> {
+        type Break = ();
+
+        fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            let TableFactor::Table { name, alias, args: None, .. } = factor else {
+                return ControlFlow::Continue(());
+            };
+            let [ast::ObjectNamePart::Identifier(part)] = name.0.as_slice() else {
+                return ControlFlow::Continue(());
+            };
+            let wanted = identifier(part);
+            if let Some((_, query, own)) = self.0.iter().rev().find(|(name, _, _)| *name == wanted) {
+                let mut alias = alias.clone().or_else(|| own.clone());
+                if let (Some(alias), Some(own)) = (&mut alias, own)
+                    && alias.columns.is_empty()
+                {
+                    alias.columns.clone_from(&own.columns);
+                }
+                *factor = TableFactor::Derived {
+                    lateral: false,
+                    subquery: Box::new(query.clone()),
+                    alias,
+                    sample: None,
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = node.visit(&mut Inliner(known));
+}
+
+/// `SELECT … INTO t` as the table's definition.
+fn created_by_select(query: &mut Query) -> Option<Statement> {
+    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let into = select.into.take()?;
+    let name = into.name.clone();
+    let text = format!("CREATE TABLE {name} AS {query}");
+    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+    let mut parsed = datafusion::sql::sqlparser::parser::Parser::parse_sql(&dialect, &text).ok()?;
+    parsed.pop()
+}
