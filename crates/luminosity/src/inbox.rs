@@ -6,17 +6,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use lightning::Durability;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::engine::{Change, Engine, Outcome};
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 
-/// Requests that wait; more make their senders wait.
-const QUEUE: usize = 4096;
+/// How long a commit waits for senders that were just answered and are likely to come again.
+const GATHER: Duration = Duration::from_micros(250);
 /// Changes of one commit.
 const CHANGES_MAX: usize = 8192;
 
@@ -29,7 +31,7 @@ struct Request {
 #[derive(Clone)]
 pub struct Inbox {
     engine: Engine,
-    sender: mpsc::Sender<Request>,
+    sender: Sender<Request>,
     commits: Arc<AtomicU64>,
 }
 
@@ -45,12 +47,12 @@ impl Inbox {
     /// # Errors
     /// When no thread can be started.
     pub fn start(engine: Engine) -> Result<(Self, JoinHandle<()>)> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = channel();
         let commits = Arc::new(AtomicU64::new(0));
         let (writing, counted) = (engine.clone(), Arc::clone(&commits));
         let thread = std::thread::Builder::new()
             .name("lux-writer".to_owned())
-            .spawn(move || write(&writing, receiver, &counted))
+            .spawn(move || write(&writing, &receiver, &counted))
             .map_err(|error| Error::io("a thread".as_ref(), error))?;
         Ok((Self { engine, sender, commits }, thread))
     }
@@ -93,26 +95,68 @@ impl Inbox {
             return Ok(Vec::new());
         }
         let (reply, answer) = oneshot::channel();
-        self.sender.send(Request { changes, reply }).await.map_err(|_| Error::Closed)?;
+        self.sender.send(Request { changes, reply }).map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 }
 
-fn write(engine: &Engine, mut receiver: mpsc::Receiver<Request>, commits: &AtomicU64) {
-    let mut changes = Vec::new();
-    let mut waiting = Vec::new();
-    while let Some(first) = receiver.blocking_recv() {
-        let mut next = Some(first);
-        while let Some(request) = next {
-            waiting.push((request.changes.len(), request.reply));
-            changes.extend(request.changes);
-            next = if changes.len() < CHANGES_MAX { receiver.try_recv().ok() } else { None };
+/// What goes into the next commit.
+#[derive(Default)]
+struct Gathered {
+    changes: Vec<Change>,
+    /// How many changes each sender has, and where it waits.
+    waiting: Vec<(usize, oneshot::Sender<Result<Vec<Outcome>>>)>,
+}
+
+impl Gathered {
+    fn take(&mut self, request: Request) {
+        self.waiting.push((request.changes.len(), request.reply));
+        self.changes.extend(request.changes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes.len() >= CHANGES_MAX
+    }
+
+    fn take_all(&mut self, receiver: &Receiver<Request>) {
+        while !self.is_full() {
+            let Ok(request) = receiver.try_recv() else { return };
+            self.take(request);
         }
-        let result = engine.apply(&changes, Durability::Sync);
+    }
+
+    /// Waits a moment for senders to come, so that all share one wait for the disk instead of taking turns.
+    fn wait_for(&mut self, senders: usize, receiver: &Receiver<Request>) {
+        let end = Instant::now() + GATHER;
+        while self.waiting.len() < senders && !self.is_full() {
+            let Ok(request) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) else {
+                return;
+            };
+            self.take(request);
+        }
+    }
+}
+
+fn write(engine: &Engine, receiver: &Receiver<Request>, commits: &AtomicU64) {
+    let mut gathered = Gathered::default();
+    let mut answered = 0;
+    loop {
+        // Those that came while the last commit waited for the disk.
+        gathered.take_all(receiver);
+        let came = gathered.waiting.len();
+        if came == 0 {
+            let Ok(first) = receiver.recv() else { return };
+            gathered.take(first);
+        }
+        if came + answered > 1 {
+            gathered.wait_for(came + answered, receiver);
+        }
+        let result = engine.apply(&gathered.changes, Durability::Sync);
         commits.fetch_add(1, Ordering::Relaxed);
-        changes.clear();
+        gathered.changes.clear();
+        answered = gathered.waiting.len();
         let mut at = 0;
-        for (count, reply) in waiting.drain(..) {
+        for (count, reply) in gathered.waiting.drain(..) {
             let answer = match &result {
                 Ok(outcomes) => Ok(outcomes.get(at..at + count).unwrap_or_default().to_vec()),
                 Err(error) => Err(error.clone()),
