@@ -77,7 +77,7 @@ fn an_independent_parser_reads_back_what_was_put_in() {
     let settings = Settings { entries_per_fragment: Some(100), ..Settings::new("https://example.com") };
     let engine = Engine::open(directory.path().join("store"), settings).unwrap();
     let text = |number: usize| {
-        format!("{}{}", hostile[number % hostile.len()], hostile[number / 10 % hostile.len()])
+        format!("t{}{}", hostile[number % hostile.len()], hostile[number / 10 % hostile.len()])
     };
     let entries = (0..500).map(|number| Entry {
         lastmod: Some(Moment::from_millis(number as i64 * 86_400_000).unwrap()),
