@@ -108,7 +108,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         let found = info.search_path.iter().find(|name| info.catalog.schema(name).is_some());
         Ok(found.map_or(Value::Null, |name| Value::Text(name.clone())))
     }),
-    Definition::new("current_schemas", (1, 1), DataType::Text, |info, values, _| {
+    Definition::new("luma_current_schemas", (1, 1), DataType::Text, |info, values, _| {
         let mut names: Vec<String> =
             info.search_path.iter().filter(|name| info.catalog.schema(name).is_some()).cloned().collect();
         if matches!(values[0], ValueRef::Bool(true)) {

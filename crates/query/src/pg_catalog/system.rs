@@ -21,8 +21,34 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_language" => languages(),
         "pg_tablespace" => tablespaces(),
         "pg_stat_activity" => activity(names),
+        "pg_get_keywords" => keywords(),
         _ => return empty(name),
     })
+}
+
+/// The words that SQL gives a meaning; those that can't be a column's alias are reserved.
+fn keywords() -> Rows {
+    use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS};
+    let mut rows = Rows::new(vec![
+        ("word", DataType::Text),
+        ("catcode", DataType::InternalChar),
+        ("barelabel", DataType::Bool),
+        ("catdesc", DataType::Text),
+        ("baredesc", DataType::Text),
+    ]);
+    for (word, keyword) in ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX) {
+        let reserved = RESERVED_FOR_COLUMN_ALIAS.contains(keyword);
+        let (code, meaning) = if reserved { ("R", "reserved") } else { ("U", "unreserved") };
+        let label = if reserved { "requires AS" } else { "can be bare label" };
+        rows.add(vec![
+            text(&word.to_lowercase()),
+            text(code),
+            Value::Bool(!reserved),
+            text(meaning),
+            text(label),
+        ]);
+    }
+    rows
 }
 
 fn namespaces(catalog: &Snapshot) -> Rows {

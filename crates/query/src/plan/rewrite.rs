@@ -176,10 +176,17 @@ impl VisitorMut for Rewriter {
     }
 }
 
-/// `pg_catalog.name`.
+/// `pg_catalog.name`, `information_schema._pg_name`.
 fn is_system(name: &ast::ObjectName) -> bool {
-    let first = name.0.first().and_then(ast::ObjectNamePart::as_ident);
-    name.0.len() == 2 && first.is_some_and(|part| part.value.eq_ignore_ascii_case("pg_catalog"))
+    let [ast::ObjectNamePart::Identifier(schema), ast::ObjectNamePart::Identifier(name)] = name.0.as_slice()
+    else {
+        return false;
+    };
+    match identifier(schema).as_str() {
+        "pg_catalog" => true,
+        "information_schema" => identifier(name).starts_with("_pg_"),
+        _ => false,
+    }
 }
 
 fn operator(symbol: &str) -> Option<BinaryOperator> {

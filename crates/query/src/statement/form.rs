@@ -62,6 +62,18 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             {
                 instead.push((*at, vec![keyword(*at, "INCREMENT"), keyword(*at, "BY")]));
             }
+            // TRIM(TRAILING FROM x) is RTRIM(x).
+            "TRIM" if is(order + 3, "FROM") => {
+                let name = match words.get(order + 2).map(String::as_str) {
+                    Some("BOTH") => "BTRIM",
+                    Some("LEADING") => "LTRIM",
+                    Some("TRAILING") => "RTRIM",
+                    _ => continue,
+                };
+                instead.push((*at, vec![keyword(*at, name)]));
+                instead.push((places[order + 2], Vec::new()));
+                instead.push((places[order + 3], Vec::new()));
+            }
             // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.
             "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),
             "KEY" if previous(1) == "FOR" && is(order + 1, "SHARE") => instead.push((*at, Vec::new())),
