@@ -151,9 +151,9 @@ pub fn written_bytes() -> u64 {
     field_of("/proc/self/io", "write_bytes:")
 }
 
-/// The most memory this process had that no file backs.
-pub fn anonymous_bytes() -> u64 {
-    field_of("/proc/self/status", "RssAnon:") << 10
+/// Memory of this process that is resident, mapped files included.
+pub fn resident_bytes() -> u64 {
+    field_of("/proc/self/status", "VmRSS:") << 10
 }
 
 /// Bytes that files in a directory take on the disk.

@@ -8,6 +8,7 @@ mod adopt;
 mod background;
 mod commit;
 mod compact;
+mod drain;
 mod flush;
 mod history;
 mod keyspaces;

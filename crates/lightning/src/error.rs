@@ -43,7 +43,7 @@ pub enum Error {
     #[error("a lock was not granted in time")]
     LockTimeout,
     /// So much changed since the transaction began that it can't be told whether it conflicts.
-    #[error("the transaction is too old to be checked for conflicts; run it again")]
+    #[error("the transaction is too old to be checked for conflicts; run it again, or raise history_bytes")]
     TransactionTooOld,
     /// No keyspace has this name, or it was dropped.
     #[error("keyspace \"{name}\" does not exist")]

@@ -2,7 +2,7 @@
 
 use crate::data::{Random, Zipf, belongs, key};
 use crate::engine::{Class, Engine, Result};
-use crate::measure::{Limit, Timed, anonymous_bytes, disk_bytes, timed, timed_threads, written_bytes};
+use crate::measure::{Limit, Timed, resident_bytes, disk_bytes, timed, timed_threads, written_bytes};
 
 use super::{Run, Sizes, fill, settle};
 
@@ -41,7 +41,7 @@ pub fn run(run: &Run) -> Result<()> {
     }
     let scan = timed(Limit { operations: 1, time: run.time }, 1, |_| full_scan(engine, count))?;
     run.recorder.rate("W7 full scan", &Timed { operations: count, ..scan })?;
-    run.recorder.record("W18 memory after reads", anonymous_bytes() as f64 / payload, "x data", false)
+    run.recorder.record("W18 memory after reads", resident_bytes() as f64 / payload, "x data", false)
 }
 
 /// Every reader is used for so many gets: a new one per get would measure its making.
