@@ -16,7 +16,7 @@ use luma_vfs::Vfs;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::recovery::{Record, recover};
-use crate::segment::Segments;
+use crate::segment::{RESERVED_MIN, Segments};
 use crate::waiters::Waiters;
 use crate::writer::Writer;
 use crate::{Error, Flusher, LogOptions, Lsn, Result, SyncMode};
@@ -106,7 +106,7 @@ impl Log {
         let mut segments = Segments::new(Arc::clone(&vfs), directory.to_owned(), options.segment_bytes);
         let threads = options.flusher == Flusher::Thread;
         let recovered = recover(&vfs, &mut segments, threads, replay)?;
-        let segment = segments.create(recovered.next_sequence, recovered.end)?;
+        let segment = segments.create(recovered.next_sequence, recovered.end, RESERVED_MIN)?;
         let flusher = options.flusher;
         let shared = Arc::new(Shared {
             options,

@@ -72,6 +72,22 @@ fn released_segments_are_used_again_and_their_old_records_stay_away() {
     assert!(highest < 20 * 4096, "the files did not stay bounded: {highest}");
 }
 
+#[test]
+fn a_small_log_takes_little_space_and_a_full_segment_no_more_than_its_size() {
+    let disk = SimDisk::new();
+    let options = LogOptions { segment_bytes: 4 << 20, ..options() };
+    let log = Log::open(Arc::new(disk.clone()), Path::new(DIRECTORY), options, &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"first"]).unwrap();
+    log.wait_durable(log.end()).unwrap();
+    assert!(disk.used_bytes() < 40 << 10, "{} bytes", disk.used_bytes());
+    for _ in 0..300 {
+        log.append(&[&[7; 9000]]).unwrap();
+        log.wait_durable(log.end()).unwrap();
+    }
+    assert!(disk.used_bytes() <= 4 << 20, "{} bytes", disk.used_bytes());
+    log.close().unwrap();
+}
+
 /// Appends records and notes after how many disk changes each was acknowledged.
 fn workload(disk: &SimDisk) -> (Vec<Vec<u8>>, Vec<(usize, usize)>) {
     let (log, _) = open(disk).unwrap();
