@@ -193,6 +193,11 @@ impl<B: Cached> BlockSlots<B> {
         }
     }
 
+    /// How many blocks there may be.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The open files of tables.
     pub(crate) fn files(&self) -> &OpenFiles {
         &self.cache.files

@@ -175,6 +175,7 @@ fn unconditional(batch: WriteBatch, durability: Durability) -> Result<Commit> {
             operations: batch.operations,
             durability,
             unchanged_since: None,
+            reads: None,
             callbacks: Vec::new(),
             locks: None,
         }),

@@ -28,12 +28,13 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
-    /// Another transaction committed a change of a key this one wrote; run it again.
+    /// Another transaction committed a change of a key this one wrote, or read if it is serializable; run it
+    /// again.
     #[error("the key {} of keyspace \"{keyspace}\" was changed by another transaction; run this one again", key.escape_ascii())]
     Conflict {
         /// The keyspace's name.
         keyspace: String,
-        /// The key both wrote.
+        /// The key that the other changed.
         key: Vec<u8>,
     },
     /// Waiting for this lock would never end, because its holders wait for this transaction.

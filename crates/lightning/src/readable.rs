@@ -122,6 +122,6 @@ impl Readable for Snapshot {
         end: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<Range> {
-        Range::new(self, None, &keyspace.inner, (start, end), direction)
+        Range::new(self, None, None, &keyspace.inner, (start, end), direction)
     }
 }

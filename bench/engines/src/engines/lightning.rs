@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lightning::{
     Compression, Database, Direction, Durability, Error as LightningError, Keyspace, KeyspaceOptions, Layout,
-    Options, Readable, Snapshot, SyncMode, TransactionMode, TransactionOptions, WriteBatch,
+    Options, Readable, Snapshot, SyncMode, TransactionOptions, WriteBatch,
 };
 
 use crate::engine::{Change, Class, Engine, Reader, Result, Settings, moved};
@@ -55,7 +55,7 @@ impl Engine for Lightning {
     }
 
     fn transfer(&self, from: &[u8], to: &[u8]) -> Result<bool> {
-        let options = TransactionOptions { mode: TransactionMode::Optimistic, durability: self.durability };
+        let options = TransactionOptions { durability: self.durability, ..TransactionOptions::default() };
         let mut transaction = self.database.begin(options);
         for (key, by) in [(from, -1), (to, 1)] {
             let after = transaction.get_with(&self.keyspace, key, |value| moved(Some(value), by))?;

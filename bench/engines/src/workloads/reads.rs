@@ -2,7 +2,7 @@
 
 use crate::data::{Random, Zipf, belongs, key};
 use crate::engine::{Class, Engine, Result};
-use crate::measure::{Limit, Timed, resident_bytes, disk_bytes, timed, timed_threads, written_bytes};
+use crate::measure::{Limit, Timed, disk_bytes, resident_bytes, timed, timed_threads, written_bytes};
 
 use super::{Run, Sizes, fill, settle};
 

@@ -125,7 +125,7 @@ impl Engine {
                     if !drains {
                         self.background.wake.wait(&mut work);
                     } else if looked.elapsed() < REST {
-                        self.background.wake.wait_for(&mut work, REST - looked.elapsed().min(REST));
+                        self.background.wake.wait_for(&mut work, REST.saturating_sub(looked.elapsed()));
                     } else {
                         looked = Instant::now();
                         MutexGuard::unlocked(&mut work, || self.drain_rested(&mut rested));

@@ -8,19 +8,22 @@ use std::sync::atomic::Ordering;
 
 use luma_log::Lsn;
 
-use super::{CommitState, Engine};
+use super::{CommitState, Engine, Registered};
 use crate::batch::{Operations, RECORD_HEADER, record_header};
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
 use crate::options::{Durability, SyncMode};
 use crate::publisher::{OnPublish, Pending, Ticket, TicketFuture};
+use crate::read_set::FinishedReads;
 use crate::readable::Snapshot;
 use crate::view::{KeyspaceView, View, new_memtable};
 use crate::{Error, Result};
 
 /// How often validation starts over because bulk loads overtook it.
 const ROUNDS_MAX: usize = 8;
+/// Bytes of commits that are not published yet which are kept for transactions that may begin meanwhile.
+const RECENT_BYTES: usize = 1 << 20;
 
 /// What is committed.
 pub(crate) struct Commit {
@@ -28,6 +31,8 @@ pub(crate) struct Commit {
     pub(crate) durability: Durability,
     /// Fails the commit if one of its keys was changed since.
     pub(crate) unchanged_since: Option<Snapshot>,
+    /// Fails the commit if something of this was changed since it was registered.
+    pub(crate) reads: Option<(FinishedReads, Registered)>,
     pub(crate) callbacks: Vec<OnPublish>,
     pub(crate) locks: Option<LockOwner>,
 }
@@ -73,8 +78,16 @@ impl Engine {
     }
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
-        let Commit { operations, durability, unchanged_since, callbacks, locks } = commit;
+        let Commit { operations, durability, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
+        let reads_checked = match &reads {
+            // Most of it outside the lock.
+            Some((reads, registered)) => {
+                let since = self.commit.lock().recent.after(registered.sequence())?;
+                check_reads(reads, &since, registered.sequence())?
+            }
+            None => 0,
+        };
         let mut loads_known = unchanged_since.as_ref().map_or(0, Snapshot::sequence);
         let mut rounds = 0;
         let mut state = loop {
@@ -95,6 +108,10 @@ impl Engine {
         };
         self.check_writable()?;
         let view = self.view.load();
+        if let Some((reads, registered)) = &reads {
+            check_reads(reads, &state.recent.after(reads_checked)?, reads_checked)?;
+            check_loads(reads, registered, &view)?;
+        }
         for keyspace in &operations.keyspaces {
             keyspace.check()?;
             view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
@@ -115,6 +132,14 @@ impl Engine {
         let pending = Pending { sequence, needs, callbacks, locks, ticket: Arc::clone(&ticket) };
         self.publisher.enqueue(pending);
         self.freeze_full(&mut state, &view, &operations);
+        drop(reads);
+        let (needless, needed) = self.needless_commits();
+        state.recent.push(
+            sequence,
+            operations,
+            needless,
+            if needed { self.options.history_bytes } else { RECENT_BYTES },
+        );
         drop(state);
         if needs > Lsn(0) {
             if !self.is_inline() {
@@ -252,6 +277,31 @@ impl Engine {
                 self.freeze(slot, keyspace.id);
             }
         }
+    }
+}
+
+/// Checks that none of some commits changed what was read; returns the last one's sequence.
+///
+/// # Errors
+/// [`Error::Conflict`].
+fn check_reads(reads: &FinishedReads, commits: &[(u64, Arc<Operations>)], before: u64) -> Result<u64> {
+    for (_, operations) in commits {
+        if let Some((id, key)) = reads.changed_by(operations) {
+            let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == id);
+            let name = keyspace.map_or_else(String::new, |keyspace| keyspace.name.to_string());
+            return Err(Error::Conflict { keyspace: name, key: key.to_vec() });
+        }
+    }
+    Ok(commits.last().map_or(before, |(sequence, _)| *sequence))
+}
+
+/// Fails if a bulk load brought keys to a keyspace of which something was read, whichever keys.
+fn check_loads(reads: &FinishedReads, registered: &Registered, view: &View) -> Result<()> {
+    let mut loaded = view.keyspaces().map(|(_, keyspace)| keyspace);
+    let since = registered.sequence();
+    match loaded.find(|keyspace| keyspace.changed_aside > since && reads.touch(keyspace.id)) {
+        Some(_) => Err(Error::TransactionTooOld),
+        None => Ok(()),
     }
 }
 
