@@ -19,7 +19,7 @@ fn a_memtable_that_rests_goes_into_its_tree_and_a_small_one_stays() {
     batch.put(&small, b"key", b"value");
     database.write(batch, Durability::Buffered).unwrap();
 
-    let give_up = Instant::now() + Duration::from_secs(60);
+    let give_up = Instant::now() + Duration::from_mins(1);
     while database.stats().keyspaces[0].memory_bytes > 0 {
         assert!(Instant::now() < give_up, "the memtable was not drained");
         std::thread::sleep(Duration::from_millis(20));

@@ -95,6 +95,11 @@ impl TreeFile {
         self.cache.capacity()
     }
 
+    /// Whether the cache takes so much more without pushing anything out.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.cache.has_room(bytes)
+    }
+
     /// Places in the cache for the leaves of so many pages, the first of them as they are.
     pub(super) fn segments(&self, known: &[Segment], end: u32) -> Arc<[Segment]> {
         let wanted = (end as usize).div_ceil(SEGMENT_PAGES);

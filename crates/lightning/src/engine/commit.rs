@@ -40,14 +40,28 @@ pub(crate) struct Commit {
 /// A commit that was accepted: it will be published, unless the log fails.
 pub(crate) struct Accepted {
     sequence: u64,
+    /// How far the log must be durable first.
+    needs: Lsn,
     ticket: Arc<Ticket>,
 }
 
 impl Engine {
     /// Commits and blocks until it is published; returns its sequence.
     pub(crate) fn commit_blocking(&self, commit: Commit) -> Result<u64> {
-        let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        let accepted = match self.accept(commit) {
+            Err(error @ Error::Conflict { .. }) if !self.is_inline() => {
+                // Until the other is published, another try would fail as well.
+                let accepted = self.commit.lock().next_sequence - 1;
+                self.publisher.wait_published(accepted)?;
+                return Err(error);
+            }
+            accepted => accepted?,
+        };
+        if self.is_inline() {
+            self.drive(&accepted);
+        } else if accepted.needs > Lsn(0) {
+            self.log.sync_in_turn(accepted.needs);
+        }
         accepted.ticket.wait()?;
         self.run_inline_work()?;
         Ok(accepted.sequence)
@@ -56,7 +70,7 @@ impl Engine {
     /// Commits; the future completes when it is published.
     pub(crate) async fn commit_waiting(self: Arc<Self>, commit: Commit) -> Result<u64> {
         let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        self.drive_or_request(&accepted);
         TicketFuture(Arc::clone(&accepted.ticket)).await?;
         self.run_inline_work()?;
         Ok(accepted.sequence)
@@ -65,13 +79,21 @@ impl Engine {
     /// Commits without waiting for the publication.
     pub(crate) fn commit_behind(&self, commit: Commit) -> Result<()> {
         let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        self.drive_or_request(&accepted);
         self.run_inline_work()
+    }
+
+    fn drive_or_request(&self, accepted: &Accepted) {
+        if self.is_inline() {
+            self.drive(accepted);
+        } else if accepted.needs > Lsn(0) {
+            self.log.request_sync(accepted.needs);
+        }
     }
 
     /// Without threads, whoever waits does the work.
     fn drive(&self, accepted: &Accepted) {
-        if self.is_inline() && accepted.ticket.result().is_none() {
+        if accepted.ticket.result().is_none() {
             // It may wait for one before it, too. A failure reaches the ticket through the publisher.
             let _ = self.log.wait_durable(self.log.end());
         }
@@ -141,15 +163,11 @@ impl Engine {
             if needed { self.options.history_bytes } else { RECENT_BYTES },
         );
         drop(state);
-        if needs > Lsn(0) {
-            if !self.is_inline() {
-                self.log.request_sync(needs);
-            }
-        } else if logged.is_some() {
+        if needs == Lsn(0) && logged.is_some() {
             self.log.nudge();
         }
         self.publisher.publish();
-        Ok(Accepted { sequence, ticket })
+        Ok(Accepted { sequence, needs, ticket })
     }
 
     /// Takes the turn of a sequence that has no versions. The caller holds the commit lock.
