@@ -36,6 +36,8 @@ use pages::PAGE_BYTES;
 /// Leaves by page, in parts that trees share.
 type Segment = Arc<BlockSlots<Node>>;
 const SEGMENT_PAGES: usize = 1024;
+/// The last part is at least so long, and no longer than twice what is needed.
+const SEGMENT_PAGES_MIN: usize = 16;
 
 /// An inner node and all below it but the leaves.
 pub(super) struct Inner {

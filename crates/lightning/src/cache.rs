@@ -113,6 +113,11 @@ impl Cache {
         self.capacity
     }
 
+    /// Whether so much more fits without pushing anything out.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.used.load(Ordering::Relaxed) + bytes <= self.capacity
+    }
+
     pub(crate) fn stats(&self) -> CacheStats {
         CacheStats {
             used_bytes: self.used.load(Ordering::Relaxed),
@@ -193,6 +198,11 @@ impl<B: Cached> BlockSlots<B> {
         }
     }
 
+    /// How many blocks there may be.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The open files of tables.
     pub(crate) fn files(&self) -> &OpenFiles {
         &self.cache.files
@@ -231,8 +241,13 @@ impl<B: Cached> BlockSlots<B> {
 
     /// Keeps a block that was just read from the file.
     pub(crate) fn put(self: &Arc<Self>, index: usize, block: &Arc<B>) {
+        self.cache.misses.fetch_add(1, Ordering::Relaxed);
+        self.keep(index, block);
+    }
+
+    /// Keeps a block, new or just read.
+    pub(crate) fn keep(self: &Arc<Self>, index: usize, block: &Arc<B>) {
         let cache = &self.cache;
-        cache.misses.fetch_add(1, Ordering::Relaxed);
         let Some(slot) = self.slots.get(index) else { return };
         let before = slot.compare_and_swap(&None::<Arc<B>>, Some(Arc::clone(block)));
         if before.is_some() {

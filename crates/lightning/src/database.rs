@@ -129,6 +129,13 @@ impl Database {
         Ingestion::new(Arc::clone(self.engine()), Arc::clone(&keyspace.inner))
     }
 
+    /// Makes everything logged so far durable, as a commit with [`Durability::Sync`] would. Unlogged writes
+    /// need [`Database::flush`].
+    pub fn sync(&self) -> Result<()> {
+        self.engine().check_writable()?;
+        self.engine().sync_log()
+    }
+
     /// Makes everything written so far durable in tables, unlogged writes too.
     pub fn flush(&self) -> Result<()> {
         for keyspace in self.engine().keyspaces() {
@@ -168,6 +175,7 @@ fn unconditional(batch: WriteBatch, durability: Durability) -> Result<Commit> {
             operations: batch.operations,
             durability,
             unchanged_since: None,
+            reads: None,
             callbacks: Vec::new(),
             locks: None,
         }),

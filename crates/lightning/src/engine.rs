@@ -8,9 +8,11 @@ mod adopt;
 mod background;
 mod commit;
 mod compact;
+mod drain;
 mod flush;
 mod history;
 mod keyspaces;
+mod recent;
 mod recovery;
 mod replay;
 
@@ -39,6 +41,8 @@ use crate::{Error, Result};
 use background::Background;
 pub(crate) use commit::Commit;
 use history::History;
+pub(crate) use recent::Registered;
+use recent::{Recent, SerializableSnapshots};
 
 pub(crate) const LOCK_FILE: &str = "LOCK";
 const TABLES_DIRECTORY: &str = "tables";
@@ -49,6 +53,7 @@ struct CommitState {
     next_sequence: u64,
     /// Where the log ended when its size was last looked at.
     log_checked: u64,
+    recent: Recent,
 }
 
 /// What was done since the start.
@@ -75,6 +80,7 @@ pub(crate) struct Engine {
     publisher: Arc<Publisher>,
     log: Log,
     commit: Mutex<CommitState>,
+    serializable: SerializableSnapshots,
     manifest: Mutex<Manifest>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
     next_table: AtomicU64,

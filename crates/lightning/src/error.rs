@@ -28,12 +28,13 @@ pub enum Error {
         /// What is wrong there.
         what: String,
     },
-    /// Another transaction committed a change of a key this one wrote; run it again.
+    /// Another transaction committed a change of a key this one wrote, or read if it is serializable; run it
+    /// again.
     #[error("the key {} of keyspace \"{keyspace}\" was changed by another transaction; run this one again", key.escape_ascii())]
     Conflict {
         /// The keyspace's name.
         keyspace: String,
-        /// The key both wrote.
+        /// The key that the other changed.
         key: Vec<u8>,
     },
     /// Waiting for this lock would never end, because its holders wait for this transaction.
@@ -43,7 +44,7 @@ pub enum Error {
     #[error("a lock was not granted in time")]
     LockTimeout,
     /// So much changed since the transaction began that it can't be told whether it conflicts.
-    #[error("the transaction is too old to be checked for conflicts; run it again")]
+    #[error("the transaction is too old to be checked for conflicts; run it again, or raise history_bytes")]
     TransactionTooOld,
     /// No keyspace has this name, or it was dropped.
     #[error("keyspace \"{name}\" does not exist")]

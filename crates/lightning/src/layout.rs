@@ -62,15 +62,16 @@ impl Tree {
     }
 
     /// Hands the value of a key to `use_value`, `None` for a tombstone; gives the function back when
-    /// the key is not here.
+    /// the key is not here. `hash` is the key's.
     #[inline]
     pub(crate) fn get<R, F: FnOnce(Option<&[u8]>) -> R>(
         &self,
         key: &[u8],
+        hash: u64,
         use_value: F,
     ) -> Result<std::result::Result<R, F>> {
         match self {
-            Self::Lsm(levels) => levels.get(key, use_value),
+            Self::Lsm(levels) => levels.get(key, hash, use_value),
             Self::BTree(tree) => tree.get(key, use_value),
         }
     }

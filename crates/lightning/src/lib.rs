@@ -40,6 +40,7 @@ mod merge;
 mod options;
 mod publisher;
 mod range;
+mod read_set;
 mod readable;
 mod stats;
 mod table;
@@ -57,8 +58,8 @@ pub use ingest::Ingestion;
 pub use keyspace::Keyspace;
 pub use locks::{LockAttempt, LockWaiter};
 pub use options::{
-    Compression, Direction, Durability, KEY_BYTES_MAX, KeyspaceOptions, Layout, LockMode, Options, SyncMode,
-    TransactionMode, TransactionOptions, VALUE_BYTES_MAX,
+    Compression, Direction, Durability, Isolation, KEY_BYTES_MAX, KeyspaceOptions, Layout, LockMode, Options,
+    SyncMode, TransactionMode, TransactionOptions, VALUE_BYTES_MAX,
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};

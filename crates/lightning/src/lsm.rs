@@ -13,7 +13,7 @@ pub(crate) use compaction::{Compaction, CompactionPlan};
 use crate::Result;
 use crate::merge::Source;
 use crate::options::Direction;
-use crate::table::{RunCursor, Table, hash};
+use crate::table::{RunCursor, Table};
 
 /// Levels below level 0.
 pub(crate) const RUNS: usize = 6;
@@ -74,9 +74,9 @@ impl Levels {
     pub(crate) fn get<R, F: FnOnce(Option<&[u8]>) -> R>(
         &self,
         key: &[u8],
+        hash: u64,
         mut use_value: F,
     ) -> Result<std::result::Result<R, F>> {
-        let hash = hash(key);
         for table in &self.level0 {
             match table.get(key, hash, use_value)? {
                 Ok(found) => return Ok(Ok(found)),

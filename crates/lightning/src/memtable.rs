@@ -7,6 +7,7 @@
 
 mod cursor;
 mod entries;
+mod hash_index;
 mod replayed;
 mod skiplist;
 
@@ -116,14 +117,10 @@ impl Memtable {
         self.list.insert(key, sequence, value);
     }
 
-    /// The newest version of a key that is not newer than `sequence`.
+    /// The newest version of a key that is not newer than `sequence`; `hash` is the key's.
     #[inline]
-    pub(crate) fn get(&self, key: &[u8], sequence: u64) -> Option<Entry<'_>> {
-        if self.list.is_empty() {
-            return None;
-        }
-        let entry = self.list.entry(self.list.seek(key, sequence)?);
-        (entry.key == key).then_some(entry)
+    pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Entry<'_>> {
+        if self.list.is_empty() { None } else { self.list.get(key, hash, sequence) }
     }
 
     /// Like [`Memtable::get`], passing over what was undone.
@@ -157,6 +154,7 @@ impl Memtable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::table::hash;
 
     #[test]
     fn a_read_finds_the_newest_version_it_may_see() {
@@ -164,7 +162,8 @@ mod tests {
         table.insert(b"k", 5, Some(b"five"));
         table.insert(b"k", 9, None);
         table.insert(b"k", 12, Some(b"twelve"));
-        let read = |sequence| table.get(b"k", sequence).map(|entry| entry.value.map(<[u8]>::to_vec));
+        let read =
+            |sequence| table.get(b"k", hash(b"k"), sequence).map(|entry| entry.value.map(<[u8]>::to_vec));
         assert_eq!(read(4), None);
         assert_eq!(read(5), Some(Some(b"five".to_vec())));
         assert_eq!(read(10), Some(None));

@@ -117,11 +117,27 @@ pub enum TransactionMode {
     Pessimistic,
 }
 
+/// What a transaction that commits is told of what others committed since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing about what it only read: it saw one moment, and two that each read what the other wrote
+    /// can both commit.
+    #[default]
+    Snapshot,
+    /// It fails if a key it read, or a place in a range it walked over, was changed: the outcome is one
+    /// that running the transactions one after the other, in the order of their commits, would give. In
+    /// either mode; those that wrote nothing are never refused. What it reads is remembered, up to 16
+    /// MiB, past which whole keyspaces count as read.
+    Serializable,
+}
+
 /// Options of a transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionOptions {
     /// What keeps it apart from others.
     pub mode: TransactionMode,
+    /// Whether what it reads counts, too.
+    pub isolation: Isolation,
     /// How durable its commit is.
     pub durability: Durability,
 }

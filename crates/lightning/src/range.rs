@@ -8,6 +8,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::memtable::MemtableCursor;
 use crate::merge::{Merge, Source};
 use crate::options::Direction;
+use crate::read_set::{ReadRange, ReadSet};
 use crate::readable::Snapshot;
 use crate::write_set::WriteView;
 
@@ -20,6 +21,30 @@ pub struct Range {
     /// Whether the entry at the merge's place was given out.
     given: bool,
     ended: bool,
+    tracked: Option<Tracked>,
+}
+
+/// Tells a serializable transaction how far the range was read.
+struct Tracked {
+    range: Arc<ReadRange>,
+    /// Where it begins in its direction.
+    first: Bound<Vec<u8>>,
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        let Some(tracked) = &mut self.tracked else { return };
+        if self.ended {
+            // All of it was read, as was noted at the start.
+            return;
+        }
+        let first = std::mem::replace(&mut tracked.first, Bound::Unbounded);
+        let last = self.merge.key().filter(|_| self.given);
+        tracked.range.narrow(last.map(|last| match self.direction {
+            Direction::Forward => (first, Bound::Included(last.to_vec())),
+            Direction::Reverse => (Bound::Included(last.to_vec()), first),
+        }));
+    }
 }
 
 impl std::fmt::Debug for Range {
@@ -51,10 +76,15 @@ impl Range {
     pub(crate) fn new(
         snapshot: &Snapshot,
         writes: Option<&WriteView>,
+        reads: Option<&ReadSet>,
         keyspace: &KeyspaceInner,
         (start, end): (Bound<&[u8]>, Bound<&[u8]>),
         direction: Direction,
     ) -> Result<Self> {
+        let tracked = reads.map(|reads| {
+            let first = if direction == Direction::Forward { start } else { end };
+            Tracked { range: reads.add_range(keyspace.id, start, end), first: first.map(<[u8]>::to_vec) }
+        });
         let mut sources = Vec::new();
         let undone: Arc<[(u64, u64)]> = Arc::from([]);
         if let Some(cursor) = writes.and_then(|writes| writes.cursor(keyspace.id, direction)) {
@@ -83,7 +113,7 @@ impl Range {
             Bound::Excluded(key) => Bound::Excluded(key.to_vec()),
             Bound::Unbounded => Bound::Unbounded,
         };
-        Ok(Self { merge, limit, direction, given: false, ended: false })
+        Ok(Self { merge, limit, direction, given: false, ended: false, tracked })
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use crate::Result;
 use crate::keyspace::{Keyspace, KeyspaceInner};
 use crate::options::Direction;
 use crate::range::{Range, prefix_bounds};
+use crate::table::hash;
 use crate::view::{KeyspaceView, View};
 
 /// Whatever shows a fixed state of the database.
@@ -85,15 +86,16 @@ impl Snapshot {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         let Some(found) = self.keyspace(keyspace)? else { return Ok(None) };
-        if let Some(entry) = found.active.get(key, self.sequence) {
+        let hash = hash(key);
+        if let Some(entry) = found.active.get(key, hash, self.sequence) {
             return Ok(entry.value.map(use_value));
         }
         for table in &found.frozen {
-            if let Some(entry) = table.get(key, self.sequence) {
+            if let Some(entry) = table.get(key, hash, self.sequence) {
                 return Ok(entry.value.map(use_value));
             }
         }
-        let found = found.tree.get(key, |value| value.map(use_value))?;
+        let found = found.tree.get(key, hash, |value| value.map(use_value))?;
         Ok(found.ok().flatten())
     }
 
@@ -120,6 +122,6 @@ impl Readable for Snapshot {
         end: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<Range> {
-        Range::new(self, None, &keyspace.inner, (start, end), direction)
+        Range::new(self, None, None, &keyspace.inner, (start, end), direction)
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::batch::check_sizes;
-use crate::engine::{Commit, Engine};
+use crate::engine::{Commit, Engine, Registered};
 use crate::keyspace::Keyspace;
 use crate::locks::{LockAttempt, LockOwner};
-use crate::options::{Direction, LockMode, TransactionMode, TransactionOptions};
+use crate::options::{Direction, Isolation, LockMode, TransactionMode, TransactionOptions};
 use crate::publisher::OnPublish;
 use crate::range::Range;
+use crate::read_set::ReadSet;
 use crate::readable::{Readable, Snapshot};
 use crate::write_set::{WriteSet, WriteView};
 use crate::{Error, Result};
@@ -37,6 +38,7 @@ pub struct CommitInfo {
 pub struct TransactionReader {
     snapshot: Snapshot,
     writes: WriteView,
+    reads: Option<Arc<ReadSet>>,
 }
 
 impl std::fmt::Debug for TransactionReader {
@@ -53,10 +55,13 @@ impl Readable for TransactionReader {
         key: &[u8],
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
-        match self.writes.get(keyspace.inner.id, key) {
-            Some(entry) => Ok(entry.value.map(use_value)),
-            None => self.snapshot.get_with(keyspace, key, use_value),
+        if let Some(entry) = self.writes.get(keyspace.inner.id, key) {
+            return Ok(entry.value.map(use_value));
         }
+        if let Some(reads) = &self.reads {
+            reads.add_key(keyspace.inner.id, key);
+        }
+        self.snapshot.get_with(keyspace, key, use_value)
     }
 
     fn range(
@@ -66,12 +71,13 @@ impl Readable for TransactionReader {
         end: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<Range> {
-        Range::new(&self.snapshot, Some(&self.writes), &keyspace.inner, (start, end), direction)
+        let reads = self.reads.as_deref();
+        Range::new(&self.snapshot, Some(&self.writes), reads, &keyspace.inner, (start, end), direction)
     }
 }
 
 impl TransactionReader {
-    /// The snapshot below the transaction's own writes.
+    /// The snapshot below the transaction's own writes. What is read through it is not remembered.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -83,6 +89,8 @@ pub struct Transaction {
     options: TransactionOptions,
     snapshot: Snapshot,
     writes: WriteSet,
+    /// What it read, if it is serializable, and since when commits are kept to compare with.
+    reads: Option<(Arc<ReadSet>, Registered)>,
     owner: LockOwner,
     callbacks: Mutex<Vec<OnPublish>>,
 }
@@ -105,10 +113,11 @@ impl Readable for Transaction {
         key: &[u8],
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
-        match self.writes.view().get(keyspace.inner.id, key) {
-            Some(entry) => Ok(entry.value.map(use_value)),
-            None => self.snapshot.get_with(keyspace, key, use_value),
+        if let Some(entry) = self.writes.view().get(keyspace.inner.id, key) {
+            return Ok(entry.value.map(use_value));
         }
+        self.note_read(keyspace, key);
+        self.snapshot.get_with(keyspace, key, use_value)
     }
 
     fn range(
@@ -118,15 +127,32 @@ impl Readable for Transaction {
         end: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<Range> {
-        Range::new(&self.snapshot, Some(self.writes.view()), &keyspace.inner, (start, end), direction)
+        let (writes, reads) = (Some(self.writes.view()), self.read_set().map(|reads| &**reads));
+        Range::new(&self.snapshot, writes, reads, &keyspace.inner, (start, end), direction)
     }
 }
 
 impl Transaction {
     pub(crate) fn new(engine: Arc<Engine>, options: TransactionOptions) -> Self {
-        let snapshot = engine.snapshot();
-        let owner = engine.locks.owner();
-        Self { engine, options, snapshot, writes: WriteSet::new(), owner, callbacks: Mutex::default() }
+        let (snapshot, reads) = match options.isolation {
+            Isolation::Snapshot => (engine.snapshot(), None),
+            Isolation::Serializable => {
+                let (snapshot, registered) = engine.registered_snapshot();
+                (snapshot, Some((Arc::default(), registered)))
+            }
+        };
+        let (writes, owner, callbacks) = (WriteSet::new(), engine.locks.owner(), Mutex::default());
+        Self { engine, options, snapshot, writes, reads, owner, callbacks }
+    }
+
+    fn read_set(&self) -> Option<&Arc<ReadSet>> {
+        self.reads.as_ref().map(|(reads, _)| reads)
+    }
+
+    fn note_read(&self, keyspace: &Keyspace, key: &[u8]) {
+        if let Some(reads) = self.read_set() {
+            reads.add_key(keyspace.inner.id, key);
+        }
     }
 
     /// Writes a key.
@@ -151,12 +177,16 @@ impl Transaction {
 
     /// A reader of what this transaction sees now; later writes and refreshes don't show in it.
     pub fn reader(&self) -> TransactionReader {
-        TransactionReader { snapshot: self.snapshot.clone(), writes: self.writes.view().clone() }
+        self.reader_of(self.snapshot.clone())
     }
 
     /// A reader of what is published now, with this transaction's writes on top.
     pub fn latest_reader(&self) -> TransactionReader {
-        TransactionReader { snapshot: self.engine.snapshot(), writes: self.writes.view().clone() }
+        self.reader_of(self.engine.snapshot())
+    }
+
+    fn reader_of(&self, snapshot: Snapshot) -> TransactionReader {
+        TransactionReader { snapshot, writes: self.writes.view().clone(), reads: self.read_set().cloned() }
     }
 
     /// Moves the snapshot to what is published now.
@@ -164,7 +194,8 @@ impl Transaction {
         self.snapshot = self.engine.snapshot();
     }
 
-    /// What it reads from, without its own writes.
+    /// What it reads from, without its own writes. What is read through it is not remembered, whatever the
+    /// isolation.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -179,7 +210,10 @@ impl Transaction {
     pub fn get_latest(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.writes.view().get(keyspace.inner.id, key) {
             Some(entry) => Ok(entry.value.map(<[u8]>::to_vec)),
-            None => self.engine.snapshot().get(keyspace, key),
+            None => {
+                self.note_read(keyspace, key);
+                self.engine.snapshot().get(keyspace, key)
+            }
         }
     }
 
@@ -272,7 +306,7 @@ impl Transaction {
 
     /// Splits into what is committed; `Err` when there is nothing to log.
     fn into_commit(self) -> std::result::Result<(Arc<Engine>, Commit), CommitInfo> {
-        let Self { engine, options, snapshot, writes, owner, callbacks } = self;
+        let Self { engine, options, snapshot, writes, reads, owner, callbacks } = self;
         if writes.is_empty() {
             callbacks.into_inner().into_iter().for_each(|callback| callback());
             return Err(CommitInfo { sequence: snapshot.sequence() });
@@ -283,6 +317,7 @@ impl Transaction {
             operations,
             durability: options.durability,
             unchanged_since,
+            reads: reads.map(|(reads, registered)| (reads.finish(), registered)),
             callbacks: callbacks.into_inner(),
             locks: Some(owner),
         };
@@ -292,7 +327,8 @@ impl Transaction {
     /// Makes the writes durable and visible, blocking the thread until they are.
     ///
     /// # Errors
-    /// [`Error::Conflict`] in optimistic mode; [`Error::Poisoned`] after a failure.
+    /// [`Error::Conflict`] in optimistic mode and of a serializable one; [`Error::TransactionTooOld`] when
+    /// that can't be told any more; [`Error::Poisoned`] after a failure.
     pub fn commit(self) -> Result<CommitInfo> {
         match self.into_commit() {
             Err(nothing) => Ok(nothing),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::layout::Tree;
 use crate::memtable::Memtable;
+use crate::table::hash;
 use crate::{Error, Result};
 
 /// Names a keyspace forever.
@@ -58,9 +59,10 @@ impl KeyspaceView {
     /// # Errors
     /// [`Error::TransactionTooOld`] when that is not remembered.
     pub(crate) fn changed(&self, key: &[u8], after: u64, until: u64) -> Result<bool> {
+        let hash = hash(key);
         let newest_first = self.memtables().chain(&self.remembered);
         let mut newer = newest_first.take_while(|table| table.is_empty() || table.max_sequence() > after);
-        if let Some(entry) = newer.find_map(|table| table.get(key, until)) {
+        if let Some(entry) = newer.find_map(|table| table.get(key, hash, until)) {
             return Ok(entry.sequence > after);
         }
         if self.forgotten > after { Err(Error::TransactionTooOld) } else { Ok(false) }

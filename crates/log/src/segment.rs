@@ -13,8 +13,13 @@ use crate::frame::{SEGMENT_HEADER, SegmentHeader};
 use crate::{Error, Lsn, Result};
 
 /// Bytes of a new file that are overwritten with zeros at a time, ahead of the frames, so that a
-/// commit changes data blocks only and no file metadata.
-const ZERO_AHEAD: u64 = 512 << 10;
+/// commit changes data blocks only and no file metadata. As many as were written before, within these.
+const ZERO_AHEAD: std::ops::RangeInclusive<u64> = 8 << 10..=512 << 10;
+/// A write so large bears the change of metadata; zeros ahead of it would double what is written.
+const LARGE_WRITE: u64 = 64 << 10;
+/// What is reserved for the first segment after a start at first; it grows fourfold, so that a small
+/// database is small.
+pub(crate) const RESERVED_MIN: u64 = 16 << 10;
 /// More spare files than this are removed.
 const SPARES_MAX: usize = 2;
 
@@ -26,6 +31,8 @@ pub(crate) struct Segment {
     /// Where the next frame goes.
     pub(crate) offset: u64,
     zeroed: u64,
+    /// Up to where the file has space.
+    reserved: u64,
     bytes: u64,
 }
 
@@ -37,9 +44,16 @@ impl Segment {
 
     /// Writes encoded frames at the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let end = self.offset + bytes.len() as u64;
+        let length = bytes.len() as u64;
+        let end = self.offset + length;
         if end > self.zeroed {
-            let until = (end + ZERO_AHEAD).min(self.bytes).max(end);
+            let ahead = if length < LARGE_WRITE {
+                self.offset.clamp(*ZERO_AHEAD.start(), *ZERO_AHEAD.end())
+            } else {
+                0
+            };
+            let until = (end + ahead).min(self.bytes).max(end);
+            self.reserve(until)?;
             let from = self.zeroed.max(end);
             if from < until {
                 let zeros = vec![0; (until - from) as usize];
@@ -49,6 +63,14 @@ impl Segment {
         }
         self.file.write_at(bytes, self.offset).map_err(|error| Error::io(&self.path, error))?;
         self.offset = end;
+        Ok(())
+    }
+
+    fn reserve(&mut self, until: u64) -> Result<()> {
+        if until > self.reserved {
+            self.reserved = (until * 4).min(self.bytes).max(until);
+            self.file.preallocate(self.reserved).map_err(|error| Error::io(&self.path, error))?;
+        }
         Ok(())
     }
 
@@ -123,8 +145,9 @@ impl Segments {
         self.spares.push(sequence);
     }
 
-    /// Makes the next segment, from a spare file if there is one, and leaves it durable and empty.
-    pub(crate) fn create(&mut self, sequence: u64, base: u64) -> Result<Segment> {
+    /// Makes the next segment, from a spare file if there is one, and leaves it durable and empty,
+    /// with space for so many bytes at first.
+    pub(crate) fn create(&mut self, sequence: u64, base: u64, reserved: u64) -> Result<Segment> {
         let name = file_name(sequence);
         let path = self.path(&name);
         let spare = self.spares.pop();
@@ -138,7 +161,8 @@ impl Segments {
         let written = self.io(file.len(), &name)?;
         let previous = self.live.back().map_or(0, |last| last.sequence);
         self.io(file.write_at(&SegmentHeader { sequence, previous, base }.encode(), 0), &name)?;
-        self.io(file.preallocate(self.segment_bytes), &name)?;
+        let reserved = reserved.min(self.segment_bytes);
+        self.io(file.preallocate(reserved), &name)?;
         self.io(file.sync_all(), &name)?;
         self.io(self.vfs.sync_dir(&self.directory), "")?;
         self.live.push_back(LiveSegment { sequence, base });
@@ -148,6 +172,7 @@ impl Segments {
             sequence,
             offset: SEGMENT_HEADER as u64,
             zeroed: written.max(SEGMENT_HEADER as u64),
+            reserved: reserved.max(written),
             bytes: self.segment_bytes,
         })
     }

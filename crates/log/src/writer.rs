@@ -70,7 +70,7 @@ impl Writer {
     fn rotate(&mut self, segments: &Mutex<Segments>) -> Result<()> {
         self.segment.sync()?;
         self.synced = self.position;
-        self.segment = segments.lock().create(self.next_sequence, self.position)?;
+        self.segment = segments.lock().create(self.next_sequence, self.position, u64::MAX)?;
         self.next_sequence += 1;
         Ok(())
     }

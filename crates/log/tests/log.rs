@@ -72,6 +72,47 @@ fn released_segments_are_used_again_and_their_old_records_stay_away() {
     assert!(highest < 20 * 4096, "the files did not stay bounded: {highest}");
 }
 
+#[test]
+fn a_small_log_takes_little_space_and_a_full_segment_no_more_than_its_size() {
+    let disk = SimDisk::new();
+    let options = LogOptions { segment_bytes: 4 << 20, ..options() };
+    let log = Log::open(Arc::new(disk.clone()), Path::new(DIRECTORY), options, &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"first"]).unwrap();
+    log.wait_durable(log.end()).unwrap();
+    assert!(disk.used_bytes() < 40 << 10, "{} bytes", disk.used_bytes());
+    for _ in 0..300 {
+        log.append(&[&[7; 9000]]).unwrap();
+        log.wait_durable(log.end()).unwrap();
+    }
+    assert!(disk.used_bytes() <= 4 << 20, "{} bytes", disk.used_bytes());
+    log.close().unwrap();
+}
+
+#[test]
+fn syncs_in_turn_and_by_the_flusher_make_all_records_durable() {
+    let disk = SimDisk::new();
+    let options = LogOptions { flusher: Flusher::Thread, ..options() };
+    let log = Log::open(Arc::new(disk.clone()), Path::new(DIRECTORY), options, &mut |_, _| Ok(())).unwrap();
+    for number in 0..20u8 {
+        let lsn = log.append_quietly(&[&[number; 100]]).unwrap();
+        log.sync_in_turn(lsn);
+        log.wait_durable(lsn).unwrap();
+        assert!(log.durable_end() >= lsn);
+    }
+    // Several at once are left to the flusher, who has all of them synced as well.
+    let lsns: Vec<Lsn> = (0..5u8).map(|number| log.append_quietly(&[&[number; 100]]).unwrap()).collect();
+    log.sync_in_turn(lsns[4]);
+    log.wait_durable(lsns[4]).unwrap();
+    log.close().unwrap();
+    let mut found = 0;
+    let again = Log::open(Arc::new(disk.clone()), Path::new(DIRECTORY), self::options(), &mut |_, _| {
+        found += 1;
+        Ok(())
+    });
+    drop(again.unwrap());
+    assert_eq!(found, 25);
+}
+
 /// Appends records and notes after how many disk changes each was acknowledged.
 fn workload(disk: &SimDisk) -> (Vec<Vec<u8>>, Vec<(usize, usize)>) {
     let (log, _) = open(disk).unwrap();

@@ -543,7 +543,11 @@ impl Session {
         } else {
             Durability::Sync
         };
-        let options = TransactionOptions { mode: TransactionMode::Pessimistic, durability };
+        let options = TransactionOptions {
+            mode: TransactionMode::Pessimistic,
+            durability,
+            ..TransactionOptions::default()
+        };
         let isolation = match self.settings.get("default_transaction_isolation") {
             Some("repeatable read") => Isolation::RepeatableRead,
             _ => Isolation::ReadCommitted,

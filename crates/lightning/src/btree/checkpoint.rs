@@ -49,6 +49,9 @@ struct Checkpoint<'a> {
     out: Vec<u8>,
     out_page: u32,
     written_bytes: u64,
+    /// New leaves for the cache: what was just written is likely to be read.
+    fresh: Vec<(usize, Arc<Node>)>,
+    fresh_bytes: usize,
 }
 
 impl BTree {
@@ -73,6 +76,8 @@ impl BTree {
             out: Vec::new(),
             out_page: 0,
             written_bytes: 0,
+            fresh: Vec::new(),
+            fresh_bytes: 0,
         };
         let root = checkpoint.root()?;
         checkpoint.write_out()?;
@@ -80,7 +85,7 @@ impl BTree {
         if self.handle.is_none() {
             file.vfs.sync_dir(&file.directory).map_err(|error| Error::io(&file.directory, error))?;
         }
-        let Checkpoint { mut pages, left, entries, written_bytes, .. } = checkpoint;
+        let Checkpoint { mut pages, left, entries, written_bytes, fresh, .. } = checkpoint;
         let generation = self.generation + 1;
         pages.leave(generation, left);
         let place = match &root {
@@ -98,6 +103,11 @@ impl BTree {
             handle: Some(Arc::clone(&handle)),
             file: Arc::clone(file),
         };
+        for (page, leaf) in fresh {
+            if let Some(segment) = tree.segments.get(page / SEGMENT_PAGES) {
+                segment.keep(page % SEGMENT_PAGES, &leaf);
+            }
+        }
         Ok(Prepared { tree, pages, slot, handle, written_bytes })
     }
 }
@@ -328,6 +338,12 @@ impl Checkpoint<'_> {
         self.out.extend_from_slice(&bytes);
         self.out.resize(self.out.len().next_multiple_of(PAGE_BYTES), 0);
         let inner = if leaf {
+            if self.tree.file.has_room(self.fresh_bytes + bytes.len()) {
+                self.fresh_bytes += bytes.len();
+                let leaf =
+                    Node::decode(bytes.into(), true).ok_or_else(|| damaged("a new leaf is malformed"))?;
+                self.fresh.push((page, Arc::new(leaf)));
+            }
             None
         } else {
             let node = Node::decode(bytes.into(), false).ok_or_else(|| damaged("a new node is malformed"))?;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::node::{Node, Place};
 use super::pages::{FIRST_PAGE, PAGE_BYTES, Pages, Run};
 use super::slot::{SLOT_BYTES, Slot};
-use super::{BTree, Inner, Root, SEGMENT_PAGES, Segment};
+use super::{BTree, Inner, Root, SEGMENT_PAGES, SEGMENT_PAGES_MIN, Segment};
 use crate::cache::{BlockSlots, Cache};
 use crate::{Error, Result};
 
@@ -95,12 +95,24 @@ impl TreeFile {
         self.cache.capacity()
     }
 
+    /// Whether the cache takes so much more without pushing anything out.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.cache.has_room(bytes)
+    }
+
     /// Places in the cache for the leaves of so many pages, the first of them as they are.
     pub(super) fn segments(&self, known: &[Segment], end: u32) -> Arc<[Segment]> {
         let wanted = (end as usize).div_ceil(SEGMENT_PAGES);
-        let new = || Arc::new(BlockSlots::new(Arc::clone(&self.cache), SEGMENT_PAGES, 0));
-        let more = (known.len()..wanted).map(|_| new());
-        known.iter().map(Arc::clone).chain(more).collect()
+        let part = |number: usize| {
+            let pages = (end as usize).saturating_sub(number * SEGMENT_PAGES).next_power_of_two();
+            let pages = pages.clamp(SEGMENT_PAGES_MIN, SEGMENT_PAGES);
+            match known.get(number) {
+                Some(segment) if segment.len() >= pages => Arc::clone(segment),
+                // A small tree that grows finds its leaves in the file once more.
+                _ => Arc::new(BlockSlots::new(Arc::clone(&self.cache), pages, 0)),
+            }
+        };
+        (0..wanted.max(known.len())).map(part).collect()
     }
 
     /// Notes that a tree is read from now on.

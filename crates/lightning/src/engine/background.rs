@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Engine;
+use super::drain::{REST, Rested};
 use crate::keyspace::KeyspaceInner;
 use crate::{Error, Result};
 
@@ -83,8 +84,9 @@ impl Engine {
         for number in 0..self.options.background_threads {
             let engine = Arc::clone(self);
             let builder = std::thread::Builder::new().name(format!("lightning-{number}"));
-            let thread =
-                builder.spawn(move || engine.work()).map_err(|error| Error::io(&self.path, error))?;
+            let thread = builder
+                .spawn(move || engine.work(number == 0))
+                .map_err(|error| Error::io(&self.path, error))?;
             self.background.threads.lock().push(thread);
         }
         Ok(())
@@ -106,9 +108,10 @@ impl Engine {
         }
     }
 
-    /// A background thread.
-    fn work(&self) {
+    /// A background thread; one of them drains memtables that rest.
+    fn work(&self, drains: bool) {
         let merges_max = (self.options.background_threads - 1).max(1);
+        let (mut rested, mut looked) = (Rested::default(), Instant::now());
         loop {
             let task = {
                 let mut work = self.background.work.lock();
@@ -119,7 +122,14 @@ impl Engine {
                     if let Some(task) = Background::next(&mut work, merges_max) {
                         break task;
                     }
-                    self.background.wake.wait(&mut work);
+                    if !drains {
+                        self.background.wake.wait(&mut work);
+                    } else if looked.elapsed() < REST {
+                        self.background.wake.wait_for(&mut work, REST.saturating_sub(looked.elapsed()));
+                    } else {
+                        looked = Instant::now();
+                        MutexGuard::unlocked(&mut work, || self.drain_rested(&mut rested));
+                    }
                 }
             };
             // A failure was recorded; waiting writers learn of it.

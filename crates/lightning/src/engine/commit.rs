@@ -8,19 +8,22 @@ use std::sync::atomic::Ordering;
 
 use luma_log::Lsn;
 
-use super::{CommitState, Engine};
+use super::{CommitState, Engine, Registered};
 use crate::batch::{Operations, RECORD_HEADER, record_header};
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
 use crate::options::{Durability, SyncMode};
 use crate::publisher::{OnPublish, Pending, Ticket, TicketFuture};
+use crate::read_set::FinishedReads;
 use crate::readable::Snapshot;
 use crate::view::{KeyspaceView, View, new_memtable};
 use crate::{Error, Result};
 
 /// How often validation starts over because bulk loads overtook it.
 const ROUNDS_MAX: usize = 8;
+/// Bytes of commits that are not published yet which are kept for transactions that may begin meanwhile.
+const RECENT_BYTES: usize = 1 << 20;
 
 /// What is committed.
 pub(crate) struct Commit {
@@ -28,6 +31,8 @@ pub(crate) struct Commit {
     pub(crate) durability: Durability,
     /// Fails the commit if one of its keys was changed since.
     pub(crate) unchanged_since: Option<Snapshot>,
+    /// Fails the commit if something of this was changed since it was registered.
+    pub(crate) reads: Option<(FinishedReads, Registered)>,
     pub(crate) callbacks: Vec<OnPublish>,
     pub(crate) locks: Option<LockOwner>,
 }
@@ -35,14 +40,28 @@ pub(crate) struct Commit {
 /// A commit that was accepted: it will be published, unless the log fails.
 pub(crate) struct Accepted {
     sequence: u64,
+    /// How far the log must be durable first.
+    needs: Lsn,
     ticket: Arc<Ticket>,
 }
 
 impl Engine {
     /// Commits and blocks until it is published; returns its sequence.
     pub(crate) fn commit_blocking(&self, commit: Commit) -> Result<u64> {
-        let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        let accepted = match self.accept(commit) {
+            Err(error @ Error::Conflict { .. }) if !self.is_inline() => {
+                // Until the other is published, another try would fail as well.
+                let accepted = self.commit.lock().next_sequence - 1;
+                self.publisher.wait_published(accepted)?;
+                return Err(error);
+            }
+            accepted => accepted?,
+        };
+        if self.is_inline() {
+            self.drive(&accepted);
+        } else if accepted.needs > Lsn(0) {
+            self.log.sync_in_turn(accepted.needs);
+        }
         accepted.ticket.wait()?;
         self.run_inline_work()?;
         Ok(accepted.sequence)
@@ -51,7 +70,7 @@ impl Engine {
     /// Commits; the future completes when it is published.
     pub(crate) async fn commit_waiting(self: Arc<Self>, commit: Commit) -> Result<u64> {
         let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        self.drive_or_request(&accepted);
         TicketFuture(Arc::clone(&accepted.ticket)).await?;
         self.run_inline_work()?;
         Ok(accepted.sequence)
@@ -60,21 +79,37 @@ impl Engine {
     /// Commits without waiting for the publication.
     pub(crate) fn commit_behind(&self, commit: Commit) -> Result<()> {
         let accepted = self.accept(commit)?;
-        self.drive(&accepted);
+        self.drive_or_request(&accepted);
         self.run_inline_work()
+    }
+
+    fn drive_or_request(&self, accepted: &Accepted) {
+        if self.is_inline() {
+            self.drive(accepted);
+        } else if accepted.needs > Lsn(0) {
+            self.log.request_sync(accepted.needs);
+        }
     }
 
     /// Without threads, whoever waits does the work.
     fn drive(&self, accepted: &Accepted) {
-        if self.is_inline() && accepted.ticket.result().is_none() {
+        if accepted.ticket.result().is_none() {
             // It may wait for one before it, too. A failure reaches the ticket through the publisher.
             let _ = self.log.wait_durable(self.log.end());
         }
     }
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
-        let Commit { operations, durability, unchanged_since, callbacks, locks } = commit;
+        let Commit { operations, durability, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
+        let reads_checked = match &reads {
+            // Most of it outside the lock.
+            Some((reads, registered)) => {
+                let since = self.commit.lock().recent.after(registered.sequence())?;
+                check_reads(reads, &since, registered.sequence())?
+            }
+            None => 0,
+        };
         let mut loads_known = unchanged_since.as_ref().map_or(0, Snapshot::sequence);
         let mut rounds = 0;
         let mut state = loop {
@@ -95,6 +130,10 @@ impl Engine {
         };
         self.check_writable()?;
         let view = self.view.load();
+        if let Some((reads, registered)) = &reads {
+            check_reads(reads, &state.recent.after(reads_checked)?, reads_checked)?;
+            check_loads(reads, registered, &view)?;
+        }
         for keyspace in &operations.keyspaces {
             keyspace.check()?;
             view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
@@ -115,16 +154,20 @@ impl Engine {
         let pending = Pending { sequence, needs, callbacks, locks, ticket: Arc::clone(&ticket) };
         self.publisher.enqueue(pending);
         self.freeze_full(&mut state, &view, &operations);
+        drop(reads);
+        let (needless, needed) = self.needless_commits();
+        state.recent.push(
+            sequence,
+            operations,
+            needless,
+            if needed { self.options.history_bytes } else { RECENT_BYTES },
+        );
         drop(state);
-        if needs > Lsn(0) {
-            if !self.is_inline() {
-                self.log.request_sync(needs);
-            }
-        } else if logged.is_some() {
+        if needs == Lsn(0) && logged.is_some() {
             self.log.nudge();
         }
         self.publisher.publish();
-        Ok(Accepted { sequence, ticket })
+        Ok(Accepted { sequence, needs, ticket })
     }
 
     /// Takes the turn of a sequence that has no versions. The caller holds the commit lock.
@@ -252,6 +295,31 @@ impl Engine {
                 self.freeze(slot, keyspace.id);
             }
         }
+    }
+}
+
+/// Checks that none of some commits changed what was read; returns the last one's sequence.
+///
+/// # Errors
+/// [`Error::Conflict`].
+fn check_reads(reads: &FinishedReads, commits: &[(u64, Arc<Operations>)], before: u64) -> Result<u64> {
+    for (_, operations) in commits {
+        if let Some((id, key)) = reads.changed_by(operations) {
+            let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == id);
+            let name = keyspace.map_or_else(String::new, |keyspace| keyspace.name.to_string());
+            return Err(Error::Conflict { keyspace: name, key: key.to_vec() });
+        }
+    }
+    Ok(commits.last().map_or(before, |(sequence, _)| *sequence))
+}
+
+/// Fails if a bulk load brought keys to a keyspace of which something was read, whichever keys.
+fn check_loads(reads: &FinishedReads, registered: &Registered, view: &View) -> Result<()> {
+    let mut loaded = view.keyspaces().map(|(_, keyspace)| keyspace);
+    let since = registered.sequence();
+    match loaded.find(|keyspace| keyspace.changed_aside > since && reads.touch(keyspace.id)) {
+        Some(_) => Err(Error::TransactionTooOld),
+        None => Ok(()),
     }
 }
 

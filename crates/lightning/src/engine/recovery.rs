@@ -15,6 +15,7 @@ use luma_vfs::{Counted, FileLock, LockError, Vfs};
 use parking_lot::Mutex;
 
 use super::background::Background;
+use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
 use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
 use crate::btree::{self, TreeFile};
@@ -161,7 +162,12 @@ impl Engine {
             view: ArcSwap::from_pointee(view),
             view_change: Mutex::default(),
             publisher,
-            commit: Mutex::new(CommitState { next_sequence: sequence + 1, log_checked: log.begin().0 }),
+            commit: Mutex::new(CommitState {
+                next_sequence: sequence + 1,
+                log_checked: log.begin().0,
+                recent: Recent::default(),
+            }),
+            serializable: SerializableSnapshots::default(),
             log,
             manifest: Mutex::new(manifest),
             names: Mutex::new(names),

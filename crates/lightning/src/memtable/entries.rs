@@ -47,6 +47,18 @@ impl Entries {
         }
     }
 
+    /// The newest version of a key that is not newer than `sequence`; `hash` is the key's.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Entry<'_>> {
+        match self {
+            Self::List(list) => list.get(key, hash, sequence),
+            Self::Replayed(replayed) => {
+                let entry = replayed.entry(replayed.seek(key, sequence)?);
+                (entry.key == key).then_some(entry)
+            }
+        }
+    }
+
     /// The first version at or after (`key`, `sequence`).
     #[inline]
     pub(crate) fn seek(&self, key: &[u8], sequence: u64) -> Option<Place> {

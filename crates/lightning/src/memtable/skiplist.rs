@@ -9,7 +9,8 @@
 //!   never change after; readers follow links with acquire loads.
 //! - Only the holder of the `writer` mutex links nodes or touches the arena.
 //!
-//! Cost: 32 bytes, a tower of 1.33 pointers on average, and the bytes of key and value per entry.
+//! Cost: 32 bytes, a tower of 1.33 pointers on average, and the bytes of key and value per entry; of a long
+//! list the hash index besides.
 
 // A tower starts 32 bytes after its node, which is aligned to 8.
 #![allow(clippy::cast_ptr_alignment)]
@@ -23,6 +24,13 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::hash_index::HashIndex;
+use crate::table::hash;
+
+/// A shorter list is searched as fast without the index.
+const INDEXED_ENTRIES_MIN: usize = 256;
+/// Newer versions of a key that a read walks over before it descends to its own.
+const VERSIONS_WALKED_MAX: usize = 8;
 const HEIGHT_MAX: usize = 14;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
@@ -77,6 +85,8 @@ pub(crate) struct SkipList {
     height: AtomicUsize,
     bytes: AtomicUsize,
     entries: AtomicUsize,
+    /// The newest version of each key.
+    index: HashIndex<Node>,
     writer: Mutex<Writer>,
 }
 
@@ -190,6 +200,7 @@ impl SkipList {
             height: AtomicUsize::new(1),
             bytes: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
+            index: HashIndex::new(),
             writer: Mutex::new(Writer {
                 chunks: Vec::new(),
                 free: NonNull::dangling(),
@@ -261,7 +272,60 @@ impl SkipList {
         }
         self.height.fetch_max(height, Ordering::Relaxed);
         self.bytes.fetch_add(total, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+        let entries = self.entries.fetch_add(1, Ordering::Relaxed) + 1;
+        self.add_to_index(node, key, sequence, entries);
+    }
+
+    /// Makes a node that was just linked the one to be found for its key. The caller is the writer.
+    fn add_to_index(&self, node: *mut Node, key: &[u8], sequence: u64, entries: usize) {
+        // SAFETY: only nodes of this list are in the index.
+        let has_key = |node: *mut Node| unsafe { Node::key(node) == key };
+        if self.index.is_used() {
+            let hash = hash(key);
+            // SAFETY: as above.
+            let newest = self.index.get(hash, has_key).filter(|found| !found.is_null());
+            if newest.is_none_or(|newest| unsafe { (*newest).sequence } <= sequence) {
+                self.index.put(hash, node, has_key);
+            }
+        } else if entries < INDEXED_ENTRIES_MIN {
+            return;
+        }
+        let mut at = self.first();
+        let newest_of_each = std::iter::from_fn(|| {
+            let newest = at?;
+            let key = self.entry(newest).key;
+            at = self.next(newest);
+            while let Some(older) = at.filter(|older| self.entry(*older).key == key) {
+                at = self.next(older);
+            }
+            Some(newest.0.as_ptr())
+        });
+        // SAFETY: as above.
+        let grown = self.index.grow(newest_of_each, |node| hash(unsafe { Node::key(node) }));
+        self.bytes.fetch_add(grown, Ordering::Relaxed);
+    }
+
+    /// The newest version of a key that is not newer than `sequence`; `hash` is the key's.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Entry<'_>> {
+        // SAFETY: only nodes of this list are in the index.
+        let Some(newest) = self.index.get(hash, |node| unsafe { Node::key(node) == key }) else {
+            let entry = self.entry(self.seek(key, sequence)?);
+            return (entry.key == key).then_some(entry);
+        };
+        let mut at = NonNull::new(newest).map(Position);
+        for _ in 0..VERSIONS_WALKED_MAX {
+            let entry = self.entry(at?);
+            if entry.key != key {
+                return None;
+            }
+            if entry.sequence <= sequence {
+                return Some(entry);
+            }
+            at = self.next(at?);
+        }
+        let entry = self.entry(self.seek(key, sequence)?);
+        (entry.key == key).then_some(entry)
     }
 
     /// Moves the splice to the place of (`key`, `sequence`).
@@ -442,6 +506,31 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn the_index_finds_what_a_descent_finds(
+            operations in proptest::collection::vec((0u16..700, 0u64..9), 200..2500),
+            in_order: bool,
+        ) {
+            let (list, mut versions) = (SkipList::new(64), BTreeMap::new());
+            for (at, (key, random)) in operations.into_iter().enumerate() {
+                // As commits do it, or in any order, as replay may.
+                let sequence = if in_order { at as u64 / 4 } else { random };
+                list.insert(&key.to_be_bytes(), sequence, Some(&at.to_be_bytes()));
+                versions.insert((key, std::cmp::Reverse(sequence)), at);
+            }
+            for key in 0..700u16 {
+                let bytes = key.to_be_bytes();
+                for sequence in [0, 3, 8, 300, u64::MAX] {
+                    let found = list.get(&bytes, hash(&bytes), sequence).map(|entry| entry.value.unwrap().to_vec());
+                    let mut expected = versions.range((key, std::cmp::Reverse(sequence))..);
+                    let expected = expected.next().filter(|((other, _), _)| *other == key);
+                    prop_assert_eq!(found, expected.map(|(_, at)| at.to_be_bytes().to_vec()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_reader_never_gets_a_version_newer_than_it_asked_for_while_newer_ones_come() {
         let list = SkipList::new(64);
@@ -458,6 +547,7 @@ mod tests {
                 let asked = newest.load(Ordering::Acquire);
                 let found = list.entry(list.seek(b"k", asked).unwrap());
                 assert_eq!(found.sequence, asked);
+                assert_eq!(list.get(b"k", hash(b"k"), asked).unwrap().sequence, asked);
                 if asked == 29_999 {
                     break;
                 }
