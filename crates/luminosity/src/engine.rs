@@ -245,7 +245,7 @@ impl Engine {
             cache_bytes: buffer / 4,
             memtable_bytes: buffer / 2,
             write_buffer_bytes: buffer,
-            max_wal_bytes: (buffer * 16) as u64,
+            max_wal_bytes: (buffer * 4) as u64,
             wal_segment_bytes: buffer as u64,
             table_bytes: buffer as u64,
             level_bytes: (buffer * 8) as u64,
