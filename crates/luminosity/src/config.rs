@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Settings;
 use crate::error::{Error, Result};
+use crate::publish::{Destination, Objects};
 use crate::robots::Robots;
 use crate::sources::SourceConfig;
 
@@ -101,7 +102,7 @@ impl Default for IncrementalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
-    /// The directory.
+    /// The directory, or a place in an object store such as `s3://bucket/prefix`.
     pub path: PathBuf,
     /// The name of the sitemap or index.
     pub filename: String,
@@ -178,6 +179,23 @@ fn index_now_delay() -> u64 {
 pub const CONFIG_NAMES: [&str; 4] =
     ["luminosity.toml", "luminosity.json", "gravito.seo.config.json", "gravito.seo.config"];
 
+fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains("://"))
+}
+
+impl OutputConfig {
+    /// Where the files go.
+    ///
+    /// # Errors
+    /// A URL of no object store that is known.
+    pub fn destination(&self) -> Result<Destination> {
+        if is_url(&self.path) {
+            return Ok(Objects::at(&self.path.to_string_lossy())?.into());
+        }
+        Ok(self.path.clone().into())
+    }
+}
+
 impl Config {
     /// Reads a file; its paths are relative to its directory.
     ///
@@ -194,7 +212,9 @@ impl Config {
         };
         let directory = path.parent().unwrap_or(Path::new("."));
         config.incremental.log_dir = directory.join(&config.incremental.log_dir);
-        config.output.path = directory.join(&config.output.path);
+        if !is_url(&config.output.path) {
+            config.output.path = directory.join(&config.output.path);
+        }
         for source in &mut config.sources {
             source.resolve_paths(directory);
         }

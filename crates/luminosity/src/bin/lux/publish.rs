@@ -7,12 +7,16 @@ use std::path::Path;
 use luminosity::{Engine, Mode, Moment, PageMeta, Publication, Robots};
 use serde_json::json;
 
-use crate::arguments::{Build, Export, ExportForm, Options};
+use crate::arguments::{Export, ExportForm, Generate, Options};
 use crate::store::{config, existing, open, print_json};
 use crate::{Done, Ended, Failure};
 
-pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
-    let config = config(options)?;
+pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
+    let mut config = config(options)?;
+    if let Some(place) = wanted.place.clone().or_else(|| wanted.out.clone()) {
+        config.output.path = place;
+    }
+    let destination = config.output.destination()?;
     let asks = config.mode != Mode::Incremental && !config.sources.is_empty();
     let engine = open(&config, asks)?;
     let mut complete = true;
@@ -25,7 +29,7 @@ pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
     }
     let output = &config.output;
     let publication = Publication {
-        directory: wanted.directory.clone().unwrap_or_else(|| output.path.clone()),
+        destination,
         filename: wanted.filename.clone().unwrap_or_else(|| output.filename.clone()),
         gzip: wanted.gzip || output.gzip,
         url: wanted.public_url.clone().or_else(|| output.url.clone()),
