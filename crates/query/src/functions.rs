@@ -12,6 +12,7 @@ mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
 mod json;
+pub(crate) mod missing;
 pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod overload;

@@ -312,11 +312,7 @@ impl Session {
         parameter_types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>> {
         self.take_over_settings();
-        let prepared = crate::prepared::prepare(self, statement, parameter_types);
-        if prepared.is_err() {
-            self.fail();
-        }
-        prepared.map(Arc::new)
+        crate::prepared::prepare(self, statement, parameter_types).map(Arc::new).inspect_err(|_| self.fail())
     }
 
     /// Runs a prepared statement. Rows that are in memory go into `sink` when there is one; all
@@ -377,13 +373,16 @@ impl Session {
                 () = limit => Err(statement_timeout()),
             }
         };
-        if let (Ok(Outcome::Rows(stream)), Some((limit, started))) = (&mut outcome, timeout) {
-            stream.limit_time(limit, started);
+        if let Ok(Outcome::Rows(stream)) = &mut outcome {
+            stream.comes_from(Arc::clone(prepared));
+            if let Some((limit, started)) = timeout {
+                stream.limit_time(limit, started);
+            }
         }
-        if outcome.is_err() {
+        outcome.map_err(|error| {
             self.fail();
-        }
-        outcome
+            statement::locate(error, &prepared.statement)
+        })
     }
 
     /// Ends the implicit transaction: commits it, or rolls it back after an error.

@@ -172,7 +172,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
                 .iter()
                 .map(|data_type| crate::types::data_type(data_type).map(Some))
                 .collect::<Result<Vec<_>>>()?;
-            let inner = Statement { text: statement.to_string(), body: Body::Sql(statement.clone()) };
+            let inner = Statement::part((**statement).clone());
             let inner = prepared::prepare(session, inner, &types)?;
             session.named.insert(name, Arc::new(inner));
             done("PREPARE")
