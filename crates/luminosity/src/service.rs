@@ -174,8 +174,8 @@ async fn compact_when_due(shared: Arc<Shared>) {
         let changed = shared.inbox.commits();
         let large = stats.log_bytes > shared.config.incremental.max_log_size
             || stats.unmerged_tables > UNMERGED_TABLES;
-        let due = last.elapsed() >= Duration::from_millis(every) && changed != version;
-        if large || due {
+        // Without a change since the last time, merging would leave everything as it is.
+        if changed != version && (large || last.elapsed() >= Duration::from_millis(every)) {
             (last, version) = (Instant::now(), changed);
             let engine = shared.engine.clone();
             if let Ok(Ok(())) = tokio::task::spawn_blocking(move || engine.compact()).await {
