@@ -11,6 +11,7 @@ use crate::engine::Settings;
 use crate::error::{Error, Result};
 use crate::publish::{Destination, Objects};
 use crate::robots::Robots;
+use crate::site::Site;
 use crate::sources::SourceConfig;
 
 /// When sources are asked.
@@ -227,6 +228,26 @@ impl Config {
     /// When there is one that can't be used.
     pub fn find() -> Result<Option<Self>> {
         CONFIG_NAMES.iter().map(Path::new).find(|path| path.is_file()).map(Self::read).transpose()
+    }
+
+    /// The public URL of a file that is written or served.
+    pub(crate) fn url_of(&self, site: &Site, name: &str) -> Result<String> {
+        match &self.output.url {
+            Some(url) => Ok(site.page(&format!("{}/{name}", url.trim_end_matches('/')))?),
+            None => Ok(format!("{}/{name}", site.origin())),
+        }
+    }
+
+    /// The text of `robots.txt`; it names the sitemap, unless it is said which ones it names.
+    ///
+    /// # Errors
+    /// As [`Robots::render`].
+    pub fn robots_txt(&self, site: &Site) -> Result<String> {
+        let mut robots = self.robots.clone().unwrap_or_default();
+        if robots.sitemap_urls.is_empty() {
+            robots.sitemap_urls.push(self.url_of(site, &self.output.filename)?);
+        }
+        Ok(robots.render()?)
     }
 
     /// The engine's settings.

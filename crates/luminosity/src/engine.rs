@@ -255,7 +255,12 @@ impl Engine {
             background_threads: usize::from(threads),
             ..Options::default()
         };
+        let log_bytes_max = options.max_wal_bytes;
         let database = Database::open_with_vfs(Arc::clone(&vfs), directory, options)?;
+        if database.stats().wal_bytes > log_bytes_max {
+            // Every process begins a segment of its own; many short ones would leave many behind.
+            database.flush()?;
+        }
         let keyspace = |name: &str| {
             database
                 .keyspace(name)

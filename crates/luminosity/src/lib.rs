@@ -62,6 +62,7 @@ pub use entry::{
 };
 pub use error::{Error, Invalid, Result};
 pub use fragment::Fragment;
+pub use import::json::json_reason;
 pub use import::{Format, ImportProgress, maybe_gzip};
 pub use inbox::Inbox;
 pub use meta::{JsonLd, OpenGraph, OpenGraphImage, PageMeta, TwitterCard, json_ld_script};

@@ -88,11 +88,7 @@ impl Service {
         if let Some(index_now) = &config.index_now {
             index_now.check()?;
         }
-        let mut robots = config.robots.clone().unwrap_or_default();
-        if robots.sitemap_urls.is_empty() {
-            robots.sitemap_urls.push(sitemaps::url_of(&engine, &config, &config.output.filename)?);
-        }
-        let robots = robots.render()?;
+        let robots = config.robots_txt(engine.site())?;
         let (inbox, writer) = Inbox::start(engine.clone())?;
         let tell = Tell::start(&engine, &config)?;
         let fresh = Fresh::new(&engine, &config, tell.clone());

@@ -117,6 +117,16 @@ impl Uploads {
     }
 
     fn failed(&self, name: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        let error = error.into();
+        // Without keys the machine's role is asked for, which few machines have.
+        let keys =
+            ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
+        let hint = keys.iter().all(|name| std::env::var_os(name).is_none());
+        let error = if hint && error.to_string().contains("169.254.") {
+            format!("no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({error})").into()
+        } else {
+            error
+        };
         Error::io(&PathBuf::from(format!("{}/{name}", self.objects.shown)), io::Error::other(error))
     }
 

@@ -8,14 +8,17 @@ const ABOUT: &str = "Millions of URLs in, always-fresh sitemaps out";
 
 const AFTER: &str = "\
 Examples:
-  lux init https://example.com                        write luminosity.toml, or say --url in its stead
-  lux import pages.jsonl                              take in pages; the store is ./.luminosity
-  lux generate public --gzip                           write sitemap.xml and its fragments
-  lux serve                                           serve them, and take changes by HTTP
-  lux verify https://example.com/sitemap.xml          check what is out there
+  lux init https://example.com       write luminosity.toml; or give --url
+  lux import pages.jsonl             take in pages; the store is ./.luminosity
+  lux generate public --gzip         write sitemap.xml and its fragments
+  lux serve                          serve them, and take changes by HTTP
+  lux verify public                  check them, or any other sitemap
 
-Settings come from luminosity.toml (or .json) in the working directory, the environment and options; the
-later win. Exit codes: 0 all is well, 1 failed, 2 called wrongly, 3 done but something was rejected or is wrong.";
+Settings come from luminosity.toml (or .json) in the working directory,
+the environment and options; the later win.
+
+Exit codes: 0 all is well, 1 failed, 2 called wrongly, 3 done, but
+something was rejected or is wrong.";
 
 /// The command line.
 #[derive(Debug, Parser)]

@@ -11,8 +11,15 @@ use crate::store::{config, existing, open, print_json};
 use crate::{Done, Ended, Failure, import};
 
 pub(crate) fn add(options: &Options, wanted: &Add) -> Done {
-    let mut fields = if wanted.page.trim_start().starts_with('{') {
-        serde_json::from_str::<Map<String, Value>>(&wanted.page)?
+    let page = wanted.page.trim_start();
+    if page.starts_with('[') {
+        return Err(Failure(
+            "one page is added at a time; import takes an array from a file or -".to_owned(),
+        ));
+    }
+    let mut fields = if page.starts_with('{') {
+        serde_json::from_str::<Map<String, Value>>(page)
+            .map_err(|error| Failure(format!("the entry: {}", luminosity::json_reason(&error))))?
     } else {
         Map::from_iter([("url".to_owned(), json!(wanted.page))])
     };

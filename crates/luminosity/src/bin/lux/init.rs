@@ -36,3 +36,68 @@ pub(crate) fn run(options: &Options, wanted: &Init) -> Done {
     }
     Ok(Ended::Well)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::Value;
+
+    /// Whether something that may be set is not.
+    fn missing(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Object(map) => map.values().any(missing),
+            _ => false,
+        }
+    }
+
+    fn paths(value: &Value, at: &str, out: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                map.iter().for_each(|(key, value)| paths(value, &format!("{at}.{key}"), out))
+            }
+            Value::Null => {}
+            _ => out.push(at.to_owned()),
+        }
+    }
+
+    /// The template with its examples.
+    fn with_examples() -> String {
+        let is_example = |rest: &str| {
+            rest.starts_with('[')
+                || rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        };
+        TEMPLATE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| is_example(rest)).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    #[test]
+    fn the_template_says_the_defaults_and_its_examples_every_key() {
+        let mut written: Config = toml::from_str(TEMPLATE).unwrap();
+        assert_eq!(written.robots.take().unwrap().rules.len(), 1);
+        written.base_url = String::new();
+        assert_eq!(written, Config::default());
+        let full: Config = toml::from_str(&with_examples()).unwrap();
+        assert_eq!(full.sources.len(), 5);
+        let value = serde_json::to_value(&full).unwrap();
+        assert!(!missing(&value), "{value}");
+        let mut there = Vec::new();
+        paths(&value, "", &mut there);
+        for key in [
+            ".server.token",
+            ".server.webhookSecret",
+            ".output.url",
+            ".output.stylesheet",
+            ".indexNow.key",
+            ".robots.host",
+        ] {
+            assert!(there.iter().any(|known| known == key), "{key}: {there:?}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use luminosity::{Engine, Mode, Moment, PageMeta, Publication, Robots};
+use luminosity::{Engine, Mode, Moment, PageMeta, Publication};
 use serde_json::json;
 
 use crate::arguments::{Export, ExportForm, Generate, Options};
@@ -33,7 +33,7 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
         filename: wanted.filename.clone().unwrap_or_else(|| output.filename.clone()),
         gzip: wanted.gzip || output.gzip,
         url: wanted.public_url.clone().or_else(|| output.url.clone()),
-        robots: config.robots.as_ref().map(Robots::render).transpose()?,
+        robots: config.robots.is_some().then(|| config.robots_txt(engine.site())).transpose()?,
         threads: None,
         dry_run: wanted.dry_run,
     };
@@ -57,7 +57,13 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
 
 pub(crate) fn robots(options: &Options) -> Done {
     let config = config(options)?;
-    print!("{}", config.robots.unwrap_or_default().render()?);
+    // Without a configured site, it is that of the store.
+    let text = if config.base_url.is_empty() {
+        config.robots_txt(open(&config, false)?.site())?
+    } else {
+        config.robots_txt(&luminosity::Site::with_hosts(&config.base_url, &config.hosts)?)?
+    };
+    print!("{text}");
     Ok(Ended::Well)
 }
 
