@@ -16,13 +16,15 @@ use crate::error::from_datafusion;
 use crate::names::QualifiedName;
 use crate::plan::context::Names;
 
+mod absent;
 pub(crate) mod definition;
+mod depend;
 mod information_schema;
 pub(crate) mod relations;
 mod rewrite;
 mod system;
 
-pub(crate) use rewrite::{rewrite_expression, show_names};
+pub(crate) use rewrite::{class_of, rewrite_expression, show_names};
 
 /// The schema's identifier in PostgreSQL.
 pub(crate) const PG_CATALOG_OID: Oid = 11;
