@@ -43,6 +43,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
         Sql::CreateTable(create) => table::create(session, create).await,
         Sql::CreateIndex(create) => index::create(session, create).await,
         Sql::CreateView(create) => view::create(session, create).await,
+        Sql::AlterSchema(alter) => schema::alter(session, alter).await,
         Sql::CreateSchema { schema_name, if_not_exists, .. } => {
             schema::create(session, schema_name, *if_not_exists).await
         }

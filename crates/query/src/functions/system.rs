@@ -201,7 +201,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(Value::Text(text(values[0], &types[0])))
     }),
     Definition::new("pg_get_constraintdef", (1, 2), DataType::Text, |info, values, _| {
-        Ok(definition::constraint(&info.catalog, oid_of(values[0])).map_or(Value::Null, Value::Text))
+        Ok(definition::constraint(&info.scope(), oid_of(values[0])).map_or(Value::Null, Value::Text))
     }),
     Definition::new("pg_get_indexdef", (1, 3), DataType::Text, |info, values, _| {
         let column = values.get(1).copied().and_then(integer).unwrap_or(0);
@@ -211,7 +211,9 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     }),
     Definition::new("pg_get_viewdef", (1, 2), DataType::Text, |info, values, _| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };
-        Ok(info.catalog.view(oid).map_or(Value::Null, |view| Value::Text(format!(" {};", view.query))))
+        let scope = info.scope();
+        let shown = |view| Value::Text(format!(" {};", definition::view(&scope, view)));
+        Ok(info.catalog.view(oid).map_or(Value::Null, |view| shown(view)))
     }),
     Definition::new("pg_get_serial_sequence", (2, 2), DataType::Text, |info, values, types| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };

@@ -8,6 +8,7 @@ use crate::pg_catalog::{Rows, oid, text};
 
 const CLASS: Oid = 1259;
 const CONSTRAINT: Oid = 2606;
+const DEFAULT: Oid = 2604;
 
 /// The table.
 pub(super) fn table(catalog: &Snapshot) -> Rows {
@@ -40,6 +41,20 @@ pub(super) fn table(catalog: &Snapshot) -> Rows {
         add(CLASS, sequence.oid, (CLASS, table, column), if identity { "i" } else { "a" });
     }
     for table in catalog.tables() {
+        for column in table.live_columns().filter(|column| column.identity.is_none()) {
+            let Some(default) = column.generated.as_ref().or(column.default.as_ref()) else { continue };
+            let own = super::relations::default_oid(table, column);
+            let kind = if column.generated.is_some() { "i" } else { "a" };
+            add(DEFAULT, own, (CLASS, table.oid, column.number), kind);
+            // pg_dump makes the sequence first.
+            let taken = catalog.sequences().find(|sequence| {
+                column.sequence == Some(sequence.oid)
+                    || default.starts_with("nextval(") && default.contains(&sequence.name)
+            });
+            if let Some(sequence) = taken {
+                add(DEFAULT, own, (CLASS, sequence.oid, 0), "n");
+            }
+        }
         if let Some(key) = &table.primary_key {
             for column in &key.columns {
                 add(CONSTRAINT, key.oid, (CLASS, table.oid, *column), "a");

@@ -291,6 +291,11 @@ fn attributes(catalog: &Snapshot) -> Rows {
     rows
 }
 
+/// The identifier of a column's default.
+pub(super) fn default_oid(table: &Table, column: &luma_catalog::Column) -> Oid {
+    table.oid.wrapping_mul(64).wrapping_add(u32::from(column.number))
+}
+
 fn defaults(catalog: &Snapshot) -> Rows {
     let mut rows = Rows::new(vec![
         ("oid", DataType::Oid),
@@ -301,9 +306,8 @@ fn defaults(catalog: &Snapshot) -> Rows {
     for table in catalog.tables() {
         for column in table.live_columns().filter(|column| column.identity.is_none()) {
             if let Some(default) = column.generated.as_ref().or(column.default.as_ref()) {
-                let number = u32::from(column.number);
                 rows.add(vec![
-                    oid(table.oid.wrapping_mul(64).wrapping_add(number)),
+                    oid(default_oid(table, column)),
                     oid(table.oid),
                     Value::Int2(column.number as i16),
                     text(default.as_str()),
@@ -623,6 +627,7 @@ fn descriptions(catalog: &Snapshot) -> Rows {
     let mut add = |object: Oid, sub: i32, comment: &str| {
         rows.add(vec![oid(object), oid(1259), Value::Int4(sub), text(comment)]);
     };
+    let public = catalog.schema(luma_catalog::PUBLIC).map(|schema| schema.oid);
     for table in catalog.tables() {
         if let Some(comment) = &table.comment {
             add(table.oid, 0, comment);
@@ -637,6 +642,10 @@ fn descriptions(catalog: &Snapshot) -> Rows {
         if let Some(comment) = &view.comment {
             add(view.oid, 0, comment);
         }
+    }
+    if let Some(public) = public {
+        // 2615 is pg_namespace; pg_dump writes what differs from this.
+        rows.add(vec![oid(public), oid(2615), Value::Int4(0), text("standard public schema")]);
     }
     rows
 }

@@ -238,6 +238,7 @@ fn roles(catalog: &Snapshot) -> Rows {
         // A server that is open to all has an administrator without a password.
         add(10, crate::database::ADMINISTRATOR, true, true);
     }
+    add(super::DATABASE_OWNER_OID, "pg_database_owner", false, false);
     for role in catalog.roles() {
         add(role.oid, &role.name, role.superuser, role.can_login);
     }
