@@ -148,6 +148,8 @@ pub enum CommandTag {
     Copy(u64),
     /// Rows fetched from a cursor.
     Fetch(u64),
+    /// Rows that a cursor passed.
+    Move(u64),
     /// A statement that counts nothing.
     Other(&'static str),
 }
@@ -163,6 +165,7 @@ impl CommandTag {
             Self::Merge(count) => ("MERGE ", *count),
             Self::Copy(count) => ("COPY ", *count),
             Self::Fetch(count) => ("FETCH ", *count),
+            Self::Move(count) => ("MOVE ", *count),
             Self::Other(word) => {
                 out.extend_from_slice(word.as_bytes());
                 return;

@@ -9,9 +9,11 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
-mod form;
+mod cursor;
+pub(crate) mod form;
 mod locate;
 pub(crate) mod role;
+pub(crate) mod sequence;
 
 pub(crate) use locate::locate;
 
@@ -56,6 +58,14 @@ pub(crate) enum Body {
     Checkpoint,
     /// `SET CONSTRAINTS ALL|name, … DEFERRED|IMMEDIATE`; no names are all.
     SetConstraints { names: Vec<ast::ObjectName>, deferred: bool },
+    /// What is understood and can't be done.
+    Refused { message: &'static str, hint: &'static str },
+    /// A statement whose WITH queries change rows.
+    With(form::With),
+    /// CREATE SEQUENCE and ALTER SEQUENCE.
+    Sequence(sequence::SequenceStatement),
+    /// `MOVE … FROM cursor`.
+    Move { name: ast::Ident, direction: ast::FetchDirection },
     /// CREATE, ALTER and DROP of roles and users.
     Role(role::RoleStatement),
 }
@@ -89,10 +99,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(form::tokens(copy_tokens(tokens)));
+        .with_tokens_with_locations(sequence::order_identity_options(form::tokens(copy_tokens(tokens))));
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
+        }
+        if let Some(statement) = sequence::parse(&mut parser)? {
+            return Ok(Body::Sequence(statement));
+        }
+        if let Some(body) = cursor::parse(&mut parser)? {
+            return Ok(body);
         }
         if let Some(body) = parse_own(&mut parser)? {
             return Ok(body);
@@ -105,7 +121,7 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         return Err(near(text, &next));
     }
     match body {
-        Body::Sql(statement) => form::statement(*statement).map(|statement| Body::Sql(Box::new(statement))),
+        Body::Sql(statement) => form::statement(*statement),
         other => Ok(other),
     }
 }
@@ -179,6 +195,13 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
         ("DISCARD", _) => {
             skip(parser, 2);
             Ok(Some(Body::DiscardAll))
+        }
+        ("DO", _) => {
+            while parser.next_token().token != Token::EOF {}
+            Ok(Some(Body::Refused {
+                message: "DO blocks are not supported",
+                hint: "There is no procedural language; run the block's statements one by one.",
+            }))
         }
         ("CHECKPOINT", _) => {
             skip(parser, 1);

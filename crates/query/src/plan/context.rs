@@ -172,6 +172,12 @@ impl ContextProvider for Names<'_> {
             schema: reference.schema().map(str::to_owned),
             name: reference.table().to_owned(),
         };
+        if name.schema.is_none()
+            && self.view_depth == 0
+            && let Some(source) = self.info.relations.get(&name.name)
+        {
+            return Ok(Arc::clone(source));
+        }
         if let Some(system) = crate::pg_catalog::table(&name, self) {
             return system.map(provider_as_source).map_err(to_datafusion);
         }

@@ -19,6 +19,7 @@ mod expression;
 mod name;
 mod relation;
 mod subquery;
+mod system_column;
 
 pub(crate) use name::column_name;
 pub(crate) use subquery::aggregates as is_aggregate;
@@ -103,6 +104,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        system_column::rewrite(select);
         if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
             groups.iter_mut().for_each(expression::place);
         }
