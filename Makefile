@@ -10,7 +10,7 @@ help: ## Lists the targets.
 
 run: ## Builds and starts the server on ./data; every door on loopback, open to local users.
 	LUMADB_SECURITY_REQUIRE_AUTH=$${LUMADB_SECURITY_REQUIRE_AUTH:-false} \
-		cargo run $(CARGO_FLAGS) -p lumadb -- serve --data-dir ./data
+		cargo run $(CARGO_FLAGS) --bin lumadb -- serve --data-dir ./data
 
 test: ## Runs every test.
 	cargo test $(CARGO_FLAGS) --workspace

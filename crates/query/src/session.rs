@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use lightning::{Durability, TransactionMode, TransactionOptions};
 use luma_catalog::{Oid, Relation, Snapshot};
 use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value};
-use luma_rows::Isolation;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -31,7 +30,7 @@ use crate::outcome::{
 use crate::prepared::{Plan, Prepared};
 use crate::settings::Settings;
 use crate::statement::{self, Statement};
-use crate::transaction::{ActiveTransaction, now_micros};
+use crate::transaction::{ActiveTransaction, Level, now_micros};
 
 /// What functions may ask about the session that runs them; made for each statement.
 pub(crate) struct SessionInfo {
@@ -591,18 +590,13 @@ impl Session {
         } else {
             Durability::Sync
         };
-        let options = TransactionOptions {
-            mode: TransactionMode::Pessimistic,
-            durability,
-            ..TransactionOptions::default()
-        };
-        let isolation = match self.settings.get("default_transaction_isolation") {
-            Some("repeatable read") => Isolation::RepeatableRead,
-            _ => Isolation::ReadCommitted,
-        };
+        let level = self.settings.get("default_transaction_isolation").and_then(Level::named);
+        let level = level.unwrap_or(Level::ReadCommitted);
+        let mode = TransactionMode::Pessimistic;
+        let options = TransactionOptions { mode, durability, isolation: level.of_engine() };
         let read_only = self.settings.is_on("default_transaction_read_only");
         let engine = self.shared.engine.begin(options);
-        self.transaction = Some(Box::new(ActiveTransaction::new(engine, implicit, isolation, read_only)));
+        self.transaction = Some(Box::new(ActiveTransaction::new(engine, implicit, level, read_only)));
         self.forget_info();
     }
 

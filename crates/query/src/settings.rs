@@ -41,7 +41,7 @@ const fn setting(
     Definition { name, default, kind, reported, description }
 }
 
-const ISOLATION: &[&str] = &["read uncommitted", "read committed", "repeatable read"];
+const ISOLATION: &[&str] = &["read uncommitted", "read committed", "repeatable read", "serializable"];
 
 /// Sorted by name in lower case.
 static SETTINGS: &[Definition] = &[
@@ -366,10 +366,7 @@ fn check(definition: &Definition, value: &str) -> Result<String> {
             _ => invalid("Available values: UTF8.".into()),
         },
         Kind::OneOf(allowed) if allowed.contains(&lower.as_str()) => Ok(lower),
-        Kind::OneOf(allowed) => {
-            // Serializable is not kept by this engine yet, and must not be taken for something weaker.
-            invalid(format!("Available values: {}.", allowed.join(", ")))
-        }
+        Kind::OneOf(allowed) => invalid(format!("Available values: {}.", allowed.join(", "))),
         Kind::Integer(min, max) => match lower.parse::<i64>() {
             Ok(number) if (*min..=*max).contains(&number) => Ok(lower),
             _ => invalid(format!("Give a number from {min} to {max}.")),

@@ -24,6 +24,50 @@ struct NamedSavepoint {
     news: usize,
 }
 
+/// An isolation level as SQL names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Level {
+    /// The level of that name; `read uncommitted` is one that reads nothing uncommitted.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name.to_lowercase().as_str() {
+            "read committed" | "read uncommitted" => Self::ReadCommitted,
+            "repeatable read" => Self::RepeatableRead,
+            "serializable" => Self::Serializable,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        }
+    }
+
+    /// What statements see and whom writers give way to.
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::ReadCommitted => Isolation::ReadCommitted,
+            Self::RepeatableRead | Self::Serializable => Isolation::RepeatableRead,
+        }
+    }
+
+    /// What the engine has to do for it.
+    pub(crate) fn of_engine(self) -> lightning::Isolation {
+        match self {
+            Self::Serializable => lightning::Isolation::Serializable,
+            Self::ReadCommitted | Self::RepeatableRead => lightning::Isolation::Snapshot,
+        }
+    }
+}
+
 /// What a session's transaction holds.
 pub(crate) struct ActiveTransaction {
     pub(crate) engine: Transaction,
@@ -32,6 +76,8 @@ pub(crate) struct ActiveTransaction {
     /// An error ended it; only its end is accepted.
     pub(crate) failed: bool,
     pub(crate) isolation: Isolation,
+    /// Whether what it reads counts at its commit, too.
+    pub(crate) serializable: bool,
     pub(crate) read_only: bool,
     /// Microseconds since 1970; what now() says.
     pub(crate) started_micros: i64,
@@ -51,12 +97,13 @@ pub(crate) struct ActiveTransaction {
 }
 
 impl ActiveTransaction {
-    pub(crate) fn new(engine: Transaction, implicit: bool, isolation: Isolation, read_only: bool) -> Self {
+    pub(crate) fn new(engine: Transaction, implicit: bool, level: Level, read_only: bool) -> Self {
         Self {
             engine,
             implicit,
             failed: false,
-            isolation,
+            isolation: level.isolation(),
+            serializable: level == Level::Serializable,
             read_only,
             started_micros: now_micros(),
             catalog: None,
@@ -67,6 +114,25 @@ impl ActiveTransaction {
             deferred: DeferredKeys::default(),
             savepoints: Vec::new(),
         }
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        match (self.serializable, self.isolation) {
+            (true, _) => Level::Serializable,
+            (false, Isolation::RepeatableRead) => Level::RepeatableRead,
+            (false, Isolation::ReadCommitted) => Level::ReadCommitted,
+        }
+    }
+
+    /// Gives a transaction that has done nothing yet another level.
+    pub(crate) fn change_level(&mut self, level: Level, engine: &lightning::Database) {
+        if (level == Level::Serializable) != self.serializable {
+            let options =
+                lightning::TransactionOptions { isolation: level.of_engine(), ..self.engine.options() };
+            self.engine = engine.begin(options);
+        }
+        self.isolation = level.isolation();
+        self.serializable = level == Level::Serializable;
     }
 
     /// Readies the transaction for its next statement: under read committed it sees what was

@@ -6,7 +6,6 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{self, Expr, Statement as Sql};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, cast};
-use luma_rows::Isolation;
 
 use crate::cursor;
 use crate::execute;
@@ -18,6 +17,7 @@ use crate::plan::context::Names;
 use crate::prepared;
 use crate::session::Session;
 use crate::statement::{Body, Statement};
+use crate::transaction::Level;
 
 /// Runs a statement that begins or ends a transaction; `None` when it is another.
 pub(crate) async fn transaction(session: &mut Session, statement: &Statement) -> Result<Option<Outcome>> {
@@ -115,33 +115,35 @@ fn set_modes(session: &mut Session, modes: &[ast::TransactionMode]) -> Result<()
                 session.active()?.read_only = matches!(access, ast::TransactionAccessMode::ReadOnly);
             }
             ast::TransactionMode::IsolationLevel(level) => {
-                let isolation = isolation(*level)?;
-                let open = session.active()?;
-                if open.statements > 1 && open.isolation != isolation {
-                    return Err(Error::new(
-                        ErrorKind::ActiveTransaction,
-                        "SET TRANSACTION ISOLATION LEVEL must be called before any query",
-                    ));
-                }
-                open.isolation = isolation;
+                set_level(session, level_of(*level))?;
             }
         }
     }
     Ok(())
 }
 
-fn isolation(level: ast::TransactionIsolationLevel) -> Result<Isolation> {
+fn set_level(session: &mut Session, level: Level) -> Result<()> {
+    let shared = Arc::clone(&session.shared);
+    let open = session.active()?;
+    if open.statements > 1 && open.level() != level {
+        return Err(Error::new(
+            ErrorKind::ActiveTransaction,
+            "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+        ));
+    }
+    open.change_level(level, &shared.engine);
+    Ok(())
+}
+
+fn level_of(level: ast::TransactionIsolationLevel) -> Level {
     match level {
         ast::TransactionIsolationLevel::ReadUncommitted | ast::TransactionIsolationLevel::ReadCommitted => {
-            Ok(Isolation::ReadCommitted)
+            Level::ReadCommitted
         }
         ast::TransactionIsolationLevel::RepeatableRead | ast::TransactionIsolationLevel::Snapshot => {
-            Ok(Isolation::RepeatableRead)
+            Level::RepeatableRead
         }
-        ast::TransactionIsolationLevel::Serializable => {
-            Err(Error::new(ErrorKind::FeatureNotSupported, "isolation level SERIALIZABLE is not supported")
-                .hint("Use REPEATABLE READ, and lock what must not change by updating it."))
-        }
+        ast::TransactionIsolationLevel::Serializable => Level::Serializable,
     }
 }
 
@@ -334,10 +336,7 @@ fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
                         session.set("default_transaction_read_only", Some(value), false)?;
                     }
                     ast::TransactionMode::IsolationLevel(level) => {
-                        let value = match isolation(*level)? {
-                            Isolation::ReadCommitted => "read committed",
-                            Isolation::RepeatableRead => "repeatable read",
-                        };
+                        let value = level_of(*level).name();
                         session.set("default_transaction_isolation", Some(value), false)?;
                     }
                 }
@@ -349,20 +348,14 @@ fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
     }
 }
 
-fn set_isolation(session: &mut Session, level: &str) -> Result<()> {
-    let level = match level.to_lowercase().as_str() {
-        "read committed" => ast::TransactionIsolationLevel::ReadCommitted,
-        "read uncommitted" => ast::TransactionIsolationLevel::ReadUncommitted,
-        "repeatable read" => ast::TransactionIsolationLevel::RepeatableRead,
-        "serializable" => ast::TransactionIsolationLevel::Serializable,
-        other => {
-            return Err(Error::new(
-                ErrorKind::InvalidParameterValue,
-                format!("invalid value for parameter \"transaction_isolation\": \"{other}\""),
-            ));
-        }
-    };
-    set_modes(session, &[ast::TransactionMode::IsolationLevel(level)])
+fn set_isolation(session: &mut Session, name: &str) -> Result<()> {
+    let level = Level::named(name).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidParameterValue,
+            format!("invalid value for parameter \"transaction_isolation\": \"{name}\""),
+        )
+    })?;
+    set_level(session, level)
 }
 
 fn setting_text(expr: &Expr) -> String {
@@ -394,10 +387,7 @@ fn show(session: &mut Session, name: &str) -> Result<Outcome> {
         ]);
     }
     let value = match (name, &session.transaction) {
-        ("transaction_isolation", Some(open)) => match open.isolation {
-            Isolation::ReadCommitted => "read committed".to_owned(),
-            Isolation::RepeatableRead => "repeatable read".to_owned(),
-        },
+        ("transaction_isolation", Some(open)) => open.level().name().to_owned(),
         ("transaction_read_only", Some(open)) => if open.read_only { "on" } else { "off" }.to_owned(),
         _ => session.settings.show(name)?.1.to_owned(),
     };

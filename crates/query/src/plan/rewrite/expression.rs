@@ -468,10 +468,8 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         "current_schemas" => {
             rename(function, "luma_current_schemas");
             let names = std::mem::replace(function, empty_function());
-            let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(
-                Box::new(ast::DataType::Text),
-                None,
-            ));
+            let name = ast::DataType::Custom(ObjectName::from(vec![Ident::new("name")]), Vec::new());
+            let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(name), None));
             return Some(cast(Expr::Function(names), kind));
         }
         "array_agg" | "string_agg" => order_distinct(function),

@@ -1,0 +1,125 @@
+//! What transactions at the same time may and may not do, by level: the anomalies that the levels are
+//! told apart by, each tried in both orders of the commits.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use luma_query::Session;
+use support::{Fixture, run, state};
+
+const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
+
+/// Runs both transactions step by step, then commits the first and the second; the SQLSTATE of what failed.
+async fn outcome(level: &str, steps: &[(usize, &str)]) -> (Fixture, Vec<Option<&'static str>>) {
+    let fixture = Fixture::new();
+    let mut sessions: [Session; 2] = [fixture.session(), fixture.session()];
+    run(
+        &mut sessions[0],
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10), (2, 20)",
+    )
+    .await
+    .unwrap();
+    for session in &mut sessions {
+        run(session, &format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+        // Each sees the moment of its first statement.
+        run(session, "SELECT count(*) FROM t WHERE id = 0").await.unwrap();
+    }
+    let mut failed = vec![None, None];
+    for (who, sql) in steps {
+        if let Err(error) = run(&mut sessions[*who], sql).await {
+            failed[*who].get_or_insert(state(&error));
+        }
+    }
+    for (who, session) in sessions.iter_mut().enumerate() {
+        if let Err(error) = run(session, "COMMIT").await {
+            failed[who].get_or_insert(state(&error));
+        }
+    }
+    (fixture, failed)
+}
+
+async fn refused(steps: &[(usize, &str)]) -> Vec<bool> {
+    let mut refused = Vec::new();
+    for level in LEVELS {
+        let (_, failed) = outcome(level, steps).await;
+        assert_eq!(failed[0], None, "{level}: who commits first commits");
+        assert!(matches!(failed[1], None | Some("40001")), "{level}: {failed:?}");
+        refused.push(failed[1].is_some());
+    }
+    refused
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write_skew_is_refused_by_serializable_alone() {
+    let by_key = [
+        (0, "SELECT v FROM t WHERE id = 2"),
+        (1, "SELECT v FROM t WHERE id = 1"),
+        (0, "UPDATE t SET v = 0 WHERE id = 1"),
+        (1, "UPDATE t SET v = 0 WHERE id = 2"),
+    ];
+    assert_eq!(refused(&by_key).await, [false, false, true]);
+    let by_sum = [
+        (0, "SELECT sum(v) FROM t"),
+        (1, "SELECT sum(v) FROM t"),
+        (0, "UPDATE t SET v = -30 WHERE id = 1"),
+        (1, "UPDATE t SET v = -30 WHERE id = 2"),
+    ];
+    assert_eq!(refused(&by_sum).await, [false, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_appears_in_a_range_that_was_read_is_refused_by_serializable_alone() {
+    let phantom = [
+        (0, "SELECT count(*) FROM t WHERE v > 15"),
+        (1, "SELECT count(*) FROM t WHERE v > 15"),
+        (0, "INSERT INTO t VALUES (3, 30)"),
+        (1, "INSERT INTO t VALUES (4, 40)"),
+    ];
+    assert_eq!(refused(&phantom).await, [false, false, true]);
+    let absent = [
+        (0, "SELECT v FROM t WHERE id = 7"),
+        (1, "SELECT v FROM t WHERE id = 8"),
+        (0, "INSERT INTO t VALUES (8, 1)"),
+        (1, "INSERT INTO t VALUES (7, 1)"),
+    ];
+    assert_eq!(refused(&absent).await, [false, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_update_is_refused_from_repeatable_read_on() {
+    let fixture = Fixture::new();
+    let (mut one, mut other) = (fixture.session(), fixture.session());
+    run(&mut one, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10)").await.unwrap();
+    for (level, expected) in LEVELS.into_iter().zip([None, Some("40001"), Some("40001")]) {
+        run(&mut other, &format!("BEGIN ISOLATION LEVEL {level}; SELECT v FROM t")).await.unwrap();
+        run(&mut one, "UPDATE t SET v = v + 1").await.unwrap();
+        let updated = run(&mut other, "UPDATE t SET v = v + 1").await;
+        assert_eq!(updated.err().as_ref().map(state), expected, "{level}");
+        run(&mut other, if expected.is_none() { "COMMIT" } else { "ROLLBACK" }).await.unwrap();
+    }
+    assert_eq!(run(&mut one, "SELECT v FROM t").await.unwrap(), ["14"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serializable_transactions_that_only_read_or_meet_nobody_commit() {
+    let reader = [(0, "UPDATE t SET v = 0 WHERE id = 1"), (1, "SELECT sum(v) FROM t")];
+    assert_eq!(refused(&reader).await, [false, false, false]);
+    let apart = [(0, "UPDATE t SET v = v + 1 WHERE id = 1"), (1, "UPDATE t SET v = v + 1 WHERE id = 2")];
+    let (fixture, failed) = outcome("SERIALIZABLE", &apart).await;
+    assert_eq!(failed, [None, None]);
+    let rows = run(&mut fixture.session(), "SELECT v FROM t ORDER BY id").await.unwrap();
+    assert_eq!(rows, ["11", "21"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_can_be_a_sessions_default() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(&mut session, "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        .await
+        .unwrap();
+    assert_eq!(run(&mut session, "BEGIN; SHOW transaction_isolation").await.unwrap(), ["serializable"]);
+    let late = run(&mut session, "SELECT 1; SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await;
+    assert_eq!(late.err().as_ref().map(state), Some("25001"));
+}
