@@ -23,7 +23,7 @@ pub fn engine_error(error: lightning::Error) -> Error {
         }
         Engine::TooLarge { .. } => Error::new(ErrorKind::ProgramLimit, message),
         Engine::Io { ref source, .. } if is_full(source) => full(message),
-        Engine::Io { .. } => Error::new(ErrorKind::IoError, message),
+        Engine::Io { .. } | Engine::ReadOnly { .. } => Error::new(ErrorKind::IoError, message),
         Engine::Poisoned(ref cause) => match cause.as_ref() {
             Engine::Io { source, .. } if is_full(source) => full(message),
             _ => Error::new(ErrorKind::IoError, message)

@@ -98,7 +98,8 @@ impl WriteSet {
 
     /// The last write of each key.
     pub(crate) fn operations(&self) -> Operations {
-        let mut operations = Operations::default();
+        // Large transactions would copy themselves again and again while the buffer grows.
+        let mut operations = Operations { bytes: Vec::with_capacity(self.bytes()), ..Operations::default() };
         for (keyspace, table) in self.view.tables.iter() {
             let undone = Arc::clone(&self.view.undone);
             let mut cursor =

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Settings;
 use crate::error::{Error, Result};
+use crate::publish::{Destination, Objects};
 use crate::robots::Robots;
+use crate::site::Site;
 use crate::sources::SourceConfig;
 
 /// When sources are asked.
@@ -101,7 +103,7 @@ impl Default for IncrementalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
-    /// The directory.
+    /// The directory, or a place in an object store such as `s3://bucket/prefix`.
     pub path: PathBuf,
     /// The name of the sitemap or index.
     pub filename: String,
@@ -178,6 +180,23 @@ fn index_now_delay() -> u64 {
 pub const CONFIG_NAMES: [&str; 4] =
     ["luminosity.toml", "luminosity.json", "gravito.seo.config.json", "gravito.seo.config"];
 
+fn is_url(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains("://"))
+}
+
+impl OutputConfig {
+    /// Where the files go.
+    ///
+    /// # Errors
+    /// A URL of no object store that is known.
+    pub fn destination(&self) -> Result<Destination> {
+        if is_url(&self.path) {
+            return Ok(Objects::at(&self.path.to_string_lossy())?.into());
+        }
+        Ok(self.path.clone().into())
+    }
+}
+
 impl Config {
     /// Reads a file; its paths are relative to its directory.
     ///
@@ -194,7 +213,9 @@ impl Config {
         };
         let directory = path.parent().unwrap_or(Path::new("."));
         config.incremental.log_dir = directory.join(&config.incremental.log_dir);
-        config.output.path = directory.join(&config.output.path);
+        if !is_url(&config.output.path) {
+            config.output.path = directory.join(&config.output.path);
+        }
         for source in &mut config.sources {
             source.resolve_paths(directory);
         }
@@ -207,6 +228,26 @@ impl Config {
     /// When there is one that can't be used.
     pub fn find() -> Result<Option<Self>> {
         CONFIG_NAMES.iter().map(Path::new).find(|path| path.is_file()).map(Self::read).transpose()
+    }
+
+    /// The public URL of a file that is written or served.
+    pub(crate) fn url_of(&self, site: &Site, name: &str) -> Result<String> {
+        match &self.output.url {
+            Some(url) => Ok(site.page(&format!("{}/{name}", url.trim_end_matches('/')))?),
+            None => Ok(format!("{}/{name}", site.origin())),
+        }
+    }
+
+    /// The text of `robots.txt`; it names the sitemap, unless it is said which ones it names.
+    ///
+    /// # Errors
+    /// As [`Robots::render`].
+    pub fn robots_txt(&self, site: &Site) -> Result<String> {
+        let mut robots = self.robots.clone().unwrap_or_default();
+        if robots.sitemap_urls.is_empty() {
+            robots.sitemap_urls.push(self.url_of(site, &self.output.filename)?);
+        }
+        Ok(robots.render()?)
     }
 
     /// The engine's settings.

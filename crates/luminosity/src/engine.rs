@@ -245,7 +245,7 @@ impl Engine {
             cache_bytes: buffer / 4,
             memtable_bytes: buffer / 2,
             write_buffer_bytes: buffer,
-            max_wal_bytes: (buffer * 16) as u64,
+            max_wal_bytes: (buffer * 4) as u64,
             wal_segment_bytes: buffer as u64,
             table_bytes: buffer as u64,
             level_bytes: (buffer * 8) as u64,
@@ -255,7 +255,12 @@ impl Engine {
             background_threads: usize::from(threads),
             ..Options::default()
         };
+        let log_bytes_max = options.max_wal_bytes;
         let database = Database::open_with_vfs(Arc::clone(&vfs), directory, options)?;
+        if database.stats().wal_bytes > log_bytes_max {
+            // Every process begins a segment of its own; many short ones would leave many behind.
+            database.flush()?;
+        }
         let keyspace = |name: &str| {
             database
                 .keyspace(name)

@@ -62,12 +62,13 @@ pub use entry::{
 };
 pub use error::{Error, Invalid, Result};
 pub use fragment::Fragment;
+pub use import::json::json_reason;
 pub use import::{Format, ImportProgress, maybe_gzip};
 pub use inbox::Inbox;
 pub use meta::{JsonLd, OpenGraph, OpenGraphImage, PageMeta, TwitterCard, json_ld_script};
 pub use moment::{Moment, Precision};
 pub use notify::ping;
-pub use publish::{Publication, Published};
+pub use publish::{Destination, Objects, Publication, Published};
 pub use refresh::Refreshed;
 pub use robots::{Robots, RobotsRule};
 pub use service::Service;

@@ -1,12 +1,15 @@
-//! Publication to a directory that a web server serves.
+//! Publication to a directory that a web server serves, or to an object store.
 //!
 //! Invariants, whatever happens in between: a name of a sitemap always shows a whole file, the old one or
 //! the new one; an index names only files that are there; files that nothing names go last. A fragment that
 //! did not change is not written again, so its file keeps its date.
 //!
-//! Every file is written under another name, synced, and renamed: fragments first, then the index, then a
-//! list of what was published (`.luminosity.json`), then what is not needed any more is removed. Memory: a
-//! block and a write buffer per thread.
+//! Every file is made aside and then shown at once: fragments first, then the index, then a list of what was
+//! published (`.luminosity.json`), then what is not needed any more is removed. Memory: a block and a write
+//! buffer per thread.
+
+mod directory;
+mod objects;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,19 +17,42 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use luma_vfs::{LockError, Vfs, VfsFile};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, FragmentInfo};
 use crate::error::{Error, Result};
 use crate::render;
+use directory::Directory;
+pub use objects::Objects;
+use objects::Uploads;
+
+/// Where a publication goes.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// An object store.
+    Objects(Objects),
+}
+
+impl From<PathBuf> for Destination {
+    fn from(directory: PathBuf) -> Self {
+        Self::Directory(directory)
+    }
+}
+
+impl From<Objects> for Destination {
+    fn from(objects: Objects) -> Self {
+        Self::Objects(objects)
+    }
+}
 
 /// What is published, and how.
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// Where to.
-    pub directory: PathBuf,
+    pub destination: Destination,
     /// The name of the sitemap or index; fragments are named after it.
     pub filename: String,
     /// Whether fragments are compressed.
@@ -44,8 +70,13 @@ pub struct Publication {
 impl Publication {
     /// `sitemap.xml` and its fragments to a directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self::to(Destination::Directory(directory.into()))
+    }
+
+    /// `sitemap.xml` and its fragments to a directory or an object store.
+    pub fn to(destination: impl Into<Destination>) -> Self {
         Self {
-            directory: directory.into(),
+            destination: destination.into(),
             filename: "sitemap.xml".to_owned(),
             gzip: false,
             url: None,
@@ -85,8 +116,6 @@ struct Listed {
 }
 
 const MANIFEST: &str = ".luminosity.json";
-const PART: &str = ".luminosity-part";
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// Shows a sitemap to people.
 pub(crate) const STYLESHEET: &str = include_str!("sitemap.xsl");
@@ -136,116 +165,47 @@ impl Engine {
                 "\"{name}\" is no name for a sitemap; use one like sitemap.xml"
             )));
         }
-        let vfs = Arc::clone(&self.inner.vfs);
-        let target = Target { vfs, directory: publication.directory.clone() };
-        if publication.dry_run {
-            return Job::new(self, publication, &target)?.plan();
-        }
-        target.vfs.create_dir_all(&target.directory).map_err(|error| Error::io(&target.directory, error))?;
-        let lock = target.directory.join(".luminosity.lock");
-        let _lock = target.vfs.lock(&lock).map_err(|error| match error {
-            LockError::Held { pid } => Error::Settings(format!(
-                "{} is being published to by {}; wait for it",
-                target.directory.display(),
-                pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
-            )),
-            LockError::Io(error) => Error::io(&lock, error),
-        })?;
-        target.remove_parts()?;
-        Job::new(self, publication, &target)?.run()
-    }
-}
-
-/// The directory.
-struct Target {
-    vfs: Arc<dyn Vfs>,
-    directory: PathBuf,
-}
-
-impl Target {
-    fn manifest(&self) -> Manifest {
-        // Without a list that can be read, everything is written anew.
-        self.read(MANIFEST).and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    }
-
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file = self.vfs.open(&self.directory.join(name)).ok()?;
-        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok().filter(|length| *length < 64 << 20)?];
-        file.read_at(&mut bytes, 0).ok()?;
-        Some(bytes)
-    }
-
-    fn length(&self, name: &str) -> Option<u64> {
-        self.vfs.open(&self.directory.join(name)).ok()?.len().ok()
-    }
-
-    fn remove_parts(&self) -> Result<()> {
-        for name in self.vfs.read_dir(&self.directory).map_err(|error| Error::io(&self.directory, error))? {
-            if name.starts_with('.') && name.ends_with(PART) {
-                self.remove(&name)?;
+        match &publication.destination {
+            Destination::Directory(directory) => {
+                self.publish_to(publication, &Directory::new(Arc::clone(&self.inner.vfs), directory))
             }
+            Destination::Objects(objects) => self.publish_to(publication, &Uploads::new(objects)?),
         }
-        Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<()> {
-        let file = self.directory.join(name);
-        self.vfs.remove_file(&file).map_err(|error| Error::io(&file, error))
-    }
-
-    /// Writes a file aside and syncs it; [`Target::switch`] makes it visible. Returns its bytes.
-    fn write(&self, name: &str, content: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<u64> {
-        let part = self.directory.join(format!(".{name}{PART}"));
-        let written = (|| {
-            let mut out = Output { file: self.vfs.create(&part)?, buffer: Vec::new(), at: 0 };
-            out.buffer.reserve(BUFFER_BYTES);
-            content(&mut out)?;
-            out.flush()?;
-            out.file.sync_data()?;
-            Ok(out.at)
-        })();
-        written.map_err(|error| Error::io(&part, error))
-    }
-
-    fn switch(&self, name: &str) -> Result<()> {
-        let part = self.directory.join(format!(".{name}{PART}"));
-        self.vfs.rename(&part, &self.directory.join(name)).map_err(|error| Error::io(&part, error))
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.vfs.sync_dir(&self.directory).map_err(|error| Error::io(&self.directory, error))
+    fn publish_to(&self, publication: &Publication, target: &dyn Target) -> Result<Published> {
+        if publication.dry_run {
+            return Job::new(self, publication, target)?.plan();
+        }
+        let _held = target.begin()?;
+        Job::new(self, publication, target)?.run()
     }
 }
 
-/// A file that is written from its start.
-struct Output {
-    file: Arc<dyn VfsFile>,
-    buffer: Vec<u8>,
-    at: u64,
-}
+/// Writes the content of a file.
+type Content<'a> = &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.write_at(&self.buffer, self.at)?;
-        self.at += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
+/// Where files are shown.
+trait Target: Sync {
+    /// Makes it ready; what is given back keeps others from publishing there.
+    fn begin(&self) -> Result<Box<dyn Send>>;
+    /// A small file; `None` when there is none.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// How long the file with this name is, if there is one.
+    fn length(&self, name: &str) -> Option<u64>;
+    /// Shows a file at once and as a whole, in place of what had its name. Returns its bytes.
+    fn put(&self, name: &str, content: Content<'_>) -> Result<u64>;
+    /// Makes what was put and removed last.
+    fn settle(&self) -> Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> Result<()>;
 }
 
 /// One publication.
 struct Job<'a> {
     engine: &'a Engine,
     publication: &'a Publication,
-    target: &'a Target,
+    target: &'a dyn Target,
     snapshot: lightning::Snapshot,
     fragments: Vec<FragmentInfo>,
     before: Manifest,
@@ -253,7 +213,7 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(engine: &'a Engine, publication: &'a Publication, target: &'a Target) -> Result<Self> {
+    fn new(engine: &'a Engine, publication: &'a Publication, target: &'a dyn Target) -> Result<Self> {
         let snapshot = engine.snapshot();
         let mut fragments = engine.fragments_at(&snapshot)?;
         fragments.retain(|info| info.listed > 0);
@@ -261,7 +221,9 @@ impl<'a> Job<'a> {
             Some(url) => engine.site().page(&format!("{}/", url.trim_end_matches('/')))?,
             None => format!("{}/", engine.site().origin()),
         };
-        let before = target.manifest();
+        // Of a list that can't be read, everything is written anew.
+        let before =
+            target.read(MANIFEST)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Ok(Self { engine, publication, target, snapshot, fragments, before, url })
     }
 
@@ -345,23 +307,21 @@ impl<'a> Job<'a> {
             manifest.files.insert(name, listed);
         }
         // The new names must be durable before something durable names them.
-        self.target.sync()?;
+        self.target.settle()?;
         for (name, text) in self.small_files() {
             let listed =
                 Listed { tag: format!("text-{:x}", crc32fast::hash(&text)), bytes: text.len() as u64 };
             if !self.is_there(name, &listed.tag) {
-                published.bytes += self.target.write(name, &mut |out| out.write_all(&text))?;
-                self.target.switch(name)?;
-                self.target.sync()?;
+                published.bytes += self.target.put(name, &mut |out| out.write_all(&text))?;
+                self.target.settle()?;
                 published.written.push(name.to_owned());
             }
             manifest.files.insert(name.to_owned(), listed);
         }
         if manifest != self.before {
             let json = serde_json::to_vec(&manifest).map_err(|error| Error::Settings(error.to_string()))?;
-            self.target.write(MANIFEST, &mut |out| out.write_all(&json))?;
-            self.target.switch(MANIFEST)?;
-            self.target.sync()?;
+            self.target.put(MANIFEST, &mut |out| out.write_all(&json))?;
+            self.target.settle()?;
         }
         for name in self.before.files.keys().filter(|name| !manifest.files.contains_key(*name)) {
             if self.target.length(name).is_some() {
@@ -370,7 +330,7 @@ impl<'a> Job<'a> {
             }
         }
         if !published.removed.is_empty() {
-            self.target.sync()?;
+            self.target.settle()?;
         }
         Ok(published)
     }
@@ -411,10 +371,9 @@ impl<'a> Job<'a> {
         if let Some(listed) = self.before.files.get(&name).filter(|_| self.is_there(&name, &tag)) {
             return Ok(Some((name, listed.clone(), false)));
         }
-        let bytes = self.target.write(&name, &mut |out| {
+        let bytes = self.target.put(&name, &mut |out| {
             if self.publication.gzip { fragment.write_gzip(out) } else { fragment.write_plain(out) }
         })?;
-        self.target.switch(&name)?;
         Ok(Some((name, Listed { tag, bytes }, true)))
     }
 }

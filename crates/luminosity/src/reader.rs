@@ -74,8 +74,16 @@ pub(crate) enum Found {
     Root(Element),
     /// A child of it.
     Child(Element),
+    /// An `&` that stands for itself, which XML does not allow; it is read as it was meant.
+    Unescaped { line: u64, reason: String },
     /// The XML is not well-formed here; nothing follows.
     Broken { line: u64, reason: String },
+}
+
+impl Found {
+    fn unescaped(line: u64) -> Step {
+        Step::Found(Self::Unescaped { line, reason: "& must be written as &amp;".to_owned() })
+    }
 }
 
 /// Counts the lines and bytes that were consumed.
@@ -122,6 +130,7 @@ pub(crate) fn read(
     config.check_end_names = true;
     config.check_comments = true;
     config.expand_empty_elements = true;
+    config.allow_dangling_amp = true;
     let mut parser = Parser::default();
     let mut buffer = Vec::new();
     loop {
@@ -183,12 +192,21 @@ impl Parser {
                 if decoded.contains("]]>") {
                     return Err("\"]]>\" must be written as \"]]&gt;\"".to_owned());
                 }
-                self.text(&decoded)
+                let meant = decoded.contains('&');
+                let step = self.text(&decoded)?;
+                Ok(if meant { Found::unescaped(line) } else { step })
             }
             Event::CData(found) => self.text(&found.decode().map_err(|error| error.to_string())?),
             Event::GeneralRef(name) => {
                 let name = name.decode().map_err(|error| error.to_string())?;
-                self.text(resolve(&name)?.encode_utf8(&mut [0; 4]))
+                match resolve(&name) {
+                    Ok(character) => self.text(character.encode_utf8(&mut [0; 4])),
+                    Err(reason) if !name.starts_with('#') => {
+                        self.text(&format!("&{name};"))?;
+                        Ok(Step::Found(Found::Unescaped { line, reason }))
+                    }
+                    Err(reason) => Err(reason),
+                }
             }
             Event::Decl(declaration) => {
                 if self.rooted {
@@ -213,14 +231,15 @@ impl Parser {
 
     fn start(&mut self, start: &BytesStart<'_>, space: Space, line: u64) -> Result<Step, String> {
         let name = utf8(start.local_name().as_ref())?;
-        let mut attributes = Vec::new();
+        let (mut attributes, mut unescaped) = (Vec::new(), false);
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let value = utf8(&attribute.value)?;
             if value.contains('<') {
                 return Err("\"<\" in an attribute must be written as \"&lt;\"".to_owned());
             }
-            let value = unescape(&value)?;
+            let (value, meant) = unescape(&value)?;
+            unescaped |= meant;
             text::check(&value).map_err(|reason| reason.to_string())?;
             attributes.push((utf8(attribute.key.local_name().as_ref())?, value));
         }
@@ -237,7 +256,7 @@ impl Parser {
         }
         self.grow(start.len() + size_of::<Element>())?;
         self.open.push(element);
-        Ok(Step::More)
+        Ok(if unescaped { Found::unescaped(line) } else { Step::More })
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), String> {
@@ -297,55 +316,74 @@ fn resolve(name: &str) -> Result<char, String> {
     })
 }
 
-fn unescape(value: &str) -> Result<String, String> {
+/// The text of an attribute, and whether an `&` in it stands for itself.
+fn unescape(value: &str) -> Result<(String, bool), String> {
     let mut out = String::with_capacity(value.len());
-    let mut rest = value;
+    let (mut rest, mut meant) = (value, false);
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let (name, after) = after.split_once(';').ok_or("\"&\" must be written as \"&amp;\"")?;
-        out.push(resolve(name)?);
-        rest = after;
+        match after.split_once(';').map(|(name, after)| (name, resolve(name), after)) {
+            Some((_, Ok(character), after)) => {
+                out.push(character);
+                rest = after;
+            }
+            Some((name, Err(reason), _)) if name.starts_with('#') => return Err(reason),
+            _ => {
+                out.push('&');
+                (rest, meant) = (after, true);
+            }
+        }
     }
     out.push_str(rest);
-    Ok(out)
+    Ok((out, meant))
 }
 
-/// Reads the entry of a `<url>`. A problem is told with its line.
-pub(crate) fn entry_of(url: &Element) -> Result<Entry, (u64, String)> {
+/// Reads the entry of a `<url>`. Every problem is told with its line.
+pub(crate) fn entry_of(url: &Element) -> Result<Entry, Vec<(u64, String)>> {
     let mut entry = Entry::default();
     let mut seen = HashSet::new();
+    let mut problems = Vec::new();
     for child in &url.children {
-        let text = child.text.trim();
-        let failed = |reason: String| (child.line, reason);
         if child.space == Space::Sitemap && !seen.insert(child.name.as_str()) {
-            return Err(failed(format!("a second <{}>", child.name)));
-        }
-        match (child.space, child.name.as_str()) {
-            (Space::Sitemap, "loc") => text.clone_into(&mut entry.url),
-            (Space::Sitemap, "lastmod") => entry.lastmod = Some(moment(child)?),
-            (Space::Sitemap, "changefreq") => {
-                let freq = ChangeFreq::parse(text);
-                entry.changefreq =
-                    Some(freq.ok_or_else(|| failed(format!("\"{text}\" is no change frequency")))?);
-            }
-            (Space::Sitemap, "priority") => {
-                let number = text.parse().map_err(|_| failed(format!("priority \"{text}\" is no number")))?;
-                entry.priority = Some(Priority::new(number).map_err(|reason| failed(reason.to_string()))?);
-            }
-            (Space::Image, "image") => entry.images.push(image(child)?),
-            (Space::Video, "video") => entry.videos.push(video(child)?),
-            (Space::News, "news") => entry.news = Some(news(child)?),
-            (Space::Xhtml, "link") => {
-                let (lang, href) = (child.attribute("hreflang"), child.attribute("href"));
-                let (Some(lang), Some(href)) = (lang, href) else {
-                    return Err(failed("a link needs hreflang and href".to_owned()));
-                };
-                entry.alternates.push(Alternate { lang: lang.to_owned(), url: href.to_owned() });
-            }
-            _ => return Err(failed(format!("<{}> is not known here", child.name))),
+            problems.push((child.line, format!("a second <{}>", child.name)));
+        } else if let Err(problem) = take(&mut entry, child) {
+            problems.push(problem);
         }
     }
-    if seen.contains("loc") { Ok(entry) } else { Err((url.line, "the <url> has no <loc>".to_owned())) }
+    if !seen.contains("loc") {
+        problems.push((url.line, "the <url> has no <loc>".to_owned()));
+    }
+    if problems.is_empty() { Ok(entry) } else { Err(problems) }
+}
+
+fn take(entry: &mut Entry, child: &Element) -> Result<(), (u64, String)> {
+    let text = child.text.trim();
+    let failed = |reason: String| (child.line, reason);
+    match (child.space, child.name.as_str()) {
+        (Space::Sitemap, "loc") => text.clone_into(&mut entry.url),
+        (Space::Sitemap, "lastmod") => entry.lastmod = Some(moment(child)?),
+        (Space::Sitemap, "changefreq") => {
+            let freq = ChangeFreq::parse(text);
+            entry.changefreq =
+                Some(freq.ok_or_else(|| failed(format!("\"{text}\" is no change frequency")))?);
+        }
+        (Space::Sitemap, "priority") => {
+            let number = text.parse().map_err(|_| failed(format!("priority \"{text}\" is no number")))?;
+            entry.priority = Some(Priority::new(number).map_err(|reason| failed(reason.to_string()))?);
+        }
+        (Space::Image, "image") => entry.images.push(image(child)?),
+        (Space::Video, "video") => entry.videos.push(video(child)?),
+        (Space::News, "news") => entry.news = Some(news(child)?),
+        (Space::Xhtml, "link") => {
+            let (lang, href) = (child.attribute("hreflang"), child.attribute("href"));
+            let (Some(lang), Some(href)) = (lang, href) else {
+                return Err(failed("a link needs hreflang and href".to_owned()));
+            };
+            entry.alternates.push(Alternate { lang: lang.to_owned(), url: href.to_owned() });
+        }
+        _ => return Err(failed(format!("<{}> is not known here", child.name))),
+    }
+    Ok(())
 }
 
 fn moment(element: &Element) -> Result<Moment, (u64, String)> {
@@ -470,9 +508,15 @@ pub(crate) fn import(
                             prepared.map(|found| Some(Change::Add(found))).map_err(|why| why.to_string());
                         sink.push(element.line, change)?;
                     }
-                    Err((line, reason)) => sink.reject(line, reason),
+                    Err(problems) => {
+                        // One entry is one rejection.
+                        if let Some((line, reason)) = problems.into_iter().next() {
+                            sink.reject(line, reason);
+                        }
+                    }
                 }
             }
+            Found::Unescaped { .. } => {}
             Found::Broken { line, reason } => sink.reject(line, reason),
         }
         reached.bytes = bytes;

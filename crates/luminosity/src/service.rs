@@ -88,11 +88,7 @@ impl Service {
         if let Some(index_now) = &config.index_now {
             index_now.check()?;
         }
-        let mut robots = config.robots.clone().unwrap_or_default();
-        if robots.sitemap_urls.is_empty() {
-            robots.sitemap_urls.push(sitemaps::url_of(&engine, &config, &config.output.filename)?);
-        }
-        let robots = robots.render()?;
+        let robots = config.robots_txt(engine.site())?;
         let (inbox, writer) = Inbox::start(engine.clone())?;
         let tell = Tell::start(&engine, &config)?;
         let fresh = Fresh::new(&engine, &config, tell.clone());
@@ -174,8 +170,8 @@ async fn compact_when_due(shared: Arc<Shared>) {
         let changed = shared.inbox.commits();
         let large = stats.log_bytes > shared.config.incremental.max_log_size
             || stats.unmerged_tables > UNMERGED_TABLES;
-        let due = last.elapsed() >= Duration::from_millis(every) && changed != version;
-        if large || due {
+        // Without a change since the last time, merging would leave everything as it is.
+        if changed != version && (large || last.elapsed() >= Duration::from_millis(every)) {
             (last, version) = (Instant::now(), changed);
             let engine = shared.engine.clone();
             if let Ok(Ok(())) = tokio::task::spawn_blocking(move || engine.compact()).await {

@@ -260,6 +260,9 @@ impl Pass<'_> {
         match found {
             Found::Root(root) => self.root(&root),
             Found::Child(child) => self.child(&child),
+            Found::Unescaped { line, reason } => {
+                self.found.error(self.file, line, format!("not well-formed XML: {reason}"));
+            }
             Found::Broken { line, reason } => {
                 self.broken = true;
                 self.found.error(self.file, line, format!("not well-formed XML: {reason}"));
@@ -389,10 +392,12 @@ impl Pass<'_> {
         }
         let entry = match entry_of(child) {
             Ok(entry) => entry,
-            // A date was reported as such.
-            Err((line, reason)) => {
-                if !reason.contains("is no date") {
-                    self.found.error(self.file, line, reason);
+            // Dates were reported as such.
+            Err(problems) => {
+                for (line, reason) in problems {
+                    if !reason.contains("is no date") {
+                        self.found.error(self.file, line, reason);
+                    }
                 }
                 return;
             }

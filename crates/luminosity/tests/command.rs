@@ -206,3 +206,77 @@ fn a_second_process_is_told_and_the_first_is_verified_by_url() {
     assert_eq!(ends(at, 0, &["add", "/a"]), "added\n");
     assert!(ends(at, 1, &["serve", "--listen", "nonsense"]).contains("nonsense"));
 }
+
+#[test]
+fn a_configuration_is_written_once_and_names_and_places_are_taken_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    assert!(ends(at, 0, &["init"]).contains("set base_url"));
+    assert!(ends(at, 1, &["init", "https://shop.example"]).contains("--force"));
+    ends(at, 0, &["init", "https://shop.example", "--force"]);
+    assert!(ends(at, 1, &["init", "no site", "--write", "x.toml"]).contains("no site"));
+    assert!(!at.join("x.toml").exists());
+    assert!(ends(at, 1, &["warm"]).contains("there is no store"));
+    ends(at, 0, &["add", "/a"]);
+    assert_eq!(ends(at, 0, &["warm"]), "1 fragments are ready\n");
+    assert!(ends(at, 0, &["compact"]).contains("--force"));
+    assert!(ends(at, 0, &["compact", "--force"]).starts_with("merged: 1 URLs"));
+    let robots = "User-agent: *\nAllow: /\n\nSitemap: https://shop.example/sitemap.xml\n";
+    assert_eq!(ends(at, 0, &["robots"]), robots);
+    assert!(ends(at, 0, &["generate", "--out", "there"]).contains("2 files written"));
+    assert_eq!(std::fs::read_to_string(at.join("there/robots.txt")).unwrap(), robots);
+    assert!(ends(at, 0, &["build"]).contains("2 files written"));
+    assert!(at.join("public/sitemap.xml").exists());
+    ends(at, 2, &["generate", "here", "--out", "there"]);
+    assert!(ends(at, 1, &["generate", "ftp://here"]).contains("s3://bucket/prefix"));
+    std::fs::rename(at.join("luminosity.toml"), at.join("mine.toml")).unwrap();
+    assert!(ends(at, 0, &["-c", "mine.toml", "stats"]).contains("https://shop.example"));
+    assert!(ends(at, 1, &["-c", "none.toml", "stats"]).contains("none.toml"));
+    let served = Served::start(at, &["--config", "mine.toml"]);
+    let toml = std::fs::read_to_string(at.join("mine.toml")).unwrap();
+    let listen = served.1.strip_prefix("http://").unwrap();
+    std::fs::write(at.join("mine.toml"), toml.replace("127.0.0.1:8080", listen)).unwrap();
+    assert_eq!(ends(at, 0, &["-c", "mine.toml", "warm"]), "1 fragments are ready\n", "by the service");
+}
+
+#[test]
+fn what_is_wrong_is_said_once_and_the_rest_goes_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    ends(at, 0, &["init", "https://shop.example"]);
+    std::fs::write(at.join("object.json"), r#"{"url":"/a"}"#).unwrap();
+    let told = ends(at, 3, &["import", "object.json"]);
+    assert!(told.contains(" 1 rejected") && told.contains("an array of entries is"), "{told}");
+    std::fs::write(at.join("mixed.json"), r#"[{"url":"/1"}, 7, "x", {"url":"/2"}]"#).unwrap();
+    assert!(
+        ends(at, 3, &["import", "mixed.json"])
+            .contains("2 added, 0 updated, 0 unchanged, 0 removed, 0 absent, 2 rejected")
+    );
+    assert!(ends(at, 1, &["add", "[\"/a\"]"]).contains("import takes an array"));
+    assert!(ends(at, 1, &["add", r#"{"url":"/\ud800"}"#]).contains("surrogate"));
+    let xml = "<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" xmlns:xhtml=\"http://www.w3.org/1999/xhtml\">\n\
+        <url><loc>https://shop.example/a?x=1&y=2</loc></url>\n\
+        <url><loc>https://shop.example/b?x=1&copy;=2&z</loc></url>\n\
+        <url><loc>https://shop.example/c</loc><xhtml:link rel=\"alternate\" hreflang=\"de\" href=\"/de?a&b=2;&amp;c\"/></url>\n\
+        <url><loc>https://shop.example/d</loc><lastmod>2020-13-01</lastmod><priority>7</priority></url>\n</urlset>";
+    std::fs::write(at.join("old.xml"), xml).unwrap();
+    let told = ends(at, 3, &["import", "old.xml"]);
+    assert!(told.starts_with("3 added") && told.contains("old.xml:5: "), "{told}");
+    let listed = ends(at, 0, &["list", "--json"]);
+    for url in ["/a?x=1&y=2\"", "/b?x=1&copy;=2&z\"", "/de?a&b=2;&c\""] {
+        assert!(listed.contains(url), "{url}: {listed}");
+    }
+    let told = ends(at, 3, &["verify", "old.xml"]);
+    for place in [
+        "old.xml:2: error: not well-formed XML: & must",
+        "old.xml:3: error: not well-formed XML: & must",
+        "old.xml:4: error: not well-formed XML: & must",
+        "old.xml:5: error: \"2020-13-01\" is no date",
+        "old.xml:5: error: priority 7",
+    ] {
+        assert!(told.contains(place), "{place}: {told}");
+    }
+    std::fs::create_dir(at.join("empty")).unwrap();
+    assert!(ends(at, 1, &["migrate", "empty"]).contains("has no gravito.seo.config"));
+    assert!(!at.join("luminosity.json").exists());
+}

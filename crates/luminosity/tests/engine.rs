@@ -291,3 +291,17 @@ fn a_list_that_shrinks_and_grows_leaves_no_ruins() {
     assert_eq!(stats.urls, 6 * 150);
     assert!(stats.fragments <= 5, "{} fragments for 900 URLs", stats.fragments);
 }
+
+#[test]
+fn many_short_runs_leave_neither_a_long_log_nor_many_tables_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..60 {
+        let engine = Engine::open(directory.path(), Settings::new("https://example.com")).unwrap();
+        engine.add(Entry::new(format!("/{number}"))).unwrap();
+    }
+    let engine = Engine::open(directory.path(), Settings::new("https://example.com")).unwrap();
+    let stats = engine.stats().unwrap();
+    assert_eq!(stats.urls, 60);
+    assert!(stats.log_bytes < 16 << 20, "{stats:?}");
+    assert!(stats.unmerged_tables <= 24, "{stats:?}");
+}

@@ -229,6 +229,16 @@ fn changes_come_as_json_lines_and_webhooks_and_wrong_ones_are_named() {
         (&2.into(), &1.into(), &4.into()),
         "{reply}"
     );
+    // As curl --data-binary @pages.jsonl sends it.
+    let unsaid = b"{\"url\":\"/seven\"}\nnonsense\n{\"op\":\"remove\",\"url\":\"/seven\"}\n";
+    let reply = running.ask("POST", "/urls", &[auth], unsaid).json();
+    assert_eq!(
+        (&reply["added"], &reply["removed"], &reply["rejects"][0]["at"]),
+        (&1.into(), &1.into(), &2.into()),
+        "{reply}"
+    );
+    assert_eq!(running.ask("POST", "/urls", &[auth], b"{\n\"url\":\n\"/seven\"}").json()["added"], 1);
+    assert_eq!(running.ask("DELETE", "/urls?url=/seven", &[auth], b"").json()["removed"], 1);
     let bad = running.ask("POST", "/urls", &[auth], br#"{"url":"https://evil.test/"}"#);
     assert_eq!(bad.status, 422);
     assert!(bad.json()["rejects"][0]["reason"].as_str().unwrap().contains("evil.test"));
@@ -267,7 +277,7 @@ fn changes_come_as_json_lines_and_webhooks_and_wrong_ones_are_named() {
     );
     let metrics = running.get("/metrics", &[]).text();
     assert!(
-        metrics.contains("luminosity_urls 2\n") && metrics.contains("luminosity_urls_rejected_total 4\n"),
+        metrics.contains("luminosity_urls 2\n") && metrics.contains("luminosity_urls_rejected_total 5\n"),
         "{metrics}"
     );
     let status = running.get("/status", &[]).json();

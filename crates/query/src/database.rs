@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     runtime: Option<tokio::runtime::Runtime>,
     tables: PerDefinition<OpenTable>,
     expressions: PerDefinition<TableExpressions>,
+    pub(crate) advisory: crate::advisory::AdvisoryLocks,
+    pub(crate) channels: Arc<crate::news::Channels>,
     next_session: AtomicU64,
 }
 
@@ -192,6 +194,8 @@ impl Database {
             runtime: Some(runtime),
             tables: RwLock::default(),
             expressions: RwLock::default(),
+            advisory: crate::advisory::AdvisoryLocks::default(),
+            channels: Arc::default(),
             next_session: AtomicU64::new(1),
         };
         Ok(Self { shared: Arc::new(shared) })

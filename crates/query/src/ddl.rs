@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::Statement as Sql;
 use lightning::LockMode;
 use luma_catalog::{Edit, Object, Oid, Snapshot, StorageId, Table, engine_error};
-use luma_model::{Result, Value};
+use luma_model::{Error, ErrorKind, Result, Value};
 use luma_rows::LockSpace;
 
 use crate::dml::target::{lock_table, refuse_read_only};
@@ -21,8 +21,11 @@ use crate::statement::Body;
 mod alter;
 mod constraint;
 mod drop;
+mod extension;
 mod index;
+mod lock;
 mod maintenance;
+mod privilege;
 mod role;
 mod schema;
 mod sequence;
@@ -32,19 +35,25 @@ mod view;
 
 /// Runs a definition statement of sqlparser's grammar.
 pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outcome> {
+    if let Sql::Lock(lock) = body {
+        return lock::tables(session, lock).await;
+    }
     refuse_read_only(session)?;
     match body {
         Sql::CreateTable(create) => table::create(session, create).await,
         Sql::CreateIndex(create) => index::create(session, create).await,
         Sql::CreateView(create) => view::create(session, create).await,
+        Sql::AlterSchema(alter) => schema::alter(session, alter).await,
         Sql::CreateSchema { schema_name, if_not_exists, .. } => {
             schema::create(session, schema_name, *if_not_exists).await
         }
-        Sql::CreateSequence { .. } => sequence::create(session, body).await,
         Sql::Drop { .. } => drop::statement(session, body).await,
         Sql::AlterTable(alter) => alter::statement(session, alter).await,
         Sql::Truncate(truncate) => maintenance::truncate(session, truncate).await,
         Sql::Comment { .. } => maintenance::comment(session, body).await,
+        Sql::Grant(grant) => privilege::grant(session, grant),
+        Sql::Revoke(revoke) => privilege::revoke(session, revoke),
+        Sql::CreateExtension(create) => extension::create(session, create),
         _ => Err(execute::unsupported(body)),
     }
 }
@@ -61,9 +70,7 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
             drop::tables(session, names, *if_exists, false, "DROP COLLECTION").await
         }
         Body::DiscardAll => {
-            session.named.clear();
-            session.cursors.clear();
-            session.reset_all();
+            session.discard();
             Ok(done("DISCARD ALL"))
         }
         Body::Analyze(name) => maintenance::analyze(session, name.as_ref()).await,
@@ -77,7 +84,17 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
             refuse_read_only(session)?;
             role::statement(session, statement).await
         }
-        Body::Sql(_) => Ok(done("")),
+        Body::Refused { message, hint } => {
+            Err(Error::new(ErrorKind::FeatureNotSupported, *message).hint(*hint))
+        }
+        Body::Sequence(statement) => {
+            refuse_read_only(session)?;
+            sequence::statement(session, statement).await
+        }
+        Body::Move { name, direction } => {
+            crate::cursor::pass(session, &crate::names::identifier(name), direction).await
+        }
+        Body::Sql(_) | Body::With(_) => Ok(done("")),
     }
 }
 

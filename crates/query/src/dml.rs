@@ -5,3 +5,4 @@ pub(crate) mod lock;
 pub(crate) mod modify;
 pub(crate) mod returning;
 pub(crate) mod target;
+pub(crate) mod with;

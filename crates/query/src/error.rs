@@ -5,6 +5,8 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use luma_model::{Error, ErrorKind};
 
+mod planning;
+
 /// Translates an error of planning or running.
 pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     match error {
@@ -42,55 +44,28 @@ fn from_message(error: &DataFusionError) -> Error {
         other => other.message().into_owned(),
     };
     let message = first_line(&message);
+    if let Some(known) = planning::reworded(&message) {
+        return known;
+    }
     let lower = message.to_lowercase();
-    let kind = if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return Error::new(ErrorKind::DivisionByZero, "division by zero");
-    } else if lower.contains("non-boolean predicate")
-        || lower.contains("requires a boolean expression")
-        || lower.contains("logical boolean operation")
-    {
-        ErrorKind::DatatypeMismatch
-    } else if lower.contains("limit must be >= 0") {
-        return Error::new(ErrorKind::InvalidRowCountInLimit, "LIMIT must not be negative");
-    } else if lower.contains("offset must be >=0") {
-        return Error::new(ErrorKind::InvalidRowCountInOffset, "OFFSET must not be negative");
-    } else if lower.contains("order by expressions must appear")
-        || lower.contains("must appear in select list")
-        || lower.contains("order by column out of bounds")
-    {
-        ErrorKind::InvalidColumnReference
-    } else if lower.contains("overflow") {
+    let contains = |part: &str| lower.contains(part);
+    let kind = if contains("overflow") {
         ErrorKind::OutOfRange
-    } else if lower.contains("invalid function") || lower.contains("no function matches") {
+    } else if contains("invalid function")
+        || contains("cannot coerce")
+        || contains("cannot infer common")
+        || contains("cannot get result type")
+    {
         ErrorKind::UndefinedFunction
-    } else if lower.contains("windowfunction") {
-        return Error::new(ErrorKind::WindowingError, "window functions are not allowed here");
-    } else if lower.contains("aggregate functions are not allowed in")
-        || lower.contains("calls cannot be nested")
-    {
+    } else if contains("aggregate functions are not allowed in") || contains("must be in group by") {
         ErrorKind::GroupingError
-    } else if ["'rank'", "'dense_rank'", "'row_number'", "'lag'", "'lead'", "'ntile'", "'first_value'"]
-        .iter()
-        .any(|name| lower.contains(&format!("invalid function {name}")))
-    {
-        return Error::new(ErrorKind::WrongObjectType, "a window function requires an OVER clause");
-    } else if lower.contains("must appear in the group by") || lower.contains("must be in group by") {
-        ErrorKind::GroupingError
-    } else if lower.contains("more than one row") {
-        return Error::new(
-            ErrorKind::CardinalityViolation,
-            "more than one row returned by a subquery used as an expression",
-        );
-    } else if matches!(error, DataFusionError::Plan(_)) && lower.contains("not found") {
+    } else if contains("must appear in select list") {
+        ErrorKind::InvalidColumnReference
+    } else if matches!(error, DataFusionError::Plan(_)) && contains("not found") {
         ErrorKind::UndefinedObject
-    } else if lower.contains("cannot coerce")
-        || lower.contains("cannot infer common")
-        || lower.contains("cannot get result type")
-    {
-        ErrorKind::UndefinedFunction
     } else if matches!(error, DataFusionError::Plan(_) | DataFusionError::SQL(..)) {
         ErrorKind::Syntax
-    } else if lower.contains("regular expression") || lower.contains("regex") {
+    } else if contains("regular expression") || contains("regex") {
         ErrorKind::InvalidRegex
     } else {
         ErrorKind::Internal

@@ -7,6 +7,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use luma_catalog::Oid;
 use luma_model::arrow::data_type;
@@ -94,24 +95,54 @@ async fn execute_planned(
     parameters: &[Value],
 ) -> Result<Outcome> {
     let types = prepared.parameter_types();
-    let body = match &prepared.statement.body {
-        Body::Sql(body) => body.as_ref(),
-        own => return ddl::own_statement(session, own).await,
+    match &prepared.statement.body {
+        Body::Sql(body) => match body.as_ref() {
+            Sql::Query(query) => execute_query(session, prepared, query, parameters).await,
+            body => execute_body(session, body, types, parameters).await,
+        },
+        Body::With(with) => crate::dml::with::run(session, with, types, parameters).await,
+        own => ddl::own_statement(session, own).await,
+    }
+}
+
+/// Runs the query of a prepared statement, whose columns were promised.
+async fn execute_query(
+    session: &mut Session,
+    prepared: &Arc<Prepared>,
+    query: &ast::Query,
+    parameters: &[Value],
+) -> Result<Outcome> {
+    let types = prepared.parameter_types();
+    let unlocked = if query.locks.is_empty() {
+        None
+    } else {
+        crate::dml::lock::lock_rows(session, query, types, parameters).await?;
+        Some(ast::Query { locks: Vec::new(), ..query.clone() })
     };
+    let query = unlocked.as_ref().unwrap_or(query);
+    if crate::advisory::mentioned(&prepared.statement.text) {
+        let (columns, batches) = run_waiting(session, query, types, parameters).await?;
+        return Ok(Outcome::Rows(RowStream::ready(columns.into(), batches, CommandTag::Select(0))));
+    }
+    let info = session.new_info();
+    let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
+    prepared.check_columns(&columns)?;
+    let columns = prepared.columns().map_or_else(|| columns.into(), Arc::clone);
+    Ok(Outcome::Rows(RowStream::new(columns, batches, CommandTag::Select(0))))
+}
+
+/// Runs a statement of sqlparser's grammar that the fast path left.
+pub(crate) async fn execute_body(
+    session: &mut Session,
+    body: &Sql,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<Outcome> {
     match body {
         Sql::Query(query) => {
-            let unlocked = if query.locks.is_empty() {
-                None
-            } else {
-                crate::dml::lock::lock_rows(session, query, types, parameters).await?;
-                Some(ast::Query { locks: Vec::new(), ..query.as_ref().clone() })
-            };
-            let query = unlocked.as_ref().unwrap_or(query);
             let info = session.new_info();
             let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
-            prepared.check_columns(&columns)?;
-            let columns = prepared.columns().map_or_else(|| columns.into(), Arc::clone);
-            Ok(Outcome::Rows(RowStream::new(columns, batches, CommandTag::Select(0))))
+            Ok(Outcome::Rows(RowStream::new(columns.into(), batches, CommandTag::Select(0))))
         }
         Sql::Insert(statement) => insert::run_general(session, statement, types, parameters).await,
         Sql::Update(statement) => modify::update(session, statement, types, parameters).await,
@@ -134,7 +165,7 @@ fn plan_query(
     target: Option<Oid>,
     types: &[DataType],
 ) -> Result<LogicalPlan> {
-    let reader = session.active()?.engine.reader();
+    let reader = session.reader()?;
     let mut names = Names::new(&info.shared, state, info, &info.catalog, &info.search_path, reader);
     names.target = target;
     names.parameters = types.iter().cloned().map(Some).collect();
@@ -150,6 +181,35 @@ pub(crate) async fn run_query(
     info: &Arc<SessionInfo>,
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     start(session, query, types, parameters, info, None).await
+}
+
+/// Runs a query that takes advisory locks: to its end, and anew each time it had to wait for one.
+async fn run_waiting(
+    session: &mut Session,
+    query: &ast::Query,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<(Vec<Column>, Vec<RecordBatch>)> {
+    let limit = session.settings.lock_timeout();
+    loop {
+        let info = session.new_info();
+        let rows = async {
+            let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
+            Ok((columns, batches.try_collect::<Vec<_>>().await?))
+        };
+        let rows = rows.await;
+        let locks = &info.shared.advisory;
+        if !info.advisory.undo(locks, info.number) {
+            return rows;
+        }
+        let freed = locks.wait(info.number, &info.advisory);
+        match limit {
+            Some(limit) => tokio::time::timeout(limit, freed).await.map_err(|_| {
+                Error::new(ErrorKind::LockNotAvailable, "canceling statement due to lock timeout")
+            })??,
+            None => freed.await?,
+        }
+    }
 }
 
 /// As `run_query`, for the rows of a table that is about to be changed.
@@ -250,9 +310,21 @@ pub(crate) fn describe(
     statement: &Statement,
     parameters: &mut Vec<Option<DataType>>,
 ) -> Result<Option<Arc<[Column]>>> {
-    let Body::Sql(body) = &statement.body else { return Ok(None) };
+    match &statement.body {
+        Body::Sql(body) => describe_body(session, body, parameters),
+        Body::With(with) => crate::dml::with::describe(session, with, parameters),
+        _ => Ok(None),
+    }
+}
+
+/// As `describe`, for a statement of sqlparser's grammar.
+pub(crate) fn describe_body(
+    session: &mut Session,
+    body: &Sql,
+    parameters: &mut Vec<Option<DataType>>,
+) -> Result<Option<Arc<[Column]>>> {
     collect_placeholders(body, parameters);
-    let returning = match body.as_ref() {
+    let returning = match body {
         Sql::Query(query) => return describe_query(session, query, parameters).map(Some),
         Sql::Explain { .. } => {
             return Ok(Some(vec![Column::new("QUERY PLAN", DataType::Text)].into()));
@@ -274,6 +346,9 @@ pub(crate) fn describe(
                 Some(first) => modify::target_table(session, first).map(Some),
                 None => Ok(None),
             };
+            if let Some((table, alias)) = table()? {
+                learn_filter(delete.selection.as_ref(), &table, &alias, parameters);
+            }
             delete.returning.as_deref().map(|items| (items, table()))
         }
         _ => return utility::describe(session, body),

@@ -172,10 +172,7 @@ async fn run_statement(
     parameters: &[Value],
     types: &[DataType],
 ) -> Result<u64> {
-    let inner = crate::statement::Statement {
-        text: statement.to_string(),
-        body: crate::statement::Body::Sql(Box::new(statement.clone())),
-    };
+    let inner = crate::statement::Statement::part(statement.clone());
     let types: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
     let prepared = Arc::new(crate::prepared::prepare(session, inner, &types)?);
     match Box::pin(execute::execute(session, &prepared, parameters, None)).await? {

@@ -12,12 +12,13 @@ mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
 mod json;
+pub(crate) mod missing;
 pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
 pub(crate) mod reg;
-mod row;
+pub(crate) mod row;
 mod scalar;
 mod sequence;
 mod series;
@@ -48,6 +49,7 @@ pub(crate) fn sum_function() -> Arc<AggregateUDF> {
 pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     let all = system::FUNCTIONS
         .iter()
+        .chain(crate::advisory::FUNCTIONS)
         .chain(sequence::FUNCTIONS)
         .chain(scalar::FUNCTIONS)
         .chain(reg::FUNCTIONS.as_flattened());

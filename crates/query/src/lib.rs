@@ -17,8 +17,10 @@
 //! # }
 //! ```
 
+mod advisory;
 mod collection;
 mod copy;
+mod cursor;
 mod database;
 mod ddl;
 mod dml;
@@ -29,6 +31,7 @@ mod expression;
 mod fast;
 mod functions;
 mod names;
+mod news;
 mod outcome;
 mod pg_catalog;
 mod plan;
@@ -43,6 +46,7 @@ mod utility;
 pub use copy::{CopyFormat, CopyIn, CopyOut};
 pub use database::{ADMINISTRATOR, Counters, DATABASE_NAME, Database, DatabaseOptions, SessionOptions};
 pub use luma_catalog::{Role, ScramVerifier, Verifier, password};
+pub use news::Notification;
 pub use outcome::{Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus};
 pub use prepared::Prepared;
 pub use session::{CancelHandle, Session};

@@ -10,6 +10,8 @@ use luma_model::{DataType, Error, ErrorKind, Result, ValueRef};
 use tokio::time::Instant;
 
 use crate::copy::{CopyIn, CopyOut};
+use crate::prepared::Prepared;
+use crate::statement::locate;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,7 @@ pub struct RowStream {
     tag: CommandTag,
     /// How long the statement may take, and until when that is.
     time: Option<(Duration, Instant)>,
+    source: Option<Arc<Prepared>>,
 }
 
 impl RowStream {
@@ -65,7 +68,7 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch>>,
         tag: CommandTag,
     ) -> Self {
-        Self { columns, batches, tag, time: None }
+        Self { columns, batches, tag, time: None, source: None }
     }
 
     /// A stream of batches that exist already.
@@ -75,6 +78,11 @@ impl RowStream {
 
     pub(crate) fn with_tag(self, tag: CommandTag) -> Self {
         Self { tag, ..self }
+    }
+
+    /// Errors of the rows' computation get their place in this statement.
+    pub(crate) fn comes_from(&mut self, source: Arc<Prepared>) {
+        self.source = Some(source);
     }
 
     /// Ends the stream with an error once the statement has taken so long, counted from `started`.
@@ -92,13 +100,20 @@ impl RowStream {
     /// # Errors
     /// Of the rows' computation; 57014 when `statement_timeout` has passed.
     pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        let next = self.batches.next();
-        let Some((_, ends)) = self.time else { return next.await.transpose() };
+        let source = self.source.as_ref();
+        let next = async {
+            let next = self.batches.next().await.transpose();
+            next.map_err(|error| match source {
+                Some(source) => locate(error, &source.statement),
+                None => error,
+            })
+        };
+        let Some((_, ends)) = self.time else { return next.await };
         // A stream that always has a batch ready would never let the timer speak.
         if Instant::now() >= ends {
             return Err(statement_timeout());
         }
-        tokio::time::timeout_at(ends, next).await.map_err(|_| statement_timeout())?.transpose()
+        tokio::time::timeout_at(ends, next).await.map_err(|_| statement_timeout())?
     }
 
     /// The tag once `rows` rows were sent.
@@ -133,6 +148,8 @@ pub enum CommandTag {
     Copy(u64),
     /// Rows fetched from a cursor.
     Fetch(u64),
+    /// Rows that a cursor passed.
+    Move(u64),
     /// A statement that counts nothing.
     Other(&'static str),
 }
@@ -148,6 +165,7 @@ impl CommandTag {
             Self::Merge(count) => ("MERGE ", *count),
             Self::Copy(count) => ("COPY ", *count),
             Self::Fetch(count) => ("FETCH ", *count),
+            Self::Move(count) => ("MOVE ", *count),
             Self::Other(word) => {
                 out.extend_from_slice(word.as_bytes());
                 return;

@@ -16,18 +16,23 @@ use crate::error::from_datafusion;
 use crate::names::QualifiedName;
 use crate::plan::context::Names;
 
+mod absent;
 pub(crate) mod definition;
+mod depend;
 mod information_schema;
 pub(crate) mod relations;
 mod rewrite;
 mod system;
 
-pub(crate) use rewrite::{rewrite_expression, show_names};
+pub(crate) use rewrite::{class_of, rewrite_expression, show_names};
 
 /// The schema's identifier in PostgreSQL.
 pub(crate) const PG_CATALOG_OID: Oid = 11;
 /// The schema's identifier; any number below the first user object's will do.
 pub(crate) const INFORMATION_SCHEMA_OID: Oid = 13000;
+
+/// PostgreSQL's role `pg_database_owner`, to whom its schema public belongs.
+const DATABASE_OWNER_OID: Oid = 6171;
 
 /// Rows of a system table under their columns.
 pub(crate) struct Rows {
@@ -88,7 +93,10 @@ pub(crate) fn schemas(catalog: &Snapshot) -> Vec<(Oid, String, Oid)> {
         (PG_CATALOG_OID, "pg_catalog".to_owned(), 10),
         (INFORMATION_SCHEMA_OID, "information_schema".to_owned(), 10),
     ];
-    all.extend(catalog.schemas().map(|schema| (schema.oid, schema.name.clone(), schema.owner)));
+    all.extend(catalog.schemas().map(|schema| {
+        let public = schema.name == luma_catalog::PUBLIC;
+        (schema.oid, schema.name.clone(), if public { DATABASE_OWNER_OID } else { schema.owner })
+    }));
     all
 }
 

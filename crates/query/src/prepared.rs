@@ -122,6 +122,21 @@ fn plan(session: &Session, statement: &Statement, parameters: &mut Vec<Option<Da
     }))
 }
 
+/// How a statement runs and the columns it gives.
+fn analyse(
+    session: &mut Session,
+    statement: &Statement,
+    parameters: &mut Vec<Option<DataType>>,
+) -> Result<(Plan, Option<Arc<[Column]>>)> {
+    let plan = plan(session, statement, parameters)?;
+    let columns = match &plan {
+        Plan::PointSelect(select) => Some(Arc::clone(&select.columns)),
+        Plan::PointUpdate(_) | Plan::PointDelete(_) | Plan::Insert(_) => None,
+        Plan::Other => crate::execute::describe(session, statement, parameters)?,
+    };
+    Ok((plan, columns))
+}
+
 /// Analyses a statement.
 pub(crate) fn prepare(
     session: &mut Session,
@@ -133,12 +148,8 @@ pub(crate) fn prepare(
     if failed && !crate::execute::ends_transaction(&statement) {
         return Err(crate::session::failed_transaction());
     }
-    let plan = plan(session, &statement, &mut parameters)?;
-    let columns: Option<Arc<[Column]>> = match &plan {
-        Plan::PointSelect(select) => Some(Arc::clone(&select.columns)),
-        Plan::PointUpdate(_) | Plan::PointDelete(_) | Plan::Insert(_) => None,
-        Plan::Other => crate::execute::describe(session, &statement, &mut parameters)?,
-    };
+    let (plan, columns) = analyse(session, &statement, &mut parameters)
+        .map_err(|error| crate::statement::locate(error, &statement))?;
     if parameters.len() > PARAMETERS_MAX {
         return Err(Error::new(ErrorKind::ProgramLimit, "a statement can't have more than 65535 parameters"));
     }

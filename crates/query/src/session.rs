@@ -19,10 +19,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::advisory::Attempt;
+use crate::cursor::Cursor;
 use crate::database::{Counters, SessionOptions, Shared};
+use crate::dml::with::Relations;
 use crate::names::{QualifiedName, Scope};
+use crate::news::{Intent, News, Notification};
 use crate::outcome::{
-    Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus, statement_timeout,
+    Column, CommandTag, Notice, Outcome, RowSink, Severity, TransactionStatus, statement_timeout,
 };
 use crate::prepared::{Plan, Prepared};
 use crate::settings::Settings;
@@ -44,6 +48,12 @@ pub(crate) struct SessionInfo {
     pub(crate) statement_micros: i64,
     pub(crate) sequences: Arc<Mutex<SequenceValues>>,
     pub(crate) wanted: Arc<WantedSettings>,
+    /// What the statement did with advisory locks.
+    pub(crate) advisory: Attempt,
+    /// What `pg_notify` says.
+    pub(crate) intents: Arc<Mutex<Vec<Intent>>>,
+    /// Relations that stand for the length of the statement.
+    pub(crate) relations: Arc<Relations>,
 }
 
 /// Settings that `set_config` gave while a statement ran; the session takes them over.
@@ -241,14 +251,6 @@ impl CancelHandle {
     }
 }
 
-/// An open cursor.
-pub(crate) struct Cursor {
-    pub(crate) stream: RowStream,
-    pub(crate) rest: Option<datafusion::arrow::array::RecordBatch>,
-    /// Ends with the transaction.
-    pub(crate) hold: bool,
-}
-
 /// One client's session.
 pub struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -266,6 +268,11 @@ pub struct Session {
     sequences: Arc<Mutex<SequenceValues>>,
     wanted: Arc<WantedSettings>,
     search_path: Vec<String>,
+    pub(crate) news: News,
+    /// What the parts of a statement read while they run: the data as it was before the first.
+    pub(crate) frozen: Option<lightning::TransactionReader>,
+    /// Rows of the parts that ran already.
+    pub(crate) relations: Arc<Relations>,
     /// The info of the statement that ran last; good for a fast statement in the same state.
     info: Option<Arc<SessionInfo>>,
 }
@@ -274,6 +281,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>, number: u64, options: SessionOptions) -> Result<Self> {
         let settings = Settings::for_session(&options.user, &options.application_name, &options.parameters)?;
         let search_path = settings.search_path();
+        let news = News::new(Arc::clone(&shared.channels), number);
         Ok(Self {
             shared,
             number,
@@ -289,6 +297,9 @@ impl Session {
             sequences: Arc::default(),
             wanted: Arc::default(),
             search_path,
+            news,
+            frozen: None,
+            relations: Arc::default(),
             info: None,
         })
     }
@@ -312,11 +323,7 @@ impl Session {
         parameter_types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>> {
         self.take_over_settings();
-        let prepared = crate::prepared::prepare(self, statement, parameter_types);
-        if prepared.is_err() {
-            self.fail();
-        }
-        prepared.map(Arc::new)
+        crate::prepared::prepare(self, statement, parameter_types).map(Arc::new).inspect_err(|_| self.fail())
     }
 
     /// Runs a prepared statement. Rows that are in memory go into `sink` when there is one; all
@@ -377,13 +384,16 @@ impl Session {
                 () = limit => Err(statement_timeout()),
             }
         };
-        if let (Ok(Outcome::Rows(stream)), Some((limit, started))) = (&mut outcome, timeout) {
-            stream.limit_time(limit, started);
+        if let Ok(Outcome::Rows(stream)) = &mut outcome {
+            stream.comes_from(Arc::clone(prepared));
+            if let Some((limit, started)) = timeout {
+                stream.limit_time(limit, started);
+            }
         }
-        if outcome.is_err() {
+        outcome.map_err(|error| {
             self.fail();
-        }
-        outcome
+            statement::locate(error, &prepared.statement)
+        })
     }
 
     /// Ends the implicit transaction: commits it, or rolls it back after an error.
@@ -448,6 +458,23 @@ impl Session {
         std::mem::take(&mut self.notices)
     }
 
+    /// What others said to this session since the last call; nothing while a transaction is open.
+    pub fn take_notifications(&mut self) -> Vec<Notification> {
+        if self.transaction.is_some() { Vec::new() } else { self.news.take() }
+    }
+
+    /// Waits until someone says something to this session; for ever while a transaction is open.
+    pub fn notified(&self) -> impl Future<Output = ()> + Send + use<> {
+        let open = self.transaction.is_some();
+        let arrived = self.news.arrived();
+        async move {
+            if open {
+                std::future::pending::<()>().await;
+            }
+            arrived.await;
+        }
+    }
+
     /// Ends what this session runs, from outside.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.cancel.clone()
@@ -503,6 +530,9 @@ impl Session {
             statement_micros,
             sequences: Arc::clone(&self.sequences),
             wanted: Arc::clone(&self.wanted),
+            advisory: Attempt::default(),
+            intents: self.news.intents(),
+            relations: Arc::clone(&self.relations),
         });
         self.info = Some(Arc::clone(&info));
         info
@@ -516,6 +546,22 @@ impl Session {
         }
     }
 
+    /// Forgets the parts of the statement before.
+    pub(crate) fn forget_parts(&mut self) {
+        if self.frozen.take().is_some() || !self.relations.is_empty() {
+            self.relations = Arc::default();
+            self.forget_info();
+        }
+    }
+
+    /// What a query reads: the transaction's snapshot, or what was frozen for a statement of parts.
+    pub(crate) fn reader(&mut self) -> Result<lightning::TransactionReader> {
+        match &self.frozen {
+            Some(frozen) => Ok(frozen.clone()),
+            None => Ok(self.active()?.engine.reader()),
+        }
+    }
+
     /// Forgets what was derived from settings or transaction.
     pub(crate) fn forget_info(&mut self) {
         self.info = None;
@@ -526,6 +572,7 @@ impl Session {
     /// # Errors
     /// 25P02 in a failed block.
     pub(crate) fn begin_statement(&mut self) -> Result<()> {
+        self.forget_parts();
         if self.transaction.is_none() {
             self.begin(true);
         }
@@ -566,11 +613,20 @@ impl Session {
             self.rollback();
             return Err(dangling);
         }
+        if let Err(full) = self.news.check() {
+            self.rollback();
+            return Err(full);
+        }
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
         let kept = transaction.settings.take();
         let committed = transaction.commit(&self.shared).await;
+        self.shared.advisory.end_transaction(self.number);
+        match committed {
+            Ok(()) => self.news.committed(),
+            Err(_) => self.news.take_back(0),
+        }
         self.restore_settings(kept, committed.is_ok());
         Counters::count(match committed {
             Ok(()) => &self.shared.counters.commits,
@@ -582,6 +638,8 @@ impl Session {
     /// Undoes the transaction.
     pub(crate) fn rollback(&mut self) {
         drop(self.wanted.take());
+        self.news.take_back(0);
+        self.shared.advisory.end_transaction(self.number);
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return };
@@ -625,6 +683,16 @@ impl Session {
         Ok(())
     }
 
+    /// `DISCARD ALL`: the session as it began.
+    pub(crate) fn discard(&mut self) {
+        self.named.clear();
+        self.cursors.clear();
+        self.news.silence();
+        self.shared.advisory.end_session(self.number);
+        *self.sequences.lock() = SequenceValues::default();
+        self.reset_all();
+    }
+
     /// `RESET ALL`.
     pub(crate) fn reset_all(&mut self) {
         self.settings.reset_all();
@@ -657,6 +725,12 @@ impl Session {
             }
         }
         self.search_path = self.settings.search_path();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.advisory.end_session(self.number);
     }
 }
 

@@ -9,8 +9,13 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
-mod form;
+mod cursor;
+pub(crate) mod form;
+mod locate;
 pub(crate) mod role;
+pub(crate) mod sequence;
+
+pub(crate) use locate::locate;
 
 /// Longest SQL text.
 const TEXT_BYTES_MAX: usize = 256 << 20;
@@ -22,7 +27,16 @@ const DEPTH_MAX: usize = 200;
 pub struct Statement {
     /// Its text.
     pub text: String,
+    /// Where it starts in the text it came in, in characters from 1; a part of a statement has no place.
+    start: Option<u32>,
     pub(crate) body: Body,
+}
+
+impl Statement {
+    /// A statement that is part of another one; it stands for itself in no text.
+    pub(crate) fn part(statement: ast::Statement) -> Self {
+        Self { text: statement.to_string(), start: None, body: Body::Sql(Box::new(statement)) }
+    }
 }
 
 /// What was parsed.
@@ -44,6 +58,14 @@ pub(crate) enum Body {
     Checkpoint,
     /// `SET CONSTRAINTS ALL|name, … DEFERRED|IMMEDIATE`; no names are all.
     SetConstraints { names: Vec<ast::ObjectName>, deferred: bool },
+    /// What is understood and can't be done.
+    Refused { message: &'static str, hint: &'static str },
+    /// A statement whose WITH queries change rows.
+    With(form::With),
+    /// CREATE SEQUENCE and ALTER SEQUENCE.
+    Sequence(sequence::SequenceStatement),
+    /// `MOVE … FROM cursor`.
+    Move { name: ast::Ident, direction: ast::FetchDirection },
     /// CREATE, ALTER and DROP of roles and users.
     Role(role::RoleStatement),
 }
@@ -62,14 +84,14 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
         Error::new(ErrorKind::Syntax, lower_first(&error.message)).position(position)
     })?;
     let mut statements = Vec::new();
-    let mut cursor = Cursor { text, line: 1, column: 1, byte: 0 };
+    let mut cursor = Cursor { text, line: 1, column: 1, byte: 0, place: 1 };
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         if part.iter().all(|token| matches!(token.token, Token::Whitespace(_) | Token::EOF)) {
             continue;
         }
-        let source = cursor.source_text(part);
+        let (start, source) = cursor.source_text(part);
         let body = parse_one(text, part, &dialect)?;
-        statements.push(Statement { text: source, body });
+        statements.push(Statement { text: source, start: Some(start), body });
     }
     Ok(statements)
 }
@@ -77,10 +99,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(form::tokens(copy_tokens(tokens)));
+        .with_tokens_with_locations(sequence::order_identity_options(form::tokens(copy_tokens(tokens))));
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
+        }
+        if let Some(statement) = sequence::parse(&mut parser)? {
+            return Ok(Body::Sequence(statement));
+        }
+        if let Some(body) = cursor::parse(&mut parser)? {
+            return Ok(body);
         }
         if let Some(body) = parse_own(&mut parser)? {
             return Ok(body);
@@ -93,7 +121,7 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         return Err(near(text, &next));
     }
     match body {
-        Body::Sql(statement) => form::statement(*statement).map(|statement| Body::Sql(Box::new(statement))),
+        Body::Sql(statement) => form::statement(*statement),
         other => Ok(other),
     }
 }
@@ -167,6 +195,13 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
         ("DISCARD", _) => {
             skip(parser, 2);
             Ok(Some(Body::DiscardAll))
+        }
+        ("DO", _) => {
+            while parser.next_token().token != Token::EOF {}
+            Ok(Some(Body::Refused {
+                message: "DO blocks are not supported",
+                hint: "There is no procedural language; run the block's statements one by one.",
+            }))
         }
         ("CHECKPOINT", _) => {
             skip(parser, 1);
@@ -246,18 +281,21 @@ struct Cursor<'a> {
     line: u64,
     column: u64,
     byte: usize,
+    /// Characters before, plus one.
+    place: u32,
 }
 
 impl Cursor<'_> {
-    /// The part of the text that these tokens cover.
-    fn source_text(&mut self, tokens: &[TokenWithSpan]) -> String {
+    /// The part of the text that these tokens cover, and where it starts.
+    fn source_text(&mut self, tokens: &[TokenWithSpan]) -> (u32, String) {
         let real = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
         let (Some(first), Some(last)) = (tokens.iter().find(real), tokens.iter().rev().find(real)) else {
-            return String::new();
+            return (self.place, String::new());
         };
         let start = self.seek(first.span.start.line, first.span.start.column);
+        let place = self.place;
         let end = self.seek(last.span.end.line, last.span.end.column);
-        self.text[start..end].to_owned()
+        (place, self.text[start..end].to_owned())
     }
 
     fn seek(&mut self, line: u64, column: u64) -> usize {
@@ -266,6 +304,7 @@ impl Cursor<'_> {
                 break;
             }
             self.byte += character.len_utf8();
+            self.place = self.place.saturating_add(1);
             if character == '\n' {
                 (self.line, self.column) = (self.line + 1, 1);
             } else {

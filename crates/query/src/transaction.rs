@@ -20,6 +20,8 @@ struct NamedSavepoint {
     place: Savepoint,
     catalog: Option<Arc<Snapshot>>,
     dropped: usize,
+    /// How much was to be told by then.
+    news: usize,
 }
 
 /// What a session's transaction holds.
@@ -76,25 +78,27 @@ impl ActiveTransaction {
         self.statements = self.statements.saturating_add(1);
     }
 
-    pub(crate) fn savepoint(&mut self, name: &str) {
+    pub(crate) fn savepoint(&mut self, name: &str, news: usize) {
         self.savepoints.push(NamedSavepoint {
             name: name.to_owned(),
             place: self.engine.savepoint(),
             catalog: self.catalog.clone(),
             dropped: self.dropped.len(),
+            news,
         });
     }
 
-    /// Undoes everything since the savepoint, which stays.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<()> {
+    /// Undoes everything since the savepoint, which stays; how much was to be told by then.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<usize> {
         let at = self.find_savepoint(name)?;
         self.savepoints.truncate(at + 1);
         let savepoint = &self.savepoints[at];
         self.engine.rollback_to(&savepoint.place).map_err(engine_error)?;
         self.catalog.clone_from(&savepoint.catalog);
+        let news = savepoint.news;
         self.dropped.truncate(savepoint.dropped);
         self.failed = false;
-        Ok(())
+        Ok(news)
     }
 
     /// Forgets the savepoint and those after it.

@@ -8,13 +8,15 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Statement as Sql};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, cast};
 use luma_rows::Isolation;
 
+use crate::cursor;
 use crate::execute;
 use crate::expression::RowExpression;
 use crate::names::identifier;
+use crate::news::{self, Intent};
 use crate::outcome::{Column, CommandTag, Outcome, RowStream, Severity};
 use crate::plan::context::Names;
 use crate::prepared;
-use crate::session::{Cursor, Session};
+use crate::session::Session;
 use crate::statement::{Body, Statement};
 
 /// Runs a statement that begins or ends a transaction; `None` when it is another.
@@ -53,7 +55,8 @@ pub(crate) async fn transaction(session: &mut Session, statement: &Statement) ->
         }
         Sql::Rollback { savepoint: Some(name), .. } => {
             let open = block(session, "ROLLBACK TO SAVEPOINT")?;
-            open.rollback_to(&identifier(name))?;
+            let news = open.rollback_to(&identifier(name))?;
+            session.news.take_back(news);
             session.forget_info();
             done("ROLLBACK")
         }
@@ -68,11 +71,12 @@ pub(crate) async fn transaction(session: &mut Session, statement: &Statement) ->
             done("ROLLBACK")
         }
         Sql::Savepoint { name } => {
+            let news = session.news.place();
             let open = block(session, "SAVEPOINT")?;
             if open.failed {
                 return Err(crate::session::failed_transaction());
             }
-            open.savepoint(&identifier(name));
+            open.savepoint(&identifier(name), news);
             done("SAVEPOINT")
         }
         Sql::ReleaseSavepoint { name } => {
@@ -172,7 +176,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
                 .iter()
                 .map(|data_type| crate::types::data_type(data_type).map(Some))
                 .collect::<Result<Vec<_>>>()?;
-            let inner = Statement { text: statement.to_string(), body: Body::Sql(statement.clone()) };
+            let inner = Statement::part((**statement).clone());
             let inner = prepared::prepare(session, inner, &types)?;
             session.named.insert(name, Arc::new(inner));
             done("PREPARE")
@@ -206,10 +210,12 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
             done("DEALLOCATE")
         }
         Sql::Declare { stmts } => {
-            declare(session, stmts).await?;
+            cursor::declare(session, stmts).await?;
             done("DECLARE CURSOR")
         }
-        Sql::Fetch { name, direction, .. } => fetch(session, &identifier(name), direction).await.map(Some),
+        Sql::Fetch { name, direction, .. } => {
+            cursor::fetch(session, &identifier(name), direction).await.map(Some)
+        }
         Sql::Close { cursor } => {
             match cursor {
                 ast::CloseCursor::All => {
@@ -219,21 +225,32 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
                 ast::CloseCursor::Specific { name } => {
                     let name = identifier(name);
                     if session.cursors.remove(&name).is_none() {
-                        return Err(no_cursor(&name));
+                        return Err(cursor::no_cursor(&name));
                     }
                 }
             }
             done("CLOSE CURSOR")
         }
         Sql::Discard { .. } => {
-            session.named.clear();
-            session.cursors.clear();
-            session.reset_all();
+            session.discard();
             done("DISCARD ALL")
         }
-        Sql::LISTEN { .. } | Sql::NOTIFY { .. } => Err(execute::unsupported(body)),
-        // Nothing is listened to, so there is nothing to do; connection pools send it.
-        Sql::UNLISTEN { .. } => done("UNLISTEN"),
+        Sql::LISTEN { channel } => {
+            session.news.intend(Intent::Listen(identifier(channel)));
+            done("LISTEN")
+        }
+        Sql::UNLISTEN { channel } => {
+            session.news.intend(match channel.value.as_str() {
+                "*" => Intent::UnlistenAll,
+                _ => Intent::Unlisten(identifier(channel)),
+            });
+            done("UNLISTEN")
+        }
+        Sql::NOTIFY { channel, payload } => {
+            let intent = news::notify(&identifier(channel), payload.as_deref().unwrap_or_default())?;
+            session.news.intend(intent);
+            done("NOTIFY")
+        }
         _ => Ok(None),
     }
 }
@@ -435,74 +452,4 @@ fn execute_arguments(
         });
     }
     Ok(values)
-}
-
-async fn declare(session: &mut Session, statements: &[ast::Declare]) -> Result<()> {
-    let [declare] = statements else {
-        return Err(Error::new(ErrorKind::Syntax, "DECLARE takes one cursor"));
-    };
-    let (Some(name), Some(query)) = (declare.names.first().map(identifier), &declare.for_query) else {
-        return Err(Error::new(ErrorKind::Syntax, "DECLARE takes a name and a query"));
-    };
-    let hold = declare.hold == Some(true);
-    if declare.scroll == Some(true) {
-        return Err(Error::new(ErrorKind::FeatureNotSupported, "scrollable cursors are not supported"));
-    }
-    if session.active()?.implicit && !hold {
-        return Err(Error::new(
-            ErrorKind::NoActiveTransaction,
-            "DECLARE CURSOR can only be used in transaction blocks",
-        ));
-    }
-    if session.cursors.contains_key(&name) {
-        return Err(Error::new(ErrorKind::DuplicateCursor, format!("cursor \"{name}\" already exists")));
-    }
-    let info = session.new_info();
-    let (columns, batches) = execute::run_query(session, query, &[], &[], &info).await?;
-    let stream = RowStream::new(columns.into(), batches, CommandTag::Fetch(0));
-    session.cursors.insert(name, Cursor { stream, rest: None, hold });
-    Ok(())
-}
-
-fn no_cursor(name: &str) -> Error {
-    Error::new(ErrorKind::InvalidCursorName, format!("cursor \"{name}\" does not exist"))
-}
-
-async fn fetch(session: &mut Session, name: &str, direction: &ast::FetchDirection) -> Result<Outcome> {
-    let wanted = match direction {
-        ast::FetchDirection::Next => Some(1),
-        ast::FetchDirection::Count { limit } | ast::FetchDirection::Forward { limit: Some(limit) } => {
-            Some(count(&limit.to_string())?)
-        }
-        ast::FetchDirection::Forward { limit: None } => Some(1),
-        ast::FetchDirection::All | ast::FetchDirection::ForwardAll => None,
-        other => {
-            return Err(Error::new(
-                ErrorKind::ObjectNotInPrerequisiteState,
-                format!("cursor can only scan forward, not {other}"),
-            ));
-        }
-    };
-    let cursor = session.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
-    let mut batches = Vec::new();
-    let mut missing = wanted.unwrap_or(usize::MAX);
-    while missing > 0 {
-        let next = match cursor.rest.take() {
-            Some(rest) => Some(rest),
-            None => cursor.stream.next_batch().await?,
-        };
-        let Some(batch) = next else { break };
-        if batch.num_rows() > missing {
-            cursor.rest = Some(batch.slice(missing, batch.num_rows() - missing));
-            batches.push(batch.slice(0, missing));
-            break;
-        }
-        missing -= batch.num_rows();
-        batches.push(batch);
-    }
-    Ok(Outcome::Rows(RowStream::ready(Arc::clone(&cursor.stream.columns), batches, CommandTag::Fetch(0))))
-}
-
-fn count(text: &str) -> Result<usize> {
-    text.parse().map_err(|_| Error::new(ErrorKind::Syntax, format!("\"{text}\" is not a count of rows")))
 }

@@ -73,9 +73,16 @@ impl<T: Transport> Connection<T> {
                 self.runner.io.relieve().await?;
             }
             self.runner.io.flush().await?;
+            // While a transaction is open, what others say waits for its end.
+            let Runner { io, session, .. } = &mut self.runner;
+            let at_rest = io.output.is_empty();
             tokio::select! {
                 biased;
-                read = self.runner.io.read() => read?,
+                read = io.read() => read?,
+                () = session.notified(), if at_rest => {
+                    self.runner.notifications();
+                    self.runner.io.release();
+                }
                 () = self.stop.cancelled() => return Err(Failure::Fatal(shutting_down())),
             }
         }

@@ -45,7 +45,7 @@ impl StatementKind {
 
     fn of(tag: &CommandTag) -> Self {
         match tag {
-            CommandTag::Select(_) | CommandTag::Fetch(_) => Self::Select,
+            CommandTag::Select(_) | CommandTag::Fetch(_) | CommandTag::Move(_) => Self::Select,
             CommandTag::Insert(_) => Self::Insert,
             CommandTag::Update(_) | CommandTag::Merge(_) => Self::Update,
             CommandTag::Delete(_) => Self::Delete,

@@ -140,6 +140,13 @@ impl<T: Transport> Runner<T> {
         }
     }
 
+    /// Writes what other sessions said.
+    pub(crate) fn notifications(&mut self) {
+        for notification in self.session.take_notifications() {
+            backend::notification_response(&mut self.io.output, &notification);
+        }
+    }
+
     /// Writes that a statement is complete.
     pub(crate) fn complete(&mut self, tag: &CommandTag, started: Instant) {
         self.notices();
@@ -158,6 +165,7 @@ impl<T: Transport> Runner<T> {
     /// Writes that the next statement may come, and lets everything be sent.
     pub(crate) fn ready(&mut self) {
         self.notices();
+        self.notifications();
         for (name, value) in self.session.take_parameter_changes() {
             backend::parameter_status(&mut self.io.output, &name, &value);
         }

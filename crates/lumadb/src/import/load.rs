@@ -134,9 +134,13 @@ impl<'a> Load<'a> {
                 }
             }
         });
+        // No batch waits for the disk: rows and record are kept or lost together, so an import that is
+        // broken off goes on from what was kept. The last record is durable, and all before it with it.
+        self.client.run("SET synchronous_commit = off").await?;
         while let Some(batch) = batches.recv().await {
             self.batch(batch?).await?;
         }
+        self.client.run("RESET synchronous_commit").await?;
         if reading.join().is_err() {
             return Err(Failure::new("reading ended by a defect"));
         }

@@ -12,6 +12,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod dump;
 mod servers;
 mod wire;
 
@@ -153,18 +154,24 @@ struct Difference {
 
 fn shown(answer: &Answer, ordered: bool) -> String {
     let mut text = answer.comparable(ordered);
+    if let Some(position) = &answer.position {
+        write!(text, " at {position}").unwrap();
+    }
     if !answer.message.is_empty() {
         write!(text, " ({})", answer.message).unwrap();
     }
     text
 }
 
-/// Runs one case on both; the difference, if there is one.
-fn differ(case: &Case, postgres: &mut Client, ours: &mut Client) -> Option<String> {
+/// Runs one case on both; the difference, if there is one. With `places`, each error must have one
+/// where PostgreSQL's has.
+fn differ(case: &Case, places: bool, postgres: &mut Client, ours: &mut Client) -> Option<String> {
     let ordered = is_ordered(&case.text);
     let mut compare = |how: &str, run: &dyn Fn(&mut Client) -> Answer| {
         let (theirs, own) = (run(postgres), run(ours));
-        let same = theirs.comparable(ordered) == own.comparable(ordered);
+        // An error without a place is less; one with the wrong place misleads.
+        let misplaced = (places || own.position.is_some()) && own.position != theirs.position;
+        let same = theirs.comparable(ordered) == own.comparable(ordered) && !misplaced;
         (!same).then(|| {
             format!(
                 "{how}\n  PostgreSQL: {}\n  LumaDB:     {}",
@@ -195,7 +202,7 @@ fn run_file(path: &Path, postgres: &mut Postgres) -> (Vec<String>, Vec<Differenc
     for case in &cases {
         let statement = format!("{name}: {}", one_line(&case.text));
         statements.push(statement.clone());
-        if let Some(report) = differ(case, &mut theirs, &mut ours) {
+        if let Some(report) = differ(case, name == "positions.sql", &mut theirs, &mut ours) {
             let report = format!("{name}:{}: {}\n  {report}", case.line, case.text);
             differences.push(Difference { statement, report });
         }

@@ -75,6 +75,12 @@ impl Postgres {
         text.is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
     }
 
+    /// The database made last, as a connection string for PostgreSQL's programs.
+    pub fn connection_string(&self) -> String {
+        let host = self.directory.path().display();
+        format!("host={host} port={PORT} user=postgres dbname=cases{}", self.databases)
+    }
+
     /// A session in a new database.
     pub fn session(&mut self) -> Client {
         self.databases += 1;
@@ -110,7 +116,7 @@ fn postgres_user() -> Result<(u32, u32), String> {
 }
 
 /// Where the programs of the right version are.
-fn programs() -> Result<PathBuf, String> {
+pub fn programs() -> Result<PathBuf, String> {
     let mut places = vec![PathBuf::from(format!("/usr/lib/postgresql/{VERSION}/bin"))];
     places.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     for place in places {
@@ -153,6 +159,12 @@ impl Lumadb {
             }
         }
         panic!("the server ended before it was ready: {:?}", process.wait());
+    }
+
+    /// Where it listens, as a connection string for PostgreSQL's programs.
+    pub fn connection_string(&self) -> String {
+        let (host, port) = self.address.rsplit_once(':').unwrap();
+        format!("host={host} port={port} user=lumadb dbname=lumadb")
     }
 
     pub fn session(&self) -> Client {

@@ -23,6 +23,8 @@ pub struct Answer {
     /// SQLSTATE, and the message for the reader.
     pub error: Option<String>,
     pub message: String,
+    /// Where in the statement an error is, in characters.
+    pub position: Option<String>,
 }
 
 trait Stream: Read + Write + Send {}
@@ -137,9 +139,7 @@ impl Client {
                     answers.push(std::mem::take(&mut current));
                 }
                 b'E' => {
-                    let (code, message) = body.error();
-                    current.error = Some(code);
-                    current.message = message;
+                    body.error(&mut current);
                     // What came before an error depends on how far a server was.
                     current.rows.clear();
                     current.columns = None;
@@ -223,14 +223,14 @@ impl Body<'_> {
         row
     }
 
-    fn error(&mut self) -> (String, String) {
-        let (mut code, mut message) = (String::new(), String::new());
+    fn error(&mut self, answer: &mut Answer) {
         loop {
             let kind = self.take(1)[0];
             match kind {
-                0 => return (code, message),
-                b'C' => code = self.text(),
-                b'M' => message = self.text(),
+                0 => return,
+                b'C' => answer.error = Some(self.text()),
+                b'M' => answer.message = self.text(),
+                b'P' => answer.position = Some(self.text()),
                 _ => {
                     self.text();
                 }

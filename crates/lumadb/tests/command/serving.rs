@@ -47,6 +47,8 @@ fn health_and_metrics_are_told_over_http() {
         "lumadb_statements_total ",
         "lumadb_query_duration_seconds_count{type=\"select\"} 1",
         "lumadb_storage_bytes{tier=\"hot\"} ",
+        "lumadb_cache_hits_total ",
+        "lumadb_syncs_total ",
         "process_resident_memory_bytes ",
     ] {
         assert!(metrics.contains(line), "{line} is missing in:\n{metrics}");

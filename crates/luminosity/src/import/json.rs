@@ -45,7 +45,7 @@ pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Op
                     Some(Err(error)) if !line.contains("\"op\"") => error,
                     _ => operation_error,
                 };
-                return Err(reason_of(&error));
+                return Err(json_reason(&error));
             }
         },
     };
@@ -53,9 +53,13 @@ pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Op
     Ok(Some(Change::Add(prepared)))
 }
 
-/// Without the line, which is always 1, but with the column.
-fn reason_of(error: &serde_json::Error) -> String {
-    error.to_string().replace(" at line 1 column ", " at column ")
+/// Why a line is no entry, without its number, which the caller knows better.
+pub fn json_reason(error: &serde_json::Error) -> String {
+    let reason = error.to_string().replace(" at line 1 column ", " at column ");
+    if reason.contains("hex escape") {
+        return format!("{reason}: a \\u escape that is cut off, or half of a surrogate pair");
+    }
+    reason
 }
 
 /// Reads an array of entries, one element after the other; a damaged element does not spoil the others.
@@ -122,6 +126,8 @@ struct Elements {
     opened: bool,
     closed: bool,
     too_long: bool,
+    /// Something is here that is no entry.
+    lost: bool,
     /// Line of the byte before, and of the element's start.
     newlines: u64,
     begun: u64,
@@ -180,7 +186,7 @@ impl Elements {
 
     fn outside(&mut self, byte: u8, line: u64) -> Step {
         match byte {
-            b'[' if !self.opened => self.opened = true,
+            b'[' if !self.opened => (self.opened, self.lost) = (true, false),
             b']' if self.opened => self.closed = true,
             b'{' if self.opened && !self.closed => {
                 self.depth = 1;
@@ -188,9 +194,13 @@ impl Elements {
                 self.bytes.clear();
                 self.bytes.push(byte);
             }
-            b',' | b' ' | b'\n' | b'\r' | b'\t' => {}
+            b',' if self.opened => self.lost = false,
+            b',' => {}
+            b' ' | b'\n' | b'\r' | b'\t' => {}
             // A byte order mark.
             0xef | 0xbb | 0xbf if !self.opened => {}
+            // Told once, not of every byte; the next comma or array begins anew.
+            _ if std::mem::replace(&mut self.lost, true) => {}
             _ => {
                 return Step::Bad(
                     line,
@@ -205,6 +215,7 @@ impl Elements {
         if self.depth > 0 {
             return Some((self.begun, "the file ends inside of this entry".to_owned()));
         }
-        (!self.closed).then(|| (self.newlines + 1, "the file ends before its array does".to_owned()))
+        let told = self.lost && !self.opened;
+        (!self.closed && !told).then(|| (self.newlines + 1, "the file ends before its array does".to_owned()))
     }
 }

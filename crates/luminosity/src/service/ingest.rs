@@ -165,6 +165,13 @@ async fn lines(taking: &mut Taking<'_>, body: Body) -> Result<(), Refusal> {
     }
 }
 
+/// Whether these are lines of JSON, though nobody said so.
+fn is_lines_anyway(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii();
+    let first = memchr::memchr(b'\n', bytes).map(|end| &bytes[..end]);
+    first.is_some_and(|first| serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok())
+}
+
 fn json(taking: &mut Taking<'_>, bytes: &[u8]) -> Result<(), Refusal> {
     match bytes.trim_ascii().first() {
         Some(b'[') => {
@@ -172,6 +179,11 @@ fn json(taking: &mut Taking<'_>, bytes: &[u8]) -> Result<(), Refusal> {
                 Ok(json) => taking.entry(at, json),
                 Err(reason) => taking.take(at, Err(reason)),
             });
+        }
+        Some(_) if is_lines_anyway(bytes) => {
+            for (number, one) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+                taking.entry(number, one);
+            }
         }
         Some(_) => taking.entry(1, bytes),
         None => {

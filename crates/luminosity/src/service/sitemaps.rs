@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::answer::{Parts, Representation, answer, is_known};
 use super::{Answer, Ctx, Refusal, Shared, blocking};
 use crate::config::Config;
-use crate::engine::{Engine, FragmentInfo};
+use crate::engine::FragmentInfo;
 use crate::error::Result;
 use crate::fragment::Fragment;
 use crate::moment::Moment;
@@ -21,14 +21,6 @@ pub(super) type Gzip = Arc<Vec<Bytes>>;
 
 const XML: &str = "application/xml; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// The public URL of a file.
-pub(super) fn url_of(engine: &Engine, config: &Config, name: &str) -> Result<String> {
-    match &config.output.url {
-        Some(url) => Ok(engine.site().page(&format!("{}/{name}", url.trim_end_matches('/')))?),
-        None => Ok(format!("{}/{name}", engine.site().origin())),
-    }
-}
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,7 +147,7 @@ async fn find(shared: &Arc<Shared>, asked: Asked, method: &Method, headers: &Hea
 fn index(shared: &Shared, all: &[FragmentInfo], listed: &[FragmentInfo]) -> Result<Representation> {
     let output = &shared.config.output;
     let stylesheet = shared.engine.settings().stylesheet.as_deref();
-    let base = url_of(&shared.engine, &shared.config, "")?;
+    let base = shared.config.url_of(shared.engine.site(), "")?;
     let name = |number| format!("{base}{}", fragment_name(&output.filename, number, output.gzip));
     let xml =
         if listed.is_empty() { empty_sitemap(stylesheet) } else { write_index(listed, &name, stylesheet) };

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::sitemaps::url_of;
 use crate::config::{Config, IndexNowConfig};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -53,7 +52,7 @@ impl Tell {
         let counts = Arc::<Counts>::default();
         let teller = Teller {
             site: engine.site().clone(),
-            sitemap: url_of(engine, config, &config.output.filename)?,
+            sitemap: config.url_of(engine.site(), &config.output.filename)?,
             index_now: config.index_now.clone(),
             ping: config.ping.clone(),
             counts: Arc::clone(&counts),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation, TableConstraint};
-use luma_catalog::{Object, Table, TableKind};
+use luma_catalog::{Identity, Object, Relation, Table, TableKind};
 use luma_model::{
     CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast, format_text,
 };
@@ -32,6 +32,10 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
             session.notice(Severity::Notice, Error::new(ErrorKind::UndefinedTable, message));
             return Ok(done("ALTER TABLE"));
         }
+        // PostgreSQL takes ALTER TABLE for relations of other kinds, too, and pg_dump writes so.
+        Some(Relation::Sequence(_) | Relation::View(_)) if only_owner(&alter.operations) => {
+            return Ok(done("ALTER TABLE"));
+        }
         _ => Arc::clone(scope.table(&name)?),
     };
     lock_definition(session, &table).await?;
@@ -41,6 +45,10 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         apply(session, &current, operation).await?;
     }
     Ok(done("ALTER TABLE"))
+}
+
+fn only_owner(operations: &[AlterTableOperation]) -> bool {
+    operations.iter().all(|operation| matches!(operation, AlterTableOperation::OwnerTo { .. }))
 }
 
 async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTableOperation) -> Result<()> {
@@ -525,11 +533,13 @@ async fn check_references(session: &mut Session, table: &Table) -> Result<()> {
     let matches: Vec<String> = columns
         .iter()
         .zip(&referenced)
-        .map(|(own, other)| format!("p.{} = c.{}", quote(other), quote(own)))
+        .map(|(own, other)| format!("luma_parent.{} = luma_child.{}", quote(other), quote(own)))
         .collect();
-    let present: Vec<String> = columns.iter().map(|own| format!("c.{} IS NOT NULL", quote(own))).collect();
+    let present: Vec<String> =
+        columns.iter().map(|own| format!("luma_child.{} IS NOT NULL", quote(own))).collect();
     let text = format!(
-        "SELECT 1 FROM {}.{} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {}.{} p WHERE {}) LIMIT 1",
+        "SELECT 1 FROM {}.{} luma_child WHERE {} AND NOT EXISTS \
+         (SELECT 1 FROM {}.{} luma_parent WHERE {}) LIMIT 1",
         quote(&schema_of(table.schema)),
         quote(&table.name),
         present.join(" AND "),
@@ -662,11 +672,30 @@ fn alter_column(
             let wanted = crate::types::data_type(data_type)?;
             return set_type(session, table, ordinal, wanted, using.as_ref());
         }
-        AlterColumnOperation::AddGenerated { .. } => {
-            return Err(Error::new(
-                ErrorKind::FeatureNotSupported,
-                "making an existing column an identity column is not supported",
-            ));
+        AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
+            let column = &mut changed.columns[ordinal];
+            let refused = |message: String| Err(Error::new(ErrorKind::ObjectNotInPrerequisiteState, message));
+            let what = format!("column \"{}\" of relation \"{}\"", column.name, table.name);
+            if column.identity.is_some() {
+                return refused(format!("{what} is already an identity column"));
+            }
+            if column.default.is_some() {
+                return refused(format!("{what} already has a default value"));
+            }
+            if !column.not_null {
+                return refused(format!("{what} must be declared NOT NULL before identity can be added"));
+            }
+            column.identity = Some(match generated_as {
+                Some(ast::GeneratedAs::ByDefault) => Identity::ByDefault,
+                _ => Identity::Always,
+            });
+            let info = session.new_info();
+            let mut sequences = Vec::new();
+            let options = sequence_options.as_deref();
+            table::own_sequence(table, column, options, &info, &mut sequences, session)?;
+            for sequence in sequences {
+                put(session, Object::Sequence(sequence))?;
+            }
         }
     }
     put(session, Object::Table(changed))

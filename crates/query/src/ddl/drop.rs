@@ -112,7 +112,11 @@ async fn drop_table(
         put(session, Object::Table(freed))?;
     }
     drop_dependent_views(session, table.oid, &format!("table {}", table.name), cascade)?;
-    for sequence in table.columns.iter().filter_map(|column| column.sequence) {
+    let owned = |sequence: &&Arc<luma_catalog::Sequence>| {
+        sequence.owned_by.is_some_and(|(owner, _)| owner == table.oid)
+    };
+    let owned: Vec<Oid> = catalog.sequences().filter(owned).map(|sequence| sequence.oid).collect();
+    for sequence in owned {
         drop_sequence(session, sequence)?;
     }
     for storage in table.storages() {

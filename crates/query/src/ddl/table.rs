@@ -353,7 +353,7 @@ pub(crate) fn check_default(
 }
 
 /// Gives a column a sequence of its own, from which its default takes values.
-fn own_sequence(
+pub(crate) fn own_sequence(
     table: &Table,
     column: &mut Column,
     options: Option<&[ast::SequenceOptions]>,

@@ -162,6 +162,9 @@ impl Modify<'_> {
                 let transaction = session.active()?;
                 transaction.engine.rollback_to(&place).map_err(luma_catalog::engine_error)?;
                 transaction.engine.refresh();
+                if session.frozen.is_some() {
+                    session.frozen = Some(session.active()?.engine.reader());
+                }
             }
             let mut collector = returning.as_ref().map(Returning::collector);
             match self.attempt(session, &target, types, parameters, &mut collector).await? {

@@ -159,7 +159,21 @@ fn position(values: &[ValueRef<'_>], types: &[DataType]) -> Value {
     found.map_or(Value::Null, |at| Value::Int4(at as i32))
 }
 
+/// The elements, which are numbers, each with its place, as objects of `x` and `n`.
+fn expanded(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    let element = element_type(types);
+    let object = |(at, item): (usize, &ValueRef<'_>)| {
+        let value = match item {
+            ValueRef::Null => "null".to_owned(),
+            item => text(*item, &element),
+        };
+        Value::Text(format!("{{\"n\": {}, \"x\": {value}}}", at + 1))
+    };
+    Ok(array(items(&values[0]).iter().enumerate().map(object).collect()))
+}
+
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new("luma_expand_array", &[Overload::new(&[Array], TextArray, expanded)]),
     &Function::new("array_cat", &[Overload::new(&[Array, Array], Array, concatenate).takes_null()]),
     &Function::new("array_append", &[Overload::new(&[Array, Element], Array, append).takes_null()]),
     &Function::new("array_prepend", &[Overload::new(&[Element, Array], Array, prepend).takes_null()]),

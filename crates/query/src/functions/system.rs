@@ -108,7 +108,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         let found = info.search_path.iter().find(|name| info.catalog.schema(name).is_some());
         Ok(found.map_or(Value::Null, |name| Value::Text(name.clone())))
     }),
-    Definition::new("current_schemas", (1, 1), DataType::Text, |info, values, _| {
+    Definition::new("luma_current_schemas", (1, 1), DataType::Text, |info, values, _| {
         let mut names: Vec<String> =
             info.search_path.iter().filter(|name| info.catalog.schema(name).is_some()).cloned().collect();
         if matches!(values[0], ValueRef::Bool(true)) {
@@ -201,7 +201,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(Value::Text(text(values[0], &types[0])))
     }),
     Definition::new("pg_get_constraintdef", (1, 2), DataType::Text, |info, values, _| {
-        Ok(definition::constraint(&info.catalog, oid_of(values[0])).map_or(Value::Null, Value::Text))
+        Ok(definition::constraint(&info.scope(), oid_of(values[0])).map_or(Value::Null, Value::Text))
     }),
     Definition::new("pg_get_indexdef", (1, 3), DataType::Text, |info, values, _| {
         let column = values.get(1).copied().and_then(integer).unwrap_or(0);
@@ -211,18 +211,22 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     }),
     Definition::new("pg_get_viewdef", (1, 2), DataType::Text, |info, values, _| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };
-        Ok(info.catalog.view(oid).map_or(Value::Null, |view| Value::Text(format!(" {};", view.query))))
+        let scope = info.scope();
+        let shown = |view| Value::Text(format!(" {};", definition::view(&scope, view)));
+        Ok(info.catalog.view(oid).map_or(Value::Null, |view| shown(view)))
     }),
     Definition::new("pg_get_serial_sequence", (2, 2), DataType::Text, |info, values, types| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };
         let column = text(values[1], &types[1]);
-        let sequence = info
-            .catalog
-            .table(oid)
-            .and_then(|table| table.column(&column))
-            .and_then(|column| column.sequence)
-            .and_then(|sequence| info.catalog.sequence(sequence));
-        let Some(sequence) = sequence else { return Ok(Value::Null) };
+        let Some(column) = info.catalog.table(oid).and_then(|table| table.column(&column)) else {
+            return Ok(Value::Null);
+        };
+        let own = column.sequence.and_then(|sequence| info.catalog.sequence(sequence));
+        let owned = || {
+            let owner = Some((oid, column.number));
+            info.catalog.sequences().find(|sequence| sequence.owned_by == owner)
+        };
+        let Some(sequence) = own.or_else(owned) else { return Ok(Value::Null) };
         let schema = info.catalog.schema_by_oid(sequence.schema).map_or("", |schema| schema.name.as_str());
         Ok(Value::Text(format!("{}.{}", quoted(schema), quoted(&sequence.name))))
     }),
@@ -240,15 +244,33 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(comment(info, oid_of(values[0]), integer(values[1]).unwrap_or(-1)))
     }),
     Definition::new("shobj_description", (2, 2), DataType::Text, nothing),
+    Definition::new("acldefault", (2, 2), DataType::Text, nothing),
+    Definition::new("luma_vector", (1, 1), DataType::Text, |_, values, types| {
+        let text = text(values[0], &types[0]);
+        Ok(Value::Text(match types[0] {
+            DataType::Array(_) => text.trim_matches(['{', '}']).replace(',', " "),
+            _ => text,
+        }))
+    }),
     Definition::new("luma_regproc", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(text(values[0], &types[0])))
     }),
     Definition::new("quote_ident", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(quoted(&text(values[0], &types[0]))))
     }),
-    // There are no advisory locks yet, so none is held.
-    Definition::new("pg_advisory_unlock_all", (0, 0), DataType::Text, |_, _, _| {
+    Definition::new("pg_notify", (2, 2), DataType::Text, |info, values, types| {
+        let said = |at: usize| match values[at] {
+            ValueRef::Null => String::new(),
+            value => text(value, &types[at]),
+        };
+        let intent = crate::news::notify(&said(0), &said(1))?;
+        info.intents.lock().push(intent);
         Ok(Value::Text(String::new()))
+    })
+    .takes_null()
+    .volatile(),
+    Definition::new("pg_notification_queue_usage", (0, 0), DataType::Float8, |_, _, _| {
+        Ok(Value::Float8(0.0))
     }),
     Definition::new("pg_relation_size", (1, 2), DataType::Int8, |info, values, _| {
         size(info, values[0], true, false)

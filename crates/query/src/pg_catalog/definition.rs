@@ -1,8 +1,12 @@
 //! Definitions as SQL text: what `pg_get_indexdef`, `pg_get_constraintdef` and the like give.
 
-use luma_catalog::{ConstraintTiming, ForeignKey, Index, ReferentialAction, Snapshot, Table};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use luma_catalog::{ConstraintTiming, ForeignKey, Index, Oid, ReferentialAction, Snapshot, Table, View};
 
 use crate::ddl::quoted;
+use crate::names::{QualifiedName, Scope, identifier};
 
 /// `(a, b)` of these columns.
 pub(crate) fn column_list(table: &Table, columns: &[u16]) -> String {
@@ -51,15 +55,20 @@ fn create_index(catalog: &Snapshot, table: &Table, name: &str, unique: bool, col
     )
 }
 
+/// A relation's name, with its schema where the search path would not find it.
+pub(crate) fn relation_name(scope: &Scope<'_>, schema: Oid, name: &str, oid: Oid) -> String {
+    let plain = QualifiedName { schema: None, name: name.to_owned() };
+    if scope.find(&plain).is_some_and(|found| found.oid() == oid) {
+        return quoted(name);
+    }
+    let schema = scope.catalog.schema_by_oid(schema).map_or("", |schema| schema.name.as_str());
+    format!("{}.{}", quoted(schema), quoted(name))
+}
+
 /// `FOREIGN KEY (…) REFERENCES …`.
-pub(crate) fn foreign_key(catalog: &Snapshot, table: &Table, key: &ForeignKey) -> String {
-    let Some(parent) = catalog.table(key.referenced_table) else { return String::new() };
-    let parent_name = match catalog.schema_by_oid(parent.schema) {
-        Some(schema) if schema.name != luma_catalog::PUBLIC => {
-            format!("{}.{}", quoted(&schema.name), quoted(&parent.name))
-        }
-        _ => quoted(&parent.name),
-    };
+pub(crate) fn foreign_key(scope: &Scope<'_>, table: &Table, key: &ForeignKey) -> String {
+    let Some(parent) = scope.catalog.table(key.referenced_table) else { return String::new() };
+    let parent_name = relation_name(scope, parent.schema, &parent.name, parent.oid);
     let mut text = format!(
         "FOREIGN KEY {} REFERENCES {parent_name}{}",
         column_list(table, &key.columns),
@@ -84,8 +93,8 @@ pub(crate) fn foreign_key(catalog: &Snapshot, table: &Table, key: &ForeignKey) -
 }
 
 /// The definition of the constraint with that identifier, on whatever table it is.
-pub(crate) fn constraint(catalog: &Snapshot, oid: u32) -> Option<String> {
-    for table in catalog.tables() {
+pub(crate) fn constraint(scope: &Scope<'_>, oid: u32) -> Option<String> {
+    for table in scope.catalog.tables() {
         if let Some(key) = &table.primary_key
             && key.oid == oid
         {
@@ -99,7 +108,7 @@ pub(crate) fn constraint(catalog: &Snapshot, oid: u32) -> Option<String> {
             return Some(format!("CHECK ({})", check.expression));
         }
         if let Some(key) = table.foreign_keys.iter().find(|key| key.oid == oid) {
-            return Some(foreign_key(catalog, table, key));
+            return Some(foreign_key(scope, table, key));
         }
     }
     None
@@ -125,4 +134,46 @@ pub(crate) fn index_by_oid(catalog: &Snapshot, oid: u32, column: usize) -> Optio
         };
     }
     None
+}
+
+/// A view's query; its tables with their schemas where the search path would not find them.
+pub(crate) fn view(scope: &Scope<'_>, view: &View) -> String {
+    let Ok(mut query) = crate::plan::context::parse_query(&view.query) else { return view.query.clone() };
+    let mut names = Vec::new();
+    for oid in &view.depends_on {
+        let found = match (scope.catalog.table(*oid), scope.catalog.view(*oid)) {
+            (Some(table), _) => Some((table.name.as_str(), table.schema)),
+            (None, Some(view)) => Some((view.name.as_str(), view.schema)),
+            (None, None) => None,
+        };
+        if let Some((name, schema)) = found {
+            let visible = relation_name(scope, schema, name, *oid);
+            if visible != quoted(name) {
+                let schema = scope.catalog.schema_by_oid(schema).map_or("", |schema| schema.name.as_str());
+                names.push((name.to_owned(), schema.to_owned()));
+            }
+        }
+    }
+    if names.is_empty() {
+        return view.query.clone();
+    }
+    let _ = VisitMut::visit(&mut query, &mut Qualifier(&names));
+    query.to_string()
+}
+
+/// Puts schemas before the names of tables.
+struct Qualifier<'a>(&'a [(String, String)]);
+
+impl VisitorMut for Qualifier<'_> {
+    type Break = ();
+
+    fn post_visit_relation(&mut self, name: &mut ast::ObjectName) -> ControlFlow<()> {
+        if let [ast::ObjectNamePart::Identifier(part)] = name.0.as_slice()
+            && let Some((_, schema)) = self.0.iter().find(|(known, _)| *known == identifier(part))
+        {
+            let schema = ast::Ident::with_quote('"', schema);
+            name.0.insert(0, ast::ObjectNamePart::Identifier(schema));
+        }
+        ControlFlow::Continue(())
+    }
 }

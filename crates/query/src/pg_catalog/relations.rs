@@ -18,6 +18,7 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_attribute" => attributes(catalog),
         "pg_attrdef" => defaults(catalog),
         "pg_index" => indexes(catalog),
+        "pg_depend" => super::depend::table(catalog),
         "pg_constraint" => constraints(catalog),
         "pg_sequence" => sequences(catalog),
         "pg_sequences" => sequence_list(names),
@@ -83,6 +84,9 @@ fn classes(names: &Names<'_>) -> Rows {
         ("relrewrite", OidType),
         ("reloptions", Array(Box::new(Text))),
         ("relpartbound", Text),
+        ("relacl", Array(Box::new(Text))),
+        ("relfrozenxid", OidType),
+        ("relminmxid", OidType),
     ]);
     let mut add = |class: Class<'_>| {
         let heap = class.kind == "r";
@@ -125,6 +129,9 @@ fn classes(names: &Names<'_>) -> Rows {
             oid(0),
             Value::Null,
             Value::Null,
+            Value::Null,
+            oid(0),
+            oid(0),
         ]);
     };
     for table in names.catalog.tables() {
@@ -211,6 +218,8 @@ fn attributes(catalog: &Snapshot) -> Rows {
         ("attcollation", OidType),
         ("attoptions", Array(Box::new(Text))),
         ("attfdwoptions", Array(Box::new(Text))),
+        ("attmissingval", Array(Box::new(Text))),
+        ("attacl", Array(Box::new(Text))),
     ]);
     let mut add = |relation: Oid,
                    number: usize,
@@ -223,7 +232,9 @@ fn attributes(catalog: &Snapshot) -> Rows {
             Some(Identity::ByDefault) => "d",
             None => "",
         };
-        let own_default = column.is_some_and(|column| column.default.is_some() && column.identity.is_none());
+        let generated = column.is_some_and(|column| column.generated.is_some());
+        let own_default =
+            generated || column.is_some_and(|column| column.default.is_some() && column.identity.is_none());
         rows.add(vec![
             oid(relation),
             text(name),
@@ -240,13 +251,15 @@ fn attributes(catalog: &Snapshot) -> Rows {
             char_of(""),
             Value::Bool(column.is_some_and(|column| column.not_null)),
             Value::Bool(own_default),
-            Value::Bool(column.is_some_and(|column| column.missing.is_some())),
+            Value::Bool(false),
             char_of(identity),
-            char_of(""),
+            char_of(if generated { "s" } else { "" }),
             Value::Bool(dropped),
             Value::Bool(true),
             Value::Int4(0),
             oid(if data_type.is_string() { 100 } else { 0 }),
+            Value::Null,
+            Value::Null,
             Value::Null,
             Value::Null,
         ]);
@@ -278,6 +291,11 @@ fn attributes(catalog: &Snapshot) -> Rows {
     rows
 }
 
+/// The identifier of a column's default.
+pub(super) fn default_oid(table: &Table, column: &luma_catalog::Column) -> Oid {
+    table.oid.wrapping_mul(64).wrapping_add(u32::from(column.number))
+}
+
 fn defaults(catalog: &Snapshot) -> Rows {
     let mut rows = Rows::new(vec![
         ("oid", DataType::Oid),
@@ -287,10 +305,9 @@ fn defaults(catalog: &Snapshot) -> Rows {
     ]);
     for table in catalog.tables() {
         for column in table.live_columns().filter(|column| column.identity.is_none()) {
-            if let Some(default) = &column.default {
-                let number = u32::from(column.number);
+            if let Some(default) = column.generated.as_ref().or(column.default.as_ref()) {
                 rows.add(vec![
-                    oid(table.oid.wrapping_mul(64).wrapping_add(number)),
+                    oid(default_oid(table, column)),
                     oid(table.oid),
                     Value::Int2(column.number as i16),
                     text(default.as_str()),
@@ -610,6 +627,7 @@ fn descriptions(catalog: &Snapshot) -> Rows {
     let mut add = |object: Oid, sub: i32, comment: &str| {
         rows.add(vec![oid(object), oid(1259), Value::Int4(sub), text(comment)]);
     };
+    let public = catalog.schema(luma_catalog::PUBLIC).map(|schema| schema.oid);
     for table in catalog.tables() {
         if let Some(comment) = &table.comment {
             add(table.oid, 0, comment);
@@ -624,6 +642,10 @@ fn descriptions(catalog: &Snapshot) -> Rows {
         if let Some(comment) = &view.comment {
             add(view.oid, 0, comment);
         }
+    }
+    if let Some(public) = public {
+        // 2615 is pg_namespace; pg_dump writes what differs from this.
+        rows.add(vec![oid(public), oid(2615), Value::Int4(0), text("standard public schema")]);
     }
     rows
 }

@@ -21,6 +21,7 @@ pub(crate) fn rewrite_expression(expr: &mut Expr) {
         Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type),
         Expr::Function(function) => function_call(function),
         Expr::Subquery(query) => nothing_of(query),
+        Expr::CompoundFieldAccess { root, access_chain } => first_letter(root, access_chain),
         _ => None,
     };
     if let Some(replaced) = replaced {
@@ -57,27 +58,97 @@ fn name_of(expr: &Expr) -> Option<Expr> {
             Some(call(name, vec![expr.clone()]))
         }
         Expr::Nested(inner) => name_of(inner),
+        // Vectors of numbers are written without braces.
+        Expr::Identifier(name) if is_vector(name) => Some(call("luma_vector", vec![expr.clone()])),
+        Expr::CompoundIdentifier(parts) if parts.last().is_some_and(is_vector) => {
+            Some(call("luma_vector", vec![expr.clone()]))
+        }
         _ => None,
     }
 }
 
-/// Lets the client see names where a query selects identifiers that print as such.
+/// `typname[0]`: pg_dump asks which types are called as arrays are.
+fn first_letter(root: &Expr, chain: &[ast::AccessExpr]) -> Option<Expr> {
+    let (Expr::Identifier(name), [ast::AccessExpr::Subscript(ast::Subscript::Index { index })]) =
+        (root, chain)
+    else {
+        return None;
+    };
+    let first = name.value == "typname" && index.to_string().matches(|c: char| c.is_ascii_digit()).eq(["0"]);
+    first.then(|| call("left", vec![root.clone(), number(1)]))
+}
+
+/// Columns of the system's tables that are `int2vector` or `oidvector` in PostgreSQL.
+fn is_vector(name: &Ident) -> bool {
+    let vectors = ["indkey", "indoption", "indclass", "indcollation", "proargtypes"];
+    vectors.iter().any(|known| name.value.eq_ignore_ascii_case(known))
+}
+
+/// Lets the client see names where a query selects identifiers that print as such. Where queries are put
+/// together, all of them must: an identifier and a name of one are two identifiers.
 pub(crate) fn show_names(body: &mut SetExpr) {
+    let places = named_places(body);
+    show_places(body, &places);
+}
+
+/// Which columns print as names.
+fn named_places(body: &SetExpr) -> Vec<bool> {
     match body {
         SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
-                    && let Some(named) = name_of(expr)
-                {
+            let named = |item: &SelectItem| match item {
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                    name_of(expr).is_some()
+                }
+                _ => false,
+            };
+            select.projection.iter().map(named).collect()
+        }
+        SetExpr::SetOperation { left, right, .. } => named_places(left)
+            .into_iter()
+            .zip(named_places(right))
+            .map(|(left, right)| left && right)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn show_places(body: &mut SetExpr, places: &[bool]) {
+    match body {
+        SetExpr::Select(select) => {
+            for (item, _) in select.projection.iter_mut().zip(places).filter(|(_, named)| **named) {
+                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+                    continue;
+                };
+                let column = match expr {
+                    Expr::Identifier(name) => Some(name.clone()),
+                    Expr::CompoundIdentifier(parts) => parts.last().cloned(),
+                    _ => None,
+                };
+                if let Some(named) = name_of(expr) {
                     *expr = named;
+                }
+                if let (SelectItem::UnnamedExpr(expr), Some(alias)) = (&*item, column) {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
                 }
             }
         }
         SetExpr::SetOperation { left, right, .. } => {
-            show_names(left);
-            show_names(right);
+            show_places(left, places);
+            show_places(right, places);
         }
         _ => {}
+    }
+}
+
+/// The identifier of the relation of that name, as `'name'::regclass::oid` says it.
+pub(crate) fn class_of(name: &str) -> Expr {
+    let text = Expr::Value(Value::SingleQuotedString(name.to_owned()).with_empty_span());
+    Expr::Cast {
+        kind: ast::CastKind::DoubleColon,
+        expr: Box::new(call("luma_regclass", vec![text])),
+        data_type: named_type("oid"),
+        array: false,
+        format: None,
     }
 }
 
@@ -117,9 +188,10 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn function_call(function: &mut Function) -> Option<Expr> {
     let name = function.name.to_string().to_lowercase();
-    // psql shows storage options and policies' roles, which there are none of.
+    // psql and pg_dump show options and policies' roles, which there are none of.
     let arguments = function.args.to_string();
-    if name == "array_to_string" && (arguments.contains("reloptions") || arguments.contains("polroles")) {
+    let nothing = ["reloptions", "polroles", "pg_options_to_table"];
+    if name == "array_to_string" && nothing.iter().any(|word| arguments.contains(word)) {
         return Some(Expr::Value(Value::SingleQuotedString(String::new()).with_empty_span()));
     }
     // Nothing is partitioned: a table is its only ancestor.

@@ -1,5 +1,4 @@
-//! System tables about everything but relations: schemas, types, roles, settings, and the empty
-//! ones that clients join with.
+//! System tables about everything but relations: schemas, types, roles and settings.
 
 use luma_catalog::Snapshot;
 use luma_model::{DataType, Value};
@@ -21,8 +20,34 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_language" => languages(),
         "pg_tablespace" => tablespaces(),
         "pg_stat_activity" => activity(names),
-        _ => return empty(name),
+        "pg_get_keywords" => keywords(),
+        _ => return crate::pg_catalog::absent::table(name),
     })
+}
+
+/// The words that SQL gives a meaning; those that can't be a column's alias are reserved.
+fn keywords() -> Rows {
+    use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_COLUMN_ALIAS};
+    let mut rows = Rows::new(vec![
+        ("word", DataType::Text),
+        ("catcode", DataType::InternalChar),
+        ("barelabel", DataType::Bool),
+        ("catdesc", DataType::Text),
+        ("baredesc", DataType::Text),
+    ]);
+    for (word, keyword) in ALL_KEYWORDS.iter().zip(ALL_KEYWORDS_INDEX) {
+        let reserved = RESERVED_FOR_COLUMN_ALIAS.contains(keyword);
+        let (code, meaning) = if reserved { ("R", "reserved") } else { ("U", "unreserved") };
+        let label = if reserved { "requires AS" } else { "can be bare label" };
+        rows.add(vec![
+            text(&word.to_lowercase()),
+            text(code),
+            Value::Bool(!reserved),
+            text(meaning),
+            text(label),
+        ]);
+    }
+    rows
 }
 
 fn namespaces(catalog: &Snapshot) -> Rows {
@@ -108,6 +133,11 @@ fn types() -> Rows {
         ("typndims", Int4),
         ("typcollation", OidType),
         ("typdefault", Text),
+        ("typalign", InternalChar),
+        ("typstorage", InternalChar),
+        ("typmodin", Text),
+        ("typmodout", Text),
+        ("typacl", DataType::Array(Box::new(Text))),
     ]);
     let mut add = |data_type: &DataType, element: u32, array: u32| {
         let name = data_type.catalog_name();
@@ -139,6 +169,11 @@ fn types() -> Rows {
             Value::Int4(-1),
             Value::Int4(0),
             oid(if data_type.is_string() { 100 } else { 0 }),
+            Value::Null,
+            text("i"),
+            text(if data_type.type_len() > 0 { "p" } else { "x" }),
+            text("-"),
+            text("-"),
             Value::Null,
         ]);
     };
@@ -229,6 +264,7 @@ fn roles(catalog: &Snapshot) -> Rows {
         // A server that is open to all has an administrator without a password.
         add(10, crate::database::ADMINISTRATOR, true, true);
     }
+    add(super::DATABASE_OWNER_OID, "pg_database_owner", false, false);
     for role in catalog.roles() {
         add(role.oid, &role.name, role.superuser, role.can_login);
     }
@@ -370,8 +406,21 @@ fn functions(names: &Names<'_>) -> Rows {
 }
 
 fn languages() -> Rows {
-    let mut rows = Rows::new(vec![("oid", DataType::Oid), ("lanname", DataType::Name)]);
-    rows.add(vec![oid(12), text("internal")]);
+    let mut rows = Rows::new(vec![
+        ("oid", DataType::Oid),
+        ("lanname", DataType::Name),
+        ("lanowner", DataType::Oid),
+        ("lanispl", DataType::Bool),
+        ("lanpltrusted", DataType::Bool),
+        ("lanplcallfoid", DataType::Oid),
+        ("laninline", DataType::Oid),
+        ("lanvalidator", DataType::Oid),
+        ("lanacl", DataType::Array(Box::new(DataType::Text))),
+    ]);
+    for (number, name) in [(12, "internal"), (14, "sql")] {
+        let no = || Value::Bool(false);
+        rows.add(vec![oid(number), text(name), oid(10), no(), no(), oid(0), oid(0), oid(0), Value::Null]);
+    }
     rows
 }
 
@@ -405,107 +454,4 @@ fn activity(names: &Names<'_>) -> Rows {
         text("active"),
     ]);
     rows
-}
-
-/// Tables of things that do not exist here, with the columns that clients ask for.
-fn empty(name: &str) -> Option<Rows> {
-    use DataType::{Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
-    let columns: Vec<(&'static str, DataType)> = match name {
-        "pg_inherits" => vec![
-            ("inhrelid", OidType),
-            ("inhparent", OidType),
-            ("inhseqno", Int4),
-            ("inhdetachpending", Bool),
-        ],
-        "pg_trigger" => vec![
-            ("oid", OidType),
-            ("tgrelid", OidType),
-            ("tgparentid", OidType),
-            ("tgname", Name),
-            ("tgfoid", OidType),
-            ("tgtype", Int2),
-            ("tgenabled", InternalChar),
-            ("tgisinternal", Bool),
-            ("tgconstraint", OidType),
-            ("tgdeferrable", Bool),
-            ("tginitdeferred", Bool),
-        ],
-        "pg_policy" => vec![
-            ("oid", OidType),
-            ("polname", Name),
-            ("polrelid", OidType),
-            ("polcmd", InternalChar),
-            ("polpermissive", Bool),
-            ("polroles", DataType::Array(Box::new(OidType))),
-            ("polqual", Text),
-            ("polwithcheck", Text),
-        ],
-        "pg_statistic_ext" => vec![
-            ("oid", OidType),
-            ("stxrelid", OidType),
-            ("stxname", Name),
-            ("stxnamespace", OidType),
-            ("stxstattarget", Int4),
-            ("stxkind", DataType::Array(Box::new(Text))),
-        ],
-        "pg_publication" => vec![("oid", OidType), ("pubname", Name), ("puballtables", Bool)],
-        "pg_publication_rel" => vec![
-            ("oid", OidType),
-            ("prpubid", OidType),
-            ("prrelid", OidType),
-            ("prattrs", DataType::Array(Box::new(Int2))),
-            ("prqual", Text),
-        ],
-        "pg_publication_namespace" => vec![("oid", OidType), ("pnpubid", OidType), ("pnnspid", OidType)],
-        "pg_rewrite" => vec![
-            ("oid", OidType),
-            ("rulename", Name),
-            ("ev_class", OidType),
-            ("ev_type", InternalChar),
-            ("ev_enabled", InternalChar),
-            ("is_instead", Bool),
-        ],
-        "pg_enum" => {
-            vec![
-                ("oid", OidType),
-                ("enumtypid", OidType),
-                ("enumsortorder", DataType::Float4),
-                ("enumlabel", Name),
-            ]
-        }
-        "pg_range" => vec![("rngtypid", OidType), ("rngsubtype", OidType), ("rngmultitypid", OidType)],
-        "pg_extension" => vec![
-            ("oid", OidType),
-            ("extname", Name),
-            ("extowner", OidType),
-            ("extnamespace", OidType),
-            ("extversion", Text),
-        ],
-        "pg_foreign_table" => vec![("ftrelid", OidType), ("ftserver", OidType)],
-        "pg_foreign_server" => vec![("oid", OidType), ("srvname", Name)],
-        "pg_partitioned_table" => vec![("partrelid", OidType), ("partstrat", InternalChar)],
-        "pg_depend" => vec![
-            ("classid", OidType),
-            ("objid", OidType),
-            ("objsubid", Int4),
-            ("refclassid", OidType),
-            ("refobjid", OidType),
-            ("refobjsubid", Int4),
-            ("deptype", InternalChar),
-        ],
-        "pg_auth_members" => {
-            vec![("roleid", OidType), ("member", OidType), ("grantor", OidType), ("admin_option", Bool)]
-        }
-        "pg_shdescription" => {
-            vec![("objoid", OidType), ("classoid", OidType), ("description", Text)]
-        }
-        "pg_event_trigger" => vec![("oid", OidType), ("evtname", Name)],
-        "pg_opclass" => vec![("oid", OidType), ("opcname", Name), ("opcdefault", Bool)],
-        "pg_matviews" => vec![("schemaname", Name), ("matviewname", Name), ("definition", Text)],
-        "pg_locks" => {
-            vec![("locktype", Text), ("relation", OidType), ("pid", Int4), ("mode", Text), ("granted", Bool)]
-        }
-        _ => return None,
-    };
-    Some(Rows::new(columns))
 }

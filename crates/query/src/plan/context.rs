@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 
 use crate::database::Shared;
 use crate::error::{from_datafusion, to_datafusion};
+use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::provider::RowTable;
 use crate::plan::rewrite;
@@ -171,6 +172,12 @@ impl ContextProvider for Names<'_> {
             schema: reference.schema().map(str::to_owned),
             name: reference.table().to_owned(),
         };
+        if name.schema.is_none()
+            && self.view_depth == 0
+            && let Some(source) = self.info.relations.get(&name.name)
+        {
+            return Ok(Arc::clone(source));
+        }
         if let Some(system) = crate::pg_catalog::table(&name, self) {
             return system.map(provider_as_source).map_err(to_datafusion);
         }
@@ -236,7 +243,15 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
+        let known = self.state.scalar_functions().get(name).cloned();
+        // DataFusion asks for scalar functions first.
+        let elsewhere = || {
+            name == "unnest"
+                || self.get_aggregate_meta(name).is_some()
+                || self.get_window_meta(name).is_some()
+                || self.get_higher_order_meta(name).is_some()
+        };
+        known.or_else(|| (!elsewhere()).then(|| Arc::new(ScalarUDF::new_from_impl(Missing::new(name)))))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -19,6 +19,7 @@ mod expression;
 mod name;
 mod relation;
 mod subquery;
+mod system_column;
 
 pub(crate) use name::column_name;
 pub(crate) use subquery::aggregates as is_aggregate;
@@ -103,6 +104,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        system_column::rewrite(select);
         if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
             groups.iter_mut().for_each(expression::place);
         }
@@ -176,10 +178,17 @@ impl VisitorMut for Rewriter {
     }
 }
 
-/// `pg_catalog.name`.
+/// `pg_catalog.name`, `information_schema._pg_name`.
 fn is_system(name: &ast::ObjectName) -> bool {
-    let first = name.0.first().and_then(ast::ObjectNamePart::as_ident);
-    name.0.len() == 2 && first.is_some_and(|part| part.value.eq_ignore_ascii_case("pg_catalog"))
+    let [ast::ObjectNamePart::Identifier(schema), ast::ObjectNamePart::Identifier(name)] = name.0.as_slice()
+    else {
+        return false;
+    };
+    match identifier(schema).as_str() {
+        "pg_catalog" => true,
+        "information_schema" => identifier(name).starts_with("_pg_"),
+        _ => false,
+    }
 }
 
 fn operator(symbol: &str) -> Option<BinaryOperator> {

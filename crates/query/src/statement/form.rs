@@ -1,10 +1,10 @@
 //! Statements in one form: what PostgreSQL writes in several ways is brought to the one that the
 //! rest of the code knows.
 //!
-//! - `TABLE t` is `SELECT * FROM t`; `ABORT` is `ROLLBACK`; `FETCH c` is `FETCH NEXT FROM c`.
+//! - `TABLE t` is `SELECT * FROM t`; `ABORT` is `ROLLBACK`.
 //! - `SELECT … INTO t` is `CREATE TABLE t AS SELECT …`.
 //! - `WITH … INSERT`, `UPDATE` and `DELETE` are these statements with the WITH queries in their
-//!   places.
+//!   places; WITH queries that change rows are parts that run before.
 
 use std::ops::ControlFlow;
 
@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::names::identifier;
+use crate::statement::Body;
 
 fn word(token: &TokenWithSpan) -> String {
     match &token.token {
@@ -46,21 +47,26 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
     }
-    if is(0, "FETCH") && places.len() == 2 {
-        let at = places[0];
-        instead.push((at, vec![keyword(at, "FETCH"), keyword(at, "NEXT"), keyword(at, "FROM")]));
-    }
     for (order, at) in places.iter().enumerate() {
         let previous =
             |back: usize| order.checked_sub(back).and_then(|at| words.get(at)).map_or("", String::as_str);
         match words[order].as_str() {
             // Tables of this database are always logged.
             "UNLOGGED" if order == 1 && is(0, "CREATE") => instead.push((*at, Vec::new())),
-            "INCREMENT"
-                if !is(order + 1, "BY")
-                    && (is(1, "SEQUENCE") || words.iter().any(|word| word == "IDENTITY")) =>
-            {
+            "INCREMENT" if !is(order + 1, "BY") && words.iter().any(|word| word == "IDENTITY") => {
                 instead.push((*at, vec![keyword(*at, "INCREMENT"), keyword(*at, "BY")]));
+            }
+            // TRIM(TRAILING FROM x) is RTRIM(x).
+            "TRIM" if is(order + 3, "FROM") => {
+                let name = match words.get(order + 2).map(String::as_str) {
+                    Some("BOTH") => "BTRIM",
+                    Some("LEADING") => "LTRIM",
+                    Some("TRAILING") => "RTRIM",
+                    _ => continue,
+                };
+                instead.push((*at, vec![keyword(*at, name)]));
+                instead.push((places[order + 2], Vec::new()));
+                instead.push((places[order + 3], Vec::new()));
             }
             // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.
             "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),
@@ -82,38 +88,83 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     rewritten
 }
 
+/// A statement whose WITH queries change rows.
+#[derive(Clone, Debug)]
+pub(crate) struct With {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) main: Box<Statement>,
+}
+
+/// One of these WITH queries.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    /// New names for its columns.
+    pub(crate) columns: Vec<String>,
+    pub(crate) statement: Box<Statement>,
+}
+
+/// The INSERT, UPDATE or DELETE that stands in the place of a query.
+fn changing(query: &Query) -> Option<&Statement> {
+    match query.body.as_ref() {
+        SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => Some(inner),
+        _ => None,
+    }
+}
+
 /// A statement in its plain form.
-pub(super) fn statement(statement: Statement) -> Result<Statement> {
-    let Statement::Query(mut query) = statement else { return Ok(statement) };
+pub(super) fn statement(statement: Statement) -> Result<Body> {
+    let plain = |statement| Ok(Body::Sql(Box::new(statement)));
+    let Statement::Query(mut query) = statement else { return plain(statement) };
     if let Some(created) = created_by_select(&mut query) {
-        return Ok(created);
+        return plain(created);
     }
-    let Some(with) = &query.with else { return Ok(Statement::Query(query)) };
-    let mut changing = match query.body.as_ref() {
-        SetExpr::Insert(inner) | SetExpr::Update(inner) | SetExpr::Delete(inner) => inner.clone(),
-        _ => return Ok(Statement::Query(query)),
-    };
-    if with.cte_tables.iter().any(|table| changes(&table.query)) {
-        return Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            "WITH queries that change rows are not supported",
-        )
-        .hint("Run the change as a statement of its own in the same transaction."));
-    }
-    if let (Statement::Insert(insert), true) = (&mut changing, with.recursive) {
+    let Some(with) = query.with.clone() else { return plain(Statement::Query(query)) };
+    let mut main = changing(&query).cloned();
+    if let (Some(Statement::Insert(insert)), true) = (&mut main, with.recursive)
+        && !with.cte_tables.iter().any(|table| changes(&table.query))
+    {
         if let Some(source) = &mut insert.source {
-            source.with.clone_from(&query.with);
+            source.with = Some(with);
         }
-        return Ok(changing);
+        return Ok(Body::Sql(Box::new(Statement::Insert(insert.clone()))));
     }
     let mut known: Vec<(String, Query, Option<TableAlias>)> = Vec::new();
+    let mut parts = Vec::new();
     for table in &with.cte_tables {
+        let name = identifier(&table.alias.name);
         let mut body = table.query.as_ref().clone();
         inline(&mut body, &known);
-        known.push((identifier(&table.alias.name), body, Some(table.alias.clone())));
+        let Some(change) = changing(&body) else {
+            if changes(&body) {
+                return Err(Error::new(
+                    ErrorKind::FeatureNotSupported,
+                    "WITH clause containing a data-modifying statement must be at the top level",
+                ));
+            }
+            known.push((name, body, Some(table.alias.clone())));
+            continue;
+        };
+        let columns = table.alias.columns.iter().map(|column| identifier(&column.name)).collect();
+        parts.push(Part { name, columns, statement: Box::new(change.clone()) });
     }
-    inline(&mut changing, &known);
-    Ok(changing)
+    let main = match main {
+        Some(mut main) => {
+            inline(&mut main, &known);
+            main
+        }
+        None => {
+            if let Some(with) = &mut query.with {
+                with.cte_tables.retain(|table| changing(&table.query).is_none());
+            }
+            query.with.take_if(|with| with.cte_tables.is_empty());
+            Statement::Query(query)
+        }
+    };
+    if parts.is_empty() {
+        return plain(main);
+    }
+    Ok(Body::With(With { parts, main: Box::new(main) }))
 }
 
 /// Whether a query changes rows.

@@ -79,14 +79,14 @@ fn name(parser: &mut Parser<'_>) -> Result<String, ParserError> {
 }
 
 /// The unquoted word at a distance, in capitals; empty if there is none.
-fn word(parser: &Parser<'_>, at: usize) -> String {
+pub(super) fn word(parser: &Parser<'_>, at: usize) -> String {
     match parser.peek_nth_token(at).token {
         Token::Word(Word { value, quote_style: None, .. }) => value.to_ascii_uppercase(),
         _ => String::new(),
     }
 }
 
-fn take(parser: &mut Parser<'_>, wanted: &str) -> bool {
+pub(super) fn take(parser: &mut Parser<'_>, wanted: &str) -> bool {
     let found = word(parser, 0) == wanted;
     if found {
         parser.next_token();

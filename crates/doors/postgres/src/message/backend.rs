@@ -1,7 +1,7 @@
 //! What clients get, appended to a write buffer.
 
 use luma_model::Error;
-use luma_query::{Column, CommandTag, Notice, Severity, TransactionStatus};
+use luma_query::{Column, CommandTag, Notice, Notification, Severity, TransactionStatus};
 
 use crate::message::frontend::Format;
 
@@ -128,6 +128,16 @@ pub(crate) fn copy_data(out: &mut Vec<u8>, data: &[u8]) {
 /// An error that ends a statement, or with `fatal` the connection.
 pub(crate) fn error_response(out: &mut Vec<u8>, error: &Error, fatal: bool) {
     message(out, b'E', |out| fields(out, if fatal { "FATAL" } else { "ERROR" }, error));
+}
+
+/// What another session said to all who listen.
+pub(crate) fn notification_response(out: &mut Vec<u8>, notification: &Notification) {
+    message(out, b'A', |out| {
+        let session = u32::try_from(notification.session).unwrap_or(u32::MAX);
+        out.extend_from_slice(&session.to_be_bytes());
+        text(out, &notification.channel);
+        text(out, &notification.payload);
+    });
 }
 
 pub(crate) fn notice_response(out: &mut Vec<u8>, notice: &Notice) {

@@ -169,3 +169,8 @@ CREATE TABLE select (x int);
 CREATE TABLE;
 CREATE TABLE none ();
 SELECT * FROM none;
+SELECT (current_schemas(true))[1], array_upper(current_schemas(true), 1);
+CREATE TABLE expanded (a int, b int, c int, PRIMARY KEY (c, a));
+SELECT (information_schema._pg_expandarray(i.indkey)).n AS place FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = 'expanded_pkey' ORDER BY 1;
+SELECT a.attname, (i.keys).n FROM pg_catalog.pg_attribute a JOIN (SELECT i.indexrelid, i.indrelid, information_schema._pg_expandarray(i.indkey) AS keys FROM pg_catalog.pg_index i) i ON (a.attnum = (i.keys).x AND a.attrelid = i.indrelid) WHERE a.attrelid = 'expanded'::regclass ORDER BY 2;
+SELECT count(*) > 100 FROM pg_catalog.pg_get_keywords() WHERE catcode = 'U';

@@ -259,3 +259,5 @@ SELECT 'abc' <> ALL (ARRAY['x', 'y']);
 SELECT 'a' LIKE ANY (ARRAY['a%', 'b%']);
 SELECT (SELECT 'sub') || 'x';
 SELECT CASE WHEN 'a' = 'a' THEN 'yes' END;
+SELECT trim(trailing from ' abc '), trim(leading from ' abc '), trim(both from ' abc ');
+SELECT trim(both 'x' from 'xabcx'), trim(trailing 'x' from 'xabcx');

@@ -9,3 +9,23 @@ DELETE FROM emp WHERE id = 9;
 WITH moved AS (DELETE FROM emp WHERE id = 5 RETURNING *) SELECT id, name FROM moved;
 WITH ins AS (INSERT INTO emp (id, name) VALUES (6, 'Fay'), (7, 'Gus') RETURNING id) SELECT * FROM ins ORDER BY id;
 WITH up AS (UPDATE emp SET salary = 1 WHERE id > 5 RETURNING id, salary) SELECT sum(salary) FROM up;
+SELECT id, name, salary FROM emp ORDER BY id;
+WITH d AS (DELETE FROM emp WHERE id = 7 RETURNING id, name) INSERT INTO emp (id, name) SELECT id + 100, name FROM d RETURNING id, name;
+WITH ins AS (INSERT INTO emp (id, name) VALUES (20, 'new') RETURNING id) SELECT (SELECT count(*) FROM emp WHERE id = 20), (SELECT id FROM ins);
+WITH a AS (UPDATE emp SET dept = 77 WHERE id = 1 RETURNING id), b AS (UPDATE emp SET dept = 78 WHERE id = 2 RETURNING id) SELECT id FROM a UNION ALL SELECT id FROM b ORDER BY 1;
+WITH x AS (SELECT id FROM emp WHERE dept = 77), u AS (UPDATE emp SET name = 'One' WHERE id IN (SELECT id FROM x) RETURNING id, name) SELECT u.name, x.id FROM u JOIN x ON u.id = x.id;
+WITH moved(k, n) AS (DELETE FROM emp WHERE id = 20 RETURNING id, name) SELECT k, n FROM moved;
+WITH ins AS (INSERT INTO emp (id, name) VALUES (1, 'clash') RETURNING id) SELECT * FROM ins;
+WITH ins AS (INSERT INTO emp (id, name) VALUES (1, 'Uno') ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING id, name) SELECT * FROM ins;
+WITH quiet AS (UPDATE emp SET dept = 5 WHERE id = 3) SELECT count(*) FROM emp WHERE dept = 5;
+SELECT dept FROM emp WHERE id = 3;
+WITH src AS (SELECT 30 + i AS id, 'n' || i AS name FROM generate_series(1, 3) i), ins AS (INSERT INTO emp (id, name) SELECT id, name FROM src RETURNING id), del AS (DELETE FROM emp WHERE id = 4 RETURNING id) SELECT (SELECT count(*) FROM ins) AS added, (SELECT count(*) FROM del) AS gone;
+--$ 40 | Para
+WITH ins AS (INSERT INTO emp (id, name) VALUES ($1, $2) RETURNING id, name) SELECT name, id FROM ins;
+--$ 40
+WITH del AS (DELETE FROM emp WHERE id = $1 RETURNING id) SELECT id FROM del;
+SELECT * FROM (WITH del AS (DELETE FROM emp WHERE id = 1 RETURNING id) SELECT id FROM del) s;
+WITH moved AS (DELETE FROM emp WHERE id = 31 RETURNING *) UPDATE emp SET name = moved.name FROM moved WHERE emp.id = 32;
+SELECT id, name FROM emp WHERE id > 30 ORDER BY id;
+WITH moved AS (DELETE FROM emp WHERE id = 33 RETURNING *) DELETE FROM emp USING moved WHERE emp.id = moved.id - 1;
+SELECT id, name FROM emp ORDER BY id;

@@ -8,13 +8,17 @@ const ABOUT: &str = "Millions of URLs in, always-fresh sitemaps out";
 
 const AFTER: &str = "\
 Examples:
-  lux --url https://example.com import pages.jsonl    take in pages; the store is ./.luminosity
-  lux build public --gzip                             write sitemap.xml and its fragments
-  lux serve                                           serve them, and take changes by HTTP
-  lux verify https://example.com/sitemap.xml          check what is out there
+  lux init https://example.com       write luminosity.toml; or give --url
+  lux import pages.jsonl             take in pages; the store is ./.luminosity
+  lux generate public --gzip         write sitemap.xml and its fragments
+  lux serve                          serve them, and take changes by HTTP
+  lux verify public                  check them, or any other sitemap
 
-Settings come from luminosity.toml (or .json) in the working directory, the environment and options; the
-later win. Exit codes: 0 all is well, 1 failed, 2 called wrongly, 3 done but something was rejected or is wrong.";
+Settings come from luminosity.toml (or .json) in the working directory,
+the environment and options; the later win.
+
+Exit codes: 0 all is well, 1 failed, 2 called wrongly, 3 done, but
+something was rejected or is wrong.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -30,7 +34,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The configuration, instead of the one found in the working directory
-    #[arg(long, global = true, env = "LUX_CONFIG", value_name = "FILE")]
+    #[arg(long, short, global = true, env = "LUX_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The directory of the store [default: .luminosity]
     #[arg(long, short, global = true, env = "LUX_DIR", value_name = "DIR")]
@@ -45,6 +49,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a luminosity.toml with every key explained
+    Init(Init),
     /// Take in pages from files: JSONL, JSON, CSV, XML sitemaps or lists of URLs
     Import(Import),
     /// Write all entries to a file
@@ -67,9 +73,9 @@ pub(crate) enum Command {
     },
     /// List URLs, or entries as JSON lines with --json
     List(List),
-    /// Write the sitemap and its fragments to a directory, switching from old to new at once
-    #[command(visible_alias = "publish")]
-    Build(Build),
+    /// Write the sitemap and its fragments to a directory or object store; each file is shown as a whole
+    #[command(visible_aliases = ["build", "publish"])]
+    Generate(Generate),
     /// Ask the configured sources and take over what they say
     Refresh,
     /// Serve sitemaps by HTTP and take changes
@@ -79,7 +85,13 @@ pub(crate) enum Command {
     /// Read the whole store and check that everything agrees
     Check,
     /// Merge what is stored, dropping what was replaced or removed
-    Compact,
+    Compact {
+        /// Also when there is nothing that waits to be merged
+        #[arg(long)]
+        force: bool,
+    },
+    /// Render and compress fragments ahead of the first visitor; of the running service, if there is one
+    Warm,
     /// Check sitemaps against the protocol and Google's limits
     Verify {
         /// Files, directories and URLs of sitemaps
@@ -209,9 +221,12 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Build {
-    /// The directory [default: output.path of the configuration, or public]
-    pub(crate) directory: Option<PathBuf>,
+pub(crate) struct Generate {
+    /// A directory, or s3://bucket/prefix [default: output.path of the configuration, or public]
+    pub(crate) place: Option<PathBuf>,
+    /// The same, by name
+    #[arg(long, short, value_name = "PLACE", conflicts_with = "place")]
+    pub(crate) out: Option<PathBuf>,
     /// Compress fragments
     #[arg(long)]
     pub(crate) gzip: bool,
@@ -240,6 +255,18 @@ pub(crate) struct Serve {
     /// Stop when standard input ends, so as not to outlive who started it
     #[arg(long)]
     pub(crate) until_eof: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The site, such as https://example.com; --url says the same
+    pub(crate) site: Option<String>,
+    /// Where to write it
+    #[arg(long, default_value = "luminosity.toml", value_name = "FILE")]
+    pub(crate) write: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,8 +11,15 @@ use crate::store::{config, existing, open, print_json};
 use crate::{Done, Ended, Failure, import};
 
 pub(crate) fn add(options: &Options, wanted: &Add) -> Done {
-    let mut fields = if wanted.page.trim_start().starts_with('{') {
-        serde_json::from_str::<Map<String, Value>>(&wanted.page)?
+    let page = wanted.page.trim_start();
+    if page.starts_with('[') {
+        return Err(Failure(
+            "one page is added at a time; import takes an array from a file or -".to_owned(),
+        ));
+    }
+    let mut fields = if page.starts_with('{') {
+        serde_json::from_str::<Map<String, Value>>(page)
+            .map_err(|error| Failure(format!("the entry: {}", luminosity::json_reason(&error))))?
     } else {
         Map::from_iter([("url".to_owned(), json!(wanted.page))])
     };
@@ -73,16 +80,61 @@ pub(crate) fn refresh(options: &Options) -> Done {
     Ok(Ended::with_findings(refreshed.summary.rejected > 0 || !refreshed.failed.is_empty()))
 }
 
-pub(crate) fn compact(options: &Options) -> Done {
-    let engine = existing(options)?;
-    engine.compact()?;
+pub(crate) fn compact(options: &Options, force: bool) -> Done {
+    let config = config(options)?;
+    let engine = open(&config, false)?;
+    let before = engine.stats()?;
+    let waits = before.unmerged_tables > 0 || before.log_bytes > config.incremental.max_log_size;
+    if waits || force {
+        engine.compact()?;
+    }
     let stats = engine.stats()?;
     if options.json {
         print_json(&stats)?;
-    } else {
+    } else if waits || force {
         println!("merged: {} URLs in {} bytes", stats.urls, stats.disk_bytes);
+    } else {
+        println!("nothing waits to be merged; --force merges all the same");
     }
     Ok(Ended::Well)
+}
+
+/// Of the store, or of the service that has it open: its memory is the one that visitors gain from.
+pub(crate) fn warm(options: &Options) -> Done {
+    let config = config(options)?;
+    let directory = &config.incremental.log_dir;
+    if !directory.exists() {
+        return existing(options).map(|_| Ended::Well);
+    }
+    let ready = match luminosity::Engine::open(directory, config.settings()) {
+        Ok(engine) => engine.warm()?,
+        Err(error) if error.is_locked() => warm_service(&config)?,
+        Err(error) => return Err(error.into()),
+    };
+    if options.json {
+        print_json(&json!({ "fragments": ready }))?;
+    } else {
+        println!("{ready} fragments are ready");
+    }
+    Ok(Ended::Well)
+}
+
+fn warm_service(config: &luminosity::Config) -> Result<u64, Failure> {
+    let url = format!("http://{}/warm", config.server.listen);
+    let token = std::env::var("LUX_TOKEN").ok().or_else(|| config.server.token.clone());
+    let mut request = ureq::post(&url);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let said = |error: ureq::Error| {
+        Failure(format!(
+            "another process has the store open, and {url} says: {error}; server.listen says where it serves, LUX_TOKEN is its token"
+        ))
+    };
+    let text =
+        request.send_empty().and_then(|mut answer| answer.body_mut().read_to_string()).map_err(said)?;
+    let answer: Value = serde_json::from_str(&text)?;
+    Ok(answer["fragments"].as_u64().unwrap_or_default())
 }
 
 pub(crate) fn notify(options: &Options, urls: &[String]) -> Done {

@@ -6,6 +6,7 @@
 mod arguments;
 mod change;
 mod import;
+mod init;
 mod inspect;
 mod memory;
 mod migrate;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Done {
     let options = &arguments.options;
     match &arguments.command {
+        Command::Init(wanted) => init::run(options, wanted),
         Command::Import(wanted) => import::run(options, wanted),
         Command::Export(wanted) => publish::export(options, wanted),
         Command::Add(wanted) => change::add(options, wanted),
@@ -70,12 +72,13 @@ fn run(arguments: &Arguments) -> Done {
         Command::Redirect(wanted) => change::redirect(options, wanted),
         Command::Get { page } => inspect::get(options, page),
         Command::List(wanted) => inspect::list(options, wanted),
-        Command::Build(wanted) => publish::build(options, wanted),
+        Command::Generate(wanted) => publish::generate(options, wanted),
         Command::Refresh => change::refresh(options),
         Command::Serve(wanted) => serve::run(options, wanted),
         Command::Stats => inspect::stats(options),
         Command::Check => inspect::check(options),
-        Command::Compact => change::compact(options),
+        Command::Compact { force } => change::compact(options, *force),
+        Command::Warm => change::warm(options),
         Command::Verify { targets } => inspect::verify(options, targets),
         Command::Robots => publish::robots(options),
         Command::Meta { file } => publish::meta(file),

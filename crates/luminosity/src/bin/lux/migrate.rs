@@ -27,6 +27,14 @@ pub(crate) fn run(options: &Options, wanted: &Migrate) -> Done {
         )));
     }
     let old = CONFIGS.iter().map(|name| wanted.from.join(name)).find(|path| path.is_file());
+    let data = ["sitemap.snapshot.json", "sitemap.ops.jsonl"];
+    let found = |place: &std::path::Path| data.iter().any(|name| place.join(name).is_file());
+    if old.is_none() && !found(&wanted.from) && !found(&wanted.from.join(".luminosity")) {
+        return Err(Failure(format!(
+            "{} has no gravito.seo.config, sitemap.snapshot.json or sitemap.ops.jsonl",
+            wanted.from.display()
+        )));
+    }
     let (mut fields, dropped) = match &old {
         Some(path) => known_fields(path)?,
         None => (Map::new(), Vec::new()),

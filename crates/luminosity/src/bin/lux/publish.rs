@@ -4,15 +4,19 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use luminosity::{Engine, Mode, Moment, PageMeta, Publication, Robots};
+use luminosity::{Engine, Mode, Moment, PageMeta, Publication};
 use serde_json::json;
 
-use crate::arguments::{Build, Export, ExportForm, Options};
+use crate::arguments::{Export, ExportForm, Generate, Options};
 use crate::store::{config, existing, open, print_json};
 use crate::{Done, Ended, Failure};
 
-pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
-    let config = config(options)?;
+pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
+    let mut config = config(options)?;
+    if let Some(place) = wanted.place.clone().or_else(|| wanted.out.clone()) {
+        config.output.path = place;
+    }
+    let destination = config.output.destination()?;
     let asks = config.mode != Mode::Incremental && !config.sources.is_empty();
     let engine = open(&config, asks)?;
     let mut complete = true;
@@ -25,11 +29,11 @@ pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
     }
     let output = &config.output;
     let publication = Publication {
-        directory: wanted.directory.clone().unwrap_or_else(|| output.path.clone()),
+        destination,
         filename: wanted.filename.clone().unwrap_or_else(|| output.filename.clone()),
         gzip: wanted.gzip || output.gzip,
         url: wanted.public_url.clone().or_else(|| output.url.clone()),
-        robots: config.robots.as_ref().map(Robots::render).transpose()?,
+        robots: config.robots.is_some().then(|| config.robots_txt(engine.site())).transpose()?,
         threads: None,
         dry_run: wanted.dry_run,
     };
@@ -53,7 +57,13 @@ pub(crate) fn build(options: &Options, wanted: &Build) -> Done {
 
 pub(crate) fn robots(options: &Options) -> Done {
     let config = config(options)?;
-    print!("{}", config.robots.unwrap_or_default().render()?);
+    // Without a configured site, it is that of the store.
+    let text = if config.base_url.is_empty() {
+        config.robots_txt(open(&config, false)?.site())?
+    } else {
+        config.robots_txt(&luminosity::Site::with_hosts(&config.base_url, &config.hosts)?)?
+    };
+    print!("{text}");
     Ok(Ended::Well)
 }
 

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use luma_model::{Error, ErrorKind, Result};
 
+use crate::names::identifier;
 use crate::types::without_precision;
 
 use super::relation;
@@ -309,6 +310,16 @@ fn expr_parts(root: &mut Expr, chain: &mut Vec<ast::AccessExpr>) -> Subscripts {
 
 /// `a[1]`, `a[1:2]`.
 fn subscripts((root, chain): Subscripts, expr: &mut Expr) -> Result<()> {
+    if let [ast::AccessExpr::Dot(Expr::Identifier(field))] = chain.as_slice()
+        && matches!(identifier(field).as_str(), "x" | "n")
+    {
+        // The only row type with fields is that of _pg_expandarray.
+        let name = text(&identifier(field));
+        let op = BinaryOperator::LongArrow;
+        let member = Expr::BinaryOp { left: Box::new(root), op, right: Box::new(name) };
+        *expr = cast(Expr::Nested(Box::new(member)), ast::DataType::Integer(None));
+        return Ok(());
+    }
     if chain.iter().any(|access| matches!(access, ast::AccessExpr::Dot(_))) {
         *expr = Expr::CompoundFieldAccess { root: Box::new(root), access_chain: chain };
         return Ok(());
@@ -454,6 +465,15 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     };
     match name.as_str() {
         "every" => rename(function, "bool_and"),
+        "current_schemas" => {
+            rename(function, "luma_current_schemas");
+            let names = std::mem::replace(function, empty_function());
+            let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(
+                Box::new(ast::DataType::Text),
+                None,
+            ));
+            return Some(cast(Expr::Function(names), kind));
+        }
         "array_agg" | "string_agg" => order_distinct(function),
         "percentile_disc" | "mode" if !function.within_group.is_empty() => {
             return ordered_set(&name, function);

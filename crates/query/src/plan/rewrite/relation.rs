@@ -49,6 +49,8 @@ pub(super) fn set_function(name: &str) -> Option<SetFunction> {
         "json_object_keys" => one("luma_json_keys", "json_object_keys"),
         "jsonb_each" => pair("luma_json_values", Some(jsonb)),
         "json_each" => pair("luma_json_values", Some(json)),
+        // Rows of x, an element, and n, its place; drivers ask for indexes' columns with it.
+        "_pg_expandarray" => typed("luma_expand_array", "_pg_expandarray", jsonb),
         "jsonb_each_text" | "json_each_text" => pair("luma_json_values_text", None),
         _ => return None,
     })
@@ -119,6 +121,10 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         *factor = table(columns, alias, &name, single, ordinality);
         return Ok(());
     }
+    if name == "pg_get_keywords" {
+        *factor = system_table("pg_get_keywords", alias);
+        return Ok(());
+    }
     let Some(function) = set_function(&name) else { return Ok(()) };
     let single = function.named_by_alias;
     let columns = function
@@ -128,6 +134,23 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         .collect();
     *factor = table(columns, alias, &name, single, ordinality);
     Ok(())
+}
+
+/// A function of the system that is a table here.
+fn system_table(name: &str, alias: Option<TableAlias>) -> TableFactor {
+    let name = ast::ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(name)]);
+    TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
 }
 
 /// The table of some arrays beside each other, under the names that an alias gives.

@@ -145,12 +145,13 @@ pub(crate) fn aggregates(item: &SelectItem) -> bool {
     let _ = ast::visit_expressions(expr, |expr| {
         if let Expr::Function(function) = expr {
             let name = function.name.to_string().to_lowercase();
+            let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
             let statistics =
                 ["stddev_", "var_", "regr_", "covar_"].iter().any(|start| name.starts_with(start));
             found |= function.over.is_some()
                 || statistics
-                || PER_GROUP.contains(&name.as_str())
-                || super::relation::set_function(&name).is_some()
+                || PER_GROUP.contains(&name)
+                || super::relation::set_function(name).is_some()
                 || name == "unnest";
         }
         std::ops::ControlFlow::<()>::Continue(())

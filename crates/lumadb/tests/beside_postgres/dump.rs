@@ -1,0 +1,96 @@
+//! `pg_dump` of either server, given to `psql` for a LumaDB: the copy is dumped as its original is.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::servers::{Lumadb, Postgres, programs};
+
+/// What is dumped.
+const DEFINITIONS: &[&str] = &[
+    "CREATE SCHEMA other",
+    "CREATE TABLE parent (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text DEFAULT 'it''s' NOT NULL, \
+     b numeric(10,2) CHECK (b > 0), c date DEFAULT '2024-01-02', u varchar(20) UNIQUE)",
+    "CREATE TABLE child (id bigserial PRIMARY KEY, p int REFERENCES parent (id) ON DELETE CASCADE, \
+     double int GENERATED ALWAYS AS (p * 2) STORED)",
+    "CREATE TABLE other.\"Odd name\" (\"A b\" int, j jsonb, list int[], raw bytea, f float8)",
+    "CREATE INDEX child_p ON child (p DESC, id)",
+    "CREATE UNIQUE INDEX odd ON other.\"Odd name\" (\"A b\")",
+    "CREATE VIEW seen AS SELECT id, a FROM parent WHERE b > 1",
+    "CREATE SEQUENCE loose START 5 INCREMENT 3 MAXVALUE 100 CYCLE",
+    "SELECT nextval('loose'), nextval('loose')",
+    "COMMENT ON TABLE parent IS 'whole'",
+    "COMMENT ON COLUMN parent.a IS 'a part'",
+    "INSERT INTO parent (a, b, u) VALUES ('tab\tand\nline', 1.5, 'one'), ('\\back', 2, NULL)",
+    "INSERT INTO child (p) VALUES (1), (2), (NULL)",
+    "INSERT INTO other.\"Odd name\" VALUES (1, '{\"k\": [1, null]}', '{1,NULL,3}', '\\x00ff', 0.1), (NULL, NULL, NULL, NULL, 'NaN')",
+];
+
+fn dump(programs: &Path, source: &str, options: &[&str]) -> String {
+    let output = Command::new(programs.join("pg_dump")).arg("-d").arg(source).args(options).output().unwrap();
+    assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn restore(programs: &Path, target: &Lumadb, script: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dump.sql");
+    std::fs::write(&file, script).unwrap();
+    let output = Command::new(programs.join("psql"))
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &target.connection_string(), "-f"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "psql: {}\n{script}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The statements alone; the key of `\restrict` is another each time.
+fn statements(dump: &str) -> Vec<&str> {
+    let noise = |line: &&str| line.is_empty() || line.starts_with("--") || line.contains("restrict ");
+    dump.lines().filter(|line| !noise(line)).collect()
+}
+
+#[test]
+fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
+    let Ok(programs) = programs() else {
+        assert!(std::env::var_os("CI").is_none(), "there is no pg_dump");
+        eprintln!("skipped: there is no pg_dump");
+        return;
+    };
+    let original = Lumadb::start();
+    let mut session = original.session();
+    for definition in DEFINITIONS {
+        let answer = session.simple(definition);
+        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
+    }
+    let whole = dump(&programs, &original.connection_string(), &[]);
+    let copy = Lumadb::start();
+    restore(&programs, &copy, &whole);
+    assert_eq!(statements(&dump(&programs, &copy.connection_string(), &[])), statements(&whole));
+    // In two parts, as many do it.
+    let in_parts = Lumadb::start();
+    restore(&programs, &in_parts, &dump(&programs, &original.connection_string(), &["--schema-only"]));
+    let rows = dump(&programs, &original.connection_string(), &["--data-only", "--column-inserts"]);
+    restore(&programs, &in_parts, &rows);
+    assert_eq!(statements(&dump(&programs, &in_parts.connection_string(), &[])), statements(&whole));
+}
+
+#[test]
+fn a_dump_of_postgresql_is_taken_whole() {
+    let (Ok(programs), Ok(mut postgres)) = (programs(), Postgres::start()) else {
+        assert!(std::env::var_os("CI").is_none(), "there is no PostgreSQL");
+        eprintln!("skipped: there is no PostgreSQL");
+        return;
+    };
+    let mut session = postgres.session();
+    for definition in DEFINITIONS {
+        let answer = session.simple(definition);
+        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
+    }
+    let copy = Lumadb::start();
+    let roles = copy.session().simple("CREATE ROLE postgres");
+    assert_eq!(roles.error, None, "{}", roles.message);
+    restore(&programs, &copy, &dump(&programs, &postgres.connection_string(), &[]));
+    let rows = ["--data-only"];
+    let theirs = dump(&programs, &postgres.connection_string(), &rows);
+    assert_eq!(statements(&dump(&programs, &copy.connection_string(), &rows)), statements(&theirs));
+}
