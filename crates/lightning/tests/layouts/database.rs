@@ -465,7 +465,7 @@ fn writers_wait_so_that_the_log_stays_within_twice_its_limit() {
         database.write(batch, Durability::Buffered).unwrap();
         longest = longest.max(database.stats().wal_bytes);
     }
-    let bound = 2 * options.max_wal_bytes + 4 * options.wal_segment_bytes;
+    let bound = 2 * options.max_wal_bytes + 8 * options.wal_segment_bytes;
     assert!(longest <= bound, "{longest} bytes of log, more than {bound}");
 }
 
