@@ -86,6 +86,8 @@ pub(crate) struct Engine {
     next_table: AtomicU64,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
+    /// Whether the log is so long that writers wait for flushes.
+    log_is_long: AtomicBool,
     background: Background,
     /// Where the log ended at the start.
     first_logged: u64,

@@ -19,7 +19,7 @@ pub struct Options {
     /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
     pub history_bytes: usize,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
-    /// meanwhile, until memtables reach their limit.
+    /// meanwhile, and wait for the flushes past twice that, or two segments more if that is more.
     pub max_wal_bytes: u64,
     /// Bytes of one log segment.
     pub wal_segment_bytes: u64,

@@ -13,8 +13,9 @@ use crate::frame::{SEGMENT_HEADER, SegmentHeader};
 use crate::{Error, Lsn, Result};
 
 /// Bytes of a new file that are overwritten with zeros at a time, ahead of the frames, so that a
-/// commit changes data blocks only and no file metadata. As many as were written before, within these.
-const ZERO_AHEAD: std::ops::RangeInclusive<u64> = 8 << 10..=512 << 10;
+/// commit changes data blocks only and no file metadata. Four times what was written before, within these:
+/// each time costs a commit of the file system's journal, and a small database should be small.
+const ZERO_AHEAD: std::ops::RangeInclusive<u64> = 12 << 10..=512 << 10;
 /// A write so large bears the change of metadata; zeros ahead of it would double what is written.
 const LARGE_WRITE: u64 = 64 << 10;
 /// What is reserved for the first segment after a start at first; it grows fourfold, so that a small
@@ -48,7 +49,7 @@ impl Segment {
         let end = self.offset + length;
         if end > self.zeroed {
             let ahead = if length < LARGE_WRITE {
-                self.offset.clamp(*ZERO_AHEAD.start(), *ZERO_AHEAD.end())
+                (self.offset * 4).clamp(*ZERO_AHEAD.start(), *ZERO_AHEAD.end())
             } else {
                 0
             };

@@ -177,7 +177,7 @@ impl Engine {
     }
 
     /// Makes a writer wait while too much waits to be flushed or merged. Flushes always end or fail, so
-    /// the wait for memory does; the wait for merges has a bound.
+    /// the waits for memory and for a shorter log do; the wait for merges has a bound.
     pub(super) fn throttle(&self, keyspaces: &[Arc<KeyspaceInner>]) -> Result<()> {
         let memory_max = self.options.write_buffer_bytes.saturating_mul(2);
         let unmerged_max = self.options.level0_tables.max(1) * UNMERGED_FACTOR;
@@ -187,14 +187,19 @@ impl Engine {
             let found = keyspaces.iter().filter_map(|keyspace| view.get(keyspace.slot, keyspace.id));
             found.map(|keyspace| keyspace.tree.unmerged_tables()).max().unwrap_or(0) >= unmerged_max
         };
-        if !over_memory() && !unmerged() {
+        // Only flushes make the log shorter, so without one there is nothing to wait for.
+        let over_log = || {
+            self.log_is_long.load(Ordering::Relaxed)
+                && self.view.load().keyspaces().any(|(_, keyspace)| !keyspace.frozen.is_empty())
+        };
+        if !over_memory() && !over_log() && !unmerged() {
             return Ok(());
         }
         if self.is_inline() {
             return self.run_inline_work();
         }
         let give_up = Instant::now() + MERGE_WAIT_MAX;
-        while over_memory() || (unmerged() && Instant::now() < give_up) {
+        while over_memory() || over_log() || (unmerged() && Instant::now() < give_up) {
             self.check_writable()?;
             let mut work = self.background.work.lock();
             self.background.progress.wait_for(&mut work, LOOK_AGAIN);

@@ -13,7 +13,7 @@ use crate::batch::{Operations, RECORD_HEADER, record_header};
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
-use crate::options::{Durability, SyncMode};
+use crate::options::{Durability, Options, SyncMode};
 use crate::publisher::{OnPublish, Pending, Ticket, TicketFuture};
 use crate::read_set::FinishedReads;
 use crate::readable::Snapshot;
@@ -278,6 +278,15 @@ impl Engine {
         }
     }
 
+    /// Notes whether the log is so long that writers must wait. What was there at the start does not count:
+    /// it is flushed while they go on.
+    pub(super) fn look_at_log(&self) {
+        let Options { max_wal_bytes, wal_segment_bytes, .. } = self.options;
+        let bound = max_wal_bytes.saturating_mul(2).max(max_wal_bytes.saturating_add(2 * wal_segment_bytes));
+        let written = self.log.end().0 - self.log.begin().0.max(self.first_logged);
+        self.log_is_long.store(written > bound, Ordering::Relaxed);
+    }
+
     /// Past the log's bound, the keyspaces whose versions are in the oldest segment go.
     fn freeze_for_log(&self, state: &mut CommitState) {
         let end = self.log.end().0;
@@ -285,6 +294,7 @@ impl Engine {
             return;
         }
         state.log_checked = end;
+        self.look_at_log();
         if self.log.live_bytes() <= self.options.max_wal_bytes {
             return;
         }

@@ -154,6 +154,7 @@ impl Engine {
         self.done.flushes.fetch_add(full.len() as u64, Ordering::Relaxed);
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
+        self.look_at_log();
         self.schedule_merge(keyspace.id);
         Ok(true)
     }

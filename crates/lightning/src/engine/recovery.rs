@@ -173,6 +173,7 @@ impl Engine {
             names: Mutex::new(names),
             next_table,
             memory: AtomicUsize::new(memory),
+            log_is_long: AtomicBool::new(false),
             background: Background::default(),
             first_logged: log_end,
             done: Done::default(),

@@ -448,6 +448,28 @@ fn writers_wait_so_that_memtables_stay_within_twice_the_write_buffer() {
 }
 
 #[test]
+fn writers_wait_so_that_the_log_stays_within_twice_its_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        Options { background_threads: 1, memtable_bytes: 64 << 20, write_buffer_bytes: 256 << 20, ..small() };
+    let database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspaces: Vec<_> = (0..20)
+        .map(|number| database.create_keyspace(&format!("k{number}"), keyspace_options()).unwrap())
+        .collect();
+    let mut longest = 0;
+    for number in 0..2000u32 {
+        let mut batch = WriteBatch::new();
+        for (at, keyspace) in keyspaces.iter().enumerate() {
+            batch.put(keyspace, &[number.to_be_bytes(), [at as u8; 4]].concat(), &[1; 600]);
+        }
+        database.write(batch, Durability::Buffered).unwrap();
+        longest = longest.max(database.stats().wal_bytes);
+    }
+    let bound = 2 * options.max_wal_bytes + 8 * options.wal_segment_bytes;
+    assert!(longest <= bound, "{longest} bytes of log, more than {bound}");
+}
+
+#[test]
 fn a_failure_in_the_background_stops_writers_with_its_cause_and_readers_go_on() {
     let disk = luma_vfs::SimDisk::new();
     let options = Options { background_threads: 2, ..small() };
