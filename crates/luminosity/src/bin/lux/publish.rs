@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use luminosity::{Engine, Mode, Moment, PageMeta, Publication};
 use serde_json::json;
 
@@ -37,7 +38,12 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
         threads: None,
         dry_run: wanted.dry_run,
     };
-    let published = engine.publish(&publication)?;
+    let bar = progress_bar(!options.json && !wanted.dry_run);
+    let published = engine.publish_with(&publication, &|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
     if options.json {
         print_json(&published)?;
     } else {
@@ -53,6 +59,15 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
         );
     }
     Ok(Ended::with_findings(!complete))
+}
+
+/// Shown where there is a terminal.
+fn progress_bar(wanted: bool) -> ProgressBar {
+    if !wanted {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} fragments {eta}");
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 pub(crate) fn robots(options: &Options) -> Done {
