@@ -72,8 +72,10 @@ fn progress_bar(wanted: bool) -> ProgressBar {
 
 pub(crate) fn robots(options: &Options) -> Done {
     let config = config(options)?;
-    // Without a configured site, it is that of the store.
-    let text = if config.base_url.is_empty() {
+    // Without a configured site, it is that of the store; without either, no sitemap is named by itself.
+    let text = if config.base_url.is_empty() && !config.incremental.log_dir.exists() {
+        config.robots.unwrap_or_default().render()?
+    } else if config.base_url.is_empty() {
         config.robots_txt(open(&config, false)?.site())?
     } else {
         config.robots_txt(&luminosity::Site::with_hosts(&config.base_url, &config.hosts)?)?
