@@ -156,6 +156,18 @@ impl Engine {
     /// [`Error::Settings`] when another process publishes there or the name is no file name; what the file
     /// system says.
     pub fn publish(&self, publication: &Publication) -> Result<Published> {
+        self.publish_with(publication, &|_, _| {})
+    }
+
+    /// [`Engine::publish`], telling how many fragments are done, of how many.
+    ///
+    /// # Errors
+    /// As [`Engine::publish`].
+    pub fn publish_with(
+        &self,
+        publication: &Publication,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Published> {
         let name = &publication.filename;
         if name.strip_suffix(".xml").is_none_or(str::is_empty)
             || name.starts_with('.')
@@ -166,19 +178,26 @@ impl Engine {
             )));
         }
         match &publication.destination {
-            Destination::Directory(directory) => {
-                self.publish_to(publication, &Directory::new(Arc::clone(&self.inner.vfs), directory))
-            }
-            Destination::Objects(objects) => self.publish_to(publication, &Uploads::new(objects)?),
+            Destination::Directory(directory) => self.publish_to(
+                publication,
+                &Directory::new(Arc::clone(&self.inner.vfs), directory),
+                progress,
+            ),
+            Destination::Objects(objects) => self.publish_to(publication, &Uploads::new(objects)?, progress),
         }
     }
 
-    fn publish_to(&self, publication: &Publication, target: &dyn Target) -> Result<Published> {
+    fn publish_to(
+        &self,
+        publication: &Publication,
+        target: &dyn Target,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Published> {
         if publication.dry_run {
             return Job::new(self, publication, target)?.plan();
         }
         let _held = target.begin()?;
-        Job::new(self, publication, target)?.run()
+        Job::new(self, publication, target)?.run(progress)
     }
 }
 
@@ -294,10 +313,10 @@ impl<'a> Job<'a> {
         Ok(published)
     }
 
-    fn run(&self) -> Result<Published> {
+    fn run(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Published> {
         let mut published = self.summary();
         let mut manifest = Manifest::default();
-        for (name, listed, fresh) in self.write_fragments()? {
+        for (name, listed, fresh) in self.write_fragments(progress)? {
             if fresh {
                 published.bytes += listed.bytes;
                 published.written.push(name.clone());
@@ -336,7 +355,7 @@ impl<'a> Job<'a> {
     }
 
     /// Writes the fragments that changed; says of each whether it was written.
-    fn write_fragments(&self) -> Result<Vec<(String, Listed, bool)>> {
+    fn write_fragments(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Vec<(String, Listed, bool)>> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = self.publication.threads.unwrap_or(processors).clamp(1, self.fragments.len().max(1));
         let next = AtomicUsize::new(0);
@@ -344,7 +363,12 @@ impl<'a> Job<'a> {
         let work = || -> Result<()> {
             while let Some(info) = self.fragments.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let written = self.write_fragment(info.number)?;
-                done.lock().extend(written);
+                let count = {
+                    let mut done = done.lock();
+                    done.extend(written);
+                    done.len()
+                };
+                progress(count as u64, self.fragments.len() as u64);
             }
             Ok(())
         };

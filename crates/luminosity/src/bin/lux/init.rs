@@ -55,7 +55,9 @@ mod tests {
     fn paths(value: &Value, at: &str, out: &mut Vec<String>) {
         match value {
             Value::Object(map) => {
-                map.iter().for_each(|(key, value)| paths(value, &format!("{at}.{key}"), out))
+                for (key, value) in map {
+                    paths(value, &format!("{at}.{key}"), out);
+                }
             }
             Value::Null => {}
             _ => out.push(at.to_owned()),
@@ -70,11 +72,8 @@ mod tests {
                     .split_once(" = ")
                     .is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
         };
-        TEMPLATE
-            .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| is_example(rest)).unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect()
+        let plain = |line| str::strip_prefix(line, "# ").filter(|rest| is_example(rest)).unwrap_or(line);
+        TEMPLATE.lines().map(plain).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod change;
 mod import;
 mod init;
 mod inspect;
+mod limits;
 mod memory;
 mod migrate;
 mod publish;

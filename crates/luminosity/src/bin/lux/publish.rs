@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use luminosity::{Engine, Mode, Moment, PageMeta, Publication};
 use serde_json::json;
 
@@ -37,7 +38,12 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
         threads: None,
         dry_run: wanted.dry_run,
     };
-    let published = engine.publish(&publication)?;
+    let bar = progress_bar(!options.json && !wanted.dry_run);
+    let published = engine.publish_with(&publication, &|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
     if options.json {
         print_json(&published)?;
     } else {
@@ -55,10 +61,21 @@ pub(crate) fn generate(options: &Options, wanted: &Generate) -> Done {
     Ok(Ended::with_findings(!complete))
 }
 
+/// Shown where there is a terminal.
+fn progress_bar(wanted: bool) -> ProgressBar {
+    if !wanted {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} fragments {eta}");
+    ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 pub(crate) fn robots(options: &Options) -> Done {
     let config = config(options)?;
-    // Without a configured site, it is that of the store.
-    let text = if config.base_url.is_empty() {
+    // Without a configured site, it is that of the store; without either, no sitemap is named by itself.
+    let text = if config.base_url.is_empty() && !config.incremental.log_dir.exists() {
+        config.robots.unwrap_or_default().render()?
+    } else if config.base_url.is_empty() {
         config.robots_txt(open(&config, false)?.site())?
     } else {
         config.robots_txt(&luminosity::Site::with_hosts(&config.base_url, &config.hosts)?)?

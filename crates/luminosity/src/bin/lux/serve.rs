@@ -4,10 +4,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use luminosity::Service;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Options, Serve};
+use crate::limits;
 use crate::store::{config, open};
 use crate::{Done, Ended, Failure};
 
@@ -21,6 +22,7 @@ pub(crate) fn run(options: &Options, wanted: &Serve) -> Done {
     server.webhook_secret =
         wanted.webhook_secret.clone().or(server.webhook_secret.take()).filter(|secret| !secret.is_empty());
     let engine = open(&config, true)?;
+    limits::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // Rendering and compression; more threads than processors only take memory.
@@ -28,7 +30,7 @@ pub(crate) fn run(options: &Options, wanted: &Serve) -> Done {
         .thread_name("lux-serve")
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(&config.server.listen)
+        let listener = listen(&config.server.listen)
             .await
             .map_err(|error| Failure(format!("can't listen on {}: {error}", config.server.listen)))?;
         let address = listener.local_addr()?;
@@ -60,6 +62,23 @@ pub(crate) fn run(options: &Options, wanted: &Serve) -> Done {
         Ok::<_, Failure>(())
     })?;
     Ok(Ended::Well)
+}
+
+/// Connections that may wait to be taken: many crawlers may come at once.
+const BACKLOG: u32 = 4096;
+
+async fn listen(place: &str) -> std::io::Result<TcpListener> {
+    let mut failed = std::io::Error::other("it is no address");
+    for address in tokio::net::lookup_host(place).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // The port of a service that was just stopped may be taken at once.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Completes when nobody can write to standard input any more.
