@@ -33,6 +33,7 @@ pub(crate) enum SequenceStatement {
 }
 
 /// What a statement says of a sequence.
+#[allow(clippy::option_option, reason = "not said, and said to be nothing, are two things")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) data_type: Option<DataType>,
