@@ -153,10 +153,10 @@ impl Cursor {
             FetchDirection::All | FetchDirection::ForwardAll => self.forward(None).await,
             FetchDirection::BackwardAll => self.backward(None),
             FetchDirection::First => self.at(1).await,
-            FetchDirection::Last => self.from_end(1).await,
+            FetchDirection::Last => self.row_from_end(1).await,
             FetchDirection::Absolute { limit } => match number(limit)? {
                 row if row < 0 => {
-                    self.from_end(usize::try_from(row.unsigned_abs()).unwrap_or(usize::MAX)).await
+                    self.row_from_end(usize::try_from(row.unsigned_abs()).unwrap_or(usize::MAX)).await
                 }
                 row => self.at(usize::try_from(row).unwrap_or(usize::MAX)).await,
             },
@@ -178,7 +178,7 @@ impl Cursor {
     }
 
     /// The row that is so many from the end, the last one for 1.
-    async fn from_end(&mut self, back: usize) -> Result<Vec<RecordBatch>> {
+    async fn row_from_end(&mut self, back: usize) -> Result<Vec<RecordBatch>> {
         self.must_scroll()?;
         self.read_to(usize::MAX).await?;
         self.at((self.read + 1).saturating_sub(back)).await

@@ -90,7 +90,7 @@ type PerDefinition<T> = RwLock<HashMap<Oid, (Arc<Table>, Arc<T>)>>;
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) engine: lightning::Database,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) rows: Store,
     pub(crate) options: DatabaseOptions,
     pub(crate) counters: Counters,
@@ -173,7 +173,9 @@ impl Database {
     /// # Errors
     /// When the catalog can't be read or the query threads can't be started.
     pub fn open(engine: lightning::Database, options: DatabaseOptions) -> Result<Self> {
-        let catalog = Catalog::open(&engine)?;
+        let catalog = Arc::new(Catalog::open(&engine)?);
+        // What sessions of the last run left; the row store then removes their rows.
+        crate::temporary::remove(&engine, &catalog, |_| true)?;
         let rows = Store::open(engine.clone(), &catalog.current())?;
         let state = state::build(&options)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

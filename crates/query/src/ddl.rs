@@ -20,7 +20,7 @@ use crate::statement::Body;
 
 mod alter;
 mod constraint;
-mod drop;
+pub(crate) mod drop;
 mod extension;
 mod index;
 mod lock;
@@ -70,6 +70,7 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
             drop::tables(session, names, *if_exists, false, "DROP COLLECTION").await
         }
         Body::DiscardAll => {
+            crate::temporary::drop_all(session).await?;
             session.discard();
             Ok(done("DISCARD ALL"))
         }

@@ -39,6 +39,7 @@ mod prepared;
 mod session;
 mod settings;
 mod statement;
+mod temporary;
 mod transaction;
 mod types;
 mod utility;

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use luma_catalog::{Relation, Schema, Snapshot, Table};
 use luma_model::{Error, ErrorKind, Result};
 
+use crate::temporary;
+
 /// Longest identifier in bytes; longer ones are cut, as PostgreSQL does.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -74,12 +76,18 @@ impl<'a> Scope<'a> {
     /// The relation of that name, if there is one.
     pub(crate) fn find(&self, name: &QualifiedName) -> Option<&'a Relation> {
         match &name.schema {
-            Some(schema) => self.catalog.relation(self.catalog.schema(schema)?.oid, &name.name),
+            Some(schema) => self.catalog.relation(self.catalog.schema(self.meant(schema))?.oid, &name.name),
             None => self
                 .search_path
                 .iter()
                 .find_map(|schema| self.catalog.relation(self.catalog.schema(schema)?.oid, &name.name)),
         }
+    }
+
+    /// The schema that a name means: `pg_temp` is the session's own.
+    fn meant<'n>(&'n self, schema: &'n str) -> &'n str {
+        let own = self.search_path.first().filter(|first| temporary::is_temporary(first));
+        if schema == temporary::OWN { own.map_or(schema, String::as_str) } else { schema }
     }
 
     /// The relation of that name.
@@ -110,12 +118,14 @@ impl<'a> Scope<'a> {
     /// 3F000 when there is none.
     pub(crate) fn creation_schema(&self, name: &QualifiedName) -> Result<&'a Arc<Schema>> {
         match &name.schema {
-            Some(schema) => self.catalog.schema(schema).ok_or_else(|| {
+            Some(schema) => self.catalog.schema(self.meant(schema)).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidSchemaName, format!("schema \"{schema}\" does not exist"))
             }),
-            None => self.search_path.iter().find_map(|schema| self.catalog.schema(schema)).ok_or_else(|| {
-                Error::new(ErrorKind::InvalidSchemaName, "no schema has been selected to create in")
-            }),
+            None => {
+                permanent(self.search_path).find_map(|schema| self.catalog.schema(schema)).ok_or_else(|| {
+                    Error::new(ErrorKind::InvalidSchemaName, "no schema has been selected to create in")
+                })
+            }
         }
     }
 
@@ -128,6 +138,11 @@ impl<'a> Scope<'a> {
             None => error,
         }
     }
+}
+
+/// A search path without the session's own schema, into which only CREATE TEMPORARY puts anything.
+pub(crate) fn permanent(search_path: &[String]) -> impl Iterator<Item = &String> {
+    search_path.iter().filter(|schema| !temporary::is_temporary(schema))
 }
 
 /// The candidate most like `name`, if any is like it at all.

@@ -296,7 +296,7 @@ mod tests {
         ear.intend(Intent::Listen("c".into()));
         ear.committed();
         let payload = "x".repeat(PAYLOAD_BYTES_MAX);
-        let refused = (0..INBOX_BYTES_MAX / PAYLOAD_BYTES_MAX + 1).find_map(|_| {
+        let refused = (0..=INBOX_BYTES_MAX / PAYLOAD_BYTES_MAX).find_map(|_| {
             voice.intend(notify("c", &payload).unwrap());
             let checked = voice.check();
             voice.committed();

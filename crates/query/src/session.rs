@@ -267,6 +267,8 @@ pub struct Session {
     sequences: Arc<Mutex<SequenceValues>>,
     wanted: Arc<WantedSettings>,
     search_path: Vec<String>,
+    /// Whether there may be temporary tables.
+    has_temporary: bool,
     pub(crate) news: News,
     /// What the parts of a statement read while they run: the data as it was before the first.
     pub(crate) frozen: Option<lightning::TransactionReader>,
@@ -296,6 +298,7 @@ impl Session {
             sequences: Arc::default(),
             wanted: Arc::default(),
             search_path,
+            has_temporary: false,
             news,
             frozen: None,
             relations: Arc::default(),
@@ -603,9 +606,9 @@ impl Session {
     /// Commits the transaction.
     pub(crate) async fn commit(&mut self) -> Result<()> {
         self.take_over_settings();
-        if let Err(dangling) = crate::dml::target::check_deferred(self, true).await {
+        if let Err(error) = self.before_commit().await {
             self.rollback();
-            return Err(dangling);
+            return Err(error);
         }
         if let Err(full) = self.news.check() {
             self.rollback();
@@ -627,6 +630,16 @@ impl Session {
             Err(_) => &self.shared.counters.rollbacks,
         });
         committed
+    }
+
+    /// What has to hold, and has to go, before the transaction commits.
+    async fn before_commit(&mut self) -> Result<()> {
+        crate::dml::target::check_deferred(self, true).await?;
+        let short_lived = match &mut self.transaction {
+            Some(transaction) => std::mem::take(&mut transaction.short_lived),
+            None => Vec::new(),
+        };
+        crate::temporary::drop_tables(self, &short_lived).await
     }
 
     /// Undoes the transaction.
@@ -698,12 +711,28 @@ impl Session {
         self.settings_changed(None);
     }
 
+    /// Looks for tables in the session's own schema from now on.
+    pub(crate) fn look_at_temporary(&mut self) {
+        if !self.has_temporary {
+            self.has_temporary = true;
+            self.look_at_settings();
+            self.forget_info();
+        }
+    }
+
+    fn look_at_settings(&mut self) {
+        self.search_path = self.settings.search_path();
+        if self.has_temporary {
+            self.search_path.insert(0, crate::temporary::schema_name(self.number));
+        }
+    }
+
     fn settings_changed(&mut self, reported: Option<&'static str>) {
         if let Some(name) = reported {
             let value = self.settings.get(name).unwrap_or_default().to_owned();
             self.changes.push((name.to_owned(), value));
         }
-        self.search_path = self.settings.search_path();
+        self.look_at_settings();
         self.forget_info();
     }
 
@@ -718,13 +747,18 @@ impl Session {
                 self.changes.push((name, value));
             }
         }
-        self.search_path = self.settings.search_path();
+        self.look_at_settings();
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.advisory.end_session(self.number);
+        if self.has_temporary {
+            // Its locks first: a table that is still locked could not go.
+            self.rollback();
+            crate::temporary::clean_up(&self.shared, self.number);
+        }
     }
 }
 

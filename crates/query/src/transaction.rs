@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use lightning::{Savepoint, Transaction};
-use luma_catalog::{Snapshot, StorageId, engine_error};
+use luma_catalog::{Oid, Snapshot, StorageId, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 use luma_rows::{DeferredKeys, Isolation};
 
@@ -93,6 +93,8 @@ pub(crate) struct ActiveTransaction {
     pub(crate) settings: Option<Box<KeptSettings>>,
     /// Foreign keys to check at the end.
     pub(crate) deferred: DeferredKeys,
+    /// Tables that go when this commits.
+    pub(crate) short_lived: Vec<Oid>,
     savepoints: Vec<NamedSavepoint>,
 }
 
@@ -112,6 +114,7 @@ impl ActiveTransaction {
             dropped: Vec::new(),
             settings: None,
             deferred: DeferredKeys::default(),
+            short_lived: Vec::new(),
             savepoints: Vec::new(),
         }
     }

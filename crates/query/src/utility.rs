@@ -234,6 +234,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
             done("CLOSE CURSOR")
         }
         Sql::Discard { .. } => {
+            crate::temporary::drop_all(session).await?;
             session.discard();
             done("DISCARD ALL")
         }

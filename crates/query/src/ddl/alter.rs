@@ -665,7 +665,7 @@ fn alter_column(
         AlterColumnOperation::SetDefault { value } => {
             let info = session.new_info();
             table::check_default(value, &table.columns[ordinal], &info, session)?;
-            changed.columns[ordinal].default = Some(value.to_string());
+            changed.columns[ordinal].default = Some(table::expression_text(value));
         }
         AlterColumnOperation::DropDefault => changed.columns[ordinal].default = None,
         AlterColumnOperation::SetDataType { data_type, using, .. } => {

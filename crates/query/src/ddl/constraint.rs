@@ -137,7 +137,11 @@ pub(crate) fn check(
         free_constraint_name(table, &stem)
     });
     refuse_known(table, &name)?;
-    table.checks.push(Check { oid: (allocate.oid)(), name, expression: expr.to_string() });
+    table.checks.push(Check {
+        oid: (allocate.oid)(),
+        name,
+        expression: crate::ddl::table::expression_text(expr),
+    });
     Ok(())
 }
 
@@ -160,6 +164,7 @@ pub(crate) fn foreign_key(
     let own = reference.name == table.name
         && names.scope().find(&reference).is_none_or(|found| found.oid() == table.oid);
     let parent = if own { table.clone() } else { names.scope().table(&reference)?.as_ref().clone() };
+    crate::temporary::refuse_permanent(names.catalog, table.schema, &[parent.oid])?;
     let referenced: Vec<u16> = if key.referred_columns.is_empty() {
         match &parent.primary_key {
             Some(key) => key.columns.clone(),

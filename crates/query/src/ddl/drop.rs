@@ -80,7 +80,7 @@ pub(crate) async fn tables(
     Ok(done(tag))
 }
 
-async fn drop_table(
+pub(crate) async fn drop_table(
     session: &mut Session,
     table: &Arc<Table>,
     cascade: bool,

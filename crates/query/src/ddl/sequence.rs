@@ -58,7 +58,7 @@ async fn create(
         Some(data_type) => crate::types::data_type(data_type)?,
         None => DataType::Int8,
     };
-    let mut sequence = define(&data_type, &options.options)?;
+    let mut sequence = define(&data_type, &options.list)?;
     sequence.oid = session.shared.catalog.allocate_oid();
     sequence.schema = schema;
     sequence.name = name.name;
@@ -82,8 +82,8 @@ async fn alter(
         None => found.data_type.clone(),
     };
     // What the statement does not say stays; bounds of the old type go with it.
-    let given = |wanted: fn(&SequenceOptions) -> bool| options.options.iter().any(wanted);
-    let mut all = options.options.clone();
+    let given = |wanted: fn(&SequenceOptions) -> bool| options.list.iter().any(wanted);
+    let mut all = options.list.clone();
     let plain = |value: i64| Expr::value(ast::Value::Number(value.to_string(), false));
     if !given(|option| matches!(option, SequenceOptions::IncrementBy(..))) {
         all.push(SequenceOptions::IncrementBy(plain(found.increment), true));

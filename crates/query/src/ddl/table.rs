@@ -14,6 +14,7 @@ use crate::names::{QualifiedName, Scope, identifier, qualified};
 use crate::outcome::{CommandTag, Outcome, Severity};
 use crate::plan::context::Names;
 use crate::session::{Session, SessionInfo};
+use crate::temporary;
 use crate::types;
 
 /// Most columns of a table, the dropped ones counted.
@@ -23,7 +24,16 @@ const COLUMNS_MAX: usize = 1600;
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome> {
     refuse_unknown(create)?;
     lock_catalog(session).await?;
-    let name = qualified(&create.name)?;
+    let mut name = qualified(&create.name)?;
+    if create.temporary {
+        if name.schema.as_deref().is_some_and(|schema| schema != temporary::OWN) {
+            return Err(Error::new(
+                ErrorKind::InvalidTableDefinition,
+                "cannot create temporary relation in non-temporary schema",
+            ));
+        }
+        name.schema = Some(temporary::schema(session)?);
+    }
     let Some(schema) = free(session, &name, create.if_not_exists)? else { return Ok(done("CREATE TABLE")) };
     let info = session.new_info();
     let mut rows = None;
@@ -66,6 +76,9 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         define(session, &mut table, create, &info)?;
     }
     crate::ddl::put(session, Object::Table(table.clone()))?;
+    if create.on_commit == Some(ast::OnCommit::Drop) {
+        session.active()?.short_lived.push(table.oid);
+    }
     let Some(mut batches) = rows else { return Ok(done("CREATE TABLE")) };
     let count = fill(session, &Arc::new(table), &mut batches).await?;
     Ok(Outcome::Complete(CommandTag::Select(count)))
@@ -158,8 +171,13 @@ fn refuse_repeated(table: &Table) -> Result<()> {
 }
 
 fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
-    let refused = if create.temporary {
-        Some("temporary tables are not supported")
+    let refused = if create.on_commit == Some(ast::OnCommit::DeleteRows) {
+        Some("ON COMMIT DELETE ROWS is not supported")
+    } else if create.on_commit.is_some() && !create.temporary {
+        return Err(Error::new(
+            ErrorKind::InvalidTableDefinition,
+            "ON COMMIT can only be used on temporary tables",
+        ));
     } else if create.like.is_some() {
         Some("CREATE TABLE … LIKE is not supported")
     } else if create.inherits.is_some() {
@@ -268,7 +286,7 @@ pub(crate) fn column(
             ColumnOption::NotNull => column.not_null = true,
             ColumnOption::Default(expr) => {
                 check_default(expr, &column, info, session)?;
-                column.default = Some(expr.to_string());
+                column.default = Some(expression_text(expr));
             }
             ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } => {
                 column.identity = Some(match generated_as {
@@ -280,7 +298,7 @@ pub(crate) fn column(
             }
             ColumnOption::Generated { generation_expr: Some(expr), .. } => {
                 refuse_volatile(expr)?;
-                column.generated = Some(expr.to_string());
+                column.generated = Some(expression_text(expr));
             }
             ColumnOption::Null
             | ColumnOption::PrimaryKey(_)
@@ -305,6 +323,23 @@ pub(crate) fn column(
         }
     }
     Ok(column)
+}
+
+/// An expression as it is stored and shown: types under PostgreSQL's names.
+pub(crate) fn expression_text(expr: &Expr) -> String {
+    let mut expr = expr.clone();
+    let _ = ast::visit_expressions_mut(&mut expr, |part| {
+        if let Expr::Cast { data_type, .. } = part {
+            let name = match types::column_type(data_type) {
+                Ok(known) if known.precision.is_none() && !known.serial => known.data_type.sql_name(),
+                _ => data_type.to_string().to_lowercase(),
+            };
+            *data_type =
+                ast::DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(name)]), Vec::new());
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    expr.to_string()
 }
 
 /// What a generated column is computed from may not change by itself.

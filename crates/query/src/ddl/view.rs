@@ -38,6 +38,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> R
     let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
     let plan = names.plan(create.query.as_ref().clone())?;
     let depends_on = names.used.lock().clone();
+    crate::temporary::refuse_permanent(&info.catalog, schema, &depends_on)?;
     let planned = execute::output_columns(&state, &plan)?;
     if create.columns.len() > planned.len() {
         return Err(Error::new(ErrorKind::Syntax, "CREATE VIEW specifies more column names than columns"));

@@ -105,12 +105,15 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(Value::Text(crate::database::DATABASE_NAME.into()))
     }),
     Definition::new("current_schema", (0, 0), DataType::Name, |info, _, _| {
-        let found = info.search_path.iter().find(|name| info.catalog.schema(name).is_some());
+        let found =
+            crate::names::permanent(&info.search_path).find(|name| info.catalog.schema(name).is_some());
         Ok(found.map_or(Value::Null, |name| Value::Text(name.clone())))
     }),
     Definition::new("luma_current_schemas", (1, 1), DataType::Text, |info, values, _| {
-        let mut names: Vec<String> =
-            info.search_path.iter().filter(|name| info.catalog.schema(name).is_some()).cloned().collect();
+        let mut names: Vec<String> = crate::names::permanent(&info.search_path)
+            .filter(|name| info.catalog.schema(name).is_some())
+            .cloned()
+            .collect();
         if matches!(values[0], ValueRef::Bool(true)) {
             names.insert(0, "pg_catalog".into());
         }

@@ -88,6 +88,10 @@ fn classes(names: &Names<'_>) -> Rows {
         ("relfrozenxid", OidType),
         ("relminmxid", OidType),
     ]);
+    let temporary = |schema| {
+        let schema = names.catalog.schema_by_oid(schema);
+        schema.is_some_and(|schema| crate::temporary::is_temporary(&schema.name))
+    };
     let mut add = |class: Class<'_>| {
         let heap = class.kind == "r";
         let am = match class.kind {
@@ -114,7 +118,7 @@ fn classes(names: &Names<'_>) -> Rows {
             oid(0),
             Value::Bool(heap && has_index),
             Value::Bool(false),
-            char_of("p"),
+            char_of(if temporary(class.schema) { "t" } else { "p" }),
             char_of(class.kind),
             Value::Int2(class.columns as i16),
             Value::Int2(checks as i16),

@@ -51,6 +51,8 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let previous =
             |back: usize| order.checked_sub(back).and_then(|at| words.get(at)).map_or("", String::as_str);
         match words[order].as_str() {
+            // No table has others below it.
+            "ONLY" if matches!(previous(1), "FROM" | "JOIN" | "UPDATE") => instead.push((*at, Vec::new())),
             // Tables of this database are always logged.
             "UNLOGGED" if order == 1 && is(0, "CREATE") => instead.push((*at, Vec::new())),
             "INCREMENT" if !is(order + 1, "BY") && words.iter().any(|word| word == "IDENTITY") => {

@@ -33,10 +33,11 @@ pub(crate) enum SequenceStatement {
 }
 
 /// What a statement says of a sequence.
+#[allow(clippy::option_option, reason = "not said, and said to be nothing, are two things")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) data_type: Option<DataType>,
-    pub(crate) options: Vec<SequenceOptions>,
+    pub(crate) list: Vec<SequenceOptions>,
     /// `RESTART [WITH n]`.
     pub(crate) restart: Option<Option<Expr>>,
     /// `OWNED BY table.column`; inside, `None` for NONE.
@@ -93,19 +94,19 @@ fn options(parser: &mut Parser<'_>) -> Result<Options, ParserError> {
             "AS" => found.data_type = Some(parser.parse_data_type()?),
             "INCREMENT" => {
                 take(parser, "BY");
-                found.options.push(SequenceOptions::IncrementBy(number(parser)?, true));
+                found.list.push(SequenceOptions::IncrementBy(number(parser)?, true));
             }
             "START" => {
                 take(parser, "WITH");
-                found.options.push(SequenceOptions::StartWith(number(parser)?, true));
+                found.list.push(SequenceOptions::StartWith(number(parser)?, true));
             }
-            "MINVALUE" => found.options.push(SequenceOptions::MinValue(Some(number(parser)?))),
-            "MAXVALUE" => found.options.push(SequenceOptions::MaxValue(Some(number(parser)?))),
-            "CACHE" => found.options.push(SequenceOptions::Cache(number(parser)?)),
-            "CYCLE" => found.options.push(SequenceOptions::Cycle(false)),
-            "NO" if take(parser, "MINVALUE") => found.options.push(SequenceOptions::MinValue(None)),
-            "NO" if take(parser, "MAXVALUE") => found.options.push(SequenceOptions::MaxValue(None)),
-            "NO" if take(parser, "CYCLE") => found.options.push(SequenceOptions::Cycle(true)),
+            "MINVALUE" => found.list.push(SequenceOptions::MinValue(Some(number(parser)?))),
+            "MAXVALUE" => found.list.push(SequenceOptions::MaxValue(Some(number(parser)?))),
+            "CACHE" => found.list.push(SequenceOptions::Cache(number(parser)?)),
+            "CYCLE" => found.list.push(SequenceOptions::Cycle(false)),
+            "NO" if take(parser, "MINVALUE") => found.list.push(SequenceOptions::MinValue(None)),
+            "NO" if take(parser, "MAXVALUE") => found.list.push(SequenceOptions::MaxValue(None)),
+            "NO" if take(parser, "CYCLE") => found.list.push(SequenceOptions::Cycle(true)),
             "RESTART" => {
                 let with = take(parser, "WITH");
                 let given =
@@ -203,8 +204,7 @@ mod tests {
         let body =
             parse_script("CREATE SEQUENCE s START 5 INCREMENT -2 NO CYCLE MAXVALUE +9 AS int").unwrap();
         let Body::Sequence(SequenceStatement::Create { options, .. }) = &body[0].body else { panic!() };
-        let text: Vec<String> =
-            options.options.iter().map(|option| option.to_string().trim().into()).collect();
+        let text: Vec<String> = options.list.iter().map(|option| option.to_string().trim().into()).collect();
         assert_eq!(text, ["START WITH 5", "INCREMENT BY -2", "NO CYCLE", "MAXVALUE 9"]);
         assert!(options.data_type.is_some());
     }

@@ -7,7 +7,8 @@ use luma_query::{Column, Database, DatabaseOptions, Outcome, RowSink, Session, S
 
 pub struct Fixture {
     pub database: Database,
-    _directory: tempfile::TempDir,
+    #[allow(dead_code, reason = "only some tests look at the files")]
+    pub directory: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -15,7 +16,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let engine = lightning::Database::open(directory.path(), lightning::Options::default()).unwrap();
         let database = Database::open(engine, DatabaseOptions::default()).unwrap();
-        Self { database, _directory: directory }
+        Self { database, directory }
     }
 
     pub fn session(&self) -> Session {
