@@ -18,6 +18,7 @@ pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
 pub(crate) mod reg;
+mod regex;
 pub(crate) mod row;
 mod scalar;
 mod sequence;
@@ -77,6 +78,7 @@ fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
         .chain(series::FUNCTIONS)
         .chain(text::FUNCTIONS)
         .chain(pattern::FUNCTIONS)
+        .chain(regex::FUNCTIONS)
         .chain(json::FUNCTIONS)
         .chain(json::build::FUNCTIONS)
         .copied()

@@ -38,11 +38,11 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// The keywords, longer ones before those that begin them.
-const KEYWORDS: [&str; 52] = [
+const KEYWORDS: [&str; 54] = [
     "HH24", "HH12", "MONTH", "Month", "month", "YYYY", "IYYY", "SSSSS", "SSSS", "Y,YYY", "A.M.", "P.M.",
     "a.m.", "p.m.", "YYY", "IYY", "DDD", "DAY", "Day", "day", "MON", "Mon", "mon", "TZH", "TZM", "HH", "MI",
     "SS", "MS", "US", "AM", "PM", "am", "pm", "YY", "IY", "MM", "DD", "ID", "DY", "Dy", "dy", "WW", "IW",
-    "CC", "OF", "TZ", "tz", "Y", "D", "W", "Q",
+    "CC", "OF", "TZ", "tz", "RM", "rm", "Y", "D", "W", "Q",
 ];
 
 enum Piece<'a> {
@@ -191,6 +191,12 @@ fn show(shown: &Shown, pattern: &str) -> Result<Value> {
             "SSSS" | "SSSSS" => (shown.time / SECOND, 1),
             "MS" => (shown.time % SECOND / 1000, 3),
             "US" => (shown.time % SECOND, 6),
+            "RM" | "rm" => {
+                let roman = digits::roman_letters(shown.month.into());
+                let roman = if key == "rm" { roman.to_lowercase() } else { roman };
+                let _ = if fill { write!(out, "{roman:<4}") } else { write!(out, "{roman}") };
+                continue;
+            }
             "AM" | "PM" => {
                 out.push_str(if hour.rem_euclid(24) < 12 { "AM" } else { "PM" });
                 continue;

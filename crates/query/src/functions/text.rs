@@ -1,11 +1,12 @@
 //! Functions on text and bytes where DataFusion's are missing or differ.
 
-use luma_model::{ArrayValue, DataType, Error, ErrorKind, Result, Value, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 
 use crate::functions::numbers::int;
-use crate::functions::overload::Kind::{Any, Bool, Bytea, Int4, Int8, Text, TextArray};
+use crate::functions::overload::Kind::{Any, Bytea, Int4, Int8, Text};
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
+use crate::functions::regex::first_match;
 use crate::functions::row::text as shown;
 
 pub(super) fn string(value: ValueRef<'_>) -> &str {
@@ -23,11 +24,11 @@ fn bytes<'a>(value: &ValueRef<'a>) -> &'a [u8] {
     }
 }
 
-fn text(text: impl Into<String>) -> Result<Value> {
+pub(super) fn text(text: impl Into<String>) -> Result<Value> {
     Ok(Value::Text(text.into()))
 }
 
-fn invalid(message: impl Into<String>) -> Error {
+pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidParameterValue, message.into())
 }
 
@@ -55,94 +56,6 @@ fn part_of_bytes(values: &[ValueRef<'_>]) -> Result<Value> {
     let all = bytes(&values[0]);
     let (start, end) = range(all.len(), int(values[1]), values.get(2).map(|count| int(*count)))?;
     Ok(Value::Bytea(all[start..end].to_vec()))
-}
-
-fn regex(pattern: &str, flags: &str) -> Result<regex::Regex> {
-    let mut builder = regex::RegexBuilder::new(pattern);
-    builder.dot_matches_new_line(true);
-    for flag in flags.chars() {
-        match flag {
-            'i' => {
-                builder.case_insensitive(true);
-            }
-            'n' | 'm' => {
-                builder.multi_line(true).dot_matches_new_line(false);
-            }
-            'x' => {
-                builder.ignore_whitespace(true);
-            }
-            'g' | 'c' | 's' | 'e' | 'q' | 't' | 'w' | 'p' => {}
-            other => return Err(invalid(format!("invalid regular expression option: \"{other}\""))),
-        }
-    }
-    builder.build().map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Error::new(ErrorKind::InvalidRegex, format!("invalid regular expression: {reason}"))
-    })
-}
-
-/// The first match, or what its first group matched.
-fn first_match(value: ValueRef<'_>, pattern: ValueRef<'_>) -> Result<Value> {
-    let found = regex(string(pattern), "")?;
-    Ok(found.captures(string(value)).map_or(Value::Null, |captures| {
-        let group = if captures.len() > 1 { captures.get(1) } else { captures.get(0) };
-        group.map_or(Value::Null, |group| Value::Text(group.as_str().to_owned()))
-    }))
-}
-
-/// What a replacement means: `\1` a group, `\&` the match, `\\` a backslash.
-fn expand(template: &str, captures: &regex::Captures<'_>, out: &mut String) {
-    let mut characters = template.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            out.push(character);
-            continue;
-        }
-        match characters.next() {
-            Some('&') => out.push_str(captures.get(0).map_or("", |found| found.as_str())),
-            Some(digit) if digit.is_ascii_digit() => {
-                let group = captures.get(digit as usize - '0' as usize);
-                out.push_str(group.map_or("", |found| found.as_str()));
-            }
-            Some(other) => out.push(other),
-            None => out.push('\\'),
-        }
-    }
-}
-
-fn replace(values: &[ValueRef<'_>]) -> Result<Value> {
-    let flags = values.get(3).map_or("", |flags| string(*flags));
-    let (source, template) = (string(values[0]), string(values[2]));
-    let found = regex(string(values[1]), flags)?;
-    let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    let (mut out, mut last) = (String::with_capacity(source.len()), 0);
-    for captures in found.captures_iter(source).take(limit) {
-        let Some(whole) = captures.get(0) else { continue };
-        out.push_str(&source[last..whole.start()]);
-        expand(template, &captures, &mut out);
-        last = whole.end();
-    }
-    out.push_str(&source[last..]);
-    text(out)
-}
-
-fn groups(captures: &regex::Captures<'_>) -> Value {
-    let group = |found: Option<regex::Match<'_>>| {
-        found.map_or(Value::Null, |found| Value::Text(found.as_str().to_owned()))
-    };
-    let elements = if captures.len() > 1 {
-        captures.iter().skip(1).map(group).collect()
-    } else {
-        vec![group(captures.get(0))]
-    };
-    Value::Array(ArrayValue { elements })
-}
-
-fn split(values: &[ValueRef<'_>]) -> Result<Value> {
-    let found = regex(string(values[1]), values.get(2).map_or("", |flags| string(*flags)))?;
-    let elements = found.split(string(values[0])).map(|part| Value::Text(part.to_owned())).collect();
-    Ok(Value::Array(ArrayValue { elements }))
 }
 
 fn literal(value: &str) -> String {
@@ -250,7 +163,7 @@ fn position(haystack: &[u8], needle: &[u8]) -> usize {
 }
 
 /// How many characters come before that byte, and one.
-fn character_place(text: &str, place: usize) -> i32 {
+pub(super) fn character_place(text: &str, place: usize) -> i32 {
     if place == 0 { 0 } else { text[..place - 1].chars().count() as i32 + 1 }
 }
 
@@ -476,52 +389,6 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
                 .variadic()
                 .takes_null(),
         ],
-    ),
-    &Function::new(
-        "regexp_replace",
-        &[Overload::new(&[Text, Text, Text, Text], Text, |_, values, _| replace(values)).optional(1)],
-    ),
-    &Function::new(
-        "regexp_match",
-        &[Overload::new(&[Text, Text, Text], TextArray, |_, values, _| {
-            let found = regex(string(values[1]), values.get(2).map_or("", |flags| string(*flags)))?;
-            Ok(found.captures(string(values[0])).map_or(Value::Null, |captures| groups(&captures)))
-        })
-        .optional(1)],
-    ),
-    &Function::new(
-        "regexp_split_to_array",
-        &[Overload::new(&[Text, Text, Text], TextArray, |_, values, _| split(values)).optional(1)],
-    ),
-    &Function::new(
-        "regexp_count",
-        &[Overload::new(&[Text, Text], Int4, |_, values, _| {
-            Ok(Value::Int4(regex(string(values[1]), "")?.find_iter(string(values[0])).count() as i32))
-        })],
-    ),
-    &Function::new(
-        "regexp_instr",
-        &[Overload::new(&[Text, Text], Int4, |_, values, _| {
-            let source = string(values[0]);
-            let found = regex(string(values[1]), "")?.find(source).map_or(0, |found| found.start() + 1);
-            Ok(Value::Int4(character_place(source, found)))
-        })],
-    ),
-    &Function::new(
-        "regexp_substr",
-        &[Overload::new(&[Text, Text], Text, |_, values, _| {
-            let found = regex(string(values[1]), "")?;
-            let found = found.find(string(values[0])).map(|found| Value::Text(found.as_str().to_owned()));
-            Ok(found.unwrap_or(Value::Null))
-        })],
-    ),
-    &Function::new(
-        "regexp_like",
-        &[Overload::new(&[Text, Text, Text], Bool, |_, values, _| {
-            let flags = values.get(2).map_or("", |flags| string(*flags));
-            Ok(Value::Bool(regex(string(values[1]), flags)?.is_match(string(values[0]))))
-        })
-        .optional(1)],
     ),
     &Function::new("encode", &[Overload::new(&[Bytea, Text], Text, |_, values, _| encode(values))]),
     &Function::new("decode", &[Overload::new(&[Text, Text], Bytea, |_, values, _| decode(values))]),

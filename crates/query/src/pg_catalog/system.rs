@@ -40,7 +40,7 @@ fn keywords() -> Rows {
         let (code, meaning) = if reserved { ("R", "reserved") } else { ("U", "unreserved") };
         let label = if reserved { "requires AS" } else { "can be bare label" };
         rows.add(vec![
-            text(&word.to_lowercase()),
+            text(word.to_lowercase()),
             text(code),
             Value::Bool(!reserved),
             text(meaning),

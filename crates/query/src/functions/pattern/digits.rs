@@ -18,19 +18,25 @@ const ROMAN: [(i128, &str); 13] = [
     (1, "I"),
 ];
 
-fn roman(number: Numeric, fill: bool) -> String {
-    let mut rest = number.rescale(0).map_or(0, |number| number.unscaled);
-    if !(1..4000).contains(&rest) {
-        return "#".repeat(15);
-    }
+/// A number from 1 on in Roman numerals.
+pub(super) fn roman_letters(mut number: i128) -> String {
     let mut out = String::new();
     for (value, letters) in ROMAN {
-        while rest >= value {
+        while number >= value {
             out.push_str(letters);
-            rest -= value;
+            number -= value;
         }
     }
-    if fill { format!("{out:>15}") } else { out }
+    out
+}
+
+fn roman(number: Numeric, fill: bool) -> String {
+    let whole = number.rescale(0).map_or(0, |number| number.unscaled);
+    if !(1..4000).contains(&whole) {
+        return "#".repeat(15);
+    }
+    let letters = roman_letters(whole);
+    if fill { format!("{letters:>15}") } else { letters }
 }
 
 /// Where a sign is written, when the pattern says so.
@@ -96,7 +102,8 @@ pub(super) fn show(number: Numeric, pattern: &str) -> Result<Value> {
             }
             ',' | 'G' if started => out.push(','),
             ',' | 'G' if fill => out.push(' '),
-            ' ' => out.push(' '),
+            // No currency's sign is known.
+            ' ' | 'L' => out.push(' '),
             _ => {}
         }
     }

@@ -193,6 +193,13 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 **inner = text(digits);
             }
         }
+        Expr::BinaryOp { op, right, .. } if is_regex(op) => {
+            // A dot matches line breaks, too; patterns without one stay as they are, for they are often
+            // no more than a comparison.
+            if let Some(pattern) = literal(right).filter(|pattern| pattern.contains('.')) {
+                **right = text(format!("(?s){pattern}"));
+            }
+        }
         Expr::BinaryOp { left, op, right } => {
             if let (Expr::Tuple(one), Expr::Tuple(other), BinaryOperator::Overlaps) =
                 (left.as_ref(), right.as_ref(), &*op)
@@ -302,6 +309,16 @@ fn compare_rows(one: &[Expr], op: &BinaryOperator, other: &[Expr]) -> Option<Exp
     Some(Expr::Nested(Box::new(compared)))
 }
 
+fn is_regex(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+    )
+}
+
 type Subscripts = (Expr, Vec<ast::AccessExpr>);
 
 fn expr_parts(root: &mut Expr, chain: &mut Vec<ast::AccessExpr>) -> Subscripts {
@@ -314,7 +331,7 @@ fn subscripts((root, chain): Subscripts, expr: &mut Expr) -> Result<()> {
         && matches!(identifier(field).as_str(), "x" | "n")
     {
         // The only row type with fields is that of _pg_expandarray.
-        let name = text(&identifier(field));
+        let name = text(identifier(field));
         let op = BinaryOperator::LongArrow;
         let member = Expr::BinaryOp { left: Box::new(root), op, right: Box::new(name) };
         *expr = cast(Expr::Nested(Box::new(member)), ast::DataType::Integer(None));

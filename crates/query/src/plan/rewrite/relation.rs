@@ -37,10 +37,13 @@ pub(super) fn set_function(name: &str) -> Option<SetFunction> {
         named_by_alias: false,
     };
     let (json, jsonb) = (ast::DataType::JSON, ast::DataType::JSONB);
+    let texts =
+        || ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(ast::DataType::Text), None));
     Some(match name {
         "generate_series" => one("luma_generate_series", "generate_series"),
         "generate_subscripts" => one("luma_generate_subscripts", "generate_subscripts"),
         "regexp_split_to_table" => one("regexp_split_to_array", "regexp_split_to_table"),
+        "regexp_matches" => typed("luma_regexp_matches", "regexp_matches", texts()),
         "string_to_table" => one("luma_string_to_table", "string_to_table"),
         "jsonb_array_elements" => typed("luma_json_items", "value", jsonb),
         "json_array_elements" => typed("luma_json_items", "value", json),
