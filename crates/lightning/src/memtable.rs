@@ -48,6 +48,11 @@ impl Memtable {
         Self::of(Entries::List(SkipList::new(first_chunk)))
     }
 
+    /// One whose keys are rarely looked up one by one.
+    pub(crate) fn unindexed(first_chunk: usize) -> Self {
+        Self::of(Entries::List(SkipList::unindexed(first_chunk)))
+    }
+
     /// What was read back from the log.
     pub(crate) fn replayed(entries: Replayed) -> Self {
         let sequence = entries.sequence();
