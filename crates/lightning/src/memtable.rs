@@ -11,7 +11,7 @@ mod hash_index;
 mod replayed;
 mod skiplist;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use luma_sync::atomic::{AtomicU64, Ordering};
 
 use luma_log::Lsn;
 

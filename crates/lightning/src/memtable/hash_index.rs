@@ -67,13 +67,7 @@ impl<T> Table<T> {
         None
     }
 
-    fn put(
-        &self,
-        hash: u64,
-        entry: *mut T,
-        is_key: impl Fn(*mut T) -> bool,
-        stays: impl Fn(*mut T) -> bool,
-    ) {
+    fn put(&self, hash: u64, entry: *mut T, is_key: impl Fn(*mut T) -> bool, stays: impl Fn(*mut T) -> bool) {
         let Some((slot, found)) = self.find(hash, is_key) else { return };
         if !found.is_null() && stays(found) {
             return;
