@@ -37,6 +37,7 @@ fn options() -> Options {
         wal_segment_bytes: 4096,
         background_threads: 0,
         block_bytes: 256,
+        index_part_bytes: 64,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,
