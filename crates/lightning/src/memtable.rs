@@ -15,8 +15,8 @@ mod hash_index;
 mod replayed;
 mod skiplist;
 
+use luma_sync::atomic::{AtomicU64, Ordering};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use luma_log::Lsn;
 
@@ -64,6 +64,11 @@ pub(crate) struct Memtable {
 impl Memtable {
     pub(crate) fn new(first_chunk: usize) -> Self {
         Self::of(Entries::List(SkipList::new(first_chunk)))
+    }
+
+    /// One whose keys are rarely looked up one by one.
+    pub(crate) fn unindexed(first_chunk: usize) -> Self {
+        Self::of(Entries::List(SkipList::unindexed(first_chunk)))
     }
 
     /// What was read back from the log.

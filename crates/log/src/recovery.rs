@@ -270,7 +270,7 @@ fn read_all(
         let path = directory.join(file_name(segment.sequence));
         Some(read_segment(vfs.as_ref(), path, segment, until))
     };
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = luma_sync::available_parallelism();
     let readers = processors.min(READERS_MAX).min(found.len());
     if !threads || readers < 2 {
         return (0..).map_while(read).try_for_each(|segment| take(segment?));

@@ -9,9 +9,9 @@
 //!
 //! Invariant: a decoded node was checked whole, so nothing that reads it can fail.
 
+use luma_sync::atomic::AtomicU8;
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::atomic::AtomicU8;
 
 use crate::cache::Cached;
 use crate::codec::{Reader, put_bytes};

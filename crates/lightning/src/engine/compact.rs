@@ -3,8 +3,8 @@
 //! Ranges may be deleted from the tables while they are merged: what a flush deletes meanwhile is noted, and
 //! is deleted from the result before that counts.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::key_range::KeyRanges;
@@ -53,7 +53,7 @@ impl Engine {
     fn tree_to_merge(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
         let _manifest = self.manifest.lock();
         *keyspace.erased_meanwhile.lock() = Some(KeyRanges::default());
-        self.view.load().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
+        self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
     fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {

@@ -5,9 +5,9 @@
 //! nothing below moves without being read. Tombstones go when no deeper level could have the key. A table
 //! that is mostly holes, or has too many, is written anew.
 
+use luma_sync::atomic::{AtomicU64, Ordering};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use luma_vfs::Vfs;
 

@@ -8,8 +8,8 @@
 //! Invariants: sequences never fall from one tombstone to the next, so a newer tier has the newer
 //! tombstones. Tiers are immutable. Where there are no tombstones, asking costs a load.
 
+use luma_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 
