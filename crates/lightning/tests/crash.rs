@@ -242,8 +242,7 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
             }
             4 => {
                 // As a killed process leaves it: what it wrote is in the page cache, the rest is gone.
-                std::mem::forget((database, spaces));
-                disk.kill();
+                disk.kill((database, spaces));
                 database = open(disk)?;
                 spaces = keyspaces(&database, layout)?;
                 let kept = commits_in(&content(&database)?);
@@ -308,8 +307,9 @@ fn crash_recovery(
     let shadow = after.fork();
     let recovering = after.fork();
     recovering.record();
-    std::mem::forget(open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what())));
+    let recovered = open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what()));
     let ops = recovering.take_record();
+    drop(recovered);
     for (index, op) in ops.iter().enumerate() {
         shadow.apply(op).unwrap();
         let again = shadow.crash_image(seed + index as u64);
@@ -407,7 +407,7 @@ fn survive(layout: Layout, seed: u64, steps: usize, plan: FaultPlan) {
         recover_and_go_on(&after, &history, durable, layout, seed * 7 + crash + 1, &what);
     }
     // A process that ends without a power loss.
-    disk.kill();
+    disk.kill(());
     recover_and_go_on(&disk, &history, durable, layout, seed, &what);
 }
 
@@ -487,7 +487,7 @@ fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
         let (history, result) = workload(&disk, layout, 3, 120);
         result.unwrap();
         // A clean end, so that every flip can be told from a torn write.
-        disk.kill();
+        disk.kill(());
         open(&disk).unwrap().close().unwrap();
         let mut errors = 0;
         for (path, length) in files(&disk) {
