@@ -149,7 +149,16 @@ impl Database {
 
     /// Reads every table from the disk and checks checksums, order, filters and counts.
     pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport> {
-        verify::verify(self.engine(), progress)
+        verify::verify(self.engine(), u64::MAX, progress)
+    }
+
+    /// Like [`Database::verify`], but ends with the file in which that many checksums were reached.
+    pub fn verify_some(
+        &self,
+        checksums: u64,
+        progress: &mut dyn FnMut(VerifyProgress),
+    ) -> Result<VerifyReport> {
+        verify::verify(self.engine(), checksums, progress)
     }
 
     /// Figures about the database.

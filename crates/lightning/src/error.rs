@@ -58,6 +58,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The directory has no database, and [`Options::create`](crate::Options::create) is not set.
+    #[error("there is no database in {}", path.display())]
+    DatabaseNotFound {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another process has the database open.
     #[error("{} is in use by {}", path.display(), owner(pid))]
     Locked {

@@ -5,6 +5,9 @@ pub use luma_log::SyncMode;
 /// Options of a database.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Whether a directory without a database gets one; if not, opening it fails with
+    /// [`DatabaseNotFound`](crate::Error::DatabaseNotFound).
+    pub create: bool,
     /// Bytes of table blocks, indexes and filters kept in memory.
     pub cache_bytes: usize,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
@@ -44,6 +47,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            create: true,
             cache_bytes: 256 << 20,
             max_open_files: 512,
             memtable_bytes: 32 << 20,

@@ -24,7 +24,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::locks::LockTable;
 use crate::lsm::Levels;
-use crate::manifest::{Manifest, ManifestState, check_ours};
+use crate::manifest::{Manifest, ManifestState, check_ours, has_current};
 use crate::options::{Layout, Options};
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
@@ -88,7 +88,7 @@ fn replay_log(
 }
 
 /// Makes the directory if there is none and locks it. A directory of something else stays as it is.
-fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
+fn claim(vfs: &dyn Vfs, path: &Path, create: bool) -> Result<Box<dyn FileLock>> {
     let lock_path = path.join(LOCK_FILE);
     let refused = |at: &Path, error: io::Error| match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
@@ -96,9 +96,14 @@ fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
         }
         _ => Error::io(at, error),
     };
-    if vfs.exists(path) {
+    let there = vfs.exists(path);
+    if there {
         check_ours(vfs, path)?;
-    } else {
+    }
+    if !create && !has_current(vfs, path) {
+        return Err(Error::DatabaseNotFound { path: path.to_owned() });
+    }
+    if !there {
         vfs.create_dir_all(path).map_err(|error| refused(path, error))?;
     }
     vfs.lock(&lock_path).map_err(|error| match error {
@@ -112,7 +117,7 @@ impl Engine {
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
         let counted = Arc::new(Counted::new(vfs));
         let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
-        let file_lock = claim(vfs.as_ref(), path)?;
+        let file_lock = claim(vfs.as_ref(), path, options.create)?;
         let manifest = Manifest::open(&vfs, path)?;
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
