@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Health(Database),
     /// Flush and merge what is stored, dropping what was deleted
     Compact(Whole),
+    /// Store a keyspace in another layout
+    Convert(Convert),
     /// Read everything and compare checksums, order and counts
     Check(Check),
     /// Measure writes, reads and scans in a keyspace made for it and dropped afterwards
@@ -207,6 +209,15 @@ pub(crate) struct Scan {
     /// The keys given are in hexadecimal digits
     #[arg(long)]
     pub(crate) hex: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    #[command(flatten)]
+    pub(crate) keyspace: Keyspace,
+    /// How it is to be stored
+    #[arg(long)]
+    pub(crate) layout: Layout,
 }
 
 #[derive(Debug, Args)]

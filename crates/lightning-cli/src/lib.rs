@@ -56,6 +56,7 @@ fn run(arguments: &Arguments) -> Done {
         Command::Health(wanted) => inspect::health(options, wanted),
         Command::Check(wanted) => inspect::check(options, wanted),
         Command::Compact(wanted) => maintain::compact(options, wanted),
+        Command::Convert(wanted) => maintain::convert(options, wanted),
         Command::Bench(wanted) => bench::run(options, wanted),
     }
 }

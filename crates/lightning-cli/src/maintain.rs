@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::Done;
-use crate::arguments::{Options, Whole};
-use crate::output::print;
-use crate::progress::Progress;
+use crate::arguments::{Convert, Options, Whole};
+use crate::output::{print, print_done};
+use crate::progress::{Progress, percent};
 use crate::store;
 
 pub(crate) fn compact(options: &Options, wanted: &Whole) -> Done {
@@ -27,4 +27,18 @@ pub(crate) fn compact(options: &Options, wanted: &Whole) -> Done {
     let text = || format!("{} keyspaces, {before} bytes before, {after} bytes after", keyspaces.len());
     let value = json!({ "keyspaces": keyspaces.len(), "bytes_before": before, "bytes_after": after });
     Ok(print(options.format, &text, value)?)
+}
+
+pub(crate) fn convert(options: &Options, wanted: &Convert) -> Done {
+    let database = store::existing(&wanted.keyspace.path)?;
+    let keyspace = store::keyspace(&database, &wanted.keyspace.keyspace)?;
+    let layout = wanted.layout.into();
+    let done = if keyspace.options().layout == layout { "it has that layout already" } else { "converted" };
+    let mut progress = Progress::new(options.quiet);
+    keyspace.convert(layout, &mut |now| {
+        progress.say(&|| format!("converting: {} %", percent(now.done_keys, now.total_keys)));
+    })?;
+    drop(progress);
+    database.clone().close()?;
+    Ok(print_done(options.format, options.quiet, done)?)
 }

@@ -66,6 +66,12 @@ fn keys_are_written_read_scanned_and_deleted_in_either_layout() {
         let checked = json(&ends(at, 0, &["check", "db", "--verbose", "-o", "json"]));
         assert_eq!((&checked["entries"], &checked["details"][0]["name"]), (&3.into(), &"default".into()));
         assert_eq!(json(&ends(at, 0, &["check", "db", "--checksums", "0", "-o", "json"]))["checksums"], 0);
+        let other = LAYOUTS[usize::from(layout == "lsm")];
+        assert_eq!(ends(at, 0, &["convert", "db", "--layout", other]), "converted\n");
+        assert!(ends(at, 0, &["convert", "db", "--layout", other]).contains("already"));
+        assert!(ends(at, 0, &["stats", "db"]).contains(&format!("({other}): about 3 keys")));
+        assert_eq!(ends(at, 0, &["get", "db", "grace"]), "1906\n");
+        ends(at, 3, &["convert", "db", "--layout", other, "-k", "none"]);
         ends(at, 0, &["create", "db", "--keyspace", "other", "--compression", "zstd"]);
         ends(at, 0, &["put", "db", "ada", "countess", "-k", "other"]);
         assert_eq!(ends(at, 0, &["get", "db", "ada", "--keyspace", "other"]), "countess\n");

@@ -88,14 +88,14 @@ pub enum Error {
         /// What the file system said.
         source: Arc<io::Error>,
     },
-    /// A newer release wrote the file.
-    #[error("{} has format {version}, this release reads up to {supported}", file.display())]
+    /// Another release wrote the file.
+    #[error("{} has format {version}, this release reads format {supported}: use the release that wrote it", file.display())]
     UnsupportedVersion {
         /// The file.
         file: PathBuf,
         /// Its format.
         version: u32,
-        /// The newest format known here.
+        /// The format known here.
         supported: u32,
     },
     /// A key, value or commit is longer than allowed.

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::btree::{BTree, TreeCursor};
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::Direction;
+use crate::options::{Direction, Layout};
 use crate::table::Table;
 
 /// The stored data of a keyspace.
@@ -35,6 +35,14 @@ impl Tree {
             Self::BTree(_) => None,
         };
         levels.into_iter().flat_map(Levels::tables)
+    }
+
+    /// Which layout it is.
+    pub(crate) fn layout(&self) -> Layout {
+        match self {
+            Self::Lsm(_) => Layout::Lsm,
+            Self::BTree(_) => Layout::BTree,
+        }
     }
 
     /// The B+Tree, where it is one.
@@ -73,6 +81,15 @@ impl Tree {
         match self {
             Self::Lsm(levels) => levels.get(key, hash, use_value),
             Self::BTree(tree) => tree.get(key, use_value),
+        }
+    }
+
+    /// Reads what gets of these keys, each with its hash, will need, together; as much as the cache can well
+    /// take.
+    pub(crate) fn prefetch(&self, keys: &[(&[u8], u64)]) -> Result<()> {
+        match self {
+            Self::Lsm(_) => Ok(()),
+            Self::BTree(tree) => tree.prefetch(keys.iter().map(|(key, _)| *key)),
         }
     }
 

@@ -64,6 +64,10 @@ impl Readable for TransactionReader {
         self.snapshot.get_with(keyspace, key, use_value)
     }
 
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
+        self.snapshot.prefetch(keyspace, keys)
+    }
+
     fn range(
         &self,
         keyspace: &Keyspace,
@@ -118,6 +122,10 @@ impl Readable for Transaction {
         }
         self.note_read(keyspace, key);
         self.snapshot.get_with(keyspace, key, use_value)
+    }
+
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
+        self.snapshot.prefetch(keyspace, keys)
     }
 
     fn range(

@@ -221,10 +221,36 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
                 assert!(kept >= history.durable_at(usize::MAX));
                 history.states.truncate(kept + 1);
             }
+            5 => convert(&database, &spaces, history, &mut random, disk)?,
             _ => commit(&database, &spaces, history, &mut random, disk)?,
         }
     }
     Ok(())
+}
+
+/// Converts a keyspace while commits and flushes go on.
+fn convert(
+    database: &Database,
+    spaces: &[Keyspace],
+    history: &mut History,
+    random: &mut Random,
+    disk: &SimDisk,
+) -> Result<(), Error> {
+    let space = &spaces[random.below(3) as usize];
+    let layout = LAYOUTS[random.below(2) as usize];
+    let mut meanwhile = Ok(());
+    space.convert(layout, &mut |_| {
+        for _ in 0..random.below(4) {
+            if meanwhile.is_ok() {
+                meanwhile = commit(database, spaces, history, random, disk);
+            }
+        }
+        if meanwhile.is_ok() && random.below(2) == 0 {
+            meanwhile = database.flush();
+        }
+    })?;
+    assert!(meanwhile.is_err() || space.options().layout == layout);
+    meanwhile
 }
 
 /// Opens what a power loss left and checks it, then goes on for a few commits, perhaps through

@@ -14,9 +14,12 @@ use super::{BTree, Inner, Root, SEGMENT_PAGES, SEGMENT_PAGES_MIN, Segment};
 use crate::cache::{BlockSlots, Cache};
 use crate::{Error, Result};
 
-/// The name of a keyspace's tree.
-fn file_name(keyspace: u64) -> String {
-    format!("{keyspace:010}.tree")
+/// What is wrong when a place is where no file is.
+pub(super) const BEYOND: &str = "the node lies beyond the end of the file";
+
+/// The name of a tree's file.
+fn file_name(number: u64) -> String {
+    format!("{number:010}.tree")
 }
 
 /// The number in the name of a tree's file.
@@ -28,7 +31,8 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
 pub(crate) struct TreeFile {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) directory: PathBuf,
-    keyspace: u64,
+    /// Never given to another file, so readers of an older one are not disturbed.
+    number: u64,
     cache: Arc<Cache>,
     obsolete: AtomicBool,
     pub(super) pages: Mutex<Pages>,
@@ -37,15 +41,15 @@ pub(crate) struct TreeFile {
 }
 
 impl TreeFile {
-    /// The tree of a keyspace. The manifest says which generation is there at least; 0 for none.
+    /// The tree in the file of a number. The manifest says which generation is there at least; 0 for none.
     pub(crate) fn open(
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
-        keyspace: u64,
+        number: u64,
         generation: u64,
         cache: &Arc<Cache>,
     ) -> Result<Arc<BTree>> {
-        let path = directory.join(file_name(keyspace));
+        let path = directory.join(file_name(number));
         let (slot, handle) = find_slot(vfs.as_ref(), &path)?;
         if slot.generation < generation {
             let what = format!(
@@ -64,7 +68,7 @@ impl TreeFile {
         let file = Arc::new(Self {
             vfs: Arc::clone(vfs),
             directory: directory.to_owned(),
-            keyspace,
+            number,
             cache: Arc::clone(cache),
             obsolete: AtomicBool::new(false),
             pages: Mutex::new(pages),
@@ -83,12 +87,21 @@ impl TreeFile {
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.join(file_name(self.keyspace))
+        self.directory.join(file_name(self.number))
     }
 
     /// Lets the file be removed when the last reader is done.
     pub(crate) fn set_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+
+    /// Takes that back.
+    pub(crate) fn keep(&self) {
+        self.obsolete.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
@@ -220,19 +233,27 @@ impl Inner {
         let lowest = children.is_empty();
         let below = children.iter().map(|child| child.leaves).sum();
         let leaves = if lowest { node.count() as u64 } else { below };
-        Self { place, node, children, leaves }
+        let of_leaves = (0..node.count()).filter(|_| lowest).map(|at| node.place(at).page);
+        let pages = of_leaves.chain(children.iter().map(|child| child.last_page));
+        let last_page = pages.fold(place.page, u32::max);
+        Self { place, node, children, leaves, last_page }
     }
 }
 
 /// Reads a node and checks it.
 pub(super) fn read_node(handle: &dyn VfsFile, path: &Path, place: Place, leaf: bool) -> Result<Node> {
-    let offset = u64::from(place.page) * PAGE_BYTES as u64;
-    let damaged = |what| Error::corruption(path, offset, what);
+    let offset = place.offset();
     if handle.len().is_ok_and(|length| length < offset + u64::from(place.length)) {
-        return Err(damaged("the node lies beyond the end of the file"));
+        return Err(Error::corruption(path, offset, BEYOND));
     }
     let mut bytes = vec![0; place.length as usize];
     handle.read_at(&mut bytes, offset).map_err(|error| Error::io(path, error))?;
+    node_of(bytes, path, place, leaf)
+}
+
+/// The node in the bytes at a place.
+pub(super) fn node_of(bytes: Vec<u8>, path: &Path, place: Place, leaf: bool) -> Result<Node> {
+    let damaged = |what| Error::corruption(path, place.offset(), what);
     if crc32c::crc32c(&bytes) != place.checksum {
         return Err(damaged("the node does not match the checksum that its parent has"));
     }

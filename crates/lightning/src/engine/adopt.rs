@@ -25,6 +25,7 @@ impl Engine {
         let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Ok(()) };
         let (smallest, largest) = (&first.meta.smallest, &last.meta.largest);
         self.sync_tables()?;
+        let _alone = keyspace.rearranging.lock();
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         let tree = {
@@ -41,7 +42,7 @@ impl Engine {
             Some(btree) => {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
                 let mut entries = Merge::new(vec![Source::Run(run)], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries)?)
+                Some(btree.prepare(&mut entries, &mut |_| self.check_writable())?)
             }
             None => None,
         };

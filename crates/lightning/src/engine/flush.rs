@@ -55,7 +55,7 @@ impl Engine {
         self.run_inline_work()
     }
 
-    fn fail_unless_over(&self, error: Error) -> Error {
+    pub(super) fn fail_unless_over(&self, error: Error) -> Error {
         match error {
             Error::Closed | Error::KeyspaceNotFound { .. } => error,
             error => self.fail(error),
@@ -97,9 +97,11 @@ impl Engine {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
                 let mut changes =
                     Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
-                Written::Checkpoint(tree.prepare(&mut changes)?)
+                Written::Checkpoint(tree.prepare(&mut changes, &mut |_| Ok(()))?)
             }
         };
+
+        let beside = tree.btree().and_then(|_| self.write_for_conversion(keyspace, &full));
 
         let mut manifest = self.manifest.lock();
         if keyspace.check().is_err() {
@@ -149,6 +151,7 @@ impl Engine {
         let written_bytes = full.iter().map(|table| table.written_bytes()).sum();
         self.memory.fetch_sub(written_bytes, Ordering::Relaxed);
         drop(manifest);
+        keyspace.note_flushed(added.into_iter().map(|(_, table)| table).chain(beside).collect());
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
         self.done.flushes.fetch_add(full.len() as u64, Ordering::Relaxed);
@@ -157,6 +160,27 @@ impl Engine {
         self.look_at_log();
         self.schedule_merge(keyspace.id);
         Ok(true)
+    }
+
+    /// Writes the newest version of each key in a B+Tree's memtables, tombstones too, for a conversion that
+    /// is under way. That it failed is the conversion's failure, not the flush's.
+    fn write_for_conversion(&self, keyspace: &KeyspaceInner, full: &[Arc<Memtable>]) -> Option<Arc<Table>> {
+        if keyspace.meanwhile.lock().is_none() {
+            return None;
+        }
+        let write = || {
+            let mut writer = self.new_table(keyspace)?;
+            let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
+            let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+            while let Some(key) = entries.key() {
+                writer.add(key, entries.value())?;
+                entries.advance()?;
+            }
+            let table = self.open_table(writer.finish()?)?;
+            table.set_obsolete();
+            Ok(table)
+        };
+        write().map_err(|error| keyspace.fail_conversion(error)).ok()
     }
 
     /// Writes the newest version of each key; `None` when nothing is left of them.

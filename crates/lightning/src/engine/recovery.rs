@@ -39,9 +39,13 @@ fn open_trees(
 ) -> Result<HashMap<KeyspaceId, KeyspaceView>> {
     let io = |error| Error::io(directory, error);
     let known = |id| state.keyspaces.values().any(|keyspace| keyspace.tables.contains_key(&id));
+    let is_tree = |number| {
+        let mut keyspaces = state.keyspaces.values();
+        keyspaces.any(|keyspace| keyspace.options.layout == Layout::BTree && keyspace.tree == number)
+    };
     for name in vfs.read_dir(directory).map_err(io)? {
         let left_over = table::id_of(&name).is_some_and(|id| !known(id))
-            || btree::id_of(&name).is_some_and(|id| !state.keyspaces.contains_key(&id));
+            || btree::id_of(&name).is_some_and(|id| !is_tree(id));
         if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
         }
@@ -54,7 +58,9 @@ fn open_trees(
         }
         let tree = match keyspace.options.layout {
             Layout::Lsm => Tree::Lsm(Levels::default().changed(&tables, &[])),
-            Layout::BTree => Tree::BTree(TreeFile::open(vfs, directory, *id, keyspace.generation, cache)?),
+            Layout::BTree => {
+                Tree::BTree(TreeFile::open(vfs, directory, keyspace.tree, keyspace.generation, cache)?)
+            }
         };
         let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
@@ -175,6 +181,7 @@ impl Engine {
             serializable: SerializableSnapshots::default(),
             log,
             manifest: Mutex::new(manifest),
+            converting: Mutex::new(()),
             names: Mutex::new(names),
             next_table,
             memory: AtomicUsize::new(memory),
