@@ -9,12 +9,12 @@
 //! Invariants: `used` is the bytes of resident blocks plus what tables charged for their indexes and
 //! filters. A hit stores at most one byte. Only a miss takes a lock, that of one of the shards.
 
+use luma_sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::counter::Counter;
 use crate::files::OpenFiles;

@@ -18,15 +18,15 @@ mod recent;
 mod recovery;
 mod replay;
 
+use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use luma_log::Log;
+use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, Vfs};
-use parking_lot::Mutex;
 
 use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
@@ -104,6 +104,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        luma_sync::schedule_point();
         self.view.load()
     }
 
@@ -114,21 +115,22 @@ impl Engine {
 
     fn change_view_and_history(&self, change: impl FnOnce(&mut View, &mut History)) {
         let mut history = self.view_change.lock();
-        let mut next = View::clone(&self.view.load());
+        let mut next = View::clone(&self.view());
         change(&mut next, &mut history);
         history.trim(&mut next, self.options.history_bytes);
         next.born = self.publisher.visible();
+        luma_sync::schedule_point();
         history.replaced(self.view.swap(Arc::new(next)));
     }
 
     /// What is published now. Takes no lock.
     pub(crate) fn snapshot(&self) -> Snapshot {
         loop {
-            let view = self.view.load_full();
+            let view = Arc::clone(&self.view());
             let sequence = self.publisher.visible();
             // A commit in a memtable that is newer than this view could be visible only if the view
             // was replaced before; then both are read again.
-            if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.view.load())) {
+            if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.view())) {
                 return Snapshot::new(view, sequence);
             }
         }

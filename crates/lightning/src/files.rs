@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use luma_sync::Mutex;
 use luma_vfs::VfsFile;
-use parking_lot::Mutex;
 
 struct Opened {
     file: Arc<dyn VfsFile>,

@@ -1,10 +1,10 @@
 //! A keyspace: a named, sorted map with a layout of its own.
 
+use luma_sync::atomic::{AtomicBool, Ordering};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::engine::{ConvertProgress, Engine, Meanwhile};
 use crate::estimate::{self, RangeEstimate};

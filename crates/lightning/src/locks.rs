@@ -11,12 +11,12 @@
 mod timer;
 mod wait;
 
+use luma_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::options::LockMode;
 use crate::{Error, Result};
@@ -288,7 +288,7 @@ impl LockOwner {
                 LockAttempt::Granted => Ok(()),
                 LockAttempt::Waiting(mut waiter) => {
                     if let Some(timeout) = timeout {
-                        waiter.set_deadline(Instant::now() + timeout);
+                        waiter.set_deadline(luma_sync::now() + timeout);
                     }
                     waiter.await
                 }

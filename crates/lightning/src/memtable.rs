@@ -11,7 +11,7 @@ mod hash_index;
 mod replayed;
 mod skiplist;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use luma_sync::atomic::{AtomicU64, Ordering};
 
 use luma_log::Lsn;
 
@@ -46,6 +46,11 @@ pub(crate) struct Memtable {
 impl Memtable {
     pub(crate) fn new(first_chunk: usize) -> Self {
         Self::of(Entries::List(SkipList::new(first_chunk)))
+    }
+
+    /// One whose keys are rarely looked up one by one.
+    pub(crate) fn unindexed(first_chunk: usize) -> Self {
+        Self::of(Entries::List(SkipList::unindexed(first_chunk)))
     }
 
     /// What was read back from the log.

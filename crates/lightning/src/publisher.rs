@@ -5,15 +5,15 @@
 //! release of its locks, then the wake-up of its waiter) happens right after, in the same order.
 //! Once failed, nothing more is published: the queue is told the cause and emptied.
 
+use luma_sync::atomic::{AtomicU64, Ordering};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use luma_log::{LogObserver, Lsn};
-use parking_lot::{Condvar, Mutex};
+use luma_sync::{Condvar, Mutex};
 
 use crate::locks::LockOwner;
 use crate::{Error, Result};

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::batch::Operations;
 use crate::view::KeyspaceId;

@@ -13,9 +13,9 @@ mod index;
 mod section;
 mod writer;
 
+use luma_sync::atomic::{AtomicBool, Ordering};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use luma_vfs::Vfs;
 

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::batch::check_sizes;
 use crate::engine::{Commit, Engine, Registered};

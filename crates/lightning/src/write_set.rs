@@ -63,7 +63,7 @@ impl WriteSet {
     pub(crate) fn put(&mut self, keyspace: &Arc<KeyspaceInner>, key: &[u8], value: Option<&[u8]>) {
         self.view.last += 1;
         if self.view.table(keyspace.id).is_none() {
-            let table = Arc::new(Memtable::new(FIRST_CHUNK_BYTES));
+            let table = Arc::new(Memtable::unindexed(FIRST_CHUNK_BYTES));
             Arc::make_mut(&mut self.view.tables).push((Arc::clone(keyspace), table));
         }
         if let Some(table) = self.view.table(keyspace.id) {

@@ -20,6 +20,10 @@ use lightning::{
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
+/// A third of a run is taking and giving back memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const PATH: &str = "/db";
 const NAMES: [&str; 3] = ["a", "b", "c"];

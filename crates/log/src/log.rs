@@ -4,16 +4,16 @@
 //! buffer is cut only between records, so a flush always takes whole records. Whoever flushes holds
 //! `writer`, so progress is announced in order. `state` is never held during a file operation.
 
+use luma_sync::thread::JoinHandle;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use luma_sync::{Condvar, Mutex, MutexGuard};
 use luma_vfs::Vfs;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::recovery::{Record, recover};
 use crate::segment::{RESERVED_MIN, Segments};
@@ -138,7 +138,7 @@ impl Log {
             Flusher::Inline => None,
             Flusher::Thread => {
                 let shared = Arc::clone(&shared);
-                let builder = std::thread::Builder::new().name("luma-log".into());
+                let builder = luma_sync::thread::Builder::new().name("luma-log".into());
                 let spawned = builder.spawn(move || shared.run());
                 Some(spawned.map_err(|error| Error::io(directory, error))?)
             }
@@ -178,7 +178,7 @@ impl Log {
         state.end += 4 + bytes;
         state.gathered += 1;
         if state.unwritten_since.is_none() && self.shared.options.flusher == Flusher::Thread {
-            state.unwritten_since = Some(Instant::now());
+            state.unwritten_since = Some(luma_sync::now());
         }
         Ok(Lsn(state.end))
     }
@@ -353,7 +353,7 @@ impl Shared {
             };
             let sync_at = sync_at.and_then(|after| Some(state.unsynced_since? + after));
             let write_at = state.unwritten_since.map(|since| since + GATHER_TIME);
-            let now = Instant::now();
+            let now = luma_sync::now();
             if sync_at.is_some_and(|at| at <= now) {
                 return Some(true);
             }

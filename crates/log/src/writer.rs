@@ -1,6 +1,6 @@
 //! Writing frames: the one place that changes segment files while the log runs.
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use crate::frame::{FRAME_BODY_MAX, FRAME_HEADER, Frame, frame_length};
 use crate::segment::{Segment, Segments};

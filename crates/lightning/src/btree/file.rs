@@ -1,11 +1,11 @@
 //! A tree's file: finding the tree that the last checkpoint left, and reading nodes.
 
+use luma_sync::atomic::{AtomicBool, Ordering};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use luma_sync::Mutex;
 use luma_vfs::{Vfs, VfsFile};
-use parking_lot::Mutex;
 
 use super::node::{Node, Place};
 use super::pages::{FIRST_PAGE, PAGE_BYTES, Pages, Run};

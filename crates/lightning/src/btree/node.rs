@@ -9,9 +9,9 @@
 //!
 //! Invariant: a decoded node was checked whole, so nothing that reads it can fail.
 
+use luma_sync::atomic::AtomicU8;
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::atomic::AtomicU8;
 
 use super::heads;
 use super::pages::PAGE_BYTES;
@@ -236,8 +236,12 @@ impl Node {
         if low == self.count || self.head(low) != sought {
             return (low, false);
         }
-        // Among those with the same head the rest decides.
-        let mut high = sought.checked_add(1).map_or(self.count, |next| heads::count_before(heads, next));
+        // Among those with the same head, of which there is mostly one, the rest decides.
+        let mut high = if low + 1 < self.count && self.head(low + 1) == sought {
+            sought.checked_add(1).map_or(self.count, |next| heads::count_before(heads, next))
+        } else {
+            low + 1
+        };
         while low < high {
             let middle = usize::midpoint(low, high);
             match self.rest(middle).cmp(rest) {

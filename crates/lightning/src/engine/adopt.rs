@@ -1,7 +1,7 @@
 //! Taking in tables that were written aside: as they are, or into a B+Tree.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::keyspace::KeyspaceInner;
@@ -29,7 +29,7 @@ impl Engine {
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         let tree = {
-            let view = self.view.load();
+            let view = self.view();
             let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
             Arc::clone(&found.tree)
         };
@@ -52,7 +52,7 @@ impl Engine {
         self.check_writable()?;
         keyspace.check()?;
         let in_memory = {
-            let view = self.view.load();
+            let view = self.view();
             let found = view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
             found.memtables().any(|table| table.overlaps(smallest, largest))
         };

@@ -3,13 +3,13 @@
 //! Invariants: a keyspace is queued once per kind of work; merges never take all threads if there are
 //! two, so flushes, which writers wait for, get one. A failure stops writes for good.
 
+use luma_sync::atomic::Ordering;
+use luma_sync::thread::JoinHandle;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use luma_sync::{Condvar, Mutex, MutexGuard};
 
 use super::Engine;
 use super::drain::{REST, Rested};
@@ -83,7 +83,7 @@ impl Engine {
     pub(crate) fn start_threads(self: &Arc<Self>) -> Result<()> {
         for number in 0..self.options.background_threads {
             let engine = Arc::clone(self);
-            let builder = std::thread::Builder::new().name(format!("lightning-{number}"));
+            let builder = luma_sync::thread::Builder::new().name(format!("lightning-{number}"));
             let thread = builder
                 .spawn(move || engine.work(number == 0))
                 .map_err(|error| Error::io(&self.path, error))?;
@@ -111,7 +111,7 @@ impl Engine {
     /// A background thread; one of them drains memtables that rest.
     fn work(&self, drains: bool) {
         let merges_max = (self.options.background_threads - 1).max(1);
-        let (mut rested, mut looked) = (Rested::default(), Instant::now());
+        let (mut rested, mut looked) = (Rested::default(), luma_sync::now());
         loop {
             let task = {
                 let mut work = self.background.work.lock();
@@ -124,10 +124,12 @@ impl Engine {
                     }
                     if !drains {
                         self.background.wake.wait(&mut work);
-                    } else if looked.elapsed() < REST {
-                        self.background.wake.wait_for(&mut work, REST.saturating_sub(looked.elapsed()));
+                    } else if luma_sync::since(looked) < REST {
+                        self.background
+                            .wake
+                            .wait_for(&mut work, REST.saturating_sub(luma_sync::since(looked)));
                     } else {
-                        looked = Instant::now();
+                        looked = luma_sync::now();
                         MutexGuard::unlocked(&mut work, || self.drain_rested(&mut rested));
                     }
                 }
@@ -183,14 +185,14 @@ impl Engine {
         let unmerged_max = self.options.level0_tables.max(1) * UNMERGED_FACTOR;
         let over_memory = || self.memory.load(Ordering::Relaxed) > memory_max;
         let unmerged = || {
-            let view = self.view.load();
+            let view = self.view();
             let found = keyspaces.iter().filter_map(|keyspace| view.get(keyspace.slot, keyspace.id));
             found.map(|keyspace| keyspace.tree.unmerged_tables()).max().unwrap_or(0) >= unmerged_max
         };
         // Only flushes make the log shorter, so without one there is nothing to wait for.
         let over_log = || {
             self.log_is_long.load(Ordering::Relaxed)
-                && self.view.load().keyspaces().any(|(_, keyspace)| !keyspace.frozen.is_empty())
+                && self.view().keyspaces().any(|(_, keyspace)| !keyspace.frozen.is_empty())
         };
         if !over_memory() && !over_log() && !unmerged() {
             return Ok(());
@@ -198,8 +200,8 @@ impl Engine {
         if self.is_inline() {
             return self.run_inline_work();
         }
-        let give_up = Instant::now() + MERGE_WAIT_MAX;
-        while over_memory() || over_log() || (unmerged() && Instant::now() < give_up) {
+        let give_up = luma_sync::now() + MERGE_WAIT_MAX;
+        while over_memory() || over_log() || (unmerged() && luma_sync::now() < give_up) {
             self.check_writable()?;
             let mut work = self.background.work.lock();
             self.background.progress.wait_for(&mut work, LOOK_AGAIN);

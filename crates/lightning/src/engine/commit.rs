@@ -3,8 +3,8 @@
 //! Under the commit lock only memory changes: the record goes to the log's buffer and the versions to
 //! the memtables. Waiting for the disk comes after, so commits share a sync.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use luma_log::Lsn;
 
@@ -129,7 +129,7 @@ impl Engine {
             loads_known = now.sequence();
         };
         self.check_writable()?;
-        let view = self.view.load();
+        let view = self.view();
         if let Some((reads, registered)) = &reads {
             check_reads(reads, &state.recent.after(reads_checked)?, reads_checked)?;
             check_loads(reads, registered, &view)?;
@@ -212,7 +212,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Conflict`], [`Error::TransactionTooOld`].
     fn check_unchanged(&self, operations: &Operations, since: &Snapshot, loads_known: u64) -> Result<bool> {
-        let view = self.view.load();
+        let view = self.view();
         let mut current: Option<(&Arc<KeyspaceInner>, &Arc<KeyspaceView>)> = None;
         for operation in operations.iter() {
             if current.is_none_or(|(keyspace, _)| keyspace.id != operation.keyspace) {
@@ -267,7 +267,7 @@ impl Engine {
         if self.memory.load(Ordering::Relaxed) <= self.options.write_buffer_bytes {
             return;
         }
-        let view = self.view.load();
+        let view = self.view();
         let active: usize = view.keyspaces().map(|(_, keyspace)| keyspace.active.bytes()).sum();
         if active <= self.options.write_buffer_bytes / 2 {
             return;
@@ -299,7 +299,7 @@ impl Engine {
             return;
         }
         let Some(oldest) = self.log.oldest_segment_end() else { return };
-        let view = self.view.load();
+        let view = self.view();
         for (slot, keyspace) in view.keyspaces() {
             if keyspace.active.logged_from().is_some_and(|from| from < oldest) {
                 self.freeze(slot, keyspace.id);

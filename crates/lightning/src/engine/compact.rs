@@ -1,7 +1,7 @@
 //! Merging tables, one step at a time.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::Result;
@@ -74,7 +74,7 @@ impl Engine {
 
     /// The stored data of a keyspace. The view is not held: it would pin memtables during a merge.
     pub(super) fn tree_of(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
-        self.view.load().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
+        self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
     fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {

@@ -9,8 +9,8 @@
 //! next start removes; after it nothing of the old. New files go with their last handle until just before
 //! the edit, old ones after it. Memtables are no part of it.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::btree::{BTree, TreeFile, Watch};

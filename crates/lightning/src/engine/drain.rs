@@ -23,7 +23,7 @@ impl Engine {
     /// Freezes the memtables that had the same newest sequence at the last look, [`REST`] ago.
     pub(super) fn drain_rested(&self, rested: &mut Rested) {
         let before = std::mem::take(&mut rested.0);
-        let view = self.view.load();
+        let view = self.view();
         for (slot, keyspace) in view.keyspaces() {
             let active = &keyspace.active;
             if keyspace.tree.btree().is_none() || active.bytes() < DRAINED_BYTES_MIN {

@@ -6,8 +6,8 @@
 //! Memtables of a keyspace are flushed in order. The log is released only up to what is needed no more,
 //! and the manifest says so before.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use luma_log::Lsn;
 
@@ -71,7 +71,7 @@ impl Engine {
     /// Flushes the oldest frozen memtable, or all of them into a B+Tree; `false` when there is none.
     fn flush_oldest(&self, keyspace: &KeyspaceInner) -> Result<bool> {
         let _turn = keyspace.flushing.lock();
-        let view = self.view.load_full();
+        let view = Arc::clone(&self.view());
         let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(false) };
         let tree = Arc::clone(&found.tree);
         // Each checkpoint may rewrite many leaves: all that waits goes into one.
@@ -233,7 +233,7 @@ impl Engine {
         };
         // A place that a crash could take back must not be recorded.
         let end = end.min(self.log.durable_end());
-        let view = self.view.load();
+        let view = self.view();
         let memtables = view.keyspaces().flat_map(|(_, keyspace)| keyspace.memtables());
         let others = memtables.filter(|table| !is_among(table, flushed));
         others.filter_map(|table| table.logged_from()).fold(end, Lsn::min)

@@ -1,7 +1,7 @@
 //! Creating, finding and dropping keyspaces.
 
+use luma_sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use crate::btree::TreeFile;

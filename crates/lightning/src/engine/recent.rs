@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use luma_sync::Mutex;
 
 use super::Engine;
 use crate::batch::Operations;

@@ -3,16 +3,16 @@
 //! A record's operation counts for a keyspace only if its sequence is newer than what the keyspace's
 //! tables hold. Files no manifest names are what a crash left, and go.
 
+use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use arc_swap::ArcSwap;
 use luma_log::{Flusher, Log, LogOptions};
+use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
-use parking_lot::Mutex;
 
 use super::background::Background;
 use super::recent::{Recent, SerializableSnapshots};

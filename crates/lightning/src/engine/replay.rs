@@ -4,9 +4,9 @@
 //! memtable. Then they are sorted aside into one that is frozen, for the background to flush after the
 //! start; a small rest becomes the active memtable, so that a start does not always make a table.
 
+use luma_sync::thread::JoinHandle;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use luma_log::{Lsn, Record};
 
@@ -62,7 +62,7 @@ impl Replaying {
         let (gathered, logged) = self.take();
         let gathered = Arc::new(gathered);
         let for_thread = Arc::clone(&gathered);
-        let thread = threads.then(|| std::thread::Builder::new().name("lightning-replay".into()));
+        let thread = threads.then(|| luma_sync::thread::Builder::new().name("lightning-replay".into()));
         let spawned = thread.and_then(|builder| builder.spawn(move || build(&for_thread, logged)).ok());
         // Without a thread it is done here.
         self.full.push(spawned.map_or_else(|| Building::Done(build(&gathered, logged)), Building::Thread));

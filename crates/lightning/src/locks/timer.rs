@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use luma_sync::{Condvar, Mutex};
 
 use super::wait::WaitCell;
 use super::{LockKey, LockTable};
@@ -36,8 +36,9 @@ impl Timer {
             return;
         }
         let table = Arc::clone(table);
-        let spawned =
-            std::thread::Builder::new().name("lightning-timer".into()).spawn(move || table.timer.run(&table));
+        let spawned = luma_sync::thread::Builder::new()
+            .name("lightning-timer".into())
+            .spawn(move || table.timer.run(&table));
         deadlines.running = spawned.is_ok();
     }
 
@@ -51,7 +52,7 @@ impl Timer {
                 return;
             };
             let at = first.key().0;
-            if Instant::now() < at {
+            if luma_sync::now() < at {
                 self.changed.wait_until(&mut deadlines, at);
                 continue;
             }

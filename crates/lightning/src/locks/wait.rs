@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use luma_sync::{Condvar, Mutex};
 
 use super::{LockKey, LockTable};
 use crate::{Error, Result};
@@ -72,7 +72,7 @@ impl LockWaiter {
     /// # Errors
     /// [`Error::LockTimeout`].
     pub fn wait(self, timeout: Option<Duration>) -> Result<()> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.map(|timeout| luma_sync::now() + timeout);
         let mut outcome = self.cell.outcome.lock();
         loop {
             if let Some(result) = &outcome.result {

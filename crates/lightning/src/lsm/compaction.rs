@@ -4,9 +4,9 @@
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
 //! nothing below moves without being read. Tombstones go when no deeper level could have the key.
 
+use luma_sync::atomic::{AtomicU64, Ordering};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use luma_vfs::Vfs;
 

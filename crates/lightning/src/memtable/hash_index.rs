@@ -67,8 +67,11 @@ impl<T> Table<T> {
         None
     }
 
-    fn put(&self, hash: u64, entry: *mut T, is_key: impl Fn(*mut T) -> bool) {
+    fn put(&self, hash: u64, entry: *mut T, is_key: impl Fn(*mut T) -> bool, stays: impl Fn(*mut T) -> bool) {
         let Some((slot, found)) = self.find(hash, is_key) else { return };
+        if !found.is_null() && stays(found) {
+            return;
+        }
         self.entries[slot].store(entry, Ordering::Release);
         if found.is_null() {
             self.tags[slot].store(tag_of(hash), Ordering::Release);
@@ -101,10 +104,27 @@ impl<T> HashIndex<T> {
         Some(self.table()?.find(hash, is_key).map_or(ptr::null_mut(), |(_, entry)| entry))
     }
 
-    /// Puts an entry in the place of the one for which `is_key` holds, or in a new one.
-    pub(super) fn put(&self, hash: u64, entry: *mut T, is_key: impl Fn(*mut T) -> bool) {
+    /// Begins to load what [`HashIndex::put`] will look at, which is rarely in the processor's caches.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) {
         if let Some(table) = self.table() {
-            table.put(hash, entry, is_key);
+            let slot = hash as usize & (table.tags.len() - 1);
+            // Nothing waits for these loads, so what follows runs beside them.
+            std::hint::black_box(table.tags[slot].load(Ordering::Relaxed));
+            std::hint::black_box(table.entries[slot].load(Ordering::Relaxed));
+        }
+    }
+
+    /// Puts an entry in the place of the one for which `is_key` holds, unless that `stays`, or in a new one.
+    pub(super) fn put(
+        &self,
+        hash: u64,
+        entry: *mut T,
+        is_key: impl Fn(*mut T) -> bool,
+        stays: impl Fn(*mut T) -> bool,
+    ) {
+        if let Some(table) = self.table() {
+            table.put(hash, entry, is_key, stays);
         }
     }
 
@@ -127,11 +147,11 @@ impl<T> HashIndex<T> {
             Some(table) => {
                 for entry in table.entries.iter().map(|entry| entry.load(Ordering::Relaxed)) {
                     if !entry.is_null() {
-                        next.put(hash_of(entry), entry, |_| false);
+                        next.put(hash_of(entry), entry, |_| false, |_| false);
                     }
                 }
             }
-            None => entries.for_each(|entry| next.put(hash_of(entry), entry, |_| false)),
+            None => entries.for_each(|entry| next.put(hash_of(entry), entry, |_| false, |_| false)),
         }
         if place.set(next).is_ok() {
             self.current.store(current + 1, Ordering::Release);
@@ -164,7 +184,7 @@ mod tests {
             index.grow(std::iter::empty(), |_| 0);
             for (key, bit) in puts.iter().take(if narrow { 300 } else { usize::MAX }) {
                 let entry = ptr::without_provenance_mut(key << 1 | usize::from(*bit));
-                index.put(hash(*key), entry, |other| key_of(other) == *key);
+                index.put(hash(*key), entry, |other| key_of(other) == *key, |_| false);
                 model.insert(*key, entry);
                 index.grow(std::iter::empty(), |entry| hash(key_of(entry)));
             }

@@ -85,8 +85,8 @@ pub(crate) struct SkipList {
     height: AtomicUsize,
     bytes: AtomicUsize,
     entries: AtomicUsize,
-    /// The newest version of each key.
-    index: HashIndex<Node>,
+    /// The newest version of each key; none for a list that is only walked.
+    index: Option<HashIndex<Node>>,
     writer: Mutex<Writer>,
 }
 
@@ -195,12 +195,21 @@ impl Writer {
 impl SkipList {
     /// An empty list whose first chunk has `first_chunk` bytes.
     pub(crate) fn new(first_chunk: usize) -> Self {
+        Self::of(first_chunk, Some(HashIndex::new()))
+    }
+
+    /// One in which nobody looks up single keys often enough to pay for an index.
+    pub(crate) fn unindexed(first_chunk: usize) -> Self {
+        Self::of(first_chunk, None)
+    }
+
+    fn of(first_chunk: usize, index: Option<HashIndex<Node>>) -> Self {
         Self {
             heads: [const { AtomicPtr::new(ptr::null_mut()) }; HEIGHT_MAX],
             height: AtomicUsize::new(1),
             bytes: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
-            index: HashIndex::new(),
+            index,
             writer: Mutex::new(Writer {
                 chunks: Vec::new(),
                 free: NonNull::dangling(),
@@ -245,6 +254,10 @@ impl SkipList {
         let tower = size_of::<Link>() * height;
         let total = Node::HEADER + tower + key.len() + value_bytes.len();
         let head = head_of(key);
+        let indexed = self.index.as_ref().map(|index| (index, hash(key)));
+        if let Some((index, hash)) = indexed {
+            index.touch(hash);
+        }
         self.find_splice(&mut writer.splice, head, key, sequence);
         let node = writer.allocate(total).cast::<Node>().as_ptr();
         // SAFETY: `total` bytes at `node`, aligned to eight, belong to nobody else. Everything is
@@ -273,20 +286,19 @@ impl SkipList {
         self.height.fetch_max(height, Ordering::Relaxed);
         self.bytes.fetch_add(total, Ordering::Relaxed);
         let entries = self.entries.fetch_add(1, Ordering::Relaxed) + 1;
-        self.add_to_index(node, key, sequence, entries);
+        if let Some((index, hash)) = indexed {
+            self.add_to_index(index, node, hash, entries);
+        }
     }
 
     /// Makes a node that was just linked the one to be found for its key. The caller is the writer.
-    fn add_to_index(&self, node: *mut Node, key: &[u8], sequence: u64, entries: usize) {
-        // SAFETY: only nodes of this list are in the index.
-        let has_key = |node: *mut Node| unsafe { Node::key(node) == key };
-        if self.index.is_used() {
-            let hash = hash(key);
+    fn add_to_index(&self, index: &HashIndex<Node>, node: *mut Node, key_hash: u64, entries: usize) {
+        if index.is_used() {
+            // SAFETY: only nodes of this list are in the index.
+            let is_same = |other: *mut Node| unsafe { Node::key(other) == Node::key(node) };
             // SAFETY: as above.
-            let newest = self.index.get(hash, has_key).filter(|found| !found.is_null());
-            if newest.is_none_or(|newest| unsafe { (*newest).sequence } <= sequence) {
-                self.index.put(hash, node, has_key);
-            }
+            let is_newer = |other: *mut Node| unsafe { (*other).sequence > (*node).sequence };
+            index.put(key_hash, node, is_same, is_newer);
         } else if entries < INDEXED_ENTRIES_MIN {
             return;
         }
@@ -300,8 +312,8 @@ impl SkipList {
             }
             Some(newest.0.as_ptr())
         });
-        // SAFETY: as above.
-        let grown = self.index.grow(newest_of_each, |node| hash(unsafe { Node::key(node) }));
+        // SAFETY: only nodes of this list are in the index.
+        let grown = index.grow(newest_of_each, |node| hash(unsafe { Node::key(node) }));
         self.bytes.fetch_add(grown, Ordering::Relaxed);
     }
 
@@ -309,7 +321,9 @@ impl SkipList {
     #[inline]
     pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Entry<'_>> {
         // SAFETY: only nodes of this list are in the index.
-        let Some(newest) = self.index.get(hash, |node| unsafe { Node::key(node) == key }) else {
+        let found =
+            self.index.as_ref().and_then(|index| index.get(hash, |node| unsafe { Node::key(node) == key }));
+        let Some(newest) = found else {
             let entry = self.entry(self.seek(key, sequence)?);
             return (entry.key == key).then_some(entry);
         };

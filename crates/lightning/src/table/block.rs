@@ -9,8 +9,8 @@
 //! share) are kept, so that a point read searches those and touches one entry. That costs 8 bytes of
 //! memory per entry.
 
+use luma_sync::atomic::AtomicU8;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 
 use crate::cache::Cached;
 use crate::codec::{Reader, put_varint};
