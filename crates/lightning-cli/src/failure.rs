@@ -82,8 +82,12 @@ fn code_of(error: &Error) -> Code {
         | Error::UnsupportedVersion { .. }
         | Error::Closed => Code::Database,
         Error::ReadOnly { .. } => Code::Permission,
-        Error::TooLarge { .. } | Error::OutOfOrder { .. } | Error::Overlap { .. } => Code::Validation,
+        Error::TooLarge { .. }
+        | Error::OutOfOrder { .. }
+        | Error::OutOfTurn { .. }
+        | Error::Overlap { .. } => Code::Validation,
         Error::Poisoned(cause) => code_of(cause),
+        Error::ExternalLog(_) => Code::Database,
     }
 }
 

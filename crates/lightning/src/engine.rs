@@ -1,6 +1,6 @@
 //! The engine: what the handles share. Its parts are in submodules by what they do.
 //!
-//! Locks, in the order they are taken: `converting`, a keyspace's `rearranging`, its `flushing`, its
+//! Locks, in the order they are taken: `converting`, `together`, a keyspace's `rearranging`, its `flushing`, its
 //! `compacting`, `manifest` (who changes
 //! what exists), `commit` (who appends to the log and to memtables), `view_change` (who replaces the
 //! view). Readers take none.
@@ -11,6 +11,7 @@ mod commit;
 mod compact;
 mod convert;
 mod drain;
+mod external;
 mod flush;
 mod history;
 mod keyspaces;
@@ -86,6 +87,10 @@ pub(crate) struct Engine {
     commit: Mutex<CommitState>,
     serializable: SerializableSnapshots,
     manifest: Mutex<Manifest>,
+    /// The newest entry of the external log that was committed. Changed with the commit lock.
+    applied: AtomicU64,
+    /// Held while all keyspaces are flushed together.
+    together: Mutex<()>,
     /// Held while a keyspace is converted.
     converting: Mutex<()>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,

@@ -314,22 +314,35 @@ impl Transaction {
 
     /// Splits into what is committed; `Err` when there is nothing to log.
     fn into_commit(self) -> std::result::Result<(Arc<Engine>, Commit), CommitInfo> {
-        let Self { engine, options, snapshot, writes, reads, owner, callbacks } = self;
-        if writes.is_empty() {
-            callbacks.into_inner().into_iter().for_each(|callback| callback());
-            return Err(CommitInfo { sequence: snapshot.sequence() });
+        if self.writes.is_empty() {
+            self.callbacks.into_inner().into_iter().for_each(|callback| callback());
+            return Err(CommitInfo { sequence: self.snapshot.sequence() });
         }
+        Ok(self.into_changes())
+    }
+
+    fn into_changes(self) -> (Arc<Engine>, Commit) {
+        let Self { engine, options, snapshot, writes, reads, owner, callbacks } = self;
         let operations = writes.operations();
         let unchanged_since = (options.mode == TransactionMode::Optimistic).then_some(snapshot);
         let commit = Commit {
             operations,
             durability: options.durability,
+            index: None,
             unchanged_since,
             reads: reads.map(|(reads, registered)| (reads.finish(), registered)),
             callbacks: callbacks.into_inner(),
             locks: Some(owner),
         };
-        Ok((engine, commit))
+        (engine, commit)
+    }
+
+    /// Like [`Transaction::commit`], as the entry of an external log at an index, whether it wrote or not; see
+    /// [`Database::write_at`](crate::Database::write_at).
+    pub fn commit_at(self, index: u64) -> Result<CommitInfo> {
+        let (engine, commit) = self.into_changes();
+        let sequence = engine.commit_blocking(Commit { index: Some(index), ..commit })?;
+        Ok(CommitInfo { sequence })
     }
 
     /// Makes the writes durable and visible, blocking the thread until they are.

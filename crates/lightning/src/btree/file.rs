@@ -41,7 +41,8 @@ pub(crate) struct TreeFile {
 }
 
 impl TreeFile {
-    /// The tree in the file of a number. The manifest says which generation is there at least; 0 for none.
+    /// The tree in the file of a number, of the generation that the manifest says; 0 for none. A newer one was
+    /// never finished.
     pub(crate) fn open(
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
@@ -50,14 +51,7 @@ impl TreeFile {
         cache: &Arc<Cache>,
     ) -> Result<Arc<BTree>> {
         let path = directory.join(file_name(number));
-        let (slot, handle) = find_slot(vfs.as_ref(), &path)?;
-        if slot.generation < generation {
-            let what = format!(
-                "checkpoint {generation} was made, and the newest that can be read is {}",
-                slot.generation
-            );
-            return Err(Error::corruption(&path, 0, what));
-        }
+        let (slot, handle) = find_slot(vfs.as_ref(), &path, generation)?;
         let length = handle.as_ref().map_or(Ok(0), |handle| handle.len());
         let length = length.map_err(|error| Error::io(&path, error))?;
         let mut loading = Loading { path: &path, handle: handle.as_deref(), length, used: Vec::new() };
@@ -153,29 +147,28 @@ impl Drop for TreeFile {
     }
 }
 
-/// The newer of the two slots, and the open file. Without a file, or before its first checkpoint, it is
-/// that of an empty tree.
-fn find_slot(vfs: &dyn Vfs, path: &Path) -> Result<(Slot, Option<Arc<dyn VfsFile>>)> {
-    let empty = Slot { generation: 0, height: 0, entries: 0, root: Place::default() };
-    let handle = match vfs.open_write(path) {
-        Ok(handle) => handle,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((empty, None)),
-        Err(error) => return Err(Error::io(path, error)),
-    };
-    let io = |error| Error::io(path, error);
-    let length = handle.len().map_err(io)?;
-    let mut newest: Option<Slot> = None;
-    for page in 0..u64::from(FIRST_PAGE) {
-        let offset = page * PAGE_BYTES as u64;
-        if length < offset + SLOT_BYTES as u64 {
-            continue;
-        }
-        let mut bytes = [0; SLOT_BYTES];
-        handle.read_at(&mut bytes, offset).map_err(io)?;
-        let slot = Slot::decode(&bytes, path)?.filter(|slot| slot.generation % 2 == page);
-        newest = newest.into_iter().chain(slot).max_by_key(|slot| slot.generation);
+/// The slot of a generation, and the open file; that of an empty tree before the first.
+fn find_slot(vfs: &dyn Vfs, path: &Path, generation: u64) -> Result<(Slot, Option<Arc<dyn VfsFile>>)> {
+    if generation == 0 {
+        return Ok((Slot { generation: 0, height: 0, entries: 0, root: Place::default() }, None));
     }
-    Ok(newest.map_or((empty, None), |slot| (slot, Some(handle))))
+    let missing =
+        |what: &str| Error::corruption(path, 0, format!("checkpoint {generation} was made, and {what}"));
+    let handle = vfs.open_write(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => missing("the file is missing"),
+        _ => Error::io(path, error),
+    })?;
+    let io = |error| Error::io(path, error);
+    let offset = generation % u64::from(FIRST_PAGE) * PAGE_BYTES as u64;
+    if handle.len().map_err(io)? < offset + SLOT_BYTES as u64 {
+        return Err(missing("the file ends before its root"));
+    }
+    let mut bytes = [0; SLOT_BYTES];
+    handle.read_at(&mut bytes, offset).map_err(io)?;
+    match Slot::decode(&bytes, path)?.filter(|slot| slot.generation == generation) {
+        Some(slot) => Ok((slot, Some(handle))),
+        None => Err(missing("its root can't be read")),
+    }
 }
 
 /// Reads the inner nodes and notes what is used.

@@ -23,6 +23,11 @@ impl Engine {
     /// Adds tables, in key order and apart from each other, to a keyspace that has no keys among theirs.
     pub(crate) fn adopt_tables(&self, keyspace: &KeyspaceInner, tables: &[Arc<Table>]) -> Result<()> {
         let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Ok(()) };
+        if self.options.external_log {
+            return Err(Error::ExternalLog(
+                "a bulk load has no place in an external log; write batches instead",
+            ));
+        }
         let (smallest, largest) = (&first.meta.smallest, &last.meta.largest);
         self.sync_tables()?;
         let _alone = keyspace.rearranging.lock();

@@ -29,15 +29,37 @@ fn is_among(memtable: &Arc<Memtable>, others: &[Arc<Memtable>]) -> bool {
 
 /// Memtables on disk, before the manifest knows.
 enum Written {
-    /// None when nothing of it is left.
-    Table(Option<Arc<Table>>),
+    /// None when nothing of them is left.
+    Tables(Vec<Arc<Table>>),
     Checkpoint(Prepared),
+}
+
+/// What a keyspace flushed, before the manifest knows.
+pub(super) struct Flushed<'a> {
+    keyspace: &'a KeyspaceInner,
+    /// Newest first.
+    full: Vec<Arc<Memtable>>,
+    written: Written,
+    /// For a conversion.
+    beside: Option<Arc<Table>>,
+}
+
+/// How many memtables of a keyspace are flushed at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HowMany {
+    /// The oldest, or all where each time costs much.
+    Few,
+    All,
 }
 
 impl Engine {
     /// Flushes everything a keyspace has in memory.
     pub(crate) fn flush_keyspace(&self, keyspace: &KeyspaceInner) -> Result<()> {
         self.check_writable()?;
+        if self.options.external_log {
+            self.flush_together().map_err(|error| self.fail_unless_over(error))?;
+            return self.run_inline_work();
+        }
         {
             let _commit = self.commit.lock();
             self.freeze(keyspace.slot, keyspace.id);
@@ -64,6 +86,9 @@ impl Engine {
 
     /// Flushes all frozen memtables of a keyspace.
     pub(super) fn flush_frozen(&self, keyspace: &KeyspaceInner) -> Result<()> {
+        if self.options.external_log {
+            return self.flush_together();
+        }
         while self.flush_oldest(keyspace)? {}
         Ok(())
     }
@@ -71,14 +96,25 @@ impl Engine {
     /// Flushes the oldest frozen memtable, or all of them into a B+Tree; `false` when there is none.
     fn flush_oldest(&self, keyspace: &KeyspaceInner) -> Result<bool> {
         let _turn = keyspace.flushing.lock();
+        let Some(flushed) = self.write_frozen(keyspace, HowMany::Few)? else { return Ok(false) };
+        self.install_flushed(vec![flushed], None)
+    }
+
+    /// Writes frozen memtables of a keyspace; `None` when there are none. The caller holds `flushing`.
+    pub(super) fn write_frozen<'a>(
+        &self,
+        keyspace: &'a KeyspaceInner,
+        how_many: HowMany,
+    ) -> Result<Option<Flushed<'a>>> {
         let view = Arc::clone(&self.view());
-        let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(false) };
+        let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(None) };
         let tree = Arc::clone(&found.tree);
         // Each checkpoint may rewrite many leaves: all that waits goes into one.
-        let together = if tree.btree().is_some() { found.frozen.len() } else { 1 };
+        let all = tree.btree().is_some() || how_many == HowMany::All;
+        let together = if all { found.frozen.len() } else { 1 };
         // Newest first.
         let full: Vec<Arc<Memtable>> = found.frozen.iter().rev().take(together).rev().cloned().collect();
-        let Some(newest) = full.first() else { return Ok(false) };
+        let Some(newest) = full.first() else { return Ok(None) };
         // Old views are not held: they would make the history longer.
         drop(view);
         if self.is_inline() {
@@ -90,8 +126,15 @@ impl Engine {
         self.publisher.wait_published(newest.max_sequence())?;
         let written = match tree.as_ref() {
             Tree::Lsm(levels) => {
-                let meta = self.write_table(keyspace, newest, levels)?;
-                Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
+                let (mut levels, mut tables) = (levels.clone(), Vec::new());
+                for memtable in full.iter().rev() {
+                    if let Some(meta) = self.write_table(keyspace, memtable, &levels)? {
+                        let table = self.open_table(meta)?;
+                        levels = levels.changed(&[(0, Arc::clone(&table))], &[]);
+                        tables.push(table);
+                    }
+                }
+                Written::Tables(tables)
             }
             Tree::BTree(tree) => {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
@@ -102,63 +145,89 @@ impl Engine {
         };
 
         let beside = tree.btree().and_then(|_| self.write_for_conversion(keyspace, &full));
+        Ok(Some(Flushed { keyspace, full, written, beside }))
+    }
 
+    /// Makes what was flushed durable and the keyspaces' own with one edit, and with it the index of the
+    /// external log up to which that is; `false` when all keyspaces were dropped meanwhile. The caller holds
+    /// their `flushing`.
+    pub(super) fn install_flushed(&self, flushed: Vec<Flushed<'_>>, applied: Option<u64>) -> Result<bool> {
         let mut manifest = self.manifest.lock();
-        if keyspace.check().is_err() {
-            if let Written::Table(Some(table)) = written {
-                table.set_obsolete();
+        let (flushed, dropped): (Vec<_>, Vec<_>) =
+            flushed.into_iter().partition(|flushed| flushed.keyspace.check().is_ok());
+        for flushed in &dropped {
+            if let Written::Tables(tables) = &flushed.written {
+                for table in tables {
+                    table.set_obsolete();
+                }
             }
+        }
+        if flushed.is_empty() && applied.is_none() {
             return Ok(false);
         }
-        let released = self.log_needed_from(&full);
-        let flushed = newest.max_sequence();
-        let id = keyspace.id;
-        let (edit, added, next, bytes) = match written {
-            Written::Table(table) => {
-                let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
-                let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
-                let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
-                (
-                    Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed },
-                    added,
-                    None,
-                    bytes,
-                )
-            }
-            Written::Checkpoint(prepared) => {
-                let bytes = prepared.written_bytes();
-                let next = prepared.install()?;
-                let edit = Edit::Checkpoint { keyspace: id, generation: next.generation, flushed };
-                (edit, Vec::new(), Some(next), bytes)
-            }
-        };
-        let progress = Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 };
-        manifest.commit(&[edit, progress])?;
+        let all: Vec<Arc<Memtable>> =
+            flushed.iter().flat_map(|flushed| flushed.full.iter().cloned()).collect();
+        let released = self.log_needed_from(&all);
+        let (mut edits, mut installed, mut bytes) = (Vec::new(), Vec::with_capacity(flushed.len()), 0);
+        for Flushed { keyspace, full, written, beside } in flushed {
+            let id = keyspace.id;
+            let sequence = full.first().map_or(0, |newest| newest.max_sequence());
+            let (edit, added, next) = match written {
+                Written::Tables(tables) => {
+                    let added: Vec<(usize, Arc<Table>)> =
+                        tables.into_iter().map(|table| (0, table)).collect();
+                    let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
+                    bytes += added.iter().map(|(_, table)| table.meta.bytes).sum::<u64>();
+                    let edit =
+                        Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed: sequence };
+                    (edit, added, None)
+                }
+                Written::Checkpoint(prepared) => {
+                    bytes += prepared.written_bytes();
+                    let next = prepared.install()?;
+                    let edit =
+                        Edit::Checkpoint { keyspace: id, generation: next.generation, flushed: sequence };
+                    (edit, Vec::new(), Some(next))
+                }
+            };
+            edits.push(edit);
+            installed.push((keyspace, full, sequence, added, next, beside));
+        }
+        edits.push(Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 });
+        edits.extend(applied.map(|index| Edit::Applied { index }));
+        manifest.commit(&edits)?;
         self.change_view_and_history(|view, history| {
-            for table in full.iter().rev() {
-                history.flushed(table);
-            }
-            view.change(keyspace.slot, keyspace.id, |keyspace| {
-                keyspace.frozen.retain(|table| !is_among(table, &full));
-                keyspace.remembered.splice(..0, full.iter().cloned());
-                keyspace.tree = Arc::new(match &next {
-                    Some(next) => Tree::BTree(Arc::clone(next)),
-                    None => keyspace.tree.changed(&added, &[]),
+            for (keyspace, full, sequence, added, next, _) in &installed {
+                for table in full.iter().rev() {
+                    history.flushed(table);
+                }
+                view.change(keyspace.slot, keyspace.id, |keyspace| {
+                    keyspace.frozen.retain(|table| !is_among(table, full));
+                    keyspace.remembered.splice(..0, full.iter().cloned());
+                    keyspace.tree = Arc::new(match next {
+                        Some(next) => Tree::BTree(Arc::clone(next)),
+                        None => keyspace.tree.changed(added, &[]),
+                    });
+                    keyspace.flushed = keyspace.flushed.max(*sequence);
                 });
-                keyspace.flushed = keyspace.flushed.max(flushed);
-            });
+            }
         });
-        let written_bytes = full.iter().map(|table| table.written_bytes()).sum();
+        let written_bytes = all.iter().map(|table| table.written_bytes()).sum();
         self.memory.fetch_sub(written_bytes, Ordering::Relaxed);
         drop(manifest);
-        keyspace.note_flushed(added.into_iter().map(|(_, table)| table).chain(beside).collect());
+        let ids: Vec<u64> = installed.iter().map(|(keyspace, ..)| keyspace.id).collect();
+        for (keyspace, _, _, added, _, beside) in installed {
+            keyspace.note_flushed(added.into_iter().map(|(_, table)| table).chain(beside).collect());
+        }
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
-        self.done.flushes.fetch_add(full.len() as u64, Ordering::Relaxed);
+        self.done.flushes.fetch_add(all.len() as u64, Ordering::Relaxed);
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.look_at_log();
-        self.schedule_merge(keyspace.id);
+        for id in ids {
+            self.schedule_merge(id);
+        }
         Ok(true)
     }
 

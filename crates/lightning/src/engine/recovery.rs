@@ -162,7 +162,7 @@ impl Engine {
             let inner = Arc::new(KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options));
             names.insert(Arc::clone(&inner.name), inner);
         }
-        let next_table = AtomicU64::new(state.next_table);
+        let (next_table, applied) = (AtomicU64::new(state.next_table), state.applied);
         let engine = Arc::new(Self {
             options,
             vfs,
@@ -181,6 +181,8 @@ impl Engine {
             serializable: SerializableSnapshots::default(),
             log,
             manifest: Mutex::new(manifest),
+            applied: AtomicU64::new(applied),
+            together: Mutex::new(()),
             converting: Mutex::new(()),
             names: Mutex::new(names),
             next_table,

@@ -14,6 +14,7 @@ const PROGRESS: u8 = 4;
 const NUMBERS: u8 = 5;
 const CHECKPOINT: u8 = 6;
 const CONVERT: u8 = 7;
+const APPLIED: u8 = 8;
 
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,10 @@ pub(crate) enum Edit {
     Progress {
         sequence: u64,
         log_released: u64,
+    },
+    /// Entries of the external log up to `index` are in tables and trees, in all keyspaces, and none after.
+    Applied {
+        index: u64,
     },
     /// Numbers never given again.
     Numbers {
@@ -151,6 +156,10 @@ impl Edit {
                 put_varint(out, *sequence);
                 put_varint(out, *log_released);
             }
+            Self::Applied { index } => {
+                out.push(APPLIED);
+                put_varint(out, *index);
+            }
             Self::Numbers { next_keyspace, next_table } => {
                 out.push(NUMBERS);
                 put_varint(out, *next_keyspace);
@@ -208,6 +217,7 @@ impl Edit {
                 flushed: reader.varint()?,
             },
             PROGRESS => Self::Progress { sequence: reader.varint()?, log_released: reader.varint()? },
+            APPLIED => Self::Applied { index: reader.varint()? },
             NUMBERS => Self::Numbers { next_keyspace: reader.varint()?, next_table: reader.varint()? },
             _ => return None,
         })
@@ -236,6 +246,8 @@ pub(crate) struct ManifestState {
     pub(crate) next_table: u64,
     pub(crate) sequence: u64,
     pub(crate) log_released: u64,
+    /// The newest entry of the external log that is in the tables and trees.
+    pub(crate) applied: u64,
 }
 
 impl ManifestState {
@@ -279,6 +291,7 @@ impl ManifestState {
                 self.sequence = self.sequence.max(*sequence);
                 self.log_released = self.log_released.max(*log_released);
             }
+            Edit::Applied { index } => self.applied = self.applied.max(*index),
             Edit::Numbers { next_keyspace, next_table } => {
                 self.next_keyspace = self.next_keyspace.max(*next_keyspace);
                 self.next_table = self.next_table.max(*next_table);
@@ -295,6 +308,7 @@ impl ManifestState {
         let mut edits = vec![
             Edit::Numbers { next_keyspace: self.next_keyspace, next_table: self.next_table },
             Edit::Progress { sequence: self.sequence, log_released: self.log_released },
+            Edit::Applied { index: self.applied },
         ];
         for (id, state) in &self.keyspaces {
             let (name, options, tree) = (state.name.clone(), state.options, state.tree);
@@ -371,6 +385,7 @@ mod tests {
                 }),
             any::<[u64; 2]>()
                 .prop_map(|numbers| Edit::Progress { sequence: numbers[0], log_released: numbers[1] }),
+            any::<u64>().prop_map(|index| Edit::Applied { index }),
             any::<[u64; 2]>()
                 .prop_map(|numbers| Edit::Numbers { next_keyspace: numbers[0], next_table: numbers[1] }),
         ]
