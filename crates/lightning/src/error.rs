@@ -89,7 +89,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// Another release wrote the file.
-    #[error("{} has format {version}, this release reads format {supported}: use the release that wrote it", file.display())]
+    #[error("{} has format {version}, this release reads {supported}; open it with the release that wrote it", file.display())]
     UnsupportedVersion {
         /// The file.
         file: PathBuf,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::btree::{BTree, TreeCursor};
+use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
 use crate::options::{Direction, Layout};
@@ -24,6 +25,26 @@ impl Tree {
     pub(crate) fn changed(&self, added: &[(usize, Arc<Table>)], removed: &[u64]) -> Self {
         match self {
             Self::Lsm(levels) => Self::Lsm(levels.changed(added, removed)),
+            Self::BTree(tree) => Self::BTree(Arc::clone(tree)),
+        }
+    }
+
+    /// This tree without the keys of some ranges, and the tables of which nothing is left. Only of tables: a
+    /// checkpoint of a B+Tree has done it.
+    pub(crate) fn erased(&self, ranges: &KeyRanges) -> (Self, Vec<Arc<Table>>) {
+        match self {
+            Self::Lsm(levels) => {
+                let (levels, gone) = levels.erased(ranges);
+                (Self::Lsm(levels), gone)
+            }
+            Self::BTree(tree) => (Self::BTree(Arc::clone(tree)), Vec::new()),
+        }
+    }
+
+    /// This tree with other holes in some tables, where there are tables.
+    pub(crate) fn with_holes(&self, holes: &[(u64, KeyRanges)]) -> Self {
+        match self {
+            Self::Lsm(levels) => Self::Lsm(levels.with_holes(holes.iter().cloned())),
             Self::BTree(tree) => Self::BTree(Arc::clone(tree)),
         }
     }
@@ -109,10 +130,18 @@ impl Tree {
         }
     }
 
-    /// Whether there may be keys between two keys, both included.
+    /// The level for tables with keys between two, both included, of which there are none yet.
+    pub(crate) fn level_with_room(&self, first: &[u8], last: &[u8]) -> usize {
+        match self {
+            Self::Lsm(levels) => levels.level_with_room(first, last),
+            Self::BTree(_) => 0,
+        }
+    }
+
+    /// Whether there are keys between two, both included; deleted ones may count.
     pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> Result<bool> {
         match self {
-            Self::Lsm(levels) => Ok(levels.overlaps(first, last)),
+            Self::Lsm(levels) => levels.has_some_of(first, last),
             Self::BTree(tree) => tree.overlaps(first, last),
         }
     }

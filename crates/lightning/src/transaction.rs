@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use luma_sync::Mutex;
 
-use crate::batch::check_sizes;
+use crate::batch::{check_bounds, check_sizes};
 use crate::engine::{Commit, Engine, Registered};
 use crate::keyspace::Keyspace;
 use crate::locks::{LockAttempt, LockOwner};
 use crate::options::{Direction, Isolation, LockMode, TransactionMode, TransactionOptions};
 use crate::publisher::OnPublish;
 use crate::range::Range;
-use crate::read_set::ReadSet;
+use crate::read_set::{FinishedReads, ReadSet};
 use crate::readable::{Readable, Snapshot};
 use crate::write_set::{WriteSet, WriteView};
 use crate::{Error, Result};
@@ -95,6 +95,9 @@ pub struct Transaction {
     writes: WriteSet,
     /// What it read, if it is serializable, and since when commits are kept to compare with.
     reads: Option<(Arc<ReadSet>, Registered)>,
+    /// If it is optimistic and deletes ranges: since when commits are kept to compare them with, and what was
+    /// published then.
+    ranges: Option<(Snapshot, Registered)>,
     owner: LockOwner,
     callbacks: Mutex<Vec<OnPublish>>,
 }
@@ -150,7 +153,7 @@ impl Transaction {
             }
         };
         let (writes, owner, callbacks) = (WriteSet::new(), engine.locks.owner(), Mutex::default());
-        Self { engine, options, snapshot, writes, reads, owner, callbacks }
+        Self { engine, options, snapshot, writes, reads, ranges: None, owner, callbacks }
     }
 
     fn read_set(&self) -> Option<&Arc<ReadSet>> {
@@ -183,6 +186,30 @@ impl Transaction {
         Ok(())
     }
 
+    /// Deletes all keys between two, at a cost that does not depend on how many there are. In optimistic mode
+    /// the commit fails if any key of the range was changed since the snapshot, and so does one of a
+    /// transaction that began before this commit and writes to the range. It takes no locks; in pessimistic
+    /// mode the caller locks what stands for the whole range.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn delete_range(
+        &mut self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+    ) -> Result<()> {
+        let range = check_bounds(start, end)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        if self.options.mode == TransactionMode::Optimistic && self.ranges.is_none() {
+            self.ranges = Some(self.engine.registered_snapshot());
+        }
+        self.writes.erase(&keyspace.inner, &range);
+        Ok(())
+    }
+
     /// A reader of what this transaction sees now; later writes and refreshes don't show in it.
     pub fn reader(&self) -> TransactionReader {
         self.reader_of(self.snapshot.clone())
@@ -199,7 +226,13 @@ impl Transaction {
 
     /// Moves the snapshot to what is published now.
     pub fn refresh(&mut self) {
-        self.snapshot = self.engine.snapshot();
+        if self.ranges.is_some() {
+            let (snapshot, registered) = self.engine.registered_snapshot();
+            self.snapshot = snapshot.clone();
+            self.ranges = Some((snapshot, registered));
+        } else {
+            self.snapshot = self.engine.snapshot();
+        }
     }
 
     /// What it reads from, without its own writes. What is read through it is not remembered, whatever the
@@ -313,34 +346,43 @@ impl Transaction {
     }
 
     /// Splits into what is committed; `Err` when there is nothing to log.
-    fn into_commit(self) -> std::result::Result<(Arc<Engine>, Commit), CommitInfo> {
+    fn into_commit(self) -> Result<std::result::Result<(Arc<Engine>, Commit), CommitInfo>> {
         if self.writes.is_empty() {
             self.callbacks.into_inner().into_iter().for_each(|callback| callback());
-            return Err(CommitInfo { sequence: self.snapshot.sequence() });
+            return Ok(Err(CommitInfo { sequence: self.snapshot.sequence() }));
         }
-        Ok(self.into_changes())
+        self.into_changes().map(Ok)
     }
 
-    fn into_changes(self) -> (Arc<Engine>, Commit) {
-        let Self { engine, options, snapshot, writes, reads, owner, callbacks } = self;
-        let operations = writes.operations();
+    fn into_changes(self) -> Result<(Arc<Engine>, Commit)> {
+        let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks } = self;
+        let mut compared = Vec::new();
+        if let Some((published, registered)) = ranges {
+            // Commits since it was registered are compared while this one commits, those before now.
+            for (keyspace, ranges) in writes.erased() {
+                published.check_ranges(keyspace, &ranges, snapshot.sequence())?;
+            }
+            compared.push((FinishedReads::of_ranges(writes.erased()), registered));
+        }
+        compared.extend(reads.map(|(reads, registered)| (reads.finish(), registered)));
+        let operations = writes.operations()?;
         let unchanged_since = (options.mode == TransactionMode::Optimistic).then_some(snapshot);
         let commit = Commit {
             operations,
             durability: options.durability,
             index: None,
             unchanged_since,
-            reads: reads.map(|(reads, registered)| (reads.finish(), registered)),
+            reads: compared,
             callbacks: callbacks.into_inner(),
             locks: Some(owner),
         };
-        (engine, commit)
+        Ok((engine, commit))
     }
 
     /// Like [`Transaction::commit`], as the entry of an external log at an index, whether it wrote or not; see
     /// [`Database::write_at`](crate::Database::write_at).
     pub fn commit_at(self, index: u64) -> Result<CommitInfo> {
-        let (engine, commit) = self.into_changes();
+        let (engine, commit) = self.into_changes()?;
         let sequence = engine.commit_blocking(Commit { index: Some(index), ..commit })?;
         Ok(CommitInfo { sequence })
     }
@@ -351,7 +393,7 @@ impl Transaction {
     /// [`Error::Conflict`] in optimistic mode and of a serializable one; [`Error::TransactionTooOld`] when
     /// that can't be told any more; [`Error::Poisoned`] after a failure.
     pub fn commit(self) -> Result<CommitInfo> {
-        match self.into_commit() {
+        match self.into_commit()? {
             Err(nothing) => Ok(nothing),
             Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_blocking(commit)? }),
         }
@@ -362,7 +404,7 @@ impl Transaction {
     #[allow(clippy::manual_async_fn)]
     pub fn commit_async(self) -> impl Future<Output = Result<CommitInfo>> + Send + 'static {
         async move {
-            match self.into_commit() {
+            match self.into_commit()? {
                 Err(nothing) => Ok(nothing),
                 Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_waiting(commit).await? }),
             }

@@ -44,7 +44,7 @@ impl BTree {
             let leaf = Arc::new(node_of(bytes, &path, *place, true)?);
             let page = place.page as usize;
             if let Some(segment) = self.segments.get(page / SEGMENT_PAGES).filter(|_| keep) {
-                segment.put(page % SEGMENT_PAGES, &leaf);
+                segment.put(segment, page % SEGMENT_PAGES, &leaf);
             }
             leaves.push(leaf);
         }

@@ -1,13 +1,17 @@
 //! Merging tables, one step at a time.
+//!
+//! Ranges may be deleted from the tables while they are merged: what a flush deletes meanwhile is noted, and
+//! is deleted from the result before that counts.
 
 use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
 use crate::Result;
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
-use crate::lsm::{Compaction, CompactionPlan};
+use crate::lsm::{Compaction, CompactionPlan, Left, left_of};
 use crate::manifest::Edit;
 use crate::table::Table;
 
@@ -18,7 +22,7 @@ impl Engine {
     /// Does the most urgent merge of a keyspace, and queues the next if there is one.
     pub(super) fn compact_step(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let mut cursors = keyspace.compacting.lock();
-        let Some(tree) = self.tree_of(keyspace) else { return Ok(()) };
+        let Some(tree) = self.tree_to_merge(keyspace) else { return Ok(()) };
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         match levels.plan(&self.options, &mut cursors) {
@@ -38,7 +42,7 @@ impl Engine {
     pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
         self.sweep(keyspace).map_err(|error| self.fail_unless_over(error))?;
         let _cursors = keyspace.compacting.lock();
-        let tree = self.tree_of(keyspace).ok_or_else(|| keyspace.not_found())?;
+        let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
@@ -77,6 +81,13 @@ impl Engine {
         self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
+    /// The same; what is deleted from it afterwards is noted.
+    fn tree_to_merge(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
+        let _manifest = self.manifest.lock();
+        *keyspace.erased_meanwhile.lock() = Some(KeyRanges::default());
+        self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
+    }
+
     fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let metas = compaction.run(
@@ -110,25 +121,52 @@ impl Engine {
     pub(super) fn replace_tables(
         &self,
         keyspace: &KeyspaceInner,
-        added: Vec<(usize, Arc<Table>)>,
+        mut added: Vec<(usize, Arc<Table>)>,
         removed: &[u64],
     ) -> Result<bool> {
         let mut manifest = self.manifest.lock();
+        let erased = keyspace.erased_meanwhile.lock().take().unwrap_or_default();
         if keyspace.check().is_err() {
             for (_, table) in &added {
                 table.set_obsolete();
             }
             return Ok(false);
         }
-        manifest.commit(&[Edit::Tables {
+        let mut holes = Vec::new();
+        let known = manifest.state().keyspaces.get(&keyspace.id);
+        added.retain(|(_, table)| {
+            let id = table.meta.id;
+            if removed.contains(&id) {
+                // A table that moves, with its holes. It may have been deleted meanwhile.
+                return known.is_some_and(|known| known.tables.contains_key(&id));
+            }
+            match left_of(&table.meta, None, &erased) {
+                Left::All => true,
+                Left::Part(left_out) => {
+                    holes.push((id, left_out));
+                    true
+                }
+                Left::Nothing => {
+                    table.set_obsolete();
+                    false
+                }
+            }
+        });
+        let mut edits = vec![Edit::Tables {
             keyspace: keyspace.id,
             added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
             removed: removed.to_vec(),
             flushed: 0,
-        }])?;
+        }];
+        edits.extend(holes.iter().map(|(table, ranges)| Edit::Holes {
+            keyspace: keyspace.id,
+            table: *table,
+            ranges: ranges.clone(),
+        }));
+        manifest.commit(&edits)?;
         self.change_view(|view| {
             view.change(keyspace.slot, keyspace.id, |keyspace| {
-                keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed));
+                keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed).with_holes(&holes));
             });
         });
         Ok(true)

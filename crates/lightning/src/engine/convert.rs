@@ -1,8 +1,8 @@
 //! Converting a keyspace to the other layout while it is in use.
 //!
 //! The stored data is copied aside from a tree that stays as it is. What is flushed meanwhile goes to the old
-//! layout as ever, and is kept as *runs* besides: of tables, the flushed tables themselves; of a B+Tree, a
-//! table of the same entries. The runs follow in their order, the last of them while no flush can come
+//! layout as ever, and is kept as *runs* besides: of tables, the flushed table itself; of a B+Tree, a table of
+//! the same entries; of both, the ranges that went before. The runs follow in their order, the last of them while no flush can come
 //! between; then one edit of the manifest makes the new layout the keyspace's only one.
 //!
 //! Invariants: until that edit the manifest names nothing of the new layout, so a crash leaves files that the
@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::btree::{BTree, TreeFile, Watch};
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
-use crate::lsm::{Levels, RUNS};
+use crate::lsm::{HoledRun, Levels, RUNS};
 use crate::manifest::Edit;
 use crate::merge::{Merge, Source};
 use crate::options::{Direction, Layout};
@@ -39,8 +40,11 @@ pub struct ConvertProgress {
     pub total_keys: u64,
 }
 
-/// The tables of one flush, in key order and apart.
-type Run = Arc<[Arc<Table>]>;
+/// What one flush left: first ranges go of what was there before, then entries come.
+struct Run {
+    erased: KeyRanges,
+    table: Option<Arc<Table>>,
+}
 
 /// What was flushed since a conversion began.
 #[derive(Default)]
@@ -52,11 +56,11 @@ pub(crate) struct Meanwhile {
 
 impl KeyspaceInner {
     /// Keeps what was flushed for the conversion that is under way, if one is. The caller holds `flushing`.
-    pub(super) fn note_flushed(&self, run: Run) {
+    pub(super) fn note_flushed(&self, erased: KeyRanges, table: Option<Arc<Table>>) {
         if let Some(meanwhile) = self.meanwhile.lock().as_mut()
-            && !run.is_empty()
+            && (table.is_some() || !erased.is_empty())
         {
-            meanwhile.runs.push(run);
+            meanwhile.runs.push(Run { erased, table });
         }
     }
 
@@ -79,7 +83,7 @@ impl KeyspaceInner {
     fn waiting_bytes(&self) -> u64 {
         let meanwhile = self.meanwhile.lock();
         let runs = meanwhile.iter().flat_map(|meanwhile| &meanwhile.runs);
-        runs.flat_map(|run| run.iter()).map(|table| table.meta.bytes).sum()
+        runs.filter_map(|run| run.table.as_ref()).map(|table| table.meta.bytes).sum()
     }
 }
 
@@ -151,16 +155,16 @@ impl Engine {
         let number = self.next_table.fetch_add(1, Ordering::Relaxed);
         let empty = TreeFile::open(&self.vfs, &self.tables_directory(), number, 0, &self.cache)?;
         empty.file.set_obsolete();
-        let mut tree = empty.prepare(&mut entries_of(from)?, watch)?.install()?;
+        let mut tree = empty.prepare(&mut entries_of(from)?, &KeyRanges::default(), watch)?.install()?;
         let mut rounds = 0;
         while keyspace.waiting_bytes() > LAST_BYTES && rounds < ROUNDS_MAX {
-            tree = apply(&tree, &keyspace.take_runs()?, watch)?;
+            tree = apply(&tree, keyspace.take_runs()?, watch)?;
             rounds += 1;
         }
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         // Nobody outside is told now: what they would do may wait for a flush.
-        let tree = apply(&tree, &keyspace.take_runs()?, &mut |_| self.check_writable())?;
+        let tree = apply(&tree, keyspace.take_runs()?, &mut |_| self.check_writable())?;
         let edit = Edit::Convert {
             keyspace: keyspace.id,
             layout: Layout::BTree,
@@ -169,7 +173,7 @@ impl Engine {
             tables: Vec::new(),
         };
         let file = Arc::clone(&tree.file);
-        self.replace_tree(keyspace, edit, Tree::BTree(tree), &|| file.keep())
+        self.replace_tree(keyspace, vec![edit], Tree::BTree(tree), &|| file.keep())
     }
 
     fn convert_to_tables(&self, keyspace: &KeyspaceInner, from: &Tree, watch: Watch<'_>) -> Result<()> {
@@ -202,28 +206,46 @@ impl Engine {
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         let runs = keyspace.take_runs()?;
-        tables.extend(runs.iter().flat_map(|run| run.iter()).map(|table| (0, Arc::clone(table))));
         self.sync_tables()?;
+        let mut levels = Levels::default().changed(&tables, &[]);
+        for Run { erased, table } in runs {
+            // Tables of which nothing is left go with their handles.
+            levels = levels.erased(&erased).0;
+            if let Some(table) = table {
+                levels = levels.changed(&[(0, table)], &[]);
+            }
+        }
         let edit = Edit::Convert {
             keyspace: keyspace.id,
             layout: Layout::Lsm,
             tree: 0,
             generation: 0,
-            tables: tables.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
+            tables: levels.tables().map(|(level, table)| (level, table.meta.clone())).collect(),
         };
-        let next = Tree::Lsm(Levels::default().changed(&tables, &[]));
-        self.replace_tree(keyspace, edit, next, &|| tables.iter().for_each(|(_, table)| table.keep()))
+        let holes = levels.tables().filter_map(|(_, table)| {
+            let ranges = levels.holes_of(table.meta.id)?.clone();
+            Some(Edit::Holes { keyspace: keyspace.id, table: table.meta.id, ranges })
+        });
+        let edits = std::iter::once(edit).chain(holes).collect();
+        let kept: Vec<Arc<Table>> = levels.tables().map(|(_, table)| Arc::clone(table)).collect();
+        self.replace_tree(keyspace, edits, Tree::Lsm(levels), &|| kept.iter().for_each(|table| table.keep()))
     }
 
     /// Makes another tree the keyspace's, durably and for new readers at once. The caller holds `flushing`
     /// and `compacting`.
-    fn replace_tree(&self, keyspace: &KeyspaceInner, edit: Edit, next: Tree, keep: &dyn Fn()) -> Result<()> {
+    fn replace_tree(
+        &self,
+        keyspace: &KeyspaceInner,
+        edits: Vec<Edit>,
+        next: Tree,
+        keep: &dyn Fn(),
+    ) -> Result<()> {
         let mut manifest = self.manifest.lock();
         self.check_writable()?;
         keyspace.check()?;
         // An edit that fails may be durable all the same: from here on the new files stay.
         keep();
-        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        manifest.commit(&edits).map_err(|error| self.fail(error))?;
         let next = Arc::new(next);
         let mut before = None;
         self.change_view(|view| {
@@ -239,13 +261,21 @@ impl Engine {
 }
 
 /// A tree with runs, oldest first, merged into it.
-fn apply(tree: &Arc<BTree>, runs: &[Run], watch: Watch<'_>) -> Result<Arc<BTree>> {
-    if runs.is_empty() {
-        return Ok(Arc::clone(tree));
+fn apply(tree: &Arc<BTree>, runs: Vec<Run>, watch: Watch<'_>) -> Result<Arc<BTree>> {
+    let mut tree = Arc::clone(tree);
+    let mut runs = runs.into_iter().peekable();
+    while let Some(Run { erased, table }) = runs.next() {
+        // Those that take nothing away can follow in the same checkpoint.
+        let mut tables: Vec<Arc<Table>> = table.into_iter().collect();
+        while let Some(Run { table, .. }) = runs.next_if(|run| run.erased.is_empty()) {
+            tables.extend(table);
+        }
+        let sources = tables.into_iter().rev().map(|newest| {
+            let run = RunCursor::new(Arc::from([newest]), Direction::Forward, false);
+            Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward))
+        });
+        let mut changes = Merge::new(sources.collect(), Direction::Forward, None)?;
+        tree = tree.prepare(&mut changes, &erased, watch)?.install()?;
     }
-    let newest_first = runs.iter().rev();
-    let sources =
-        newest_first.map(|run| Source::Run(RunCursor::new(Arc::clone(run), Direction::Forward, false)));
-    let mut changes = Merge::new(sources.collect(), Direction::Forward, None)?;
-    tree.prepare(&mut changes, watch)?.install()
+    Ok(tree)
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use luma_log::Lsn;
 
 use super::Engine;
-use crate::btree::Prepared;
+use crate::btree::{BTree, Prepared};
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::Levels;
@@ -30,7 +31,7 @@ fn is_among(memtable: &Arc<Memtable>, others: &[Arc<Memtable>]) -> bool {
 /// Memtables on disk, before the manifest knows.
 enum Written {
     /// None when nothing of them is left.
-    Tables(Vec<Arc<Table>>),
+    Table(Option<Arc<Table>>),
     Checkpoint(Prepared),
 }
 
@@ -39,8 +40,21 @@ pub(super) struct Flushed<'a> {
     keyspace: &'a KeyspaceInner,
     /// Newest first.
     full: Vec<Arc<Memtable>>,
+    /// What goes of what was there before.
+    erased: KeyRanges,
     written: Written,
     /// For a conversion.
+    beside: Option<Arc<Table>>,
+}
+
+/// The same when the manifest knows.
+struct Installed<'a> {
+    keyspace: &'a KeyspaceInner,
+    full: Vec<Arc<Memtable>>,
+    erased: KeyRanges,
+    sequence: u64,
+    added: Vec<(usize, Arc<Table>)>,
+    next: Option<Arc<BTree>>,
     beside: Option<Arc<Table>>,
 }
 
@@ -124,28 +138,26 @@ impl Engine {
             self.log.wait_durable(logged_to.unwrap_or(Lsn(0)))?;
         }
         self.publisher.wait_published(newest.max_sequence())?;
+        let erased = full.iter().fold(KeyRanges::default(), |mut all, table| {
+            all.extend(&table.erased(u64::MAX, &[]));
+            all
+        });
         let written = match tree.as_ref() {
             Tree::Lsm(levels) => {
-                let (mut levels, mut tables) = (levels.clone(), Vec::new());
-                for memtable in full.iter().rev() {
-                    if let Some(meta) = self.write_table(keyspace, memtable, &levels)? {
-                        let table = self.open_table(meta)?;
-                        levels = levels.changed(&[(0, Arc::clone(&table))], &[]);
-                        tables.push(table);
-                    }
-                }
-                Written::Tables(tables)
+                let (levels, _) = levels.erased(&erased);
+                let meta = self.write_table(keyspace, &full, &levels)?;
+                Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
             }
             Tree::BTree(tree) => {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
                 let mut changes =
                     Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
-                Written::Checkpoint(tree.prepare(&mut changes, &mut |_| Ok(()))?)
+                Written::Checkpoint(tree.prepare(&mut changes, &erased, &mut |_| Ok(()))?)
             }
         };
 
         let beside = tree.btree().and_then(|_| self.write_for_conversion(keyspace, &full));
-        Ok(Some(Flushed { keyspace, full, written, beside }))
+        Ok(Some(Flushed { keyspace, full, erased, written, beside }))
     }
 
     /// Makes what was flushed durable and the keyspaces' own with one edit, and with it the index of the
@@ -156,10 +168,8 @@ impl Engine {
         let (flushed, dropped): (Vec<_>, Vec<_>) =
             flushed.into_iter().partition(|flushed| flushed.keyspace.check().is_ok());
         for flushed in &dropped {
-            if let Written::Tables(tables) = &flushed.written {
-                for table in tables {
-                    table.set_obsolete();
-                }
+            if let Written::Table(Some(table)) = &flushed.written {
+                table.set_obsolete();
             }
         }
         if flushed.is_empty() && applied.is_none() {
@@ -169,15 +179,21 @@ impl Engine {
             flushed.iter().flat_map(|flushed| flushed.full.iter().cloned()).collect();
         let released = self.log_needed_from(&all);
         let (mut edits, mut installed, mut bytes) = (Vec::new(), Vec::with_capacity(flushed.len()), 0);
-        for Flushed { keyspace, full, written, beside } in flushed {
+        for Flushed { keyspace, full, erased, written, beside } in flushed {
             let id = keyspace.id;
             let sequence = full.first().map_or(0, |newest| newest.max_sequence());
             let (edit, added, next) = match written {
-                Written::Tables(tables) => {
-                    let added: Vec<(usize, Arc<Table>)> =
-                        tables.into_iter().map(|table| (0, table)).collect();
+                Written::Table(table) => {
+                    let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                     let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
                     bytes += added.iter().map(|(_, table)| table.meta.bytes).sum::<u64>();
+                    if !erased.is_empty() {
+                        // Of what was there before.
+                        edits.push(Edit::Erase { keyspace: id, ranges: erased.clone() });
+                        if let Some(meanwhile) = keyspace.erased_meanwhile.lock().as_mut() {
+                            meanwhile.extend(&erased);
+                        }
+                    }
                     let edit =
                         Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed: sequence };
                     (edit, added, None)
@@ -191,13 +207,14 @@ impl Engine {
                 }
             };
             edits.push(edit);
-            installed.push((keyspace, full, sequence, added, next, beside));
+            installed.push(Installed { keyspace, full, erased, sequence, added, next, beside });
         }
         edits.push(Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 });
         edits.extend(applied.map(|index| Edit::Applied { index }));
         manifest.commit(&edits)?;
+        let mut gone = Vec::new();
         self.change_view_and_history(|view, history| {
-            for (keyspace, full, sequence, added, next, _) in &installed {
+            for Installed { keyspace, full, erased, sequence, added, next, .. } in &installed {
                 for table in full.iter().rev() {
                     history.flushed(table);
                 }
@@ -206,18 +223,26 @@ impl Engine {
                     keyspace.remembered.splice(..0, full.iter().cloned());
                     keyspace.tree = Arc::new(match next {
                         Some(next) => Tree::BTree(Arc::clone(next)),
-                        None => keyspace.tree.changed(added, &[]),
+                        None => {
+                            let (tree, tables) = keyspace.tree.erased(erased);
+                            gone.extend(tables);
+                            tree.changed(added, &[])
+                        }
                     });
                     keyspace.flushed = keyspace.flushed.max(*sequence);
                 });
             }
         });
+        for table in &gone {
+            table.set_obsolete();
+        }
         let written_bytes = all.iter().map(|table| table.written_bytes()).sum();
         self.memory.fetch_sub(written_bytes, Ordering::Relaxed);
         drop(manifest);
-        let ids: Vec<u64> = installed.iter().map(|(keyspace, ..)| keyspace.id).collect();
-        for (keyspace, _, _, added, _, beside) in installed {
-            keyspace.note_flushed(added.into_iter().map(|(_, table)| table).chain(beside).collect());
+        let ids: Vec<u64> = installed.iter().map(|installed| installed.keyspace.id).collect();
+        for Installed { keyspace, erased, added, beside, .. } in installed {
+            let table = added.into_iter().map(|(_, table)| table).next().or(beside);
+            keyspace.note_flushed(erased, table);
         }
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
@@ -245,31 +270,39 @@ impl Engine {
                 writer.add(key, entries.value())?;
                 entries.advance()?;
             }
+            if writer.is_empty() {
+                return Ok(None);
+            }
             let table = self.open_table(writer.finish()?)?;
             table.set_obsolete();
-            Ok(table)
+            Ok(Some(table))
         };
-        write().map_err(|error| keyspace.fail_conversion(error)).ok()
+        write().unwrap_or_else(|error| {
+            keyspace.fail_conversion(error);
+            None
+        })
     }
 
-    /// Writes the newest version of each key; `None` when nothing is left of them.
+    /// Writes the newest version of each key in memtables, newest first; `None` when nothing is left of them.
     fn write_table(
         &self,
         keyspace: &KeyspaceInner,
-        memtable: &Arc<Memtable>,
+        full: &[Arc<Memtable>],
         levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
         let id = self.next_table.fetch_add(1, Ordering::Relaxed);
         let options = self.table_options(keyspace.options);
         let mut writer = TableWriter::create(&self.vfs, &directory, id, options)?;
-        let mut cursor = MemtableCursor::over_all(Arc::clone(memtable));
-        while let Some(entry) = cursor.entry() {
+        let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
+        let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+        while let Some(key) = entries.key() {
+            let value = entries.value();
             // A tombstone that covers nothing is not needed.
-            if entry.value.is_some() || levels.overlaps(entry.key, entry.key) {
-                writer.add(entry.key, entry.value)?;
+            if value.is_some() || levels.overlaps(key, key) {
+                writer.add(key, value)?;
             }
-            cursor.advance();
+            entries.advance()?;
         }
         if writer.is_empty() {
             return Ok(None);

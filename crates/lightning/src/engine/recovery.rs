@@ -57,7 +57,10 @@ fn open_trees(
             tables.push((*level, Arc::new(Table::open(vfs, directory, meta.clone(), cache)?)));
         }
         let tree = match keyspace.options.layout {
-            Layout::Lsm => Tree::Lsm(Levels::default().changed(&tables, &[])),
+            Layout::Lsm => {
+                let holes = keyspace.holes.iter().map(|(table, holes)| (*table, holes.clone()));
+                Tree::Lsm(Levels::default().changed(&tables, &[]).with_holes(holes))
+            }
             Layout::BTree => {
                 Tree::BTree(TreeFile::open(vfs, directory, keyspace.tree, keyspace.generation, cache)?)
             }

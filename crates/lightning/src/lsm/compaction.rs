@@ -2,7 +2,8 @@
 //!
 //! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
-//! nothing below moves without being read. Tombstones go when no deeper level could have the key.
+//! nothing below moves without being read. Tombstones go when no deeper level could have the key. A table
+//! that is mostly holes, or has too many, is written anew.
 
 use luma_sync::atomic::{AtomicU64, Ordering};
 use std::path::Path;
@@ -10,13 +11,16 @@ use std::sync::Arc;
 
 use luma_vfs::Vfs;
 
-use super::{Levels, RUNS, Run, run_overlaps};
+use super::{Levels, RUNS, Run};
 use crate::Result;
-use crate::merge::{Merge, Source};
+use crate::key_range::KeyRange;
+use crate::merge::Merge;
 use crate::options::{Direction, Options};
-use crate::table::{RunCursor, Table, TableMeta, TableOptions, TableWriter};
+use crate::table::{Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
+/// A table with more holes is written anew.
+const HOLES_MAX: usize = 256;
 
 /// What to merge.
 pub(crate) struct Compaction {
@@ -27,6 +31,8 @@ pub(crate) struct Compaction {
     pub(crate) level: usize,
     /// Runs deeper than that.
     deeper: Vec<Run>,
+    /// What all of this is part of.
+    levels: Levels,
 }
 
 /// What a look at the levels gave.
@@ -67,7 +73,7 @@ impl Levels {
             share = share.saturating_mul(GROWTH);
         }
         match best {
-            (score, _) if score <= 0.0 => CompactionPlan::None,
+            (score, _) if score <= 0.0 => self.mend(),
             (_, 0) => self.merge_level0(),
             (_, level) => self.sink(level, &mut cursors[level - 1]),
         }
@@ -80,17 +86,42 @@ impl Levels {
         let between = self.runs[..deepest - 1].iter().filter(|run| !run.is_empty()).map(Arc::clone);
         let upper: Vec<Run> = upper.into_iter().chain(between).collect();
         let lower = Arc::clone(&self.runs[deepest - 1]);
-        if upper.is_empty() && lower.iter().all(|table| table.meta.tombstones == 0) {
+        let is_clean =
+            |table: &Arc<Table>| table.meta.tombstones == 0 && self.holes_of(table.meta.id).is_none();
+        if upper.is_empty() && lower.iter().all(is_clean) {
             return CompactionPlan::None;
         }
-        CompactionPlan::Merge(Compaction { upper, lower, level: deepest, deeper: Vec::new() })
+        self.merge(upper, lower, deepest, Vec::new())
     }
 
     fn merge_level0(&self) -> CompactionPlan {
         let lower = overlapping(&self.runs[0], &self.level0);
         let upper = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
-        let deeper = self.runs[1..].to_vec();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: 1, deeper })
+        self.merge(upper, lower.into(), 1, self.runs[1..].to_vec())
+    }
+
+    fn merge(&self, upper: Vec<Run>, lower: Run, level: usize, deeper: Vec<Run>) -> CompactionPlan {
+        CompactionPlan::Merge(Compaction { upper, lower, level, deeper, levels: self.clone() })
+    }
+
+    /// Writes a table anew that is mostly holes.
+    fn mend(&self) -> CompactionPlan {
+        let is_holed = |table: &Arc<Table>| {
+            self.holes_of(table.meta.id).is_some_and(|holes| {
+                // What can't be read is merged: that tells of it.
+                let share = |hole: &KeyRange| {
+                    table.share_between(Some(&hole.start), hole.end.as_deref()).unwrap_or(1.0)
+                };
+                holes.len() > HOLES_MAX || holes.iter().map(share).sum::<f64>() > 0.5
+            })
+        };
+        if self.level0.iter().any(is_holed) {
+            return self.merge_level0();
+        }
+        let found = self.tables().find(|(_, table)| is_holed(table));
+        found.map_or(CompactionPlan::None, |(level, table)| {
+            self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, self.runs[level..].to_vec())
+        })
     }
 
     fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
@@ -103,8 +134,7 @@ impl Levels {
             return CompactionPlan::Move(Arc::clone(table), level + 1);
         }
         let upper = vec![Arc::from([Arc::clone(table)])];
-        let deeper = self.runs[level + 1..].to_vec();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: level + 1, deeper })
+        self.merge(upper, lower.into(), level + 1, self.runs[level + 1..].to_vec())
     }
 }
 
@@ -125,13 +155,13 @@ impl Compaction {
         keep_going: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
-        let sources = runs.map(|run| Source::Run(RunCursor::new(Arc::clone(run), Direction::Forward, false)));
+        let sources = runs.map(|run| self.levels.source(Arc::clone(run), Direction::Forward, false));
         let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
         while let Some(key) = merge.key() {
             let value = merge.value();
-            if value.is_some() || self.deeper.iter().any(|run| run_overlaps(run, key, key)) {
+            if value.is_some() || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {
