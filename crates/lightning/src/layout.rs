@@ -109,7 +109,7 @@ impl Tree {
     /// take.
     pub(crate) fn prefetch(&self, keys: &[(&[u8], u64)]) -> Result<()> {
         match self {
-            Self::Lsm(_) => Ok(()),
+            Self::Lsm(levels) => levels.prefetch(keys),
             Self::BTree(tree) => tree.prefetch(keys.iter().map(|(key, _)| *key)),
         }
     }

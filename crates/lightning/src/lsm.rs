@@ -6,6 +6,7 @@
 
 mod compaction;
 mod holes;
+mod prefetch;
 
 use std::sync::Arc;
 

@@ -161,15 +161,15 @@ impl TreeCursor {
     }
 
     /// Reads a leaf of a node together with those that follow it, unless it was read before.
-    fn read_ahead(&mut self, inner: &Inner, next: usize) -> Result<()> {
+    fn read_ahead(&mut self, inner: &Inner, next: usize) {
         let place = inner.node.place(next);
         let was_read = self.ahead.iter().any(|(page, _)| *page == place.page);
         if was_read || self.tree.cached(place).is_some() {
-            return Ok(());
+            return;
         }
         self.window = (self.window * 2).clamp(1, AHEAD_MAX);
         if self.window == 1 {
-            return Ok(());
+            return;
         }
         let following: &mut dyn Iterator<Item = usize> = match self.direction {
             Direction::Forward => &mut (next..inner.node.count()),
@@ -185,10 +185,10 @@ impl TreeCursor {
             })
             .filter(|place| self.tree.cached(*place).is_none())
             .collect();
-        let leaves = self.tree.load(&places, self.keep)?;
+        // What can't be read is told of when the walk comes to it.
+        let Ok(leaves) = self.tree.load(&places, self.keep) else { return };
         self.ahead.clear();
         self.ahead.extend(places.iter().map(|place| place.page).zip(leaves));
-        Ok(())
     }
 
     /// To the first entry of the next leaf in the cursor's direction.
@@ -201,7 +201,7 @@ impl TreeCursor {
             let Some(next) = next else { continue };
             let (below, place) = (inner.children.get(next).cloned(), inner.node.place(next));
             if below.is_none() {
-                self.read_ahead(&inner, next)?;
+                self.read_ahead(&inner, next);
             }
             self.path.push((inner, next));
             match below {

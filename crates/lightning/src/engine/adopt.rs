@@ -91,13 +91,14 @@ impl Engine {
                 (edit, Tree::BTree(next), bytes)
             }
         };
-        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
-        self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Tree::Lsm(_) = next {
+            // An edit that fails may be durable all the same: from here on the files stay.
             for table in tables {
                 table.keep();
             }
         }
+        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
         let next = Arc::new(next);
         // A number of its own, so that transactions that began before notice the change.
         let sequence = commit.next_sequence;
