@@ -29,6 +29,8 @@ const RECENT_BYTES: usize = 1 << 20;
 pub(crate) struct Commit {
     pub(crate) operations: Operations,
     pub(crate) durability: Durability,
+    /// Its place in the external log, if there is one.
+    pub(crate) index: Option<u64>,
     /// Fails the commit if one of its keys was changed since.
     pub(crate) unchanged_since: Option<Snapshot>,
     /// Fails the commit if something of these was changed since each was registered.
@@ -100,7 +102,7 @@ impl Engine {
     }
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
-        let Commit { operations, durability, unchanged_since, reads, callbacks, locks } = commit;
+        let Commit { operations, durability, index, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
         let mut reads_checked = Vec::new();
         for (reads, registered) in &reads {
@@ -136,8 +138,9 @@ impl Engine {
             keyspace.check()?;
             view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
         }
+        self.take_index(index)?;
         let sequence = state.next_sequence;
-        let logged = if durability == Durability::Unlogged {
+        let logged = if durability == Durability::Unlogged || self.options.external_log {
             None
         } else {
             let end = self.log.append_quietly(&[&record_header(sequence), &operations.bytes])?;
@@ -252,6 +255,10 @@ impl Engine {
     /// Makes the active memtable of a keyspace immutable, unless it is empty, and has it flushed. The
     /// caller holds the commit lock.
     pub(super) fn freeze(&self, slot: usize, id: u64) {
+        if self.options.external_log {
+            // They are frozen together, when they are flushed.
+            return self.schedule_flush(id);
+        }
         let mut frozen = false;
         self.change_view(|view| {
             view.change(slot, id, |keyspace| {
