@@ -558,7 +558,7 @@ fn bulk_load(layout: Layout, plan: FaultPlan) -> (SimDisk, bool) {
     let loaded = load().is_ok();
     drop((keyspace, database));
     disk.set_faults(FaultPlan::default());
-    disk.kill();
+    disk.kill(());
     (disk, loaded)
 }
 
