@@ -93,6 +93,41 @@ fn main() {
     }
 
     let start = Start::now();
+    for first in (0..keys).step_by(2000) {
+        let mut batch = WriteBatch::new();
+        for number in (first..(first + 2000).min(keys)).step_by(2) {
+            batch.delete(&keyspace, &number.to_be_bytes());
+        }
+        database.write(batch, Durability::Buffered).unwrap();
+    }
+    report("deletes of every other key, batches of 1000", keys / 2, start);
+    for what in ["scan over what was just deleted", "  once more"] {
+        let start = Start::now();
+        let mut range = database
+            .snapshot()
+            .range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
+            .unwrap();
+        let mut rows = 0;
+        while range.next().unwrap().is_some() {
+            rows += 1;
+        }
+        report(what, rows, start);
+    }
+    let start = Start::now();
+    let mut batch = WriteBatch::new();
+    let (from, to) = ((keys / 10 * 4).to_be_bytes(), (keys / 10 * 5).to_be_bytes());
+    batch.delete_range(&keyspace, Bound::Included(&from), Bound::Excluded(&to));
+    database.write(batch, Durability::Buffered).unwrap();
+    report("a deleted range of a tenth, keys", keys / 20, start);
+    let mut batch = WriteBatch::new();
+    for number in 0..keys {
+        if number % 2 == 0 || (keys / 10 * 4..keys / 10 * 5).contains(&number) {
+            batch.put(&keyspace, &number.to_be_bytes(), &VALUE);
+        }
+    }
+    database.write(batch, Durability::Buffered).unwrap();
+
+    let start = Start::now();
     for number in 0..keys / 10 {
         let mut transaction = database
             .begin(TransactionOptions { durability: Durability::Buffered, ..TransactionOptions::default() });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use luma_vfs::{RealDisk, Vfs};
 
@@ -15,6 +16,27 @@ use crate::readable::Snapshot;
 use crate::stats::Stats;
 use crate::transaction::Transaction;
 use crate::verify::{self, VerifyProgress, VerifyReport};
+
+/// A moment of a database's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Right after a commit; see [`CommitInfo`](crate::CommitInfo).
+    Sequence(u64),
+    /// What was visible at a time.
+    Time(SystemTime),
+}
+
+impl From<u64> for Moment {
+    fn from(sequence: u64) -> Self {
+        Self::Sequence(sequence)
+    }
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        Self::Time(time)
+    }
+}
 
 struct Handle {
     engine: Arc<Engine>,
@@ -95,6 +117,16 @@ impl Database {
     #[inline]
     pub fn snapshot(&self) -> Snapshot {
         self.engine().snapshot()
+    }
+
+    /// What was published at a past moment, as long as
+    /// [`Options::version_retention`](crate::Options::version_retention) keeps it. A moment that is still to
+    /// come shows what is published now.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld).
+    pub fn snapshot_at(&self, moment: impl Into<Moment>) -> Result<Snapshot> {
+        self.engine().snapshot_at(moment.into())
     }
 
     /// Begins a transaction.

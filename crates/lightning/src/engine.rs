@@ -30,6 +30,7 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, Vfs};
 
 use crate::cache::Cache;
+use crate::database::Moment;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockTable;
 use crate::manifest::Manifest;
@@ -118,14 +119,41 @@ impl Engine {
         self.change_view_and_history(|view, _| change(view));
     }
 
+    /// What was published at a past moment.
+    pub(crate) fn snapshot_at(&self, moment: Moment) -> Result<Snapshot> {
+        let sequence = match moment {
+            Moment::Sequence(sequence) => sequence,
+            Moment::Time(time) => self.publisher.moments.sequence_at(time).ok_or(Error::SnapshotTooOld)?,
+        };
+        let mut history = self.view_change.lock();
+        if sequence >= self.publisher.visible() {
+            drop(history);
+            return Ok(self.snapshot());
+        }
+        history.let_go(self.options.version_retention, self.options.history_bytes);
+        let current = Arc::clone(&self.view());
+        let view = history.view_at(sequence, current).ok_or(Error::SnapshotTooOld)?;
+        Ok(Snapshot::new(view, sequence))
+    }
+
+    /// Lets go of what was kept to read in the past for long enough.
+    fn let_go_of_the_past(&self) {
+        let Options { version_retention, history_bytes, .. } = self.options;
+        if !version_retention.is_zero() {
+            self.view_change.lock().let_go(version_retention, history_bytes);
+        }
+    }
+
     fn change_view_and_history(&self, change: impl FnOnce(&mut View, &mut History)) {
         let mut history = self.view_change.lock();
         let mut next = View::clone(&self.view());
         change(&mut next, &mut history);
-        history.trim(&mut next, self.options.history_bytes);
+        let Options { version_retention, history_bytes, .. } = self.options;
+        history.let_go(version_retention, history_bytes);
+        history.trim(&mut next, history_bytes);
         next.born = self.publisher.visible();
         luma_sync::schedule_point();
-        history.replaced(self.view.swap(Arc::new(next)));
+        history.replaced(self.view.swap(Arc::new(next)), version_retention);
     }
 
     /// What is published now. Takes no lock.

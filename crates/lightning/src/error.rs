@@ -46,6 +46,9 @@ pub enum Error {
     /// So much changed since the transaction began that it can't be told whether it conflicts.
     #[error("the transaction is too old to be checked for conflicts; run it again, or raise history_bytes")]
     TransactionTooOld,
+    /// What was there at a past moment is not kept, or not any more.
+    #[error("what was there at that moment is not kept; see version_retention and history_bytes")]
+    SnapshotTooOld,
     /// No keyspace has this name, or it was dropped.
     #[error("keyspace \"{name}\" does not exist")]
     KeyspaceNotFound {

@@ -38,6 +38,7 @@ mod lsm;
 mod manifest;
 mod memtable;
 mod merge;
+mod moments;
 mod options;
 mod publisher;
 mod range;
@@ -52,7 +53,7 @@ mod write_set;
 
 pub use batch::WriteBatch;
 pub use cache::CacheStats;
-pub use database::Database;
+pub use database::{Database, Moment};
 pub use engine::ConvertProgress;
 pub use error::{Error, Result};
 pub use estimate::RangeEstimate;

@@ -1,5 +1,7 @@
 //! How a database, its keyspaces and its transactions behave.
 
+use std::time::Duration;
+
 pub use luma_log::SyncMode;
 
 /// Options of a database.
@@ -26,6 +28,11 @@ pub struct Options {
     /// changed since. Those that only old snapshots hold count, too. Past it the oldest are let go, and an
     /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
     pub history_bytes: usize,
+    /// How long what was changed can be read as it was before; zero for not at all. See
+    /// [`Database::snapshot_at`](crate::Database::snapshot_at). What that keeps in memory counts against
+    /// `history_bytes`, past which the oldest goes sooner; files that merges replaced meanwhile stay on disk
+    /// as long. It begins anew with each opening.
+    pub version_retention: Duration,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, and wait for the flushes past twice that, or two segments more if that is more.
     pub max_wal_bytes: u64,
@@ -62,6 +69,7 @@ impl Default for Options {
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
             history_bytes: 128 << 20,
+            version_retention: Duration::ZERO,
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
@@ -138,6 +146,10 @@ pub enum Isolation {
     /// can both commit.
     #[default]
     Snapshot,
+    /// Each read sees what is published when it is made, a range when it begins; what was read may be
+    /// different a moment later. The commit is never refused, whatever others wrote: the last one wins. Where
+    /// a read decides what is written, a lock must keep others away.
+    ReadCommitted,
     /// It fails if a key it read, or a place in a range it walked over, was changed: the outcome is one
     /// that running the transactions one after the other, in the order of their commits, would give. In
     /// either mode; those that wrote nothing are never refused. What it reads is remembered, up to 16

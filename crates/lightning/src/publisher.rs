@@ -11,11 +11,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use luma_log::{LogObserver, Lsn};
 use luma_sync::{Condvar, Mutex};
 
 use crate::locks::LockOwner;
+use crate::moments::Moments;
 use crate::{Error, Result};
 
 /// Runs when a commit is published, before its locks are released.
@@ -97,6 +99,7 @@ struct Queue {
 
 /// The publisher.
 pub(crate) struct Publisher {
+    pub(crate) moments: Moments,
     visible: AtomicU64,
     durable: AtomicU64,
     queue: Mutex<Queue>,
@@ -106,8 +109,10 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new() -> Self {
+    /// One that remembers for so long when commits became visible.
+    pub(crate) fn new(retention: Duration) -> Self {
         Self {
+            moments: Moments::new(retention),
             visible: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             queue: Mutex::default(),
@@ -125,6 +130,7 @@ impl Publisher {
     /// Starts after recovery.
     pub(crate) fn start_at(&self, sequence: u64) {
         self.visible.store(sequence, Ordering::Release);
+        self.moments.note(sequence);
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
@@ -151,6 +157,7 @@ impl Publisher {
             while let Some(next) = self.take_ready() {
                 any = true;
                 self.visible.store(next.sequence, Ordering::Release);
+                self.moments.note(next.sequence);
                 next.callbacks.into_iter().for_each(|callback| callback());
                 drop(next.locks);
                 next.ticket.complete(Ok(()));
@@ -228,7 +235,7 @@ mod tests {
 
     #[test]
     fn commits_become_visible_in_order_and_none_before_the_log_is_durable() {
-        let publisher = Publisher::new();
+        let publisher = Publisher::new(Duration::ZERO);
         let first = enqueue(&publisher, 1, 10);
         let second = enqueue(&publisher, 2, 0);
         assert!(first.result().is_none() && second.result().is_none());
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_nothing_is_published_and_everybody_hears_the_first_cause() {
-        let publisher = Publisher::new();
+        let publisher = Publisher::new(Duration::ZERO);
         let waiting = enqueue(&publisher, 1, 10);
         publisher.fail(Error::LockTimeout);
         publisher.fail(Error::Deadlock);

@@ -123,6 +123,9 @@ impl Readable for Transaction {
         if let Some(entry) = self.writes.view().get(keyspace.inner.id, key) {
             return Ok(entry.value.map(use_value));
         }
+        if self.options.isolation == Isolation::ReadCommitted {
+            return self.engine.snapshot().get_with(keyspace, key, use_value);
+        }
         self.note_read(keyspace, key);
         self.snapshot.get_with(keyspace, key, use_value)
     }
@@ -139,14 +142,14 @@ impl Readable for Transaction {
         direction: Direction,
     ) -> Result<Range> {
         let (writes, reads) = (Some(self.writes.view()), self.read_set().map(|reads| &**reads));
-        Range::new(&self.snapshot, writes, reads, &keyspace.inner, (start, end), direction)
+        Range::new(&self.seen(), writes, reads, &keyspace.inner, (start, end), direction)
     }
 }
 
 impl Transaction {
     pub(crate) fn new(engine: Arc<Engine>, options: TransactionOptions) -> Self {
         let (snapshot, reads) = match options.isolation {
-            Isolation::Snapshot => (engine.snapshot(), None),
+            Isolation::Snapshot | Isolation::ReadCommitted => (engine.snapshot(), None),
             Isolation::Serializable => {
                 let (snapshot, registered) = engine.registered_snapshot();
                 (snapshot, Some((Arc::default(), registered)))
@@ -154,6 +157,19 @@ impl Transaction {
         };
         let (writes, owner, callbacks) = (WriteSet::new(), engine.locks.owner(), Mutex::default());
         Self { engine, options, snapshot, writes, reads, ranges: None, owner, callbacks }
+    }
+
+    /// What the next read sees.
+    fn seen(&self) -> Snapshot {
+        match self.options.isolation {
+            Isolation::ReadCommitted => self.engine.snapshot(),
+            Isolation::Snapshot | Isolation::Serializable => self.snapshot.clone(),
+        }
+    }
+
+    /// Whether its commit fails if others changed what it writes.
+    fn is_checked(&self) -> bool {
+        self.options.mode == TransactionMode::Optimistic && self.options.isolation != Isolation::ReadCommitted
     }
 
     fn read_set(&self) -> Option<&Arc<ReadSet>> {
@@ -203,7 +219,7 @@ impl Transaction {
         if range.is_empty() {
             return Ok(());
         }
-        if self.options.mode == TransactionMode::Optimistic && self.ranges.is_none() {
+        if self.is_checked() && self.ranges.is_none() {
             self.ranges = Some(self.engine.registered_snapshot());
         }
         self.writes.erase(&keyspace.inner, &range);
@@ -212,7 +228,7 @@ impl Transaction {
 
     /// A reader of what this transaction sees now; later writes and refreshes don't show in it.
     pub fn reader(&self) -> TransactionReader {
-        self.reader_of(self.snapshot.clone())
+        self.reader_of(self.seen())
     }
 
     /// A reader of what is published now, with this transaction's writes on top.
@@ -235,7 +251,8 @@ impl Transaction {
         }
     }
 
-    /// What it reads from, without its own writes. What is read through it is not remembered, whatever the
+    /// What it reads from, without its own writes; what was there when it began or was refreshed, if it sees
+    /// what is committed meanwhile. What is read through it is not remembered, whatever the
     /// isolation.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -355,6 +372,7 @@ impl Transaction {
     }
 
     fn into_changes(self) -> Result<(Arc<Engine>, Commit)> {
+        let is_checked = self.is_checked();
         let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks } = self;
         let mut compared = Vec::new();
         if let Some((published, registered)) = ranges {
@@ -366,7 +384,7 @@ impl Transaction {
         }
         compared.extend(reads.map(|(reads, registered)| (reads.finish(), registered)));
         let operations = writes.operations()?;
-        let unchanged_since = (options.mode == TransactionMode::Optimistic).then_some(snapshot);
+        let unchanged_since = is_checked.then_some(snapshot);
         let commit = Commit {
             operations,
             durability: options.durability,

@@ -130,7 +130,10 @@ impl Engine {
                             .wait_for(&mut work, REST.saturating_sub(luma_sync::since(looked)));
                     } else {
                         looked = luma_sync::now();
-                        MutexGuard::unlocked(&mut work, || self.drain_rested(&mut rested));
+                        MutexGuard::unlocked(&mut work, || {
+                            self.drain_rested(&mut rested);
+                            self.let_go_of_the_past();
+                        });
                     }
                 }
             };

@@ -5,11 +5,16 @@
 //! such number of all views that are alive bounds all snapshots, and a flushed memtable that has nothing
 //! newer is forgotten. Nobody has to register anything.
 //!
+//! Views that were replaced are kept for so long as reading in the past is asked for, oldest let go first, all of
+//! them in a row: what a view misses, the one before has.
+//!
 //! Invariants: remembered memtables and those that only old views hold are within `history_bytes`
 //! together, or nothing is remembered. What readers hold is never taken from them. Whatever is forgotten
 //! too early is noted in `KeyspaceView::forgotten`, so a check that would need it fails instead.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crate::memtable::Memtable;
 use crate::view::{KeyspaceId, View};
@@ -21,14 +26,39 @@ pub(super) struct History {
     replaced: Vec<Weak<View>>,
     /// Memtables that were flushed, oldest first.
     flushed: Vec<Weak<Memtable>>,
+    /// Views that are kept to read in the past, and when they were replaced, oldest first.
+    kept: VecDeque<(Instant, Arc<View>)>,
 }
 
 impl History {
     /// Notes that a view was replaced. `before` is not to be used afterwards.
-    pub(super) fn replaced(&mut self, before: Arc<View>) {
+    pub(super) fn replaced(&mut self, before: Arc<View>, retention: Duration) {
         self.replaced.push(Arc::downgrade(&before));
-        drop(before);
+        if retention.is_zero() {
+            drop(before);
+        } else {
+            self.kept.push_back((luma_sync::now(), before));
+        }
         self.replaced.retain(|view| view.strong_count() > 0);
+    }
+
+    /// Lets go of views that were kept for long enough, and of the oldest beyond the budget.
+    pub(super) fn let_go(&mut self, retention: Duration, budget: usize) {
+        while let Some((replaced, _)) = self.kept.front()
+            && (luma_sync::since(*replaced) > retention || self.bytes() > budget)
+        {
+            self.kept.pop_front();
+        }
+    }
+
+    /// The view that has what was visible at a sequence, if it is there; `current` is the newest one.
+    pub(super) fn view_at(&self, sequence: u64, current: Arc<View>) -> Option<Arc<View>> {
+        // Whatever was visible when the next view was made is in the one before, and what a view has besides
+        // its versions was there when it was made.
+        let until = self.kept.iter().skip(1).map(|(_, next)| next.born).chain([current.born]);
+        let mut kept = self.kept.iter().map(|(_, view)| view).zip(until);
+        let found = kept.find(|(view, until)| view.born <= sequence && sequence <= *until);
+        found.map(|(view, _)| Arc::clone(view)).or_else(|| (current.born <= sequence).then_some(current))
     }
 
     /// Notes that a memtable was flushed.
@@ -109,7 +139,7 @@ mod tests {
     fn a_memtable_is_remembered_as_long_as_a_view_from_before_its_flush_lives() {
         let mut history = History::default();
         let old = Arc::new(View::new(20));
-        history.replaced(Arc::clone(&old));
+        history.replaced(Arc::clone(&old), Duration::ZERO);
         let mut view = remembering(40, &mut history, &[30, 20, 10]);
         history.trim(&mut view, usize::MAX);
         assert_eq!(kept(&view), (vec![30], 20));

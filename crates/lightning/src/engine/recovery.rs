@@ -136,7 +136,7 @@ impl Engine {
         let threads = options.background_threads > 0;
         let mut replay =
             Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
-        let publisher = Arc::new(Publisher::new());
+        let publisher = Arc::new(Publisher::new(options.version_retention));
         let log_directory = path.join(LOG_DIRECTORY);
         let log = replay_log(&vfs, &log_directory, &options, &publisher, &mut replay)?;
         if log.begin().0 > state.log_released || log.end().0 < state.log_released {
