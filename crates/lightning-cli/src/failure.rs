@@ -77,17 +77,14 @@ fn code_of(error: &Error) -> Code {
         | Error::SavepointNotFound => Code::Transaction,
         Error::KeyspaceNotFound { .. } | Error::DatabaseNotFound { .. } => Code::NotFound,
         Error::KeyspaceExists { .. } => Code::Exists,
-        Error::Locked { .. }
-        | Error::NotADatabase { .. }
-        | Error::UnsupportedVersion { .. }
-        | Error::Closed => Code::Database,
         Error::ReadOnly { .. } => Code::Permission,
         Error::TooLarge { .. }
         | Error::OutOfOrder { .. }
         | Error::OutOfTurn { .. }
         | Error::Overlap { .. } => Code::Validation,
         Error::Poisoned(cause) => code_of(cause),
-        Error::ExternalLog(_) => Code::Database,
+        // In use, of another release, closed, and whatever else it refuses.
+        _ => Code::Database,
     }
 }
 
