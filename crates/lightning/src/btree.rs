@@ -87,7 +87,7 @@ impl BTree {
         }
         let node = Arc::new(self.read(place, true)?);
         if let Some(segment) = segment.filter(|_| keep) {
-            segment.put(page % SEGMENT_PAGES, &node);
+            segment.put(segment, page % SEGMENT_PAGES, &node);
         }
         Ok(node)
     }

@@ -6,8 +6,11 @@
 //! read buys another round. A block that was pushed out recently and comes back goes to the main
 //! queue directly, so a long scan can't wash out what is used.
 //!
-//! Invariants: `used` is the bytes of resident blocks plus what tables charged for their indexes and
-//! filters. A hit stores at most one byte. Only a miss takes a lock, that of one of the shards.
+//! Parts of the indexes and filters of tables are held like blocks, and hold the slots of their blocks: a part
+//! that is pushed out takes those along.
+//!
+//! Invariants: `used` is the bytes of resident blocks and parts plus what tables charged for the rest of
+//! their indexes. A hit stores at most one byte. Only a miss takes a lock, that of one of the shards.
 
 use luma_sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::collections::VecDeque;
@@ -40,7 +43,7 @@ pub(crate) struct BlockSlots<B: Cached> {
 }
 
 /// The owner of slots, whatever is in them.
-trait Owner: Send + Sync {
+pub(crate) trait Owner: Send + Sync + 'static {
     fn uses(&self, block: u32) -> u8;
     fn set_uses(&self, block: u32, uses: u8);
     fn evict(&self, block: u32);
@@ -73,6 +76,8 @@ pub struct CacheStats {
     pub hits: u64,
     /// Blocks read from files because they were not cached.
     pub misses: u64,
+    /// Parts of the indexes and filters of tables that were read from files because they were not cached.
+    pub index_misses: u64,
     /// Point reads that a filter kept from reading a table without the key.
     pub filter_negatives: u64,
     /// Point reads of a table that its filter let pass, and that did not have the key.
@@ -85,9 +90,12 @@ pub(crate) struct Cache {
     pub(crate) files: OpenFiles,
     shards: [Mutex<Shard>; SHARDS],
     used: AtomicUsize,
+    /// Of that, what stays as long as its table is open.
+    pinned: AtomicUsize,
     capacity: usize,
     hits: Counter,
     misses: AtomicU64,
+    index_misses: AtomicU64,
     filter_negatives: Counter,
     filter_false_positives: Counter,
     /// Bytes pushed out of small queues so far: the clock of `pushed_out`.
@@ -100,9 +108,11 @@ impl Cache {
             files: OpenFiles::new(max_open_files),
             shards: Default::default(),
             used: AtomicUsize::new(0),
+            pinned: AtomicUsize::new(0),
             capacity,
             hits: Counter::default(),
             misses: AtomicU64::new(0),
+            index_misses: AtomicU64::new(0),
             filter_negatives: Counter::default(),
             filter_false_positives: Counter::default(),
             pushed_bytes: AtomicU64::new(0),
@@ -124,9 +134,42 @@ impl Cache {
             capacity_bytes: self.capacity,
             hits: self.hits.total(),
             misses: self.misses.load(Ordering::Relaxed),
+            index_misses: self.index_misses.load(Ordering::Relaxed),
             filter_negatives: self.filter_negatives.total(),
             filter_false_positives: self.filter_false_positives.total(),
         }
+    }
+
+    /// Sets so much aside for something that stays; `false` when a quarter of the cache is full of such.
+    pub(crate) fn pin(&self, bytes: usize) -> bool {
+        let fits = |pinned: usize| Some(pinned + bytes).filter(|pinned| *pinned <= self.capacity / 4);
+        let pinned = self.pinned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if pinned {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+        pinned
+    }
+
+    /// Gives back what was set aside.
+    pub(crate) fn unpin(&self, bytes: usize) {
+        self.pinned.fetch_sub(bytes, Ordering::Relaxed);
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a point read that a filter ended.
+    #[inline]
+    pub(crate) fn count_filter_negative(&self) {
+        self.filter_negatives.count();
+    }
+
+    /// Counts a point read that found nothing though a filter had let it pass.
+    pub(crate) fn count_filter_false_positive(&self) {
+        self.filter_false_positives.count();
+    }
+
+    /// Counts a part of an index that was read.
+    pub(crate) fn count_index_miss(&self) {
+        self.index_misses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Numbers stretches of cache turnover from 1 to 255, again and again.
@@ -203,34 +246,22 @@ impl<B: Cached> BlockSlots<B> {
         self.slots.len()
     }
 
-    /// The open files of tables.
-    pub(crate) fn files(&self) -> &OpenFiles {
-        &self.cache.files
-    }
-
-    /// The cache's budget.
-    pub(crate) fn cache_bytes(&self) -> usize {
-        self.cache.capacity
-    }
-
-    /// Counts a point read that the table's filter ended.
-    #[inline]
-    pub(crate) fn count_filter_negative(&self) {
-        self.cache.filter_negatives.count();
-    }
-
-    /// Counts a point read that found nothing though the table's filter had let it pass.
-    pub(crate) fn count_filter_false_positive(&self) {
-        self.cache.filter_false_positives.count();
-    }
-
     /// A cached block.
     #[inline]
     pub(crate) fn get(&self, block: usize) -> arc_swap::Guard<Option<Arc<B>>> {
+        let found = self.find(block);
+        if found.is_some() {
+            self.cache.hits.count();
+        }
+        found
+    }
+
+    /// A cached block; it does not count as found.
+    #[inline]
+    pub(crate) fn find(&self, block: usize) -> arc_swap::Guard<Option<Arc<B>>> {
         let Some(slot) = self.slots.get(block) else { return arc_swap::Guard::from_inner(None) };
         let found = slot.load();
         if let Some(found) = found.as_ref() {
-            self.cache.hits.count();
             let uses = found.uses().load(Ordering::Relaxed);
             if uses < USES_MAX {
                 found.uses().store(uses + 1, Ordering::Relaxed);
@@ -239,14 +270,14 @@ impl<B: Cached> BlockSlots<B> {
         found
     }
 
-    /// Keeps a block that was just read from the file.
-    pub(crate) fn put(self: &Arc<Self>, index: usize, block: &Arc<B>) {
+    /// Keeps a block that was just read from the file; `owner` holds these slots.
+    pub(crate) fn put(&self, owner: &Arc<impl Owner>, index: usize, block: &Arc<B>) {
         self.cache.misses.fetch_add(1, Ordering::Relaxed);
-        self.keep(index, block);
+        self.keep(owner, index, block);
     }
 
-    /// Keeps a block, new or just read.
-    pub(crate) fn keep(self: &Arc<Self>, index: usize, block: &Arc<B>) {
+    /// Keeps a block, new or just read; `owner` holds these slots.
+    pub(crate) fn keep(&self, owner: &Arc<impl Owner>, index: usize, block: &Arc<B>) {
         let cache = &self.cache;
         let Some(slot) = self.slots.get(index) else { return };
         let before = slot.compare_and_swap(&None::<Arc<B>>, Some(Arc::clone(block)));
@@ -259,7 +290,7 @@ impl<B: Cached> BlockSlots<B> {
         let pushed_out = self.pushed_out[index].load(Ordering::Relaxed);
         let returns = pushed_out != 0 && generation.wrapping_sub(pushed_out) <= 1;
         let mut shard = cache.shards[index % SHARDS].lock();
-        let owner = Arc::downgrade(self) as Weak<dyn Owner>;
+        let owner = Arc::downgrade(owner) as Weak<dyn Owner>;
         let resident = Resident { owner, block: index as u32, bytes };
         if returns {
             shard.main_bytes += bytes;
@@ -331,12 +362,12 @@ mod tests {
         let cache = Arc::new(Cache::new(400_000, 1));
         let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 5000, 1000));
         for index in 0..64 {
-            slots.put(index, &block());
+            slots.put(&slots, index, &block());
             slots.get(index);
             slots.get(index);
         }
         for index in 64..5000 {
-            slots.put(index, &block());
+            slots.put(&slots, index, &block());
             assert!(cache.stats().used_bytes <= 400_000 + 2000);
             if index % 50 == 0 {
                 for hot in 0..64 {

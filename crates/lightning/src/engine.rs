@@ -177,6 +177,7 @@ impl Engine {
             block_bytes: self.options.block_bytes,
             compression: keyspace.compression.unwrap_or(self.options.compression),
             bloom_bits_per_key: self.options.bloom_bits_per_key,
+            part_bytes: self.options.index_part_bytes,
         }
     }
 

@@ -86,7 +86,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// Another release wrote the file.
-    #[error("{} has format {version}, this release reads {supported}", file.display())]
+    #[error("{} has format {version}, this release reads {supported}; open it with the release that wrote it", file.display())]
     UnsupportedVersion {
         /// The file.
         file: PathBuf,

@@ -1,4 +1,5 @@
 //! How much lies in a range, and where to cut: from block indexes and skip-list towers, no data read.
+//! What of an index is not cached is read.
 
 use std::ops::Bound;
 
@@ -32,20 +33,10 @@ pub(crate) fn range(keyspace: &KeyspaceView, start: Bound<&[u8]>, end: Bound<&[u
         return total;
     }
     for (_, table) in keyspace.tree.tables() {
-        let from = start.map_or(0, |start| table.blocks_before(start));
-        let to = end.map_or(table.blocks(), |end| (table.blocks_before(end) + 1).min(table.blocks()));
-        let blocks = table.blocks().max(1) as f64;
-        let mut share = to.saturating_sub(from) as f64 / blocks;
-        // Inside one block, a part of it is as good a guess as any.
-        if to.saturating_sub(from) == 1 && start.is_some() && end.is_some() {
-            share /= 2.0;
-        }
-        let outside = start.is_some_and(|start| start > table.meta.largest.as_slice())
-            || end.is_some_and(|end| end < table.meta.smallest.as_slice());
-        if !outside {
-            total.entries += (table.meta.entries as f64 * share).ceil() as u64;
-            total.bytes += (table.meta.bytes as f64 * share).ceil() as u64;
-        }
+        // Where the index can't be read, reading the range will say so.
+        let share = table.share_between(start, end).unwrap_or(1.0);
+        total.entries += (table.meta.entries as f64 * share).ceil() as u64;
+        total.bytes += (table.meta.bytes as f64 * share).ceil() as u64;
     }
     if let Some(tree) = keyspace.tree.btree() {
         let from = start.map_or(0, |start| tree.leaves_before(start));
@@ -76,15 +67,14 @@ pub(crate) fn split_points(keyspace: &KeyspaceView, parts: usize) -> Vec<Vec<u8>
         let ends = (step - 1..tree.leaves()).step_by(step as usize);
         leaves.extend(ends.filter_map(|leaf| Some((tree.key_after(leaf)?, bytes))));
     }
-    let mut weighted: Vec<(&[u8], u64)> =
-        leaves.iter().map(|(key, bytes)| (key.as_slice(), *bytes)).collect();
     for (_, table) in keyspace.tree.tables() {
         // A few keys per part and table are enough.
-        let step = (table.blocks() / (parts * 8).max(1)).max(1);
-        let bytes = table.meta.bytes / (table.blocks().max(1) as u64) * step as u64;
-        let blocks = (step - 1..table.blocks()).step_by(step);
-        weighted.extend(blocks.map(|block| (table.block_key(block), bytes)));
+        let keys = table.sample(parts * 8).unwrap_or_default();
+        let bytes = table.meta.bytes / keys.len().max(1) as u64;
+        leaves.extend(keys.into_iter().map(|key| (key, bytes)));
     }
+    let mut weighted: Vec<(&[u8], u64)> =
+        leaves.iter().map(|(key, bytes)| (key.as_slice(), *bytes)).collect();
     for table in keyspace.memtables().filter(|table| !table.is_empty()) {
         let (keys, _) = table.sample(parts * 8);
         let bytes = table.bytes() as u64 / keys.len().max(1) as u64;

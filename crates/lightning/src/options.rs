@@ -7,7 +7,7 @@ pub use luma_log::SyncMode;
 /// Options of a database.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of table blocks, indexes and filters kept in memory.
+    /// Bytes of table blocks, indexes and filters, and of B+Tree leaves, kept in memory.
     pub cache_bytes: usize,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
     pub max_open_files: usize,
@@ -40,6 +40,9 @@ pub struct Options {
     pub background_threads: usize,
     /// Bytes of a table block before compression.
     pub block_bytes: usize,
+    /// Bytes of index and filter, of a table, after which a new part of them begins. The parts of a table
+    /// are cached like its blocks.
+    pub index_part_bytes: usize,
     /// Bytes after which compaction begins a new table.
     pub table_bytes: u64,
     /// Bytes of the first sorted level; each level below holds ten times more.
@@ -64,6 +67,7 @@ impl Default for Options {
             bloom_bits_per_key: 10,
             background_threads: 2,
             block_bytes: 4096,
+            index_part_bytes: 32 << 10,
             table_bytes: 32 << 20,
             level_bytes: 128 << 20,
             level0_tables: 4,

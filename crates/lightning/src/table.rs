@@ -1,8 +1,12 @@
 //! Table files: sorted, immutable, one version per key.
 //!
 //! ```text
-//! data block*, filter, index, properties, footer
+//! (data block*, part)*, parts, properties, footer
 //! ```
+//! A part is the index and the filter of the blocks before it. In memory stays where the parts are and
+//! which keys they have; a table of one part keeps that, too,
+//! as long as those of all tables take no more than a quarter of the cache. Others come and go with it.
+//!
 //! Each section but the footer ends in a trailer: a byte that names its compression and a CRC-32C of
 //! content and that byte, checked whenever the section is read from the file. `FORMAT.md` has the rest.
 
@@ -10,6 +14,7 @@ mod block;
 mod bloom;
 mod cursor;
 mod index;
+mod part;
 mod section;
 mod writer;
 
@@ -19,14 +24,15 @@ use std::sync::Arc;
 
 use luma_vfs::Vfs;
 
-use crate::cache::{BlockSlots, Cache};
+use crate::cache::{BlockSlots, Cache, Cached};
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
 pub(crate) use block::Block;
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;
-use index::Index;
+use index::{BlockPlace, Index};
+pub(crate) use part::Part;
 use section::{FOOTER_BYTES, Footer};
 pub(crate) use writer::{TableOptions, TableWriter};
 
@@ -85,14 +91,17 @@ pub(crate) struct Table {
     pub(crate) meta: TableMeta,
     vfs: Arc<dyn Vfs>,
     path: PathBuf,
-    index: Index,
-    filter: Vec<u8>,
-    slots: Arc<BlockSlots<Block>>,
+    /// Which keys are in which part, and where it is.
+    parts: Index,
+    /// The only part, where there is but one and the cache has room for such.
+    only: Option<Arc<Part>>,
+    cached: Arc<BlockSlots<Part>>,
+    cache: Arc<Cache>,
     obsolete: AtomicBool,
 }
 
 impl Table {
-    /// Opens a table: its index and filter stay in memory.
+    /// Opens a table.
     pub(crate) fn open(
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
@@ -114,14 +123,18 @@ impl Table {
         let mut bytes = [0; FOOTER_BYTES];
         file.read_at(&mut bytes, footer_at).map_err(io)?;
         let footer = Footer::decode(&bytes, &path, footer_at)?;
-        let index = section::read(file.as_ref(), &path, footer.index)?;
-        let index = Index::decode(&index)
-            .ok_or_else(|| Error::corruption(&path, footer.index.offset, "the block index is malformed"))?;
-        let filter = section::read(file.as_ref(), &path, footer.filter)?.into_vec();
-        let charged = index.bytes() + filter.len();
-        let slots = Arc::new(BlockSlots::new(Arc::clone(cache), index.len(), charged));
-        let vfs = Arc::clone(vfs);
-        Ok(Self { meta, vfs, path, index, filter, slots, obsolete: AtomicBool::new(false) })
+        let parts = section::read(file.as_ref(), &path, footer.parts)?;
+        let parts = Index::decode(&parts)
+            .ok_or_else(|| Error::corruption(&path, footer.parts.offset, "the list of parts is malformed"))?;
+        let cached = Arc::new(BlockSlots::new(Arc::clone(cache), parts.len(), parts.bytes()));
+        let (vfs, cache) = (Arc::clone(vfs), Arc::clone(cache));
+        let mut table =
+            Self { meta, vfs, path, parts, only: None, cached, cache, obsolete: AtomicBool::new(false) };
+        if table.parts.len() == 1 {
+            let only = table.read_part(0)?;
+            table.only = Some(only).filter(|only| table.cache.pin(only.bytes()));
+        }
+        Ok(table)
     }
 
     /// Lets the file be removed when the last reader is done.
@@ -136,21 +149,17 @@ impl Table {
 
     /// How much the cache of this table may hold for all tables.
     pub(crate) fn cache_bytes(&self) -> usize {
-        self.slots.cache_bytes()
+        self.cache.capacity()
     }
 
-    pub(crate) fn blocks(&self) -> usize {
-        self.index.len()
+    /// How many parts it has.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
     }
 
-    /// A key at the end of a block.
-    pub(crate) fn block_key(&self, block: usize) -> &[u8] {
-        self.index.key(block)
-    }
-
-    /// How many blocks end before `key`.
-    pub(crate) fn blocks_before(&self, key: &[u8]) -> usize {
-        self.index.find(key)
+    /// How many parts end before `key`.
+    pub(crate) fn parts_before(&self, key: &[u8]) -> usize {
+        self.parts.find(key)
     }
 
     /// Hands the value of a key to `use_value`, `None` for a tombstone. `Err(use_value)` gives the
@@ -165,24 +174,47 @@ impl Table {
         if key < self.meta.smallest.as_slice() || key > self.meta.largest.as_slice() {
             return Ok(Err(use_value));
         }
-        if !bloom::may_contain(&self.filter, hash) {
-            self.slots.count_filter_negative();
+        if let Some(only) = &self.only {
+            return self.get_in_part(only, key, hash, use_value);
+        }
+        let at = self.parts.find(key);
+        if let Some(part) = self.cached.find(at).as_ref() {
+            return self.get_in_part(part, key, hash, use_value);
+        }
+        if at == self.parts.len() {
             return Ok(Err(use_value));
         }
-        let block = self.index.find(key);
-        if let Some(cached) = self.slots.get(block).as_ref() {
-            return Ok(self.get_in_block(cached, key, use_value));
-        }
-        if block == self.index.len() {
+        let part = self.load_part(at, true)?;
+        self.get_in_part(&part, key, hash, use_value)
+    }
+
+    #[inline]
+    fn get_in_part<R, F: FnOnce(Option<&[u8]>) -> R>(
+        &self,
+        part: &Arc<Part>,
+        key: &[u8],
+        hash: u64,
+        use_value: F,
+    ) -> Result<std::result::Result<R, F>> {
+        if !part.filter.may_contain(hash) {
+            self.cache.count_filter_negative();
             return Ok(Err(use_value));
         }
-        let loaded = self.load(block, true)?;
-        Ok(self.get_in_block(&loaded, key, use_value))
+        let block = part.index.find(key);
+        if let Some(cached) = part.blocks.get(block).as_ref() {
+            return Ok(self.get_in_block(part, cached, key, use_value));
+        }
+        if block == part.len() {
+            return Ok(Err(use_value));
+        }
+        let loaded = self.load(part, block, true)?;
+        Ok(self.get_in_block(part, &loaded, key, use_value))
     }
 
     #[inline]
     fn get_in_block<R, F: FnOnce(Option<&[u8]>) -> R>(
         &self,
+        part: &Part,
         block: &Block,
         key: &[u8],
         use_value: F,
@@ -190,66 +222,140 @@ impl Table {
         if let Some(value) = block.get(key) {
             return Ok(use_value(value));
         }
-        if !self.filter.is_empty() {
-            self.slots.count_filter_false_positive();
+        if !part.filter.is_empty() {
+            self.cache.count_filter_false_positive();
         }
         Err(use_value)
     }
 
-    /// A block, from the cache if it is there; `keep` puts it there if it is not.
-    pub(crate) fn block(&self, block: usize, keep: bool) -> Result<Arc<Block>> {
-        if let Some(cached) = self.slots.get(block).as_ref() {
+    /// A part, from the cache if it is there; `keep` puts it there if it is not.
+    pub(crate) fn part(&self, part: usize, keep: bool) -> Result<Arc<Part>> {
+        if let Some(only) = self.only.as_ref().filter(|_| part == 0) {
+            return Ok(Arc::clone(only));
+        }
+        if let Some(cached) = self.cached.find(part).as_ref() {
             return Ok(Arc::clone(cached));
         }
-        self.load(block, keep)
+        self.load_part(part, keep)
     }
 
-    fn load(&self, index: usize, keep: bool) -> Result<Arc<Block>> {
-        let place = self
-            .index
-            .place(index)
-            .ok_or_else(|| Error::corruption(&self.path, 0, format!("there is no block {index}")))?;
-        let files = self.slots.files();
-        let file = files.get(self.meta.id, || self.vfs.open(&self.path));
-        let file = file.map_err(|error| Error::io(&self.path, error))?;
-        let bytes = section::read(file.as_ref(), &self.path, place)?;
+    fn load_part(&self, at: usize, keep: bool) -> Result<Arc<Part>> {
+        let part = self.read_part(at)?;
+        if keep {
+            self.cache.count_index_miss();
+            self.cached.keep(&self.cached, at, &part);
+        }
+        Ok(part)
+    }
+
+    fn read_part(&self, at: usize) -> Result<Arc<Part>> {
+        let (place, bytes) = self.read(self.parts.place(at), "part", at)?;
+        Part::decode(&bytes, &self.cache)
+            .map(Arc::new)
+            .ok_or_else(|| Error::corruption(&self.path, place.offset, "the index is malformed"))
+    }
+
+    /// A block of a part, from the cache if it is there; `keep` puts it there if it is not.
+    pub(crate) fn block(&self, part: &Arc<Part>, block: usize, keep: bool) -> Result<Arc<Block>> {
+        if let Some(cached) = part.blocks.get(block).as_ref() {
+            return Ok(Arc::clone(cached));
+        }
+        self.load(part, block, keep)
+    }
+
+    fn load(&self, part: &Arc<Part>, index: usize, keep: bool) -> Result<Arc<Block>> {
+        let (place, bytes) = self.read(part.index.place(index), "block", index)?;
         let block = Block::new(bytes)
             .ok_or_else(|| Error::corruption(&self.path, place.offset, "the block is malformed"))?;
         let block = Arc::new(block);
         if keep {
-            self.slots.put(index, &block);
+            part.blocks.put(part, index, &block);
         }
         Ok(block)
     }
 
-    /// Reads every block from the file and checks checksums, order and counts; calls `progress` with
-    /// the bytes of each block.
+    fn read(&self, place: Option<BlockPlace>, what: &str, number: usize) -> Result<(BlockPlace, Box<[u8]>)> {
+        let place =
+            place.ok_or_else(|| Error::corruption(&self.path, 0, format!("there is no {what} {number}")))?;
+        let file = self.cache.files.get(self.meta.id, || self.vfs.open(&self.path));
+        let file = file.map_err(|error| Error::io(&self.path, error))?;
+        Ok((place, section::read(file.as_ref(), &self.path, place)?))
+    }
+
+    /// Which share of the table lies between two keys, about. A part that is not cached is read.
+    pub(crate) fn share_between(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<f64> {
+        let Some(last) = self.parts.len().checked_sub(1) else { return Ok(0.0) };
+        let outside = start.is_some_and(|start| start > self.meta.largest.as_slice())
+            || end.is_some_and(|end| end < self.meta.smallest.as_slice());
+        if outside {
+            return Ok(0.0);
+        }
+        let bytes = self.parts.place(last).unwrap_or_default().offset.max(1);
+        let place_of = |key: &[u8]| -> Result<BlockPlace> {
+            Ok(self.part(self.parts.find(key).min(last), true)?.place_of(key).unwrap_or_default())
+        };
+        let from = start.map_or(Ok(0), |key| place_of(key).map(|place| place.offset))?;
+        let (to, ends_at) = match end {
+            Some(key) => place_of(key).map(|place| (place.end(), place.offset))?,
+            None => (bytes, bytes),
+        };
+        let share = to.saturating_sub(from) as f64 / bytes as f64;
+        // Inside one block, a part of it is as good a guess as any.
+        let in_one_block = start.is_some() && from == ends_at;
+        Ok((if in_one_block { share / 2.0 } else { share }).min(1.0))
+    }
+
+    /// About so many keys, spread evenly. Where there are fewer parts than that, the parts are read.
+    pub(crate) fn sample(&self, wanted: usize) -> Result<Vec<Vec<u8>>> {
+        let wanted = wanted.max(1);
+        if self.parts.len() >= wanted {
+            let step = self.parts.len() / wanted;
+            return Ok((step - 1..self.parts.len()).step_by(step).map(|part| self.parts.key(part)).collect());
+        }
+        let of_each = wanted.div_ceil(self.parts.len().max(1));
+        let mut keys = Vec::new();
+        for part in 0..self.parts.len() {
+            let part = self.part(part, true)?;
+            let step = (part.len() / of_each).max(1);
+            keys.extend((step - 1..part.len()).step_by(step).map(|block| part.index.key(block)));
+        }
+        Ok(keys)
+    }
+
+    /// Reads every part and block from the file and checks checksums, order and counts; calls `progress`
+    /// with the bytes of each block.
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<()> {
         let damaged = |offset, what: &str| Error::corruption(&self.path, offset, what);
         let mut last: Option<Vec<u8>> = None;
         let (mut entries, mut tombstones) = (0, 0);
-        for index in 0..self.index.len() {
-            let block = self.load(index, false)?;
-            let place = self.index.place(index).unwrap_or(index::BlockPlace { offset: 0, length: 0 });
-            let mut cursor = block::BlockCursor::new(block, crate::Direction::Forward);
-            cursor.seek_first();
-            while cursor.is_valid() {
-                let key = cursor.key();
-                if last.as_deref().is_some_and(|last| last >= key) {
-                    return Err(damaged(place.offset, "keys do not ascend"));
+        for at in 0..self.parts.len() {
+            let part = self.read_part(at)?;
+            let last_of_part = self.parts.key(at);
+            for index in 0..part.len() {
+                let block = self.load(&part, index, false)?;
+                let place = part.index.place(index).unwrap_or_default();
+                let last_of_block = part.index.key(index);
+                let mut cursor = block::BlockCursor::new(block, crate::Direction::Forward);
+                cursor.seek_first();
+                while cursor.is_valid() {
+                    let key = cursor.key();
+                    if last.as_deref().is_some_and(|last| last >= key) {
+                        return Err(damaged(place.offset, "keys do not ascend"));
+                    }
+                    if key > last_of_block.as_slice() || key > last_of_part.as_slice() {
+                        let what = "a key comes after what the index says of its block";
+                        return Err(damaged(place.offset, what));
+                    }
+                    if !part.filter.may_contain(hash(key)) {
+                        return Err(damaged(place.offset, "the filter misses a key"));
+                    }
+                    entries += 1;
+                    tombstones += u64::from(cursor.value().is_none());
+                    last = Some(key.to_vec());
+                    cursor.advance();
                 }
-                if key > self.index.key(index) {
-                    return Err(damaged(place.offset, "a key comes after what the index says of its block"));
-                }
-                if !bloom::may_contain(&self.filter, hash(key)) {
-                    return Err(damaged(place.offset, "the filter misses a key"));
-                }
-                entries += 1;
-                tombstones += u64::from(cursor.value().is_none());
-                last = Some(key.to_vec());
-                cursor.advance();
+                progress(place.length);
             }
-            progress(place.length);
         }
         if entries != self.meta.entries || tombstones != self.meta.tombstones {
             return Err(damaged(
@@ -266,7 +372,10 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        self.slots.files().close(self.meta.id);
+        if let Some(only) = &self.only {
+            self.cache.unpin(only.bytes());
+        }
+        self.cache.files.close(self.meta.id);
         if self.obsolete.load(Ordering::Acquire) {
             // A file that stays is removed at the next start.
             let _ = self.vfs.remove_file(&self.path);

@@ -20,6 +20,10 @@ use lightning::{
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
+/// A third of a run is taking and giving back memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const PATH: &str = "/db";
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -33,6 +37,7 @@ fn options() -> Options {
         wal_segment_bytes: 4096,
         background_threads: 0,
         block_bytes: 256,
+        index_part_bytes: 64,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,

@@ -17,8 +17,13 @@ const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 type Content = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
 fn open(disk: &SimDisk) -> Result<Database> {
-    let options =
-        Options { wal_segment_bytes: 4096, background_threads: 0, block_bytes: 200, ..Options::default() };
+    let options = Options {
+        wal_segment_bytes: 4096,
+        background_threads: 0,
+        block_bytes: 200,
+        index_part_bytes: 64,
+        ..Options::default()
+    };
     Database::open_with_vfs(Arc::new(disk.clone()), "/db", options)
 }
 

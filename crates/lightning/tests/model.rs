@@ -296,6 +296,7 @@ fn options(background_threads: usize, compression: Compression) -> Options {
         wal_segment_bytes: 4096,
         background_threads,
         block_bytes: 200,
+        index_part_bytes: 64,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,

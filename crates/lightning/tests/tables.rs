@@ -121,3 +121,48 @@ fn the_figures_tell_hits_misses_filters_and_what_was_written() {
     assert_eq!(hits + misses, false_positives);
     assert!(negatives > 1800, "{negatives}");
 }
+
+#[test]
+fn indexes_and_filters_take_no_more_memory_than_the_cache_has() {
+    let directory = tempfile::tempdir().unwrap();
+    // Blocks of one key: the indexes of all tables are several times as large as the cache.
+    let options = Options {
+        cache_bytes: 256 << 10,
+        block_bytes: 128,
+        index_part_bytes: 4 << 10,
+        compression: Compression::None,
+        ..small()
+    };
+    let database = Database::open(directory.path(), options.clone()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let key = |number: u32| {
+        let scattered = number.wrapping_mul(0x9e37_79b9);
+        [&scattered.to_be_bytes()[..], &[scattered as u8; 90], &number.to_be_bytes()].concat()
+    };
+    for first in (0..40_000).step_by(100) {
+        let mut batch = WriteBatch::new();
+        for number in first..first + 100 {
+            batch.put(&keyspace, &key(number), &number.to_le_bytes());
+        }
+        database.write(batch, Durability::Buffered).unwrap();
+    }
+    keyspace.flush().unwrap();
+    let read_all = |database: &Database| {
+        let keyspace = database.keyspace("k").unwrap();
+        let snapshot = database.snapshot();
+        for number in (0..40_000).step_by(7) {
+            let found = snapshot.get(&keyspace, &key(number)).unwrap();
+            assert_eq!(found, Some(number.to_le_bytes().to_vec()));
+        }
+    };
+    read_all(&database);
+    drop(keyspace);
+    drop(database);
+    let database = Database::open(directory.path(), options.clone()).unwrap();
+    let opened = database.stats().cache;
+    assert!(opened.used_bytes < options.cache_bytes / 2, "{opened:?}");
+    read_all(&database);
+    let stats = database.stats().cache;
+    assert!(stats.index_misses > 100, "{stats:?}");
+    assert!(stats.used_bytes <= options.cache_bytes + (64 << 10), "{stats:?}");
+}

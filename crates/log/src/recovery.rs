@@ -270,9 +270,10 @@ fn read_all(
         let path = directory.join(file_name(segment.sequence));
         Some(read_segment(vfs.as_ref(), path, segment, until))
     };
-    let processors = luma_sync::available_parallelism();
-    let readers = processors.min(READERS_MAX).min(found.len());
-    if !threads || readers < 2 {
+    let useful = if threads { READERS_MAX.min(found.len()) } else { 1 };
+    // Asking for processors reads files of the system.
+    let readers = if useful < 2 { useful } else { useful.min(luma_sync::available_parallelism()) };
+    if readers < 2 {
         return (0..).map_while(read).try_for_each(|segment| take(segment?));
     }
     std::thread::scope(|scope| {

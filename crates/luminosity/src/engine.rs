@@ -250,8 +250,10 @@ impl Engine {
             table_bytes: buffer as u64,
             level_bytes: (buffer * 8) as u64,
             level0_tables: 8,
-            // Half as many keys in the indexes of tables, which are in memory.
+            // Half as many keys in the indexes of tables.
             block_bytes: 8192,
+            // The cache is small, and so are the parts of indexes and filters that share it with blocks.
+            index_part_bytes: 8192,
             // A quarter of an import's processor time, for half of the disk's bytes.
             compression: Compression::None,
             background_threads: usize::from(threads),

@@ -111,7 +111,7 @@ impl BTree {
         };
         for (page, leaf) in fresh {
             if let Some(segment) = tree.segments.get(page / SEGMENT_PAGES) {
-                segment.keep(page % SEGMENT_PAGES, &leaf);
+                segment.keep(segment, page % SEGMENT_PAGES, &leaf);
             }
         }
         Ok(Prepared { tree, pages, slot, handle, written_bytes })

@@ -13,6 +13,7 @@ use luma_vfs::Vfs;
 
 use super::{Levels, RUNS, Run};
 use crate::Result;
+use crate::key_range::KeyRange;
 use crate::merge::Merge;
 use crate::options::{Direction, Options};
 use crate::table::{Table, TableMeta, TableOptions, TableWriter};
@@ -107,13 +108,11 @@ impl Levels {
     fn mend(&self) -> CompactionPlan {
         let is_holed = |table: &Arc<Table>| {
             self.holes_of(table.meta.id).is_some_and(|holes| {
-                let end = |end: &Option<Vec<u8>>| {
-                    end.as_ref().map_or(table.blocks(), |end| table.blocks_before(end))
+                // What can't be read is merged: that tells of it.
+                let share = |hole: &KeyRange| {
+                    table.share_between(Some(&hole.start), hole.end.as_deref()).unwrap_or(1.0)
                 };
-                let dead = holes
-                    .iter()
-                    .map(|hole| end(&hole.end) - table.blocks_before(&hole.start).min(end(&hole.end)));
-                holes.len() > HOLES_MAX || dead.sum::<usize>() * 2 > table.blocks()
+                holes.len() > HOLES_MAX || holes.iter().map(share).sum::<f64>() > 0.5
             })
         };
         if self.level0.iter().any(is_holed) {

@@ -130,8 +130,12 @@ mod tests {
     use std::path::Path;
 
     fn table(vfs: &Arc<dyn Vfs>, cache: &Arc<Cache>, id: u64, keys: &[u8]) -> Arc<Table> {
-        let options =
-            TableOptions { block_bytes: 24, compression: Compression::None, bloom_bits_per_key: 10 };
+        let options = TableOptions {
+            block_bytes: 24,
+            part_bytes: 64,
+            compression: Compression::None,
+            bloom_bits_per_key: 10,
+        };
         let mut writer = TableWriter::create(vfs, Path::new("/t"), id, options).unwrap();
         for key in keys {
             writer.add(&[*key], Some(&[id as u8])).unwrap();

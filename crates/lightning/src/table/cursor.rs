@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Table;
 use super::block::BlockCursor;
+use super::{Part, Table};
 use crate::Result;
 use crate::cache::Cached;
 use crate::options::Direction;
@@ -20,13 +20,16 @@ pub(crate) struct RunCursor {
     /// Bytes of the blocks it went through.
     passed: usize,
     table: usize,
+    part: usize,
     block: usize,
+    open: Option<Arc<Part>>,
     cursor: Option<BlockCursor>,
 }
 
 impl RunCursor {
     pub(crate) fn new(tables: Arc<[Arc<Table>]>, direction: Direction, keep: bool) -> Self {
-        Self { tables, direction, keep, passed: 0, table: 0, block: 0, cursor: None }
+        let (table, part, block) = (0, 0, 0);
+        Self { tables, direction, keep, passed: 0, table, part, block, open: None, cursor: None }
     }
 
     #[inline]
@@ -45,20 +48,32 @@ impl RunCursor {
         self.placed().and_then(BlockCursor::value)
     }
 
-    /// Opens a block, unplaced; `false` when there is none at the place.
-    fn enter(&mut self, table: usize, block: usize) -> Result<bool> {
-        let Some(found) = self.tables.get(table).filter(|table| block < table.blocks()) else {
+    /// Opens a part; `None` when there is none at the place, which ends the walk.
+    fn enter_part(&mut self, table: usize, part: usize) -> Result<Option<Arc<Part>>> {
+        let Some(found) = self.tables.get(table).filter(|table| part < table.parts()) else {
+            (self.open, self.cursor) = (None, None);
+            return Ok(None);
+        };
+        let opened = found.part(part, self.keep)?;
+        (self.table, self.part) = (table, part);
+        Ok(Some(Arc::clone(self.open.insert(opened))))
+    }
+
+    /// Opens a block of the open part, unplaced; `false` when there is none at the place.
+    fn enter(&mut self, block: usize) -> Result<bool> {
+        let (Some(table), Some(part)) = (self.tables.get(self.table), &self.open) else { return Ok(false) };
+        if block >= part.len() {
             self.cursor = None;
             return Ok(false);
-        };
-        let opened = found.block(block, self.keep)?;
+        }
+        let opened = table.block(part, block, self.keep)?;
         self.passed += opened.bytes();
-        if self.keep && self.passed > found.cache_bytes() / CACHE_SHARE {
+        if self.keep && self.passed > table.cache_bytes() / CACHE_SHARE {
             // What a long walk reads is of use to the next one only if the cache can hold all of it.
             let run: u64 = self.tables.iter().map(|table| table.meta.bytes).sum();
-            self.keep = run < found.cache_bytes() as u64 / 2;
+            self.keep = run < table.cache_bytes() as u64 / 2;
         }
-        (self.table, self.block) = (table, block);
+        self.block = block;
         match &mut self.cursor {
             Some(cursor) => cursor.reset(opened),
             None => self.cursor = Some(BlockCursor::new(opened, self.direction)),
@@ -68,15 +83,27 @@ impl RunCursor {
 
     /// To the first entry in the cursor's direction.
     pub(crate) fn seek_first(&mut self) -> Result<()> {
-        let found = match self.direction {
-            Direction::Forward => self.enter(0, 0)?,
-            Direction::Reverse => {
-                let table = self.tables.len().wrapping_sub(1);
-                let blocks = self.tables.last().map_or(0, |table| table.blocks());
-                self.enter(table, blocks.wrapping_sub(1))?
-            }
+        let (table, part) = match self.direction {
+            Direction::Forward => (0, 0),
+            Direction::Reverse => self.last_part_before(self.tables.len()),
         };
-        if found {
+        self.enter_first_block(table, part)
+    }
+
+    /// The last part of the tables before one.
+    fn last_part_before(&self, table: usize) -> (usize, usize) {
+        let table = table.wrapping_sub(1);
+        (table, self.tables.get(table).map_or(0, |table| table.parts().saturating_sub(1)))
+    }
+
+    /// To the first entry of a part or of those after it, in the cursor's direction.
+    fn enter_first_block(&mut self, table: usize, part: usize) -> Result<()> {
+        let Some(open) = self.enter_part(table, part)? else { return Ok(()) };
+        let first = match self.direction {
+            Direction::Forward => 0,
+            Direction::Reverse => open.len().saturating_sub(1),
+        };
+        if self.enter(first)? {
             if let Some(cursor) = &mut self.cursor {
                 cursor.seek_first();
             }
@@ -87,23 +114,19 @@ impl RunCursor {
 
     /// Forward: to the first key at or after `key`. Reverse: to the last at or before it.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
-        let found = match self.direction {
-            Direction::Forward => {
-                let table = self.tables.partition_point(|table| table.meta.largest.as_slice() < key);
-                let block = self.tables.get(table).map_or(0, |table| table.blocks_before(key));
-                self.enter(table, block)?
-            }
+        let table = match self.direction {
+            Direction::Forward => self.tables.partition_point(|table| table.meta.largest.as_slice() < key),
             Direction::Reverse => {
-                let after = self.tables.partition_point(|table| table.meta.smallest.as_slice() <= key);
-                let table = after.wrapping_sub(1);
-                let block = self
-                    .tables
-                    .get(table)
-                    .map_or(0, |table| table.blocks_before(key).min(table.blocks().saturating_sub(1)));
-                self.enter(table, block)?
+                self.tables.partition_point(|table| table.meta.smallest.as_slice() <= key).wrapping_sub(1)
             }
         };
-        if found {
+        // A key after all of a table, or of a part, is sought at its end.
+        let part = self
+            .tables
+            .get(table)
+            .map_or(0, |table| table.parts_before(key).min(table.parts().saturating_sub(1)));
+        let Some(open) = self.enter_part(table, part)? else { return Ok(()) };
+        if self.enter(open.blocks_before(key).min(open.len().saturating_sub(1)))? {
             if let Some(cursor) = &mut self.cursor {
                 cursor.seek(key);
             }
@@ -136,20 +159,29 @@ impl RunCursor {
     /// Goes on to the next block, in the cursor's direction, until there is an entry.
     fn skip_exhausted(&mut self) -> Result<()> {
         while self.cursor.as_ref().is_some_and(|cursor| !cursor.is_valid()) {
-            let (table, block) = match self.direction {
-                Direction::Forward => {
-                    let last =
-                        self.tables.get(self.table).is_none_or(|table| self.block + 1 >= table.blocks());
-                    if last { (self.table + 1, 0) } else { (self.table, self.block + 1) }
-                }
-                Direction::Reverse if self.block > 0 => (self.table, self.block - 1),
-                Direction::Reverse => {
-                    let table = self.table.wrapping_sub(1);
-                    let blocks = self.tables.get(table).map_or(0, |table| table.blocks());
-                    (table, blocks.wrapping_sub(1))
+            let blocks = self.open.as_ref().map_or(0, |part| part.len());
+            let next = match self.direction {
+                Direction::Forward => Some(self.block + 1).filter(|next| *next < blocks),
+                Direction::Reverse => self.block.checked_sub(1),
+            };
+            let block = match next {
+                Some(next) => next,
+                None => {
+                    let parts = self.tables.get(self.table).map_or(0, |table| table.parts());
+                    let (table, part) = match self.direction {
+                        Direction::Forward if self.part + 1 < parts => (self.table, self.part + 1),
+                        Direction::Forward => (self.table + 1, 0),
+                        Direction::Reverse if self.part > 0 => (self.table, self.part - 1),
+                        Direction::Reverse => self.last_part_before(self.table),
+                    };
+                    let Some(open) = self.enter_part(table, part)? else { return Ok(()) };
+                    match self.direction {
+                        Direction::Forward => 0,
+                        Direction::Reverse => open.len().saturating_sub(1),
+                    }
                 }
             };
-            if !self.enter(table, block)? {
+            if !self.enter(block)? {
                 return Ok(());
             }
             if let Some(cursor) = &mut self.cursor {
@@ -199,8 +231,12 @@ mod tests {
     #[test]
     fn a_walk_fills_the_cache_only_with_what_the_cache_can_hold() {
         let map: Map = (0..20_000u32).map(|key| (key.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
-        let options =
-            TableOptions { block_bytes: 4096, compression: Compression::None, bloom_bits_per_key: 10 };
+        let options = TableOptions {
+            block_bytes: 4096,
+            compression: Compression::None,
+            bloom_bits_per_key: 10,
+            part_bytes: 1 << 20,
+        };
         let after_two_walks = |capacity: usize| {
             let cache = Arc::new(Cache::new(capacity, 2));
             let tables: Arc<[Arc<Table>]> = cached_run(&map, 3, options, &cache).into();
@@ -211,7 +247,10 @@ mod tests {
                     cursor.advance().unwrap();
                 }
             }
-            let blocks: usize = tables.iter().map(|table| table.blocks()).sum();
+            let blocks: usize = tables
+                .iter()
+                .map(|table| (0..table.parts()).map(|at| table.part(at, true).unwrap().len()).sum::<usize>())
+                .sum();
             (cache.stats(), blocks as u64)
         };
         // Two megabytes of data: the second walk finds them where there is room for them.
@@ -232,9 +271,10 @@ mod tests {
             block_bytes in 20usize..400,
             compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
             bloom_bits_per_key in 0u32..12,
+            part_bytes in prop_oneof![Just(0usize), 20usize..200, Just(1 << 20)],
             probe in proptest::collection::vec(0u8..4, 0..8),
         ) {
-            let options = TableOptions { block_bytes, compression, bloom_bits_per_key };
+            let options = TableOptions { block_bytes, compression, bloom_bits_per_key, part_bytes };
             let tables = run_of(&map, tables, options);
             for key in map.keys().chain([&probe]) {
                 let mut found = None;

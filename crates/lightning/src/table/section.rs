@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const TRAILER_BYTES: usize = 5;
 pub(crate) const FOOTER_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"LIGHTTBL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const NONE: u8 = 0;
 const LZ4: u8 = 1;
@@ -105,15 +105,14 @@ fn expand(kind: u8, bytes: Vec<u8>) -> Option<Box<[u8]>> {
 /// Where the sections are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
-    pub(crate) index: BlockPlace,
-    pub(crate) filter: BlockPlace,
+    pub(crate) parts: BlockPlace,
     pub(crate) properties: BlockPlace,
 }
 
 impl Footer {
     pub(crate) fn encode(self) -> [u8; FOOTER_BYTES] {
         let mut bytes = [0; FOOTER_BYTES];
-        let places = [self.index, self.filter, self.properties];
+        let places = [self.parts, self.properties];
         for (place, out) in places.iter().zip(bytes.chunks_exact_mut(16)) {
             out[..8].copy_from_slice(&place.offset.to_le_bytes());
             out[8..].copy_from_slice(&place.length.to_le_bytes());
@@ -136,11 +135,11 @@ impl Footer {
             return Err(Error::corruption(path, offset, "the table's footer does not match its checksum"));
         }
         let version = u64_at(48) as u32;
-        if version > VERSION {
+        if version != VERSION {
             return Err(Error::UnsupportedVersion { file: path.to_owned(), version, supported: VERSION });
         }
         let place = |at| BlockPlace { offset: u64_at(at), length: u64_at(at + 8) };
-        Ok(Self { index: place(0), filter: place(16), properties: place(32) })
+        Ok(Self { parts: place(0), properties: place(16) })
     }
 }
 
@@ -182,9 +181,9 @@ mod tests {
         }
 
         #[test]
-        fn a_footer_comes_back_and_damage_is_an_error(numbers: [u64; 6], bit in 0..FOOTER_BYTES * 8) {
+        fn a_footer_comes_back_and_damage_is_an_error(numbers: [u64; 4], bit in 0..FOOTER_BYTES * 8) {
             let place = |at: usize| BlockPlace { offset: numbers[at], length: numbers[at + 1] };
-            let footer = Footer { index: place(0), filter: place(2), properties: place(4) };
+            let footer = Footer { parts: place(0), properties: place(2) };
             let mut bytes = footer.encode();
             prop_assert_eq!(Footer::decode(&bytes, Path::new("/t"), 0).unwrap(), footer);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -8,7 +8,7 @@ use luma_vfs::{Vfs, VfsFile};
 use super::block::BlockBuilder;
 use super::index::{BlockPlace, IndexBuilder, separator};
 use super::section::{self, Footer};
-use super::{TableMeta, bloom, file_name};
+use super::{TableMeta, bloom, file_name, part};
 use crate::options::Compression;
 use crate::{Error, Result};
 
@@ -20,6 +20,8 @@ pub(crate) struct TableOptions {
     pub(crate) block_bytes: usize,
     pub(crate) compression: Compression,
     pub(crate) bloom_bits_per_key: u32,
+    /// Bytes of index and filter after which a part ends.
+    pub(crate) part_bytes: usize,
 }
 
 /// A table in the making. Dropped unfinished, its file is removed.
@@ -30,8 +32,10 @@ pub(crate) struct TableWriter {
     options: TableOptions,
     meta: TableMeta,
     block: BlockBuilder,
+    /// Of the blocks of the part in the making.
     index: IndexBuilder,
     hashes: Vec<u64>,
+    parts: IndexBuilder,
     /// A block that waits for the key after it, to find a short separator.
     finished_block: Option<BlockPlace>,
     content: Vec<u8>,
@@ -59,6 +63,7 @@ impl TableWriter {
             block: BlockBuilder::default(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
+            parts: IndexBuilder::default(),
             finished_block: None,
             content: Vec::new(),
             out: Vec::new(),
@@ -70,7 +75,12 @@ impl TableWriter {
     /// Adds a key after all before it; `None` is a tombstone.
     pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         if let Some(place) = self.finished_block.take() {
-            self.index.add(separator(&self.meta.largest, key), place);
+            let separator = separator(&self.meta.largest, key).to_vec();
+            self.index.add(&separator, place);
+            let bits = self.options.bloom_bits_per_key;
+            if self.index.bytes() + bloom::bytes_for(self.hashes.len(), bits) >= self.options.part_bytes {
+                self.finish_part(&separator)?;
+            }
         }
         if self.meta.entries == 0 {
             self.meta.smallest = key.to_vec();
@@ -91,7 +101,8 @@ impl TableWriter {
 
     /// Bytes so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.offset + (self.out.len() + self.block.bytes() + self.index.bytes()) as u64
+        let index = self.index.bytes() + self.parts.bytes();
+        self.offset + (self.out.len() + self.block.bytes() + index) as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -103,6 +114,16 @@ impl TableWriter {
         let offset = self.offset + self.out.len() as u64;
         let length = section::append(&mut self.out, &self.content, self.options.compression);
         self.finished_block = Some(BlockPlace { offset, length });
+        if self.out.len() >= WRITE_BYTES { self.write_out() } else { Ok(()) }
+    }
+
+    /// Ends a part; `separator` is that of its last block.
+    fn finish_part(&mut self, separator: &[u8]) -> Result<()> {
+        let filter = bloom::build(&self.hashes, self.options.bloom_bits_per_key);
+        self.hashes.clear();
+        let part = part::encode(&self.index.finish(), &filter);
+        let place = self.append_section(&part, self.options.compression);
+        self.parts.add(separator, place);
         if self.out.len() >= WRITE_BYTES { self.write_out() } else { Ok(()) }
     }
 
@@ -125,16 +146,16 @@ impl TableWriter {
             self.finish_block()?;
         }
         if let Some(place) = self.finished_block.take() {
-            self.index.add(&self.meta.largest, place);
+            let largest = self.meta.largest.clone();
+            self.index.add(&largest, place);
+            self.finish_part(&largest)?;
         }
-        let filter = bloom::build(&self.hashes, self.options.bloom_bits_per_key);
-        let filter = self.append_section(&filter, Compression::None);
-        let index = std::mem::take(&mut self.index).finish();
-        let index = self.append_section(&index, self.options.compression);
+        let parts = self.parts.finish();
+        let parts = self.append_section(&parts, self.options.compression);
         let mut properties = Vec::new();
         self.meta.encode(&mut properties);
         let properties = self.append_section(&properties, Compression::None);
-        self.out.extend_from_slice(&Footer { index, filter, properties }.encode());
+        self.out.extend_from_slice(&Footer { parts, properties }.encode());
         self.write_out()?;
         self.file.sync_all().map_err(|error| Error::io(&self.path, error))?;
         self.meta.bytes = self.offset;
