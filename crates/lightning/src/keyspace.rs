@@ -8,6 +8,7 @@ use luma_sync::Mutex;
 
 use crate::engine::Engine;
 use crate::estimate::{self, RangeEstimate};
+use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
 use crate::options::KeyspaceOptions;
@@ -21,6 +22,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) slot: usize,
     pub(crate) name: Arc<str>,
     pub(crate) options: KeyspaceOptions,
+    /// What decides which values stay, if the program gave something.
+    pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
     pub(crate) dropped: AtomicBool,
     /// Held while one of its memtables is flushed: they go in order.
     pub(crate) flushing: Mutex<()>,
@@ -37,6 +40,7 @@ impl KeyspaceInner {
             slot,
             name: name.into(),
             options,
+            filter: None,
             dropped: AtomicBool::new(false),
             flushing: Mutex::new(()),
             compacting: Mutex::default(),

@@ -16,6 +16,7 @@ use super::pack::{Pack, Packed};
 use super::pages::{PAGE_BYTES, Pages, Run};
 use super::slot::Slot;
 use super::{BTree, Inner, Root, SEGMENT_PAGES};
+use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::merge::Merge;
 use crate::{Error, Result};
@@ -45,6 +46,8 @@ struct Checkpoint<'a> {
     changes: &'a mut Merge,
     /// What goes before the changes come.
     erased: &'a KeyRanges,
+    /// What stays of the changes, and of the leaves they reach.
+    keep: &'a Keep,
     handle: Arc<dyn VfsFile>,
     pages: Pages,
     left: Vec<Run>,
@@ -61,7 +64,12 @@ struct Checkpoint<'a> {
 impl BTree {
     /// Writes the tree without the keys of some ranges and then with these changes; it counts once it is
     /// installed. One at a time.
-    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Merge, erased: &KeyRanges) -> Result<Prepared> {
+    pub(crate) fn prepare(
+        self: &Arc<Self>,
+        changes: &mut Merge,
+        erased: &KeyRanges,
+        keep: &Keep,
+    ) -> Result<Prepared> {
         let path = self.path();
         let file = &self.file;
         let io = |error| Error::io(&path, error);
@@ -75,6 +83,7 @@ impl BTree {
             tree: self,
             changes,
             erased,
+            keep,
             handle: Arc::clone(&handle),
             pages,
             left: Vec::new(),
@@ -253,8 +262,9 @@ impl Checkpoint<'_> {
     /// Packs the changes before `end`.
     fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
         while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
-            if let Some(value) = self.changes.value() {
-                pack.push(&[], key, value, None);
+            let keep = self.keep;
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+                pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
             self.changes.advance()?;
@@ -286,8 +296,9 @@ impl Checkpoint<'_> {
             at = before + usize::from(found);
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
-            if let Some(value) = self.changes.value() {
-                pack.push(&[], key, value, None);
+            let keep = self.keep;
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+                pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
             self.changes.advance()?;
@@ -317,7 +328,14 @@ impl Checkpoint<'_> {
                 self.entries -= 1;
                 continue;
             }
-            pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
+            if self.keep.is_all() {
+                pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
+            } else {
+                match self.keep.value(&leaf.key(at), leaf.payload(at)) {
+                    Some(value) => pack.push(leaf.prefix(), leaf.rest(at), &value, None),
+                    None => self.entries -= 1,
+                }
+            }
             self.write_full(pack, done)?;
         }
         Ok(())

@@ -28,7 +28,7 @@ impl Engine {
                 let removed = [table.meta.id];
                 self.replace_tables(keyspace, vec![(level, table)], &removed)?;
             }
-            CompactionPlan::Merge(compaction) => self.merge(keyspace, &compaction)?,
+            CompactionPlan::Merge(compaction) => self.merge(keyspace, compaction)?,
         }
         drop(cursors);
         self.schedule_merge(keyspace.id);
@@ -41,8 +41,10 @@ impl Engine {
         let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
-        let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
-        self.merge(keyspace, &compaction).map_err(|error| match error {
+        let CompactionPlan::Merge(compaction) = levels.plan_all(!keyspace.keep().is_all()) else {
+            return Ok(());
+        };
+        self.merge(keyspace, compaction).map_err(|error| match error {
             Error::Closed | Error::KeyspaceNotFound { .. } => error,
             error => self.fail(error),
         })
@@ -56,7 +58,8 @@ impl Engine {
         self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
-    fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {
+    fn merge(&self, keyspace: &KeyspaceInner, mut compaction: Compaction) -> Result<()> {
+        compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let metas = compaction.run(
             &self.vfs,

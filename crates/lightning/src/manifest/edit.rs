@@ -1,6 +1,7 @@
 //! Edits of the manifest and the state they add up to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::key_range::KeyRanges;
@@ -90,6 +91,9 @@ impl Edit {
                 put_bytes(out, name.as_bytes());
                 out.push(layout_number(options.layout));
                 out.push(compression_number(options.compression));
+                // One more than it is; 0 for none.
+                let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
+                put_varint(out, ttl);
             }
             Self::DropKeyspace { id } => {
                 out.push(DROP);
@@ -166,7 +170,8 @@ impl Edit {
                     3 => Some(Compression::Zstd),
                     _ => return None,
                 };
-                Self::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
+                let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
+                Self::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression, ttl } }
             }
             DROP => Self::DropKeyspace { id: reader.varint()? },
             TABLES => {
@@ -348,10 +353,11 @@ mod tests {
             },
         );
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>()).prop_map(
-                |(id, name, compression, tree)| {
+            (0u64..9, any::<String>(), compression, any::<bool>(), any::<Option<u32>>()).prop_map(
+                |(id, name, compression, tree, ttl)| {
                     let layout = if tree { Layout::BTree } else { Layout::Lsm };
-                    Edit::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
+                    let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
+                    Edit::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression, ttl } }
                 }
             ),
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
