@@ -10,9 +10,11 @@
 //! Cost: a point read searches one node per level and reads at most one leaf; a checkpoint writes a page
 //! per leaf it touches.
 
+mod batch;
 mod checkpoint;
 mod cursor;
 mod file;
+mod heads;
 mod node;
 mod pack;
 mod pages;
@@ -27,7 +29,7 @@ use luma_vfs::VfsFile;
 
 use crate::cache::BlockSlots;
 use crate::{Error, Result};
-pub(crate) use checkpoint::Prepared;
+pub(crate) use checkpoint::{Prepared, Watch};
 pub(crate) use cursor::TreeCursor;
 pub(crate) use file::{TreeFile, id_of};
 use node::{Node, Place};
@@ -47,6 +49,8 @@ pub(super) struct Inner {
     children: Vec<Arc<Inner>>,
     /// Leaves below.
     leaves: u64,
+    /// The last page of this node and those below that a node begins in.
+    last_page: u32,
 }
 
 /// What a tree begins with.
@@ -99,6 +103,31 @@ impl BTree {
         file::read_node(handle.as_ref(), &self.path(), place, leaf)
     }
 
+    /// A leaf that is in the cache.
+    fn cached(&self, place: Place) -> Option<Arc<Node>> {
+        let page = place.page as usize;
+        self.segments.get(page / SEGMENT_PAGES)?.get(page % SEGMENT_PAGES).as_ref().map(Arc::clone)
+    }
+
+    /// The leaf that has a key, if one has; `None` in an empty tree.
+    #[inline]
+    fn leaf_of(&self, key: &[u8]) -> Option<Place> {
+        match &self.root {
+            Root::Empty => None,
+            Root::Leaf(place) => Some(*place),
+            Root::Inner(inner) => {
+                let mut inner = inner;
+                loop {
+                    let at = inner.node.child_of(key);
+                    match inner.children.get(at) {
+                        Some(child) => inner = child,
+                        None => return Some(inner.node.place(at)),
+                    }
+                }
+            }
+        }
+    }
+
     /// Hands the value of a key to `use_value`; gives the function back when the key is not here.
     #[inline]
     pub(crate) fn get<R, F: FnOnce(Option<&[u8]>) -> R>(
@@ -106,20 +135,7 @@ impl BTree {
         key: &[u8],
         use_value: F,
     ) -> Result<std::result::Result<R, F>> {
-        let place = match &self.root {
-            Root::Empty => return Ok(Err(use_value)),
-            Root::Leaf(place) => *place,
-            Root::Inner(inner) => {
-                let mut inner = inner;
-                loop {
-                    let at = inner.node.child_of(key);
-                    match inner.children.get(at) {
-                        Some(child) => inner = child,
-                        None => break inner.node.place(at),
-                    }
-                }
-            }
-        };
+        let Some(place) = self.leaf_of(key) else { return Ok(Err(use_value)) };
         let page = place.page as usize;
         if let Some(segment) = self.segments.get(page / SEGMENT_PAGES)
             && let Some(leaf) = segment.get(page % SEGMENT_PAGES).as_ref()

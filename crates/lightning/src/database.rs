@@ -156,6 +156,24 @@ impl Database {
         self.engine().commit_behind(unconditional(batch, Durability::Buffered)?)
     }
 
+    /// Makes the changes of a batch together, as the entry of an external log at an index
+    /// ([`Options::external_log`]). They are visible on return, and durable once everything was flushed. A batch
+    /// without changes takes its place, too.
+    ///
+    /// # Errors
+    /// [`Error::OutOfTurn`](crate::Error::OutOfTurn) when this index or a later one was applied already.
+    pub fn write_at(&self, batch: WriteBatch, index: u64) -> Result<()> {
+        let commit = Commit { index: Some(index), ..unconditional(batch, Durability::Unlogged)? };
+        self.engine().commit_blocking(commit).map(drop)
+    }
+
+    /// The index of the newest entry of the external log that is durable with all before it; 0 for none.
+    /// After a start the database is exactly as that entry left it, in all keyspaces: entries after it are to
+    /// be written again, and the external log is not needed up to it.
+    pub fn applied_index(&self) -> u64 {
+        self.engine().applied_index()
+    }
+
     /// Starts a bulk load of ascending keys that lie among no others of the keyspace.
     pub fn ingest(&self, keyspace: &Keyspace) -> Result<Ingestion> {
         Ingestion::new(Arc::clone(self.engine()), Arc::clone(&keyspace.inner))
@@ -181,7 +199,16 @@ impl Database {
 
     /// Reads every table from the disk and checks checksums, order, filters and counts.
     pub fn verify(&self, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport> {
-        verify::verify(self.engine(), progress)
+        verify::verify(self.engine(), u64::MAX, progress)
+    }
+
+    /// Like [`Database::verify`], but ends with the file in which that many checksums were reached.
+    pub fn verify_some(
+        &self,
+        checksums: u64,
+        progress: &mut dyn FnMut(VerifyProgress),
+    ) -> Result<VerifyReport> {
+        verify::verify(self.engine(), checksums, progress)
     }
 
     /// Figures about the database.
@@ -204,6 +231,7 @@ fn unconditional(batch: WriteBatch, durability: Durability) -> Result<Commit> {
     Ok(Commit {
         operations: batch.into_operations()?,
         durability,
+        index: None,
         unchanged_since: None,
         reads: Vec::new(),
         callbacks: Vec::new(),

@@ -1,6 +1,7 @@
 //! The engine: what the handles share. Its parts are in submodules by what they do.
 //!
-//! Locks, in the order they are taken: a keyspace's `flushing` or `compacting`, `manifest` (who changes
+//! Locks, in the order they are taken: `converting`, `together`, a keyspace's `rearranging`, its `flushing`, its
+//! `compacting`, `manifest` (who changes
 //! what exists), `commit` (who appends to the log and to memtables), `view_change` (who replaces the
 //! view). Readers take none.
 
@@ -8,7 +9,9 @@ mod adopt;
 mod background;
 mod commit;
 mod compact;
+mod convert;
 mod drain;
+mod external;
 mod flush;
 mod history;
 mod keyspaces;
@@ -41,6 +44,8 @@ use crate::{Error, Result};
 
 use background::Background;
 pub(crate) use commit::Commit;
+pub use convert::ConvertProgress;
+pub(crate) use convert::Meanwhile;
 use history::History;
 pub(crate) use recent::Registered;
 use recent::{Recent, SerializableSnapshots};
@@ -85,6 +90,12 @@ pub(crate) struct Engine {
     commit: Mutex<CommitState>,
     serializable: SerializableSnapshots,
     manifest: Mutex<Manifest>,
+    /// The newest entry of the external log that was committed. Changed with the commit lock.
+    applied: AtomicU64,
+    /// Held while all keyspaces are flushed together.
+    together: Mutex<()>,
+    /// Held while a keyspace is converted.
+    converting: Mutex<()>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
     next_table: AtomicU64,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
@@ -230,6 +241,8 @@ impl Engine {
             return Ok(());
         }
         self.background.stop();
+        // A conversion ends at its next look; its files must not be in the way of who opens this next.
+        drop(self.converting.lock());
         let log = self.log.close().map_err(Error::from);
         let sealed = if self.publisher.failure().is_none() { self.manifest.lock().seal() } else { Ok(()) };
         self.publisher.fail(Error::Closed);

@@ -61,6 +61,12 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The directory has no database, and [`Options::create`](crate::Options::create) is not set.
+    #[error("there is no database in {}", path.display())]
+    DatabaseNotFound {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another process has the database open.
     #[error("{} is in use by {}", path.display(), owner(pid))]
     Locked {
@@ -95,6 +101,17 @@ pub enum Error {
         /// The format known here.
         supported: u32,
     },
+    /// An entry of the external log was applied already, or a later one.
+    #[error("entry {index} of the external log comes after entry {applied}; write each once, in their order")]
+    OutOfTurn {
+        /// The entry.
+        index: u64,
+        /// The newest that was applied.
+        applied: u64,
+    },
+    /// Something does not go together with an external log, or only with one.
+    #[error("{0}")]
+    ExternalLog(&'static str),
     /// A key, value or commit is longer than allowed.
     #[error("{what} of {bytes} bytes is longer than the {limit} bytes allowed")]
     TooLarge {

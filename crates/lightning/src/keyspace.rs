@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use luma_sync::Mutex;
 
-use crate::engine::Engine;
+use crate::engine::{ConvertProgress, Engine, Meanwhile};
 use crate::estimate::{self, RangeEstimate};
 use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
-use crate::options::KeyspaceOptions;
+use crate::options::{KeyspaceOptions, Layout};
 use crate::stats::KeyspaceStats;
 use crate::view::KeyspaceId;
 use crate::{Error, Result};
@@ -21,10 +21,15 @@ pub(crate) struct KeyspaceInner {
     pub(crate) id: KeyspaceId,
     pub(crate) slot: usize,
     pub(crate) name: Arc<str>,
+    /// As it was made or opened: the layout may be another since.
     pub(crate) options: KeyspaceOptions,
     /// What decides which values stay, if the program gave something.
     pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
     pub(crate) dropped: AtomicBool,
+    /// Held while it is converted or takes in tables, from beginning to end.
+    pub(crate) rearranging: Mutex<()>,
+    /// What was flushed since a conversion began, while there is one.
+    pub(crate) meanwhile: Mutex<Option<Meanwhile>>,
     /// Held while one of its memtables is flushed: they go in order.
     pub(crate) flushing: Mutex<()>,
     /// Held while tables are merged; where the last choice in each level ended.
@@ -42,6 +47,8 @@ impl KeyspaceInner {
             options,
             filter: None,
             dropped: AtomicBool::new(false),
+            rearranging: Mutex::new(()),
+            meanwhile: Mutex::default(),
             flushing: Mutex::new(()),
             compacting: Mutex::default(),
             erased_meanwhile: Mutex::default(),
@@ -85,9 +92,23 @@ impl Keyspace {
         self.inner.id
     }
 
-    /// Its options.
+    /// Its options, with the layout that it has now.
     pub fn options(&self) -> KeyspaceOptions {
-        self.inner.options
+        let view = self.engine.view();
+        let found = view.get(self.inner.slot, self.inner.id);
+        let layout = found.map_or(self.inner.options.layout, |keyspace| keyspace.tree.layout());
+        KeyspaceOptions { layout, ..self.inner.options }
+    }
+
+    /// Stores it in the other layout; returns when that is durable, at once if it has it already.
+    ///
+    /// Reads and writes go on meanwhile, and snapshots from before keep reading what they have. Bulk loads of
+    /// it wait, and so do other conversions. Needs room on the disk for both forms. If it fails, the keyspace
+    /// is as it was; after a crash it has either the old or the new layout. `progress` is called now and
+    /// then, with no lock held that reads and writes need.
+    pub fn convert(&self, layout: Layout, progress: &mut dyn FnMut(ConvertProgress)) -> Result<()> {
+        self.inner.check()?;
+        self.engine.convert(&self.inner, layout, progress)
     }
 
     /// Makes everything written so far durable in tables, unlogged writes too.
@@ -96,7 +117,8 @@ impl Keyspace {
         self.engine.flush_keyspace(&self.inner)
     }
 
-    /// Flushes and merges everything into one level, dropping what was deleted.
+    /// Flushes and merges everything into one level, dropping what was deleted; gives the free pages of a
+    /// B+Tree's file back to the disk, unless snapshots from before hold them.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
         self.engine.compact_all(&self.inner)

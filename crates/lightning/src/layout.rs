@@ -10,7 +10,7 @@ use crate::btree::{BTree, TreeCursor};
 use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::Direction;
+use crate::options::{Direction, Layout};
 use crate::table::Table;
 
 /// The stored data of a keyspace.
@@ -58,6 +58,14 @@ impl Tree {
         levels.into_iter().flat_map(Levels::tables)
     }
 
+    /// Which layout it is.
+    pub(crate) fn layout(&self) -> Layout {
+        match self {
+            Self::Lsm(_) => Layout::Lsm,
+            Self::BTree(_) => Layout::BTree,
+        }
+    }
+
     /// The B+Tree, where it is one.
     pub(crate) fn btree(&self) -> Option<&Arc<BTree>> {
         match self {
@@ -94,6 +102,15 @@ impl Tree {
         match self {
             Self::Lsm(levels) => levels.get(key, hash, use_value),
             Self::BTree(tree) => tree.get(key, use_value),
+        }
+    }
+
+    /// Reads what gets of these keys, each with its hash, will need, together; as much as the cache can well
+    /// take.
+    pub(crate) fn prefetch(&self, keys: &[(&[u8], u64)]) -> Result<()> {
+        match self {
+            Self::Lsm(levels) => levels.prefetch(keys),
+            Self::BTree(tree) => tree.prefetch(keys.iter().map(|(key, _)| *key)),
         }
     }
 

@@ -55,6 +55,7 @@ mod write_set;
 pub use batch::WriteBatch;
 pub use cache::CacheStats;
 pub use database::{Database, Moment};
+pub use engine::ConvertProgress;
 pub use error::{Error, Result};
 pub use estimate::RangeEstimate;
 pub use ingest::Ingestion;

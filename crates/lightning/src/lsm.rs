@@ -6,6 +6,7 @@
 
 mod compaction;
 mod holes;
+mod prefetch;
 
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ impl Levels {
         (self.with_holes(holed).changed(&[], &removed), gone)
     }
 
-    fn holes_of(&self, table: u64) -> Option<&KeyRanges> {
+    pub(crate) fn holes_of(&self, table: u64) -> Option<&KeyRanges> {
         self.holes.get(&table).map(AsRef::as_ref)
     }
 

@@ -185,10 +185,15 @@ fn read_current(vfs: &dyn Vfs, path: &Path) -> Result<u64> {
     number.ok_or_else(|| Error::corruption(path, 0, "it does not name a manifest"))
 }
 
+/// Whether a directory holds a database.
+pub(crate) fn has_current(vfs: &dyn Vfs, directory: &Path) -> bool {
+    vfs.exists(&directory.join(CURRENT))
+}
+
 /// Refuses a directory of something else. One without `CURRENT` may hold what a cut-off start left, and
 /// nothing else.
 pub(crate) fn check_ours(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
-    if vfs.exists(&directory.join(CURRENT)) {
+    if has_current(vfs, directory) {
         return Ok(());
     }
     let names = vfs.read_dir(directory).map_err(|error| Error::io(directory, error))?;
@@ -274,6 +279,7 @@ mod tests {
                 id: step,
                 name: format!("k{step}"),
                 options: KeyspaceOptions::default(),
+                tree: 0,
             }],
             1 => vec![Edit::Tables {
                 keyspace: step - 1,

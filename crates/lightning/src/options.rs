@@ -11,6 +11,14 @@ use crate::keep::CompactionFilter;
 /// Options of a database.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Whether a directory without a database gets one; if not, opening it fails with
+    /// [`DatabaseNotFound`](crate::Error::DatabaseNotFound).
+    pub create: bool,
+    /// Whether the program that embeds this has a log of its own and writes its entries with their indexes:
+    /// [`Database::write_at`](crate::Database::write_at). Then nothing is logged here, all keyspaces are flushed
+    /// together, and [`Database::applied_index`](crate::Database::applied_index) tells from where that log is
+    /// needed.
+    pub external_log: bool,
     /// Bytes of table blocks, indexes and filters, and of B+Tree leaves, kept in memory.
     pub cache_bytes: usize,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
@@ -60,6 +68,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            create: true,
+            external_log: false,
             cache_bytes: 256 << 20,
             max_open_files: 512,
             memtable_bytes: 32 << 20,

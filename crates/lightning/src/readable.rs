@@ -36,6 +36,16 @@ pub trait Readable {
         self.get_with(keyspace, key, <[u8]>::to_vec)
     }
 
+    /// The values of keys, in the order of the keys. What is not in memory is read together, which on most
+    /// disks takes hardly longer than one read.
+    fn multi_get(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.prefetch(keyspace, keys)?;
+        keys.iter().map(|key| self.get(keyspace, key)).collect()
+    }
+
+    /// Reads what gets of these keys will need into the cache, together. Tells nothing, and changes no answer.
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()>;
+
     /// The entries whose keys begin with `prefix`.
     fn prefix(&self, keyspace: &Keyspace, prefix: &[u8], direction: Direction) -> Result<Range> {
         let end = prefix_bounds(prefix);
@@ -116,6 +126,15 @@ impl Snapshot {
         Ok(found.ok().flatten())
     }
 
+    pub(crate) fn prefetch_in(&self, keyspace: &KeyspaceInner, keys: &[&[u8]]) -> Result<()> {
+        let Some(found) = self.keyspace(keyspace)? else { return Ok(()) };
+        let hashed = keys.iter().map(|key| (*key, hash(key)));
+        let in_memory =
+            |key: &[u8], hash| found.memtables().any(|table| table.get(key, hash, self.sequence).is_some());
+        let stored: Vec<(&[u8], u64)> = hashed.filter(|(key, hash)| !in_memory(key, *hash)).collect();
+        if stored.len() < 2 { Ok(()) } else { found.tree.prefetch(&stored) }
+    }
+
     /// Checks that no key of some ranges was changed between a sequence and this snapshot.
     ///
     /// # Errors
@@ -155,6 +174,10 @@ impl Readable for Snapshot {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         self.get_with_in(&keyspace.inner, key, use_value)
+    }
+
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
+        self.prefetch_in(&keyspace.inner, keys)
     }
 
     fn range(

@@ -10,6 +10,7 @@
 //! Each section but the footer ends in a trailer: a byte that names its compression and a CRC-32C of
 //! content and that byte, checked whenever the section is read from the file. `FORMAT.md` has the rest.
 
+mod batch;
 mod block;
 mod bloom;
 mod cursor;
@@ -28,6 +29,7 @@ use crate::cache::{BlockSlots, Cache, Cached};
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
+pub(crate) use batch::{Known, Missing, read_missing};
 pub(crate) use block::Block;
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;
@@ -242,15 +244,23 @@ impl Table {
     fn load_part(&self, at: usize, keep: bool) -> Result<Arc<Part>> {
         let part = self.read_part(at)?;
         if keep {
-            self.cache.count_index_miss();
-            self.cached.keep(&self.cached, at, &part);
+            self.keep_part(at, &part);
         }
         Ok(part)
     }
 
+    fn keep_part(&self, at: usize, part: &Arc<Part>) {
+        self.cache.count_index_miss();
+        self.cached.keep(&self.cached, at, part);
+    }
+
     fn read_part(&self, at: usize) -> Result<Arc<Part>> {
         let (place, bytes) = self.read(self.parts.place(at), "part", at)?;
-        Part::decode(&bytes, &self.cache)
+        self.part_of(&bytes, place)
+    }
+
+    fn part_of(&self, bytes: &[u8], place: BlockPlace) -> Result<Arc<Part>> {
+        Part::decode(bytes, &self.cache)
             .map(Arc::new)
             .ok_or_else(|| Error::corruption(&self.path, place.offset, "the index is malformed"))
     }
@@ -265,13 +275,17 @@ impl Table {
 
     fn load(&self, part: &Arc<Part>, index: usize, keep: bool) -> Result<Arc<Block>> {
         let (place, bytes) = self.read(part.index.place(index), "block", index)?;
-        let block = Block::new(bytes)
-            .ok_or_else(|| Error::corruption(&self.path, place.offset, "the block is malformed"))?;
-        let block = Arc::new(block);
+        let block = self.block_of(bytes, place)?;
         if keep {
             part.blocks.put(part, index, &block);
         }
         Ok(block)
+    }
+
+    fn block_of(&self, bytes: Box<[u8]>, place: BlockPlace) -> Result<Arc<Block>> {
+        Block::new(bytes)
+            .map(Arc::new)
+            .ok_or_else(|| Error::corruption(&self.path, place.offset, "the block is malformed"))
     }
 
     fn read(&self, place: Option<BlockPlace>, what: &str, number: usize) -> Result<(BlockPlace, Box<[u8]>)> {

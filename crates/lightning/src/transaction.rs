@@ -64,6 +64,10 @@ impl Readable for TransactionReader {
         self.snapshot.get_with(keyspace, key, use_value)
     }
 
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
+        self.snapshot.prefetch(keyspace, keys)
+    }
+
     fn range(
         &self,
         keyspace: &Keyspace,
@@ -124,6 +128,10 @@ impl Readable for Transaction {
         }
         self.note_read(keyspace, key);
         self.snapshot.get_with(keyspace, key, use_value)
+    }
+
+    fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
+        self.snapshot.prefetch(keyspace, keys)
     }
 
     fn range(
@@ -358,12 +366,16 @@ impl Transaction {
 
     /// Splits into what is committed; `Err` when there is nothing to log.
     fn into_commit(self) -> Result<std::result::Result<(Arc<Engine>, Commit), CommitInfo>> {
+        if self.writes.is_empty() {
+            self.callbacks.into_inner().into_iter().for_each(|callback| callback());
+            return Ok(Err(CommitInfo { sequence: self.snapshot.sequence() }));
+        }
+        self.into_changes().map(Ok)
+    }
+
+    fn into_changes(self) -> Result<(Arc<Engine>, Commit)> {
         let is_checked = self.is_checked();
         let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks } = self;
-        if writes.is_empty() {
-            callbacks.into_inner().into_iter().for_each(|callback| callback());
-            return Ok(Err(CommitInfo { sequence: snapshot.sequence() }));
-        }
         let mut compared = Vec::new();
         if let Some((published, registered)) = ranges {
             // Commits since it was registered are compared while this one commits, those before now.
@@ -378,12 +390,21 @@ impl Transaction {
         let commit = Commit {
             operations,
             durability: options.durability,
+            index: None,
             unchanged_since,
             reads: compared,
             callbacks: callbacks.into_inner(),
             locks: Some(owner),
         };
-        Ok(Ok((engine, commit)))
+        Ok((engine, commit))
+    }
+
+    /// Like [`Transaction::commit`], as the entry of an external log at an index, whether it wrote or not; see
+    /// [`Database::write_at`](crate::Database::write_at).
+    pub fn commit_at(self, index: u64) -> Result<CommitInfo> {
+        let (engine, commit) = self.into_changes()?;
+        let sequence = engine.commit_blocking(Commit { index: Some(index), ..commit })?;
+        Ok(CommitInfo { sequence })
     }
 
     /// Makes the writes durable and visible, blocking the thread until they are.

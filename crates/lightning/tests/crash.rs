@@ -242,18 +242,43 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
             }
             4 => {
                 // As a killed process leaves it: what it wrote is in the page cache, the rest is gone.
-                std::mem::forget((database, spaces));
-                disk.kill();
+                disk.kill((database, spaces));
                 database = open(disk)?;
                 spaces = keyspaces(&database, layout)?;
                 let kept = commits_in(&content(&database)?);
                 assert!(kept >= history.durable_at(usize::MAX));
                 history.states.truncate(kept + 1);
             }
+            5 => convert(&database, &spaces, history, &mut random, disk)?,
             _ => commit(&database, &spaces, history, &mut random, disk)?,
         }
     }
     Ok(())
+}
+
+/// Converts a keyspace while commits and flushes go on.
+fn convert(
+    database: &Database,
+    spaces: &[Keyspace],
+    history: &mut History,
+    random: &mut Random,
+    disk: &SimDisk,
+) -> Result<(), Error> {
+    let space = &spaces[random.below(3) as usize];
+    let layout = LAYOUTS[random.below(2) as usize];
+    let mut meanwhile = Ok(());
+    space.convert(layout, &mut |_| {
+        for _ in 0..random.below(4) {
+            if meanwhile.is_ok() {
+                meanwhile = commit(database, spaces, history, random, disk);
+            }
+        }
+        if meanwhile.is_ok() && random.below(2) == 0 {
+            meanwhile = database.flush();
+        }
+    })?;
+    assert!(meanwhile.is_err() || space.options().layout == layout);
+    meanwhile
 }
 
 /// Opens what a power loss left and checks it, then goes on for a few commits, perhaps through
@@ -308,8 +333,9 @@ fn crash_recovery(
     let shadow = after.fork();
     let recovering = after.fork();
     recovering.record();
-    std::mem::forget(open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what())));
+    let recovered = open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what()));
     let ops = recovering.take_record();
+    drop(recovered);
     for (index, op) in ops.iter().enumerate() {
         shadow.apply(op).unwrap();
         let again = shadow.crash_image(seed + index as u64);
@@ -407,7 +433,7 @@ fn survive(layout: Layout, seed: u64, steps: usize, plan: FaultPlan) {
         recover_and_go_on(&after, &history, durable, layout, seed * 7 + crash + 1, &what);
     }
     // A process that ends without a power loss.
-    disk.kill();
+    disk.kill(());
     recover_and_go_on(&disk, &history, durable, layout, seed, &what);
 }
 
@@ -487,7 +513,7 @@ fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
         let (history, result) = workload(&disk, layout, 3, 120);
         result.unwrap();
         // A clean end, so that every flip can be told from a torn write.
-        disk.kill();
+        disk.kill(());
         open(&disk).unwrap().close().unwrap();
         let mut errors = 0;
         for (path, length) in files(&disk) {
@@ -513,5 +539,48 @@ fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
             }
         }
         assert!(errors > 100, "only {errors} flips were noticed");
+    }
+}
+
+/// A disk on which a bulk load was finished, or failed with `plan`, and the number of its operations by then.
+fn bulk_load(layout: Layout, plan: FaultPlan) -> (SimDisk, bool) {
+    let disk = SimDisk::new();
+    let database = open(&disk).unwrap();
+    let keyspace = keyspaces(&database, layout).unwrap().remove(0);
+    disk.set_faults(plan);
+    let load = || {
+        let mut load = database.ingest(&keyspace)?;
+        for number in 0..100u32 {
+            load.put(&number.to_be_bytes(), &[7; 50])?;
+        }
+        load.finish()
+    };
+    let loaded = load().is_ok();
+    drop((keyspace, database));
+    disk.set_faults(FaultPlan::default());
+    disk.kill(());
+    (disk, loaded)
+}
+
+#[test]
+fn a_bulk_load_that_fails_is_there_whole_or_not_at_all() {
+    for layout in LAYOUTS {
+        let operations = bulk_load(layout, FaultPlan::default()).0.operations();
+        let mut failed = 0;
+        for at in 0..operations {
+            for plan in [
+                FaultPlan { error_at: Some(at), ..FaultPlan::default() },
+                FaultPlan { sync_error_at: Some(at), ..FaultPlan::default() },
+            ] {
+                let (disk, loaded) = bulk_load(layout, plan);
+                failed += usize::from(!loaded);
+                for after in [disk.fork(), disk.crash_image(at)] {
+                    let database = open(&after).unwrap_or_else(|error| panic!("{layout:?}, {at}: {error}"));
+                    let found = content(&database).unwrap().len();
+                    assert!(found == 100 || found == 0 && !loaded, "{layout:?}, {at}: {found} keys");
+                }
+            }
+        }
+        assert!(failed > 10, "{failed} loads failed");
     }
 }

@@ -67,6 +67,9 @@ fn every_damaged_byte_is_harmless_or_an_error() {
                 keyspace.flush().unwrap();
             }
         }
+        let converted = database.keyspace("b").unwrap();
+        converted.convert(LAYOUTS[usize::from(layout == Layout::Lsm)], &mut |_| {}).unwrap();
+        drop(converted);
         let expected = content(&database).unwrap();
         database.close().unwrap();
         let (mut errors, mut bytes) = (0, 0);

@@ -45,6 +45,8 @@ enum Step {
     /// Loads ascending keys if none lie there.
     Ingest(usize, Vec<u8>, u8),
     Recreate(usize),
+    /// Converts a keyspace to a layout, with writes and perhaps a flush in the middle.
+    Convert(usize, bool, Vec<Write>, bool),
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -76,6 +78,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..2, proptest::collection::vec(0u8..4, 0..3), any::<bool>()).prop_map(|(space, prefix, back)| Step::Prefix(space, prefix, back)),
         1 => (0usize..2, key(), any::<u8>()).prop_map(|(space, prefix, count)| Step::Ingest(space, prefix, count)),
         1 => (0usize..2).prop_map(Step::Recreate),
+        2 => (0usize..2, any::<bool>(), writes(), any::<bool>())
+            .prop_map(|(space, tree, writes, flush)| Step::Convert(space, tree, writes, flush)),
     ]
 }
 
@@ -120,6 +124,10 @@ fn expected(map: &Map, start: Bound<&[u8]>, end: Bound<&[u8]>, back: bool) -> Ve
 
 fn check(reader: &impl Readable, spaces: &[Keyspace], model: &Model) {
     for (keyspace, map) in spaces.iter().zip(model) {
+        let absent: Vec<Vec<u8>> = map.keys().map(|key| [key.as_slice(), &[9]].concat()).collect();
+        let asked: Vec<&[u8]> = map.keys().chain(&absent).map(Vec::as_slice).collect();
+        let wanted: Vec<_> = asked.iter().map(|key| map.get(*key).cloned()).collect();
+        assert_eq!(reader.multi_get(keyspace, &asked).unwrap(), wanted);
         for back in [false, true] {
             let found = entries(reader, keyspace, Bound::Unbounded, Bound::Unbounded, back);
             assert_eq!(found, expected(map, Bound::Unbounded, Bound::Unbounded, back));
@@ -275,6 +283,26 @@ impl World {
                         assert!(self.model[*space].insert(key.clone(), key).is_none());
                     }
                 }
+            }
+            Step::Convert(space, tree, writes, flush) => {
+                let layout = if *tree { Layout::BTree } else { Layout::Lsm };
+                let mut begun = false;
+                self.spaces[*space]
+                    .convert(layout, &mut |_| {
+                        if !std::mem::replace(&mut begun, true) {
+                            let mut transaction = self.database.begin(TransactionOptions::default());
+                            put_all(&mut transaction, &self.spaces, writes);
+                            transaction.commit().unwrap();
+                            if *flush {
+                                self.spaces[*space].flush().unwrap();
+                            }
+                        }
+                    })
+                    .unwrap();
+                if begun {
+                    apply(&mut self.model, writes);
+                }
+                assert_eq!(self.spaces[*space].options().layout, layout);
             }
             Step::Recreate(space) => {
                 self.database.drop_keyspace(NAMES[*space]).unwrap();

@@ -6,6 +6,7 @@
 
 mod layout;
 mod read;
+mod seen;
 mod slots;
 mod writer;
 
@@ -25,6 +26,7 @@ use crate::site::Site;
 pub(crate) use layout::{BLOCK_SLOTS, Block};
 use layout::{pair, unpair};
 pub use read::{Entries, EntriesByUrl, FragmentInfo};
+pub(crate) use seen::Seen;
 use slots::{FRAGMENT_BYTES_MAX, Fragment, Slots};
 pub(crate) use writer::Change;
 use writer::Writer;
@@ -77,6 +79,8 @@ pub enum Outcome {
     Removed,
     /// There was nothing to remove.
     Absent,
+    /// It came before in the list that is imported, and nothing was changed.
+    Repeated,
 }
 
 /// An entry that was not taken.
@@ -118,6 +122,7 @@ impl Summary {
             Outcome::Unchanged => &mut self.unchanged,
             Outcome::Removed => &mut self.removed,
             Outcome::Absent => &mut self.absent,
+            Outcome::Repeated => &mut self.rejected,
         } += 1;
     }
 
@@ -443,15 +448,20 @@ impl Engine {
 
     /// Applies changes in order, all or none.
     pub(crate) fn apply(&self, changes: &[Change], durability: Durability) -> Result<Vec<Outcome>> {
-        self.inner.writer.lock().apply(&self.inner.store, changes, durability)
+        self.inner.writer.lock().apply(&self.inner.store, changes, durability, None)
     }
 
-    pub(crate) fn apply_counted(
+    /// Applies a part of a list of which `seen` came before.
+    pub(crate) fn apply_list(
         &self,
         changes: &[Change],
         durability: Durability,
-        summary: &mut Summary,
-    ) -> Result<()> {
+        seen: &mut Seen,
+    ) -> Result<Vec<Outcome>> {
+        self.inner.writer.lock().apply(&self.inner.store, changes, durability, Some(seen))
+    }
+
+    fn apply_counted(&self, changes: &[Change], durability: Durability, summary: &mut Summary) -> Result<()> {
         for outcome in self.apply(changes, durability)? {
             summary.count(outcome);
         }

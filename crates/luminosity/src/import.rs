@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use lightning::Durability;
 use parking_lot::Mutex;
 
-use crate::engine::{Change, Engine, Rejected, Summary};
+use crate::engine::{Change, Engine, Outcome, Rejected, Seen, Summary};
 use crate::error::{Error, Result};
 use crate::record::Scratch;
 use crate::site::Site;
@@ -76,7 +76,8 @@ pub(crate) struct Chunk {
 /// What became of a chunk.
 #[derive(Default)]
 pub(crate) struct Parsed {
-    changes: Vec<Change>,
+    /// With their lines.
+    changes: Vec<(u64, Change)>,
     rejects: Vec<Rejected>,
 }
 
@@ -101,8 +102,15 @@ impl Engine {
         rejected: &mut dyn FnMut(&Rejected),
         progress: &mut dyn FnMut(ImportProgress),
     ) -> Result<Summary> {
-        let mut sink =
-            Sink { engine: self, summary: Summary::default(), rejected, pending: Vec::new(), unsynced: 0 };
+        let mut sink = Sink {
+            engine: self,
+            summary: Summary::default(),
+            rejected,
+            pending: Vec::new(),
+            lines: Vec::new(),
+            seen: Seen::default(),
+            unsynced: 0,
+        };
         match format {
             Format::Jsonl => import_lines(self, input, json::line, &mut sink, progress)?,
             Format::Text => import_lines(self, input, text_line, &mut sink, progress)?,
@@ -120,7 +128,7 @@ fn text_line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Option<C
         return Ok(None);
     }
     let prepared = crate::record::Prepared::new(site, crate::entry::Entry::new(line), scratch);
-    prepared.map(|prepared| Some(Change::Add(prepared))).map_err(|reason| reason.to_string())
+    prepared.map(|prepared| Some(Change::List(prepared))).map_err(|reason| reason.to_string())
 }
 
 /// Where parsed changes go.
@@ -129,6 +137,9 @@ pub(crate) struct Sink<'a> {
     summary: Summary,
     rejected: &'a mut dyn FnMut(&Rejected),
     pending: Vec<Change>,
+    /// Where the pending ones come from.
+    lines: Vec<u64>,
+    seen: Seen,
     /// Changes since the log was waited for.
     unsynced: usize,
 }
@@ -148,7 +159,10 @@ impl Sink<'_> {
     pub(crate) fn push(&mut self, at: u64, change: Result<Option<Change>, String>) -> Result<()> {
         match change {
             Ok(None) => {}
-            Ok(Some(change)) => self.pending.push(change),
+            Ok(Some(change)) => {
+                self.pending.push(change);
+                self.lines.push(at);
+            }
             Err(reason) => self.reject(at, reason),
         }
         if self.pending.len() >= PENDING_MAX { self.apply(Durability::Buffered) } else { Ok(()) }
@@ -158,7 +172,10 @@ impl Sink<'_> {
         for reject in parsed.rejects {
             self.reject(reject.at, reject.reason);
         }
-        self.pending.extend(parsed.changes);
+        for (at, change) in parsed.changes {
+            self.pending.push(change);
+            self.lines.push(at);
+        }
         if self.pending.len() >= PENDING_MAX { self.apply(Durability::Buffered) } else { Ok(()) }
     }
 
@@ -166,9 +183,21 @@ impl Sink<'_> {
         self.unsynced += self.pending.len();
         let full = self.unsynced >= UNSYNCED_MAX;
         let durability = if full { Durability::Sync } else { durability };
-        self.engine.apply_counted(&self.pending, durability, &mut self.summary)?;
+        let outcomes = self.engine.apply_list(&self.pending, durability, &mut self.seen)?;
         self.unsynced = if durability == Durability::Sync { 0 } else { self.unsynced };
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            if outcome == Outcome::Repeated {
+                let key = self.pending[number].key()?;
+                self.reject(
+                    self.lines[number],
+                    format!("{key} came before in this list; the first one stays"),
+                );
+            } else {
+                self.summary.count(outcome);
+            }
+        }
         self.pending.clear();
+        self.lines.clear();
         Ok(())
     }
 
@@ -232,7 +261,7 @@ fn work(site: &Site, queue: &Mutex<Receiver<Job>>, parse_line: ParseLine) {
             let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             match parse_line(site, &rest[..end], &mut scratch) {
                 Ok(None) => {}
-                Ok(Some(change)) => parsed.changes.push(change),
+                Ok(Some(change)) => parsed.changes.push((number, change)),
                 Err(reason) => parsed.reject(number, reason),
             }
             rest = rest.get(end + 1..).unwrap_or_default();

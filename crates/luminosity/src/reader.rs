@@ -505,7 +505,7 @@ pub(crate) fn import(
                     Ok(entry) => {
                         let prepared = Prepared::new(site, entry, &mut scratch);
                         let change =
-                            prepared.map(|found| Some(Change::Add(found))).map_err(|why| why.to_string());
+                            prepared.map(|found| Some(Change::List(found))).map_err(|why| why.to_string());
                         sink.push(element.line, change)?;
                     }
                     Err(problems) => {

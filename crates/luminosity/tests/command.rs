@@ -129,6 +129,37 @@ fn what_is_exported_is_imported_as_it_was() {
 }
 
 #[test]
+fn a_url_that_comes_twice_in_a_list_is_told_with_its_line_and_the_first_one_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    // More lines than are applied at once lie between the two.
+    let mut lines = "{\"url\":\"/a\",\"priority\":0.5}\n{\"url\":\"/b\"}\n{\"url\":\"/b\"}\n".to_owned();
+    lines.extend((0..5000).map(|number| format!("{{\"url\":\"/{number}\"}}\n")));
+    lines.push_str("{\"url\":\"https://EXAMPLE.com/a\",\"priority\":0.1}\n");
+    std::fs::write(at.join("pages.jsonl"), &lines).unwrap();
+    let texts: String = lines.lines().map(|line| format!("{}\n", line.split('"').nth(3).unwrap())).collect();
+    std::fs::write(at.join("pages.txt"), texts).unwrap();
+    for (round, file) in ["pages.jsonl", "pages.jsonl", "pages.txt"].into_iter().enumerate() {
+        let told = ends(at, 3, &["--url", "https://example.com", "import", file]);
+        assert!(
+            told.contains(&format!("{file}:3: /b came before in this list; the first one stays")),
+            "{told}"
+        );
+        assert!(told.contains(&format!("{file}:5004: /a came before")), "{told}");
+        assert!(told.contains("2 rejected"), "{told}");
+        let unchanged = if round == 0 { "5002 added" } else { "0 added" };
+        assert!(told.contains(unchanged), "{told}");
+        let priority = if file == "pages.jsonl" { "\"priority\":0.5" } else { "/a" };
+        assert!(ends(at, 0, &["get", "/a"]).contains(priority));
+    }
+    // Operations are applied one after the other, and another list is another state.
+    let op = |priority| format!("{{\"op\":\"add\",\"entry\":{{\"url\":\"/a\",\"priority\":{priority}}}}}\n");
+    std::fs::write(at.join("sitemap.ops.jsonl"), op(0.2) + &op(0.3)).unwrap();
+    assert!(ends(at, 0, &["import", "sitemap.ops.jsonl"]).contains("2 updated"));
+    assert!(ends(at, 0, &["get", "/a"]).contains("\"priority\":0.3"));
+}
+
+#[test]
 fn a_file_is_followed_and_a_torn_line_waits_for_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();

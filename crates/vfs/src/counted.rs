@@ -3,11 +3,12 @@
 //! Cost: one addition per write or sync, nothing per read.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{FileLock, LockError, Vfs, VfsFile};
+use crate::{BatchRead, FileLock, LockError, Vfs, VfsFile};
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -89,6 +90,10 @@ impl Vfs for Counted {
         self.inner.exists(path)
     }
 
+    fn read_batch(&self, reads: &mut [BatchRead]) {
+        self.inner.read_batch(reads);
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
         self.inner.lock(path)
     }
@@ -97,6 +102,10 @@ impl Vfs for Counted {
 impl VfsFile for CountedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.inner.read_at(buffer, offset)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 
     fn read_all(&self) -> io::Result<Vec<u8>> {

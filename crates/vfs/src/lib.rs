@@ -20,9 +20,12 @@
 mod counted;
 mod real;
 mod sim;
+#[cfg(target_os = "linux")]
+mod uring;
 
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,11 +53,47 @@ pub trait Vfs: Send + Sync + Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether a file or directory has this name.
     fn exists(&self, path: &Path) -> bool;
+    /// Does reads that don't depend on each other, at the same time where that is possible, and leaves the
+    /// outcome of each in it.
+    fn read_batch(&self, reads: &mut [BatchRead]) {
+        reads.iter_mut().for_each(BatchRead::read);
+    }
     /// Takes an exclusive lock for as long as the returned value lives.
     ///
     /// # Errors
     /// [`LockError::Held`] names the process that has it.
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError>;
+}
+
+/// One read of a batch.
+#[derive(Debug)]
+pub struct BatchRead {
+    /// What is read from.
+    pub file: Arc<dyn VfsFile>,
+    /// Where.
+    pub offset: u64,
+    /// What is to be filled. Its content counts only if the outcome is `Ok`.
+    pub buffer: Vec<u8>,
+    /// How it ended; `UnexpectedEof` when the file ends first.
+    pub outcome: io::Result<()>,
+}
+
+impl BatchRead {
+    /// A read of so many bytes, not done yet.
+    pub fn new(file: Arc<dyn VfsFile>, offset: u64, length: usize) -> Self {
+        let outcome = Err(io::ErrorKind::WouldBlock.into());
+        Self { file, offset, buffer: vec![0; length], outcome }
+    }
+
+    /// Does it by itself.
+    pub fn read(&mut self) {
+        self.outcome = self.file.read_at(&mut self.buffer, self.offset);
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        self.outcome.map(|()| self.buffer)
+    }
 }
 
 /// An open file. All methods take positions, so that threads can share a handle.
@@ -70,6 +109,10 @@ pub trait VfsFile: Send + Sync + Debug {
         let mut bytes = vec![0; length];
         self.read_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+    /// What the system calls the file, if it is one of the system's, for reads in batches.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
     /// Writes all bytes at an offset, extending the file when needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

@@ -4,12 +4,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{FileLock, LockError, Vfs, VfsFile};
+use crate::{BatchRead, FileLock, LockError, Vfs, VfsFile};
 
 /// The files of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +84,13 @@ impl Vfs for RealDisk {
         path.exists()
     }
 
+    fn read_batch(&self, reads: &mut [BatchRead]) {
+        #[cfg(target_os = "linux")]
+        crate::uring::read(reads);
+        #[cfg(not(target_os = "linux"))]
+        reads.iter_mut().for_each(BatchRead::read);
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -114,6 +121,10 @@ impl VfsFile for RealFile {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(bytes)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {

@@ -135,9 +135,9 @@ impl SimDisk {
         Self { world: Arc::new(Mutex::new(World::default())) }
     }
 
-    /// Sets which operations fail from now on.
-    pub fn set_faults(&self, plan: FaultPlan) {
-        self.world.lock().plan = plan;
+    /// Sets which operations fail from now on; gives back what was set before.
+    pub fn set_faults(&self, plan: FaultPlan) -> FaultPlan {
+        std::mem::replace(&mut self.world.lock().plan, plan)
     }
 
     /// How many operations there were since the disk was made or last crashed.
@@ -194,8 +194,13 @@ impl SimDisk {
         *world = next;
     }
 
-    /// The process that used the disk is gone: its locks are free, what it wrote stays as it is.
-    pub fn kill(&self) {
+    /// The process that used the disk is gone: its locks are free, what it wrote stays as it is. `process` is
+    /// what it had; dropping that changes nothing any more.
+    pub fn kill<T>(&self, process: T) {
+        let dead = FaultPlan { crash_at: Some(0), ..FaultPlan::default() };
+        let plan = self.set_faults(dead);
+        drop(process);
+        self.set_faults(plan);
         self.world.lock().locks.clear();
     }
 

@@ -13,15 +13,20 @@ use luma_vfs::VfsFile;
 
 use super::node::{Node, Place};
 use super::pack::{Pack, Packed};
-use super::pages::{PAGE_BYTES, Pages, Run};
+use super::pages::{PAGE_BYTES, Pages, Run, Sweep};
 use super::slot::Slot;
 use super::{BTree, Inner, Root, SEGMENT_PAGES};
 use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::merge::Merge;
+use crate::options::Direction;
 use crate::{Error, Result};
 
 const WRITE_BYTES: usize = 256 << 10;
+/// With each checkpoint, if a quarter of the file is free, up to 2 MiB move.
+const BESIDES: Sweep = Sweep { free_pages_min: 64, share: 4, moved_pages_max: 512 };
+/// When somebody asks for it.
+const ASKED: Sweep = Sweep { free_pages_min: 4, share: 64, moved_pages_max: 1 << 14 };
 
 /// A child of a node in the making.
 #[derive(Clone)]
@@ -41,8 +46,12 @@ pub(crate) struct Prepared {
     written_bytes: u64,
 }
 
+/// Is told now and then how many keys the tree in the making has; an error ends the checkpoint.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
 struct Checkpoint<'a> {
     tree: &'a BTree,
+    watch: Watch<'a>,
     changes: &'a mut Merge,
     /// What goes before the changes come.
     erased: &'a KeyRanges,
@@ -50,6 +59,8 @@ struct Checkpoint<'a> {
     keep: &'a Keep,
     handle: Arc<dyn VfsFile>,
     pages: Pages,
+    /// Nodes from this page on move to others.
+    move_from: u32,
     left: Vec<Run>,
     entries: u64,
     /// Bytes of neighbouring pages that are not written yet, and where they go.
@@ -69,6 +80,38 @@ impl BTree {
         changes: &mut Merge,
         erased: &KeyRanges,
         keep: &Keep,
+        watch: Watch<'_>,
+    ) -> Result<Prepared> {
+        let mut pages = self.file.pages.lock().clone();
+        pages.reclaim(self.file.oldest());
+        let move_from = pages.tail(BESIDES).unwrap_or(u32::MAX);
+        self.prepare_moving(changes, erased, keep, watch, pages, move_from)
+    }
+
+    /// Writes the tree with its last nodes moved to free pages before them; `None` when that would not make
+    /// the file shorter.
+    pub(crate) fn sweep(self: &Arc<Self>, watch: Watch<'_>) -> Result<Option<Prepared>> {
+        let mut pages = self.file.pages.lock().clone();
+        pages.reclaim(self.file.oldest());
+        let tail = pages.tail(ASKED);
+        let is_long = self.bytes > u64::from(pages.end()) * PAGE_BYTES as u64;
+        if tail.is_none() && !is_long || self.handle.is_none() {
+            return Ok(None);
+        }
+        let mut nothing = Merge::new(Vec::new(), Direction::Forward, None)?;
+        let move_from = tail.unwrap_or(u32::MAX);
+        let (erased, keep) = (KeyRanges::default(), Keep::default());
+        self.prepare_moving(&mut nothing, &erased, &keep, watch, pages, move_from).map(Some)
+    }
+
+    fn prepare_moving(
+        self: &Arc<Self>,
+        changes: &mut Merge,
+        erased: &KeyRanges,
+        keep: &Keep,
+        watch: Watch<'_>,
+        pages: Pages,
+        move_from: u32,
     ) -> Result<Prepared> {
         let path = self.path();
         let file = &self.file;
@@ -77,15 +120,15 @@ impl BTree {
             Some(handle) => Arc::clone(handle),
             None => file.vfs.create(&path).map_err(io)?,
         };
-        let mut pages = file.pages.lock().clone();
-        pages.reclaim(file.oldest());
         let mut checkpoint = Checkpoint {
             tree: self,
+            watch,
             changes,
             erased,
             keep,
             handle: Arc::clone(&handle),
             pages,
+            move_from,
             left: Vec::new(),
             entries: self.entries,
             out: Vec::new(),
@@ -221,7 +264,8 @@ impl Checkpoint<'_> {
             let changed = self.change_before(end) || self.erased.first_between(&separator, end).is_some();
             let place = inner.node.place(at);
             let below = inner.children.get(at);
-            if !changed && !pack.wants_more() {
+            let moves = below.map_or(place.page, |below| below.last_page) >= self.move_from;
+            if !changed && !moves && !pack.wants_more() {
                 self.finish(&mut pack, &mut children)?;
                 children.push(Child { separator, place, inner: below.cloned() });
             } else {
@@ -234,7 +278,7 @@ impl Checkpoint<'_> {
                     }
                     Some(below) => {
                         self.leave(place);
-                        let merged = if changed {
+                        let merged = if changed || moves {
                             self.children(below, &separator, end)?
                         } else {
                             children_of(below, &separator)
@@ -418,6 +462,7 @@ impl Checkpoint<'_> {
             written.map_err(|error| Error::io(&self.tree.path(), error))?;
             self.written_bytes += self.out.len() as u64;
             self.out.clear();
+            (self.watch)(self.entries)?;
         }
         Ok(())
     }

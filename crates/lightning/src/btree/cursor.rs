@@ -9,6 +9,9 @@ use crate::options::Direction;
 
 /// A walk over a tree that is too large for the cache anyway puts one of so many parts of it there.
 const CACHE_SHARE: usize = 8;
+/// A walk reads up to so many leaves ahead, of so many bytes.
+const AHEAD_MAX: usize = 32;
+const AHEAD_BYTES: usize = 256 << 10;
 
 /// A place in a tree. It keeps the tree alive.
 pub(crate) struct TreeCursor {
@@ -18,6 +21,10 @@ pub(crate) struct TreeCursor {
     keep: bool,
     /// Bytes of the leaves it went through.
     passed: usize,
+    /// Leaves that were read together with one before, by page; not those that were gone through.
+    ahead: Vec<(u32, Arc<Node>)>,
+    /// How many leaves the last such read was for: each that follows is for twice as many.
+    window: usize,
     /// From the root to the leaf, each with the child that was taken.
     path: Vec<(Arc<Inner>, usize)>,
     leaf: Option<Arc<Node>>,
@@ -27,7 +34,18 @@ pub(crate) struct TreeCursor {
 
 impl TreeCursor {
     pub(crate) fn new(tree: Arc<BTree>, direction: Direction, keep: bool) -> Self {
-        Self { tree, direction, keep, passed: 0, path: Vec::new(), leaf: None, at: 0, key: Vec::new() }
+        Self {
+            tree,
+            direction,
+            keep,
+            passed: 0,
+            ahead: Vec::new(),
+            window: 0,
+            path: Vec::new(),
+            leaf: None,
+            at: 0,
+            key: Vec::new(),
+        }
     }
 
     #[inline]
@@ -105,6 +123,7 @@ impl TreeCursor {
     fn descend(&mut self, choose: &dyn Fn(&Inner) -> usize) -> Result<bool> {
         self.path.clear();
         self.leaf = None;
+        self.window = 0;
         match &self.tree.root {
             Root::Empty => return Ok(false),
             Root::Leaf(place) => self.open(*place)?,
@@ -133,8 +152,43 @@ impl TreeCursor {
             self.keep = self.tree.bytes < cache as u64 / 2;
         }
         self.leaf = None;
-        self.leaf = Some(self.tree.leaf(place, self.keep)?);
+        let read = self.ahead.iter().position(|(page, _)| *page == place.page);
+        self.leaf = Some(match read {
+            Some(read) => self.ahead.swap_remove(read).1,
+            None => self.tree.leaf(place, self.keep)?,
+        });
         Ok(())
+    }
+
+    /// Reads a leaf of a node together with those that follow it, unless it was read before.
+    fn read_ahead(&mut self, inner: &Inner, next: usize) {
+        let place = inner.node.place(next);
+        let was_read = self.ahead.iter().any(|(page, _)| *page == place.page);
+        if was_read || self.tree.cached(place).is_some() {
+            return;
+        }
+        self.window = (self.window * 2).clamp(1, AHEAD_MAX);
+        if self.window == 1 {
+            return;
+        }
+        let following: &mut dyn Iterator<Item = usize> = match self.direction {
+            Direction::Forward => &mut (next..inner.node.count()),
+            Direction::Reverse => &mut (0..=next).rev(),
+        };
+        let mut bytes = 0;
+        let places: Vec<Place> = following
+            .take(self.window)
+            .map(|at| inner.node.place(at))
+            .take_while(|place| {
+                bytes += place.length as usize;
+                bytes <= AHEAD_BYTES
+            })
+            .filter(|place| self.tree.cached(*place).is_none())
+            .collect();
+        // What can't be read is told of when the walk comes to it.
+        let Ok(leaves) = self.tree.load(&places, self.keep) else { return };
+        self.ahead.clear();
+        self.ahead.extend(places.iter().map(|place| place.page).zip(leaves));
     }
 
     /// To the first entry of the next leaf in the cursor's direction.
@@ -146,6 +200,9 @@ impl TreeCursor {
                 if forward { Some(at + 1).filter(|at| *at < inner.node.count()) } else { at.checked_sub(1) };
             let Some(next) = next else { continue };
             let (below, place) = (inner.children.get(next).cloned(), inner.node.place(next));
+            if below.is_none() {
+                self.read_ahead(&inner, next);
+            }
             self.path.push((inner, next));
             match below {
                 None => self.open(place)?,

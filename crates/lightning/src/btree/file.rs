@@ -14,9 +14,12 @@ use super::{BTree, Inner, Root, SEGMENT_PAGES, SEGMENT_PAGES_MIN, Segment};
 use crate::cache::{BlockSlots, Cache};
 use crate::{Error, Result};
 
-/// The name of a keyspace's tree.
-fn file_name(keyspace: u64) -> String {
-    format!("{keyspace:010}.tree")
+/// What is wrong when a place is where no file is.
+pub(super) const BEYOND: &str = "the node lies beyond the end of the file";
+
+/// The name of a tree's file.
+fn file_name(number: u64) -> String {
+    format!("{number:010}.tree")
 }
 
 /// The number in the name of a tree's file.
@@ -28,7 +31,8 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
 pub(crate) struct TreeFile {
     pub(super) vfs: Arc<dyn Vfs>,
     pub(super) directory: PathBuf,
-    keyspace: u64,
+    /// Never given to another file, so readers of an older one are not disturbed.
+    number: u64,
     cache: Arc<Cache>,
     obsolete: AtomicBool,
     pub(super) pages: Mutex<Pages>,
@@ -37,23 +41,17 @@ pub(crate) struct TreeFile {
 }
 
 impl TreeFile {
-    /// The tree of a keyspace. The manifest says which generation is there at least; 0 for none.
+    /// The tree in the file of a number, of the generation that the manifest says; 0 for none. A newer one was
+    /// never finished.
     pub(crate) fn open(
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
-        keyspace: u64,
+        number: u64,
         generation: u64,
         cache: &Arc<Cache>,
     ) -> Result<Arc<BTree>> {
-        let path = directory.join(file_name(keyspace));
-        let (slot, handle) = find_slot(vfs.as_ref(), &path)?;
-        if slot.generation < generation {
-            let what = format!(
-                "checkpoint {generation} was made, and the newest that can be read is {}",
-                slot.generation
-            );
-            return Err(Error::corruption(&path, 0, what));
-        }
+        let path = directory.join(file_name(number));
+        let (slot, handle) = find_slot(vfs.as_ref(), &path, generation)?;
         let length = handle.as_ref().map_or(Ok(0), |handle| handle.len());
         let length = length.map_err(|error| Error::io(&path, error))?;
         let mut loading = Loading { path: &path, handle: handle.as_deref(), length, used: Vec::new() };
@@ -64,7 +62,7 @@ impl TreeFile {
         let file = Arc::new(Self {
             vfs: Arc::clone(vfs),
             directory: directory.to_owned(),
-            keyspace,
+            number,
             cache: Arc::clone(cache),
             obsolete: AtomicBool::new(false),
             pages: Mutex::new(pages),
@@ -83,12 +81,21 @@ impl TreeFile {
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.join(file_name(self.keyspace))
+        self.directory.join(file_name(self.number))
     }
 
     /// Lets the file be removed when the last reader is done.
     pub(crate) fn set_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+
+    /// Takes that back.
+    pub(crate) fn keep(&self) {
+        self.obsolete.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn cache_bytes(&self) -> usize {
@@ -140,29 +147,28 @@ impl Drop for TreeFile {
     }
 }
 
-/// The newer of the two slots, and the open file. Without a file, or before its first checkpoint, it is
-/// that of an empty tree.
-fn find_slot(vfs: &dyn Vfs, path: &Path) -> Result<(Slot, Option<Arc<dyn VfsFile>>)> {
-    let empty = Slot { generation: 0, height: 0, entries: 0, root: Place::default() };
-    let handle = match vfs.open_write(path) {
-        Ok(handle) => handle,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((empty, None)),
-        Err(error) => return Err(Error::io(path, error)),
-    };
-    let io = |error| Error::io(path, error);
-    let length = handle.len().map_err(io)?;
-    let mut newest: Option<Slot> = None;
-    for page in 0..u64::from(FIRST_PAGE) {
-        let offset = page * PAGE_BYTES as u64;
-        if length < offset + SLOT_BYTES as u64 {
-            continue;
-        }
-        let mut bytes = [0; SLOT_BYTES];
-        handle.read_at(&mut bytes, offset).map_err(io)?;
-        let slot = Slot::decode(&bytes, path)?.filter(|slot| slot.generation % 2 == page);
-        newest = newest.into_iter().chain(slot).max_by_key(|slot| slot.generation);
+/// The slot of a generation, and the open file; that of an empty tree before the first.
+fn find_slot(vfs: &dyn Vfs, path: &Path, generation: u64) -> Result<(Slot, Option<Arc<dyn VfsFile>>)> {
+    if generation == 0 {
+        return Ok((Slot { generation: 0, height: 0, entries: 0, root: Place::default() }, None));
     }
-    Ok(newest.map_or((empty, None), |slot| (slot, Some(handle))))
+    let missing =
+        |what: &str| Error::corruption(path, 0, format!("checkpoint {generation} was made, and {what}"));
+    let handle = vfs.open_write(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => missing("the file is missing"),
+        _ => Error::io(path, error),
+    })?;
+    let io = |error| Error::io(path, error);
+    let offset = generation % u64::from(FIRST_PAGE) * PAGE_BYTES as u64;
+    if handle.len().map_err(io)? < offset + SLOT_BYTES as u64 {
+        return Err(missing("the file ends before its root"));
+    }
+    let mut bytes = [0; SLOT_BYTES];
+    handle.read_at(&mut bytes, offset).map_err(io)?;
+    match Slot::decode(&bytes, path)?.filter(|slot| slot.generation == generation) {
+        Some(slot) => Ok((slot, Some(handle))),
+        None => Err(missing("its root can't be read")),
+    }
 }
 
 /// Reads the inner nodes and notes what is used.
@@ -220,19 +226,27 @@ impl Inner {
         let lowest = children.is_empty();
         let below = children.iter().map(|child| child.leaves).sum();
         let leaves = if lowest { node.count() as u64 } else { below };
-        Self { place, node, children, leaves }
+        let of_leaves = (0..node.count()).filter(|_| lowest).map(|at| node.place(at).page);
+        let pages = of_leaves.chain(children.iter().map(|child| child.last_page));
+        let last_page = pages.fold(place.page, u32::max);
+        Self { place, node, children, leaves, last_page }
     }
 }
 
 /// Reads a node and checks it.
 pub(super) fn read_node(handle: &dyn VfsFile, path: &Path, place: Place, leaf: bool) -> Result<Node> {
-    let offset = u64::from(place.page) * PAGE_BYTES as u64;
-    let damaged = |what| Error::corruption(path, offset, what);
+    let offset = place.offset();
     if handle.len().is_ok_and(|length| length < offset + u64::from(place.length)) {
-        return Err(damaged("the node lies beyond the end of the file"));
+        return Err(Error::corruption(path, offset, BEYOND));
     }
     let mut bytes = vec![0; place.length as usize];
     handle.read_at(&mut bytes, offset).map_err(|error| Error::io(path, error))?;
+    node_of(bytes, path, place, leaf)
+}
+
+/// The node in the bytes at a place.
+pub(super) fn node_of(bytes: Vec<u8>, path: &Path, place: Place, leaf: bool) -> Result<Node> {
+    let damaged = |what| Error::corruption(path, place.offset(), what);
     if crc32c::crc32c(&bytes) != place.checksum {
         return Err(damaged("the node does not match the checksum that its parent has"));
     }

@@ -13,6 +13,8 @@ use luma_sync::atomic::AtomicU8;
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::heads;
+use super::pages::PAGE_BYTES;
 use crate::cache::Cached;
 use crate::codec::{Reader, put_bytes};
 
@@ -35,6 +37,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Where it begins in the file.
+    pub(super) fn offset(self) -> u64 {
+        u64::from(self.page) * PAGE_BYTES as u64
+    }
+
     pub(super) fn encode(self) -> [u8; PLACE_BYTES] {
         let mut bytes = [0; PLACE_BYTES];
         for (at, number) in [self.page, self.length, self.checksum, self.entries].iter().enumerate() {
@@ -232,14 +239,19 @@ impl Node {
         };
         let sought = head_of(rest);
         let heads = self.bytes.get(self.prefix.end..self.prefix.end + self.count * 4).unwrap_or_default();
-        let (mut low, mut high) = (0, self.count);
+        let mut low = heads::count_before(heads, sought);
+        if low == self.count || self.head(low) != sought {
+            return (low, false);
+        }
+        // Among those with the same head, of which there is mostly one, the rest decides.
+        let mut high = if low + 1 < self.count && self.head(low + 1) == sought {
+            sought.checked_add(1).map_or(self.count, |next| heads::count_before(heads, next))
+        } else {
+            low + 1
+        };
         while low < high {
             let middle = usize::midpoint(low, high);
-            let order = match read_u32(heads.get(middle * 4..).unwrap_or_default()).cmp(&sought) {
-                Ordering::Equal => self.rest(middle).cmp(rest),
-                order => order,
-            };
-            match order {
+            match self.rest(middle).cmp(rest) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
                 Ordering::Equal => return (middle, true),

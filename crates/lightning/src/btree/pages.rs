@@ -33,6 +33,16 @@ impl Run {
     }
 }
 
+/// How eagerly nodes move to free pages before them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sweep {
+    /// At least so many pages must be free, and one page in so many of the file.
+    pub(super) free_pages_min: u32,
+    pub(super) share: u32,
+    /// Pages that move with one checkpoint.
+    pub(super) moved_pages_max: u32,
+}
+
 /// The pages of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Pages {
@@ -78,6 +88,27 @@ impl Pages {
         let page = self.end;
         self.end = page.checked_add(pages)?;
         Some(Run { page, pages })
+    }
+
+    /// The page from which on nodes are to move down, so that the file can get shorter: none that would be
+    /// below the end if nothing were free, and no more than the bound in all. `None` when too little is free
+    /// for that, and while older trees are read, which would hold what is left.
+    pub(super) fn tail(&self, sweep: Sweep) -> Option<u32> {
+        let free: u32 = self.free.values().sum();
+        if free < sweep.free_pages_min || free < self.end / sweep.share || !self.left.is_empty() {
+            return None;
+        }
+        let ideal = self.end - free;
+        let (mut from, mut moved) = (self.end, 0);
+        for (page, length) in self.free.iter().rev() {
+            let used = from - (page + length);
+            if moved + used > sweep.moved_pages_max {
+                break;
+            }
+            (from, moved) = (*page, moved + used);
+        }
+        let lowest = from.saturating_sub(sweep.moved_pages_max - moved);
+        Some(lowest.max(ideal)).filter(|from| *from < self.end)
     }
 
     /// Notes what no tree from a generation on uses.
@@ -135,6 +166,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_moves_fits_below_and_is_within_the_bound(
+            used in proptest::collection::btree_set(2u32..300, 1..200),
+            moved_pages_max in 1u32..40,
+        ) {
+            let sweep = Sweep { free_pages_min: 4, share: 4, moved_pages_max };
+            let pages = Pages::of(used.iter().map(|page| Run { page: *page, pages: 1 }).collect()).unwrap();
+            let free = pages.end() - FIRST_PAGE - used.len() as u32;
+            let tail = pages.tail(sweep);
+            prop_assert_eq!(tail.is_none(), free < 4 || free < pages.end() / 4);
+            if let Some(from) = tail {
+                let moved = used.range(from..).count() as u32;
+                prop_assert!((1..=moved_pages_max).contains(&moved));
+                let free_below = (FIRST_PAGE..from).filter(|page| !used.contains(page)).count() as u32;
+                prop_assert!(free_below >= moved);
+            }
+            let mut read = pages;
+            read.leave(1, vec![Run { page: *used.first().unwrap(), pages: 1 }]);
+            prop_assert_eq!(read.tail(sweep), None);
+        }
+
         #[test]
         fn no_page_is_given_twice_and_what_comes_back_makes_the_file_short(
             steps in proptest::collection::vec((1u32..5, any::<bool>(), any::<usize>()), 1..200),

@@ -26,6 +26,11 @@ impl Engine {
     /// Adds tables, in key order and apart from each other, to a keyspace that has no keys among theirs.
     pub(crate) fn adopt_tables(&self, keyspace: &KeyspaceInner, tables: &[Arc<Table>]) -> Result<()> {
         let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Ok(()) };
+        if self.options.external_log {
+            return Err(Error::ExternalLog(
+                "a bulk load has no place in an external log; write batches instead",
+            ));
+        }
         let (smallest, largest) = (&first.meta.smallest, &last.meta.largest);
         self.sync_tables()?;
         let erases =
@@ -34,6 +39,7 @@ impl Engine {
             // What was deleted as a range makes room once it is gone from the stored data.
             self.flush_keyspace(keyspace)?;
         }
+        let _alone = keyspace.rearranging.lock();
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         let tree = {
@@ -51,7 +57,9 @@ impl Engine {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
                 let run = Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward));
                 let mut entries = Merge::new(vec![run], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries, &KeyRanges::default(), &Keep::default())?)
+                Some(btree.prepare(&mut entries, &KeyRanges::default(), &Keep::default(), &mut |_| {
+                    self.check_writable()
+                })?)
             }
             None => None,
         };
@@ -86,13 +94,14 @@ impl Engine {
                 (edit, Tree::BTree(next), bytes)
             }
         };
-        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
-        self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Tree::Lsm(_) = next {
+            // An edit that fails may be durable all the same: from here on the files stay.
             for table in tables {
                 table.keep();
             }
         }
+        manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+        self.done.ingested_bytes.fetch_add(bytes, Ordering::Relaxed);
         let next = Arc::new(next);
         // A number of its own, so that transactions that began before notice the change.
         let sequence = commit.next_sequence;

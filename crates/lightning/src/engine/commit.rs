@@ -30,6 +30,8 @@ const RECENT_BYTES: usize = 1 << 20;
 pub(crate) struct Commit {
     pub(crate) operations: Operations,
     pub(crate) durability: Durability,
+    /// Its place in the external log, if there is one.
+    pub(crate) index: Option<u64>,
     /// Fails the commit if one of its keys was changed since.
     pub(crate) unchanged_since: Option<Snapshot>,
     /// Fails the commit if something of these was changed since each was registered.
@@ -101,7 +103,7 @@ impl Engine {
     }
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
-        let Commit { mut operations, durability, unchanged_since, reads, callbacks, locks } = commit;
+        let Commit { mut operations, durability, index, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
         let mut reads_checked = Vec::new();
         for (reads, registered) in &reads {
@@ -137,13 +139,14 @@ impl Engine {
             keyspace.check()?;
             view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
         }
+        self.take_index(index)?;
         if operations.keyspaces.iter().any(|keyspace| keyspace.options.ttl.is_some()) {
             // Later commits are not older, whatever the clock says.
             state.last_millis = state.last_millis.max(now_millis());
             operations.stamp(state.last_millis);
         }
         let sequence = state.next_sequence;
-        let logged = if durability == Durability::Unlogged {
+        let logged = if durability == Durability::Unlogged || self.options.external_log {
             None
         } else {
             let end = self.log.append_quietly(&[&record_header(sequence), &operations.bytes])?;
@@ -258,6 +261,10 @@ impl Engine {
     /// Makes the active memtable of a keyspace immutable, unless it is empty, and has it flushed. The
     /// caller holds the commit lock.
     pub(super) fn freeze(&self, slot: usize, id: u64) {
+        if self.options.external_log {
+            // They are frozen together, when they are flushed.
+            return self.schedule_flush(id);
+        }
         let mut frozen = false;
         self.change_view(|view| {
             view.change(slot, id, |keyspace| {

@@ -7,13 +7,16 @@ use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
+use crate::Result;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::{Compaction, CompactionPlan, Left, left_of};
 use crate::manifest::Edit;
 use crate::table::Table;
-use crate::{Error, Result};
+
+/// Steps in which a B+Tree's file is made short; each moves up to 64 MiB.
+const SWEEPS_MAX: usize = 256;
 
 impl Engine {
     /// Does the most urgent merge of a keyspace, and queues the next if there is one.
@@ -37,6 +40,7 @@ impl Engine {
 
     /// Merges all tables of a keyspace into one level.
     pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
+        self.sweep(keyspace).map_err(|error| self.fail_unless_over(error))?;
         let _cursors = keyspace.compacting.lock();
         let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
@@ -44,14 +48,42 @@ impl Engine {
         let CompactionPlan::Merge(compaction) = levels.plan_all(!keyspace.keep().is_all()) else {
             return Ok(());
         };
-        self.merge(keyspace, compaction).map_err(|error| match error {
-            Error::Closed | Error::KeyspaceNotFound { .. } => error,
-            error => self.fail(error),
-        })
+        self.merge(keyspace, compaction).map_err(|error| self.fail_unless_over(error))
     }
 
-    /// The stored data of a keyspace; what is deleted from it afterwards is noted. The view is not held: it
-    /// would pin memtables during a merge.
+    /// Makes the file of a B+Tree as short as its nodes allow, as far as no older tree is read.
+    fn sweep(&self, keyspace: &KeyspaceInner) -> Result<()> {
+        // A step that moves nodes is followed by one that gives their pages back.
+        for _ in 0..SWEEPS_MAX {
+            let _turn = keyspace.flushing.lock();
+            let tree = self.tree_of(keyspace).ok_or_else(|| keyspace.not_found())?;
+            let Some(btree) = tree.btree() else { return Ok(()) };
+            let mut keep_going = |_| self.check_writable().and_then(|()| keyspace.check());
+            let Some(prepared) = btree.sweep(&mut keep_going)? else { return Ok(()) };
+            let mut manifest = self.manifest.lock();
+            keyspace.check()?;
+            self.done.compacted_bytes.fetch_add(prepared.written_bytes(), Ordering::Relaxed);
+            let next = prepared.install()?;
+            manifest.commit(&[Edit::Checkpoint {
+                keyspace: keyspace.id,
+                generation: next.generation,
+                flushed: 0,
+            }])?;
+            self.change_view(|view| {
+                view.change(keyspace.slot, keyspace.id, |keyspace| {
+                    keyspace.tree = Arc::new(Tree::BTree(Arc::clone(&next)));
+                });
+            });
+        }
+        Ok(())
+    }
+
+    /// The stored data of a keyspace. The view is not held: it would pin memtables during a merge.
+    pub(super) fn tree_of(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
+        self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
+    }
+
+    /// The same; what is deleted from it afterwards is noted.
     fn tree_to_merge(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
         let _manifest = self.manifest.lock();
         *keyspace.erased_meanwhile.lock() = Some(KeyRanges::default());

@@ -36,13 +36,17 @@ impl Engine {
             return Err(Error::KeyspaceExists { name: name.to_owned() });
         }
         let id = manifest.state().next_keyspace;
-        let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options };
+        let number = match options.layout {
+            Layout::Lsm => 0,
+            Layout::BTree => self.next_table.fetch_add(1, Ordering::Relaxed),
+        };
+        let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options, tree: number };
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
         let tree = match options.layout {
             Layout::Lsm => Tree::Lsm(Levels::default()),
             Layout::BTree => {
                 let directory = self.tables_directory();
-                let tree = TreeFile::open(&self.vfs, &directory, id, 0, &self.cache);
+                let tree = TreeFile::open(&self.vfs, &directory, number, 0, &self.cache);
                 Tree::BTree(tree.map_err(|error| self.fail(error))?)
             }
         };

@@ -24,7 +24,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::locks::LockTable;
 use crate::lsm::Levels;
-use crate::manifest::{Manifest, ManifestState, check_ours};
+use crate::manifest::{Manifest, ManifestState, check_ours, has_current};
 use crate::options::{Layout, Options};
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
@@ -39,9 +39,13 @@ fn open_trees(
 ) -> Result<HashMap<KeyspaceId, KeyspaceView>> {
     let io = |error| Error::io(directory, error);
     let known = |id| state.keyspaces.values().any(|keyspace| keyspace.tables.contains_key(&id));
+    let is_tree = |number| {
+        let mut keyspaces = state.keyspaces.values();
+        keyspaces.any(|keyspace| keyspace.options.layout == Layout::BTree && keyspace.tree == number)
+    };
     for name in vfs.read_dir(directory).map_err(io)? {
         let left_over = table::id_of(&name).is_some_and(|id| !known(id))
-            || btree::id_of(&name).is_some_and(|id| !state.keyspaces.contains_key(&id));
+            || btree::id_of(&name).is_some_and(|id| !is_tree(id));
         if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
         }
@@ -57,7 +61,9 @@ fn open_trees(
                 let holes = keyspace.holes.iter().map(|(table, holes)| (*table, holes.clone()));
                 Tree::Lsm(Levels::default().changed(&tables, &[]).with_holes(holes))
             }
-            Layout::BTree => Tree::BTree(TreeFile::open(vfs, directory, *id, keyspace.generation, cache)?),
+            Layout::BTree => {
+                Tree::BTree(TreeFile::open(vfs, directory, keyspace.tree, keyspace.generation, cache)?)
+            }
         };
         let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
@@ -91,7 +97,7 @@ fn replay_log(
 }
 
 /// Makes the directory if there is none and locks it. A directory of something else stays as it is.
-fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
+fn claim(vfs: &dyn Vfs, path: &Path, create: bool) -> Result<Box<dyn FileLock>> {
     let lock_path = path.join(LOCK_FILE);
     let refused = |at: &Path, error: io::Error| match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
@@ -99,9 +105,14 @@ fn claim(vfs: &dyn Vfs, path: &Path) -> Result<Box<dyn FileLock>> {
         }
         _ => Error::io(at, error),
     };
-    if vfs.exists(path) {
+    let there = vfs.exists(path);
+    if there {
         check_ours(vfs, path)?;
-    } else {
+    }
+    if !create && !has_current(vfs, path) {
+        return Err(Error::DatabaseNotFound { path: path.to_owned() });
+    }
+    if !there {
         vfs.create_dir_all(path).map_err(|error| refused(path, error))?;
     }
     vfs.lock(&lock_path).map_err(|error| match error {
@@ -115,7 +126,7 @@ impl Engine {
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
         let counted = Arc::new(Counted::new(vfs));
         let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
-        let file_lock = claim(vfs.as_ref(), path)?;
+        let file_lock = claim(vfs.as_ref(), path, options.create)?;
         let manifest = Manifest::open(&vfs, path)?;
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
@@ -156,7 +167,7 @@ impl Engine {
             let inner = Arc::new(KeyspaceInner { filter, ..inner });
             names.insert(Arc::clone(&inner.name), inner);
         }
-        let next_table = AtomicU64::new(state.next_table);
+        let (next_table, applied) = (AtomicU64::new(state.next_table), state.applied);
         let engine = Arc::new(Self {
             options,
             vfs,
@@ -176,6 +187,9 @@ impl Engine {
             serializable: SerializableSnapshots::default(),
             log,
             manifest: Mutex::new(manifest),
+            applied: AtomicU64::new(applied),
+            together: Mutex::new(()),
+            converting: Mutex::new(()),
             names: Mutex::new(names),
             next_table,
             memory: AtomicUsize::new(memory),

@@ -16,6 +16,8 @@ const TABLES: u8 = 3;
 const PROGRESS: u8 = 4;
 const NUMBERS: u8 = 5;
 const CHECKPOINT: u8 = 6;
+const CONVERT: u8 = 7;
+const APPLIED: u8 = 8;
 const ERASE: u8 = 10;
 const HOLES: u8 = 11;
 
@@ -26,6 +28,18 @@ pub(crate) enum Edit {
         id: KeyspaceId,
         name: String,
         options: KeyspaceOptions,
+        /// The number of its B+Tree's file; 0 where it has none.
+        tree: u64,
+    },
+    /// A keyspace's data is in another layout, and nowhere else.
+    Convert {
+        keyspace: KeyspaceId,
+        layout: Layout,
+        /// As for `CreateKeyspace`.
+        tree: u64,
+        /// As for `Checkpoint`.
+        generation: u64,
+        tables: Vec<(usize, TableMeta)>,
     },
     DropKeyspace {
         id: KeyspaceId,
@@ -59,6 +73,10 @@ pub(crate) enum Edit {
         sequence: u64,
         log_released: u64,
     },
+    /// Entries of the external log up to `index` are in tables and trees, in all keyspaces, and none after.
+    Applied {
+        index: u64,
+    },
     /// Numbers never given again.
     Numbers {
         next_keyspace: KeyspaceId,
@@ -82,18 +100,55 @@ fn compression_number(compression: Option<Compression>) -> u8 {
     }
 }
 
+fn read_layout(reader: &mut Reader<'_>) -> Option<Layout> {
+    match reader.u8()? {
+        1 => Some(Layout::Lsm),
+        2 => Some(Layout::BTree),
+        _ => None,
+    }
+}
+
+fn put_tables(out: &mut Vec<u8>, tables: &[(usize, TableMeta)]) {
+    put_varint(out, tables.len() as u64);
+    for (level, meta) in tables {
+        put_varint(out, *level as u64);
+        meta.encode(out);
+    }
+}
+
+fn read_tables(reader: &mut Reader<'_>) -> Option<Vec<(usize, TableMeta)>> {
+    let mut tables = Vec::new();
+    for _ in 0..reader.varint()? {
+        let level = usize::try_from(reader.varint()?).ok()?;
+        if level > crate::lsm::RUNS {
+            return None;
+        }
+        tables.push((level, TableMeta::decode(reader)?));
+    }
+    Some(tables)
+}
+
 impl Edit {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::CreateKeyspace { id, name, options } => {
+            Self::CreateKeyspace { id, name, options, tree } => {
                 out.push(CREATE);
                 put_varint(out, *id);
                 put_bytes(out, name.as_bytes());
                 out.push(layout_number(options.layout));
                 out.push(compression_number(options.compression));
+                put_varint(out, *tree);
                 // One more than it is; 0 for none.
                 let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
                 put_varint(out, ttl);
+            }
+            Self::Convert { keyspace, layout, tree, generation, tables } => {
+                out.push(CONVERT);
+                put_varint(out, *keyspace);
+                out.push(layout_number(*layout));
+                put_varint(out, *tree);
+                put_varint(out, *generation);
+                put_tables(out, tables);
             }
             Self::DropKeyspace { id } => {
                 out.push(DROP);
@@ -102,11 +157,7 @@ impl Edit {
             Self::Tables { keyspace, added, removed, flushed } => {
                 out.push(TABLES);
                 put_varint(out, *keyspace);
-                put_varint(out, added.len() as u64);
-                for (level, meta) in added {
-                    put_varint(out, *level as u64);
-                    meta.encode(out);
-                }
+                put_tables(out, added);
                 put_varint(out, removed.len() as u64);
                 for id in removed {
                     put_varint(out, *id);
@@ -135,6 +186,10 @@ impl Edit {
                 put_varint(out, *sequence);
                 put_varint(out, *log_released);
             }
+            Self::Applied { index } => {
+                out.push(APPLIED);
+                put_varint(out, *index);
+            }
             Self::Numbers { next_keyspace, next_table } => {
                 out.push(NUMBERS);
                 put_varint(out, *next_keyspace);
@@ -158,11 +213,7 @@ impl Edit {
             CREATE => {
                 let id = reader.varint()?;
                 let name = String::from_utf8(reader.bytes()?.to_vec()).ok()?;
-                let layout = match reader.u8()? {
-                    1 => Layout::Lsm,
-                    2 => Layout::BTree,
-                    _ => return None,
-                };
+                let layout = read_layout(reader)?;
                 let compression = match reader.u8()? {
                     0 => None,
                     1 => Some(Compression::None),
@@ -170,20 +221,22 @@ impl Edit {
                     3 => Some(Compression::Zstd),
                     _ => return None,
                 };
+                let tree = reader.varint()?;
                 let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
-                Self::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression, ttl } }
+                let options = KeyspaceOptions { layout, compression, ttl };
+                Self::CreateKeyspace { id, name, options, tree }
             }
+            CONVERT => Self::Convert {
+                keyspace: reader.varint()?,
+                layout: read_layout(reader)?,
+                tree: reader.varint()?,
+                generation: reader.varint()?,
+                tables: read_tables(reader)?,
+            },
             DROP => Self::DropKeyspace { id: reader.varint()? },
             TABLES => {
                 let keyspace = reader.varint()?;
-                let mut added = Vec::new();
-                for _ in 0..reader.varint()? {
-                    let level = usize::try_from(reader.varint()?).ok()?;
-                    if level > crate::lsm::RUNS {
-                        return None;
-                    }
-                    added.push((level, TableMeta::decode(reader)?));
-                }
+                let added = read_tables(reader)?;
                 let mut removed = Vec::new();
                 for _ in 0..reader.varint()? {
                     removed.push(reader.varint()?);
@@ -202,6 +255,7 @@ impl Edit {
                 flushed: reader.varint()?,
             },
             PROGRESS => Self::Progress { sequence: reader.varint()?, log_released: reader.varint()? },
+            APPLIED => Self::Applied { index: reader.varint()? },
             NUMBERS => Self::Numbers { next_keyspace: reader.varint()?, next_table: reader.varint()? },
             _ => return None,
         })
@@ -214,6 +268,8 @@ pub(crate) struct KeyspaceState {
     pub(crate) name: String,
     pub(crate) options: KeyspaceOptions,
     pub(crate) flushed: u64,
+    /// Of a B+Tree: the number of its file.
+    pub(crate) tree: u64,
     /// Of a B+Tree: the checkpoint that is there at least.
     pub(crate) generation: u64,
     /// Tables and their levels.
@@ -230,16 +286,28 @@ pub(crate) struct ManifestState {
     pub(crate) next_table: u64,
     pub(crate) sequence: u64,
     pub(crate) log_released: u64,
+    /// The newest entry of the external log that is in the tables and trees.
+    pub(crate) applied: u64,
 }
 
 impl ManifestState {
     pub(crate) fn apply(&mut self, edit: &Edit) {
         match edit {
-            Edit::CreateKeyspace { id, name, options } => {
-                let state =
-                    KeyspaceState { name: name.clone(), options: *options, ..KeyspaceState::default() };
-                self.keyspaces.insert(*id, state);
+            Edit::CreateKeyspace { id, name, options, tree } => {
+                let (name, options, tree) = (name.clone(), *options, *tree);
+                self.keyspaces.insert(*id, KeyspaceState { name, options, tree, ..KeyspaceState::default() });
                 self.next_keyspace = self.next_keyspace.max(id + 1);
+                self.next_table = self.next_table.max(tree.saturating_add(1));
+            }
+            Edit::Convert { keyspace, layout, tree, generation, tables } => {
+                let numbers = tables.iter().map(|(_, meta)| meta.id).chain([*tree]);
+                let newest = numbers.max().unwrap_or_default();
+                self.next_table = self.next_table.max(newest.saturating_add(1));
+                let Some(state) = self.keyspaces.get_mut(keyspace) else { return };
+                state.options.layout = *layout;
+                (state.tree, state.generation) = (*tree, *generation);
+                state.holes.clear();
+                state.tables = tables.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))).collect();
             }
             Edit::DropKeyspace { id } => {
                 self.keyspaces.remove(id);
@@ -287,6 +355,7 @@ impl ManifestState {
                 self.sequence = self.sequence.max(*sequence);
                 self.log_released = self.log_released.max(*log_released);
             }
+            Edit::Applied { index } => self.applied = self.applied.max(*index),
             Edit::Numbers { next_keyspace, next_table } => {
                 self.next_keyspace = self.next_keyspace.max(*next_keyspace);
                 self.next_table = self.next_table.max(*next_table);
@@ -303,9 +372,11 @@ impl ManifestState {
         let mut edits = vec![
             Edit::Numbers { next_keyspace: self.next_keyspace, next_table: self.next_table },
             Edit::Progress { sequence: self.sequence, log_released: self.log_released },
+            Edit::Applied { index: self.applied },
         ];
         for (id, state) in &self.keyspaces {
-            edits.push(Edit::CreateKeyspace { id: *id, name: state.name.clone(), options: state.options });
+            let (name, options, tree) = (state.name.clone(), state.options, state.tree);
+            edits.push(Edit::CreateKeyspace { id: *id, name, options, tree });
             edits.push(match state.options.layout {
                 Layout::Lsm => Edit::Tables {
                     keyspace: *id,
@@ -352,14 +423,23 @@ mod tests {
                 largest,
             },
         );
+        let layout = |tree| if tree { Layout::BTree } else { Layout::Lsm };
+        let convert = (0u64..9, any::<bool>(), any::<u32>(), any::<u64>(), meta.clone(), 0usize..7).prop_map(
+            move |(keyspace, is_tree, tree, generation, table, level)| {
+                let layout = layout(is_tree);
+                let tables = if is_tree { vec![] } else { vec![(level, table)] };
+                let (tree, generation) = if is_tree { (u64::from(tree), generation) } else { (0, 0) };
+                Edit::Convert { keyspace, layout, tree, generation, tables }
+            },
+        );
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>(), any::<Option<u32>>()).prop_map(
-                |(id, name, compression, tree, ttl)| {
-                    let layout = if tree { Layout::BTree } else { Layout::Lsm };
+            (0u64..9, any::<String>(), compression, any::<bool>(), any::<u32>(), any::<Option<u32>>())
+                .prop_map(move |(id, name, compression, is_tree, tree, ttl)| {
                     let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                    Edit::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression, ttl } }
-                }
-            ),
+                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl };
+                    Edit::CreateKeyspace { id, name, options, tree: if is_tree { tree.into() } else { 0 } }
+                }),
+            convert,
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
                 keyspace,
                 generation: numbers[0],
@@ -385,6 +465,7 @@ mod tests {
                 }),
             any::<[u64; 2]>()
                 .prop_map(|numbers| Edit::Progress { sequence: numbers[0], log_released: numbers[1] }),
+            any::<u64>().prop_map(|index| Edit::Applied { index }),
             any::<[u64; 2]>()
                 .prop_map(|numbers| Edit::Numbers { next_keyspace: numbers[0], next_table: numbers[1] }),
         ]

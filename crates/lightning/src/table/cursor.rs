@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::block::BlockCursor;
+use super::block::{Block, BlockCursor};
 use super::{Part, Table};
 use crate::Result;
 use crate::cache::Cached;
@@ -10,6 +10,8 @@ use crate::options::Direction;
 
 /// A walk over a run that is too large for the cache anyway puts one of so many parts of it there.
 const CACHE_SHARE: usize = 8;
+/// A walk reads up to so many blocks ahead.
+const AHEAD_MAX: usize = 64;
 
 /// A place in a run. It keeps the tables and the block it reads alive.
 pub(crate) struct RunCursor {
@@ -23,13 +25,20 @@ pub(crate) struct RunCursor {
     part: usize,
     block: usize,
     open: Option<Arc<Part>>,
+    /// Blocks of the open part that were read together with one before, and not gone through.
+    ahead: Vec<(usize, Arc<Block>)>,
+    /// For how many blocks the last such read was: each that follows is for twice as many.
+    window: usize,
     cursor: Option<BlockCursor>,
 }
 
 impl RunCursor {
     pub(crate) fn new(tables: Arc<[Arc<Table>]>, direction: Direction, keep: bool) -> Self {
         let (table, part, block) = (0, 0, 0);
-        Self { tables, direction, keep, passed: 0, table, part, block, open: None, cursor: None }
+        let (ahead, open, cursor) = (Vec::new(), None, None);
+        // What nothing is kept of, a merge for one, goes through all.
+        let window = if keep { 0 } else { AHEAD_MAX };
+        Self { tables, direction, keep, passed: 0, table, part, block, open, ahead, window, cursor }
     }
 
     #[inline]
@@ -56,6 +65,7 @@ impl RunCursor {
         };
         let opened = found.part(part, self.keep)?;
         (self.table, self.part) = (table, part);
+        self.ahead.clear();
         Ok(Some(Arc::clone(self.open.insert(opened))))
     }
 
@@ -66,7 +76,27 @@ impl RunCursor {
             self.cursor = None;
             return Ok(false);
         }
-        let opened = table.block(part, block, self.keep)?;
+        let read = self.ahead.iter().position(|(read, _)| *read == block);
+        let opened = match read {
+            Some(read) => self.ahead.swap_remove(read).1,
+            None => match part.blocks.get(block).as_ref() {
+                Some(cached) => Arc::clone(cached),
+                None if self.window < 2 => {
+                    self.window += 1;
+                    table.block(part, block, self.keep)?
+                }
+                None => {
+                    let from_end = self.direction == Direction::Reverse;
+                    let row = match self.direction {
+                        Direction::Forward => (block, part.len().min(block + self.window)),
+                        Direction::Reverse => ((block + 1).saturating_sub(self.window), block + 1),
+                    };
+                    self.window = (self.window * 2).min(AHEAD_MAX);
+                    self.ahead = table.row(part, row, from_end, self.keep)?;
+                    self.ahead.swap_remove(0).1
+                }
+            },
+        };
         self.passed += opened.bytes();
         if self.keep && self.passed > table.cache_bytes() / CACHE_SHARE {
             // What a long walk reads is of use to the next one only if the cache can hold all of it.
@@ -114,6 +144,9 @@ impl RunCursor {
 
     /// Forward: to the first key at or after `key`. Reverse: to the last at or before it.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
+        if self.keep {
+            self.window = 0;
+        }
         let table = match self.direction {
             Direction::Forward => self.tables.partition_point(|table| table.meta.largest.as_slice() < key),
             Direction::Reverse => {

@@ -1,8 +1,9 @@
 //! Sections of a table file: compression, trailer, footer.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use luma_vfs::VfsFile;
+use luma_vfs::{BatchRead, VfsFile};
 
 use super::index::BlockPlace;
 use crate::options::Compression;
@@ -62,8 +63,21 @@ pub(crate) fn append(out: &mut Vec<u8>, content: &[u8], compression: Compression
 
 /// Reads, checks and expands a section.
 pub(crate) fn read(file: &dyn VfsFile, path: &Path, place: BlockPlace) -> Result<Box<[u8]>> {
+    check_place(file, path, place)?;
+    let mut bytes = vec![0; place.length as usize];
+    file.read_at(&mut bytes, place.offset).map_err(|error| Error::io(path, error))?;
+    open(bytes, path, place)
+}
+
+/// A read of the bytes at a place, in a batch.
+pub(crate) fn request(file: Arc<dyn VfsFile>, path: &Path, place: BlockPlace) -> Result<BatchRead> {
+    check_place(file.as_ref(), path, place)?;
+    Ok(BatchRead::new(file, place.offset, place.length as usize))
+}
+
+/// Checks that a file has a place.
+fn check_place(file: &dyn VfsFile, path: &Path, place: BlockPlace) -> Result<()> {
     let damaged = |what| Error::corruption(path, place.offset, what);
-    let io = |error| Error::io(path, error);
     if place.length < TRAILER_BYTES as u64 || place.length > u64::from(u32::MAX) * 2 {
         return Err(damaged("the section's length is impossible"));
     }
@@ -72,8 +86,15 @@ pub(crate) fn read(file: &dyn VfsFile, path: &Path, place: BlockPlace) -> Result
     if end.is_none_or(|end| file.len().is_ok_and(|length| length < end)) {
         return Err(damaged("the section lies beyond the end of the file"));
     }
-    let mut bytes = vec![0; place.length as usize];
-    file.read_at(&mut bytes, place.offset).map_err(io)?;
+    Ok(())
+}
+
+/// Checks and expands the bytes of a section.
+pub(crate) fn open(mut bytes: Vec<u8>, path: &Path, place: BlockPlace) -> Result<Box<[u8]>> {
+    let damaged = |what| Error::corruption(path, place.offset, what);
+    if bytes.len() < TRAILER_BYTES {
+        return Err(damaged("the section's length is impossible"));
+    }
     let crc = bytes.split_off(bytes.len() - 4);
     if crc32c::crc32c(&bytes).to_le_bytes() != crc[..] {
         return Err(damaged("the section does not match its checksum"));

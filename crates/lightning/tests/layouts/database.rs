@@ -384,19 +384,23 @@ fn callbacks_run_at_publication_before_locks_are_released() {
 }
 
 #[test]
-fn a_database_of_a_newer_release_is_refused_by_name_and_number() {
+fn a_database_of_another_release_is_refused_by_name_and_number() {
     let directory = tempfile::tempdir().unwrap();
     drop(Database::open(directory.path(), small()).unwrap());
     let current = std::fs::read_to_string(directory.path().join("CURRENT")).unwrap();
     let manifest = directory.path().join(current.trim());
     let mut bytes = std::fs::read(&manifest).unwrap();
-    bytes[8..12].copy_from_slice(&7u32.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..12]);
-    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-    std::fs::write(&manifest, bytes).unwrap();
-    match Database::open(directory.path(), small()) {
-        Err(Error::UnsupportedVersion { file, version: 7, supported: 3 }) => assert_eq!(file, manifest),
-        other => panic!("{other:?}"),
+    for wanted in [1, 70u32] {
+        bytes[8..12].copy_from_slice(&wanted.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        std::fs::write(&manifest, &bytes).unwrap();
+        match Database::open(directory.path(), small()) {
+            Err(Error::UnsupportedVersion { file, version, .. }) => {
+                assert_eq!((file, version), (manifest.clone(), wanted));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 

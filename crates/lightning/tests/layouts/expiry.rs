@@ -72,8 +72,7 @@ fn a_value_that_lives_is_shown_as_it_was_written_wherever_it_is() {
     let all: Vec<u32> = (0..=11).collect();
     assert_eq!(numbers(&database.snapshot(), &keyspace), all);
     // From the log, and from files.
-    disk.kill();
-    std::mem::forget((database, keyspace));
+    disk.kill((database, keyspace));
     let (database, keyspace) = open(&disk, Options::default(), None);
     assert_eq!(keyspace.options().ttl, hour, "the option is kept with the keyspace");
     assert_eq!(numbers(&database.snapshot(), &keyspace), all);

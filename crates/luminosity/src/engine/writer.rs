@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use lightning::{Direction, Durability, Readable, Snapshot, WriteBatch};
 
 use super::layout::{Block, Place, pair, unpair};
+use super::seen::Seen;
 use super::slots::{Choice, Need, Slots};
 use super::{Outcome, Store};
 use crate::error::{Error, Result};
@@ -22,6 +23,9 @@ use crate::record::{Flags, Prepared, View};
 pub(crate) enum Change {
     /// Adds or replaces an entry.
     Add(Prepared),
+    /// Adds or replaces an entry of a list. Where the caller keeps what it has seen, each URL comes once in it:
+    /// what comes again is refused.
+    List(Prepared),
     /// Removes the entry with this key.
     Remove(String),
 }
@@ -29,7 +33,7 @@ pub(crate) enum Change {
 impl Change {
     pub(crate) fn key(&self) -> Result<&str> {
         match self {
-            Self::Add(prepared) => Ok(View::stored(&prepared.record)?.key),
+            Self::Add(prepared) | Self::List(prepared) => Ok(View::stored(&prepared.record)?.key),
             Self::Remove(key) => Ok(key),
         }
     }
@@ -64,17 +68,18 @@ struct Batch<'a> {
 }
 
 impl Writer {
-    /// Applies changes in order and commits them together.
+    /// Applies changes in order and commits them together. `seen` is what the list had before.
     pub(crate) fn apply(
         &mut self,
         store: &Store,
         changes: &[Change],
         durability: Durability,
+        seen: Option<&mut Seen>,
     ) -> Result<Vec<Outcome>> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let result = self.try_apply(store, changes, durability);
+        let result = self.try_apply(store, changes, durability, seen);
         if let Err(error) = &result {
             self.failed = Some(error.clone());
         }
@@ -86,6 +91,7 @@ impl Writer {
         store: &Store,
         changes: &[Change],
         durability: Durability,
+        mut seen: Option<&mut Seen>,
     ) -> Result<Vec<Outcome>> {
         let snapshot = store.database.snapshot();
         let (found, repeated) = look_up(store, &snapshot, changes)?;
@@ -105,16 +111,29 @@ impl Writer {
             let old = before.map_or(found[number], |before| before.place);
             let (outcome, place) = match change {
                 Change::Remove(_) => (self.remove(&mut batch, key, old), None),
-                Change::Add(prepared) => {
+                Change::List(_) if old.zip(seen.as_ref()).is_some_and(|(old, seen)| seen.has(old)) => {
+                    (Outcome::Repeated, old)
+                }
+                Change::Add(prepared) | Change::List(prepared) => {
                     let same = before.and_then(|before| match &changes[before.by] {
-                        Change::Add(pending) => Some(pending.record == prepared.record),
+                        Change::Add(pending) | Change::List(pending) => {
+                            Some(pending.record == prepared.record)
+                        }
                         Change::Remove(_) => None,
                     });
                     let (outcome, place) = self.put(&mut batch, key, prepared, old, same)?;
                     (outcome, Some(place))
                 }
             };
-            if repeated {
+            if let Some(seen) = &mut seen
+                && outcome != Outcome::Repeated
+            {
+                seen.forget(old);
+                if let (Change::List(_), Some(place)) = (change, place) {
+                    seen.note(place);
+                }
+            }
+            if repeated && outcome != Outcome::Repeated {
                 earlier.insert(key, Earlier { place, by: number });
             }
             outcomes.push(outcome);

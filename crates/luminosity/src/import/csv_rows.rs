@@ -132,5 +132,5 @@ fn parse(
         set(&mut entry, column, value)?;
     }
     let prepared = Prepared::new(site, entry, scratch).map_err(|reason| reason.to_string())?;
-    Ok(Some(Change::Add(prepared)))
+    Ok(Some(Change::List(prepared)))
 }

@@ -32,10 +32,10 @@ pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Op
     }
     let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
     let entry = if line.starts_with("{\"op\"") { None } else { Some(serde_json::from_str::<Entry>(line)) };
-    let entry = match entry {
-        Some(Ok(entry)) => entry,
+    let (entry, in_list) = match entry {
+        Some(Ok(entry)) => (entry, true),
         other => match serde_json::from_str::<Operation>(line) {
-            Ok(Operation::Add { entry }) => entry,
+            Ok(Operation::Add { entry }) => (entry, false),
             Ok(Operation::Remove { url }) => {
                 let normal = site.page(&url).map_err(|reason| reason.to_string())?;
                 return Ok(Some(Change::Remove(site.key(&normal).to_owned())));
@@ -50,7 +50,7 @@ pub(crate) fn line(site: &Site, line: &[u8], scratch: &mut Scratch) -> Result<Op
         },
     };
     let prepared = Prepared::new(site, entry, scratch).map_err(|reason| reason.to_string())?;
-    Ok(Some(Change::Add(prepared)))
+    Ok(Some(if in_list { Change::List(prepared) } else { Change::Add(prepared) }))
 }
 
 /// Why a line is no entry, without its number, which the caller knows better.

@@ -1,0 +1,7 @@
+//! The command `lightning`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lightning_cli::main()
+}
