@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::codec::{Reader, put_bytes, put_varint};
+use crate::keep::stamp;
 use crate::key_range::KeyRange;
 use crate::keyspace::{Keyspace, KeyspaceInner};
 use crate::options::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -117,6 +118,26 @@ impl Operations {
         put_bytes(&mut self.bytes, key);
         if let Some(value) = value {
             put_bytes(&mut self.bytes, value);
+        }
+    }
+
+    /// Gives the values that expire the time of their commit.
+    pub(crate) fn stamp(&mut self, millis: u64) {
+        let expires = |id: KeyspaceId| {
+            self.keyspaces.iter().any(|keyspace| keyspace.id == id && keyspace.options.ttl.is_some())
+        };
+        let mut places = Vec::new();
+        let mut operations = self.iter();
+        while let Some(operation) = operations.next() {
+            if let Change::Put(value) = operation.change
+                && expires(operation.keyspace)
+            {
+                let end = self.bytes.len() - operations.left();
+                places.push(end - value.len()..end);
+            }
+        }
+        for place in places {
+            stamp(self.bytes.get_mut(place).unwrap_or_default(), millis);
         }
     }
 
@@ -261,7 +282,8 @@ impl WriteBatch {
     fn push(&mut self, keyspace: &Keyspace, key: &[u8], value: Option<&[u8]>) {
         match check_sizes(key, value) {
             Ok(()) => {
-                self.operations.push(&keyspace.inner, key, value);
+                let stored = value.map(|value| keyspace.inner.stored(value));
+                self.operations.push(&keyspace.inner, key, stored.as_deref());
                 self.count += 1;
             }
             Err(error) => self.error = Some(error),

@@ -57,6 +57,8 @@ const LOG_DIRECTORY: &str = "log";
 /// Guarded by the commit lock.
 struct CommitState {
     next_sequence: u64,
+    /// The newest time that a commit bears.
+    last_millis: u64,
     /// Where the log ended when its size was last looked at.
     log_checked: u64,
     recent: Recent,

@@ -49,7 +49,7 @@ impl Ingestion {
             Some(writer) => writer,
             None => self.writer.insert(self.engine.new_table(&self.keyspace)?),
         };
-        writer.add(key, Some(value))?;
+        writer.add(key, Some(&self.keyspace.stored_now(value)))?;
         if writer.bytes() >= self.engine.options.table_bytes
             && let Some(full) = self.writer.take()
         {

@@ -8,6 +8,7 @@ use luma_sync::Mutex;
 
 use crate::engine::{ConvertProgress, Engine, Meanwhile};
 use crate::estimate::{self, RangeEstimate};
+use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
 use crate::options::{KeyspaceOptions, Layout};
@@ -22,6 +23,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) name: Arc<str>,
     /// As it was made or opened: the layout may be another since.
     pub(crate) options: KeyspaceOptions,
+    /// What decides which values stay, if the program gave something.
+    pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
     pub(crate) dropped: AtomicBool,
     /// Held while it is converted or takes in tables, from beginning to end.
     pub(crate) rearranging: Mutex<()>,
@@ -42,6 +45,7 @@ impl KeyspaceInner {
             slot,
             name: name.into(),
             options,
+            filter: None,
             dropped: AtomicBool::new(false),
             rearranging: Mutex::new(()),
             meanwhile: Mutex::default(),

@@ -30,6 +30,7 @@ mod error;
 mod estimate;
 mod files;
 mod ingest;
+mod keep;
 mod key_range;
 mod keyspace;
 mod layout;
@@ -58,6 +59,7 @@ pub use engine::ConvertProgress;
 pub use error::{Error, Result};
 pub use estimate::RangeEstimate;
 pub use ingest::Ingestion;
+pub use keep::{CompactionFilter, Filtered};
 pub use keyspace::Keyspace;
 pub use locks::{LockAttempt, LockWaiter};
 pub use options::{

@@ -1,8 +1,12 @@
 //! How a database, its keyspaces and its transactions behave.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use luma_log::SyncMode;
+
+use crate::keep::CompactionFilter;
 
 /// Options of a database.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Options {
     /// `history_bytes`, past which the oldest goes sooner; files that merges replaced meanwhile stay on disk
     /// as long. It begins anew with each opening.
     pub version_retention: Duration,
+    /// By the name of a keyspace: what decides which of its values stay when they are written to files.
+    pub compaction_filters: HashMap<String, Arc<dyn CompactionFilter>>,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, and wait for the flushes past twice that, or two segments more if that is more.
     pub max_wal_bytes: u64,
@@ -70,6 +76,7 @@ impl Default for Options {
             write_buffer_bytes: 128 << 20,
             history_bytes: 128 << 20,
             version_retention: Duration::ZERO,
+            compaction_filters: HashMap::new(),
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
@@ -115,6 +122,11 @@ pub struct KeyspaceOptions {
     pub layout: Layout,
     /// Compression of its blocks; the database's if not given.
     pub compression: Option<Compression>,
+    /// How long a value lives, counted from its commit by the system's clock, in whole milliseconds; forever
+    /// if not given. A value that has expired is not seen any more at once, by snapshots from before
+    /// neither; its bytes go when files are written anew. A write of the key gives it a new life. Costs
+    /// eight bytes per value.
+    pub ttl: Option<Duration>,
 }
 
 /// How durable a write is when the call returns.

@@ -4,6 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::Result;
+use crate::keep::Expiry;
 use crate::keyspace::KeyspaceInner;
 use crate::memtable::MemtableCursor;
 use crate::merge::{Merge, Source};
@@ -22,6 +23,8 @@ pub struct Range {
     given: bool,
     ended: bool,
     tracked: Option<Tracked>,
+    /// What tells which values had expired when it began.
+    expiry: Option<Expiry>,
 }
 
 /// Tells a serializable transaction how far the range was read.
@@ -113,7 +116,8 @@ impl Range {
             Bound::Excluded(key) => Bound::Excluded(key.to_vec()),
             Bound::Unbounded => Bound::Unbounded,
         };
-        Ok(Self { merge, limit, direction, given: false, ended: false, tracked })
+        let expiry = keyspace.expiry();
+        Ok(Self { merge, limit, direction, given: false, ended: false, tracked, expiry })
     }
 
     #[inline]
@@ -146,12 +150,21 @@ impl Range {
                     return Ok(None);
                 }
             }
-            if self.merge.value().is_some() {
+            if self.shown().is_some() {
                 break;
             }
             self.merge.advance()?;
         }
-        Ok(self.merge.key().zip(self.merge.value()))
+        Ok(self.merge.key().zip(self.shown()))
+    }
+
+    /// The value at the merge's place, unless it is a tombstone or has expired.
+    #[inline]
+    fn shown(&self) -> Option<&[u8]> {
+        match &self.expiry {
+            None => self.merge.value(),
+            Some(expiry) => expiry.live(self.merge.value()?),
+        }
     }
 }
 

@@ -96,6 +96,22 @@ impl Snapshot {
         key: &[u8],
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
+        match keyspace.expiry() {
+            None => self.get_stored(keyspace, key, use_value),
+            Some(expiry) => {
+                let found = self.get_stored(keyspace, key, |stored| expiry.live(stored).map(use_value))?;
+                Ok(found.flatten())
+            }
+        }
+    }
+
+    #[inline]
+    fn get_stored<R>(
+        &self,
+        keyspace: &KeyspaceInner,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
         let Some(found) = self.keyspace(keyspace)? else { return Ok(None) };
         let hash = hash(key);
         if let Some(entry) = found.active.get(key, hash, self.sequence) {

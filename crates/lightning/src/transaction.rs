@@ -56,7 +56,7 @@ impl Readable for TransactionReader {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         if let Some(entry) = self.writes.get(keyspace.inner.id, key) {
-            return Ok(entry.value.map(use_value));
+            return Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(use_value));
         }
         if let Some(reads) = &self.reads {
             reads.add_key(keyspace.inner.id, key);
@@ -121,7 +121,7 @@ impl Readable for Transaction {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         if let Some(entry) = self.writes.view().get(keyspace.inner.id, key) {
-            return Ok(entry.value.map(use_value));
+            return Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(use_value));
         }
         if self.options.isolation == Isolation::ReadCommitted {
             return self.engine.snapshot().get_with(keyspace, key, use_value);
@@ -188,7 +188,7 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn put(&mut self, keyspace: &Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
         check_sizes(key, Some(value))?;
-        self.writes.put(&keyspace.inner, key, Some(value));
+        self.writes.put(&keyspace.inner, key, Some(&keyspace.inner.stored(value)));
         Ok(())
     }
 
@@ -267,7 +267,9 @@ impl Transaction {
     /// snapshot perhaps.
     pub fn get_latest(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.writes.view().get(keyspace.inner.id, key) {
-            Some(entry) => Ok(entry.value.map(<[u8]>::to_vec)),
+            Some(entry) => {
+                Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(<[u8]>::to_vec))
+            }
             None => {
                 self.note_read(keyspace, key);
                 self.engine.snapshot().get(keyspace, key)

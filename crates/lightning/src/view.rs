@@ -102,6 +102,18 @@ impl View {
         self.slots.get(slot)?.as_ref().filter(|keyspace| keyspace.id == id)
     }
 
+    /// The same for readers only: without what tells which keys were changed.
+    pub(crate) fn for_readers(&self) -> Self {
+        let without = |keyspace: &Arc<KeyspaceView>| {
+            if keyspace.remembered.is_empty() {
+                return Arc::clone(keyspace);
+            }
+            let (remembered, forgotten) = (Vec::new(), keyspace.flushed);
+            Arc::new(KeyspaceView { remembered, forgotten, ..KeyspaceView::clone(keyspace) })
+        };
+        Self { slots: self.slots.iter().map(|slot| slot.as_ref().map(without)).collect(), born: self.born }
+    }
+
     /// Every keyspace with its slot.
     pub(crate) fn keyspaces(&self) -> impl Iterator<Item = (usize, &Arc<KeyspaceView>)> {
         self.slots.iter().enumerate().filter_map(|(slot, keyspace)| Some((slot, keyspace.as_ref()?)))

@@ -167,6 +167,12 @@ fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write])
     }
 }
 
+/// The values of one expire, but not while the test runs.
+fn of_space(space: usize, layout: Layout) -> KeyspaceOptions {
+    let ttl = (space == 1).then(|| std::time::Duration::from_hours(24));
+    KeyspaceOptions { layout, ttl, ..KeyspaceOptions::default() }
+}
+
 struct World {
     vfs: Arc<dyn Vfs>,
     path: std::path::PathBuf,
@@ -181,8 +187,9 @@ struct World {
 impl World {
     fn new(vfs: Arc<dyn Vfs>, path: std::path::PathBuf, options: Options, layout: Layout) -> Self {
         let database = Database::open_with_vfs(Arc::clone(&vfs), &path, options.clone()).unwrap();
-        let keyspace_options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
-        let spaces = NAMES.map(|name| database.create_keyspace(name, keyspace_options).unwrap()).to_vec();
+        let spaces = [0, 1]
+            .map(|space| database.create_keyspace(NAMES[space], of_space(space, layout)).unwrap())
+            .to_vec();
         Self { vfs, path, options, layout, database, spaces, model: Model::default(), kept: Vec::new() }
     }
 
@@ -299,7 +306,7 @@ impl World {
             }
             Step::Recreate(space) => {
                 self.database.drop_keyspace(NAMES[*space]).unwrap();
-                let options = KeyspaceOptions { layout: self.layout, ..KeyspaceOptions::default() };
+                let options = of_space(*space, self.layout);
                 self.spaces[*space] = self.database.create_keyspace(NAMES[*space], options).unwrap();
                 self.model[*space].clear();
             }

@@ -16,6 +16,7 @@ use super::pack::{Pack, Packed};
 use super::pages::{PAGE_BYTES, Pages, Run, Sweep};
 use super::slot::Slot;
 use super::{BTree, Inner, Root, SEGMENT_PAGES};
+use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::merge::Merge;
 use crate::options::Direction;
@@ -54,6 +55,8 @@ struct Checkpoint<'a> {
     changes: &'a mut Merge,
     /// What goes before the changes come.
     erased: &'a KeyRanges,
+    /// What stays of the changes, and of the leaves they reach.
+    keep: &'a Keep,
     handle: Arc<dyn VfsFile>,
     pages: Pages,
     /// Nodes from this page on move to others.
@@ -76,12 +79,13 @@ impl BTree {
         self: &Arc<Self>,
         changes: &mut Merge,
         erased: &KeyRanges,
+        keep: &Keep,
         watch: Watch<'_>,
     ) -> Result<Prepared> {
         let mut pages = self.file.pages.lock().clone();
         pages.reclaim(self.file.oldest());
         let move_from = pages.tail(BESIDES).unwrap_or(u32::MAX);
-        self.prepare_moving(changes, erased, watch, pages, move_from)
+        self.prepare_moving(changes, erased, keep, watch, pages, move_from)
     }
 
     /// Writes the tree with its last nodes moved to free pages before them; `None` when that would not make
@@ -96,13 +100,15 @@ impl BTree {
         }
         let mut nothing = Merge::new(Vec::new(), Direction::Forward, None)?;
         let move_from = tail.unwrap_or(u32::MAX);
-        self.prepare_moving(&mut nothing, &KeyRanges::default(), watch, pages, move_from).map(Some)
+        let (erased, keep) = (KeyRanges::default(), Keep::default());
+        self.prepare_moving(&mut nothing, &erased, &keep, watch, pages, move_from).map(Some)
     }
 
     fn prepare_moving(
         self: &Arc<Self>,
         changes: &mut Merge,
         erased: &KeyRanges,
+        keep: &Keep,
         watch: Watch<'_>,
         pages: Pages,
         move_from: u32,
@@ -119,6 +125,7 @@ impl BTree {
             watch,
             changes,
             erased,
+            keep,
             handle: Arc::clone(&handle),
             pages,
             move_from,
@@ -299,8 +306,9 @@ impl Checkpoint<'_> {
     /// Packs the changes before `end`.
     fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
         while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
-            if let Some(value) = self.changes.value() {
-                pack.push(&[], key, value, None);
+            let keep = self.keep;
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+                pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
             self.changes.advance()?;
@@ -332,8 +340,9 @@ impl Checkpoint<'_> {
             at = before + usize::from(found);
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
-            if let Some(value) = self.changes.value() {
-                pack.push(&[], key, value, None);
+            let keep = self.keep;
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+                pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
             self.changes.advance()?;
@@ -363,7 +372,14 @@ impl Checkpoint<'_> {
                 self.entries -= 1;
                 continue;
             }
-            pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
+            if self.keep.is_all() {
+                pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
+            } else {
+                match self.keep.value(&leaf.key(at), leaf.payload(at)) {
+                    Some(value) => pack.push(leaf.prefix(), leaf.rest(at), &value, None),
+                    None => self.entries -= 1,
+                }
+            }
             self.write_full(pack, done)?;
         }
         Ok(())

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::pages::PAGE_BYTES;
 use super::{BTree, TreeCursor, TreeFile};
 use crate::cache::Cache;
+use crate::keep::Keep;
 use crate::key_range::{KeyRange, KeyRanges};
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::merge::{Merge, Source};
@@ -43,7 +44,7 @@ fn source(changes: &[Change]) -> Merge {
 }
 
 fn checkpoint(tree: &Arc<BTree>, changes: &[Change]) -> Result<Arc<BTree>> {
-    tree.prepare(&mut source(changes), &KeyRanges::default(), &mut |_| Ok(()))?.install()
+    tree.prepare(&mut source(changes), &KeyRanges::default(), &Keep::default(), &mut |_| Ok(()))?.install()
 }
 
 fn apply(map: &mut Map, changes: &[Change]) {
@@ -134,7 +135,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn erase(tree: &Arc<BTree>, ranges: &KeyRanges, changes: &[Change]) -> Result<Arc<BTree>> {
-    tree.prepare(&mut source(changes), ranges, &mut |_| Ok(()))?.install()
+    tree.prepare(&mut source(changes), ranges, &Keep::default(), &mut |_| Ok(()))?.install()
 }
 
 proptest! {

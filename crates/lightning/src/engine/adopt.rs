@@ -4,6 +4,7 @@ use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
+use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -56,7 +57,9 @@ impl Engine {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
                 let run = Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward));
                 let mut entries = Merge::new(vec![run], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries, &KeyRanges::default(), &mut |_| self.check_writable())?)
+                Some(btree.prepare(&mut entries, &KeyRanges::default(), &Keep::default(), &mut |_| {
+                    self.check_writable()
+                })?)
             }
             None => None,
         };

@@ -10,6 +10,7 @@ use luma_log::Lsn;
 
 use super::{CommitState, Engine, Registered};
 use crate::batch::{Change, Operations, RECORD_HEADER, record_header};
+use crate::keep::now_millis;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
@@ -102,7 +103,7 @@ impl Engine {
     }
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
-        let Commit { operations, durability, index, unchanged_since, reads, callbacks, locks } = commit;
+        let Commit { mut operations, durability, index, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
         let mut reads_checked = Vec::new();
         for (reads, registered) in &reads {
@@ -139,6 +140,11 @@ impl Engine {
             view.get(keyspace.slot, keyspace.id).ok_or_else(|| keyspace.not_found())?;
         }
         self.take_index(index)?;
+        if operations.keyspaces.iter().any(|keyspace| keyspace.options.ttl.is_some()) {
+            // Later commits are not older, whatever the clock says.
+            state.last_millis = state.last_millis.max(now_millis());
+            operations.stamp(state.last_millis);
+        }
         let sequence = state.next_sequence;
         let logged = if durability == Durability::Unlogged || self.options.external_log {
             None

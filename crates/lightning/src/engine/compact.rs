@@ -31,7 +31,7 @@ impl Engine {
                 let removed = [table.meta.id];
                 self.replace_tables(keyspace, vec![(level, table)], &removed)?;
             }
-            CompactionPlan::Merge(compaction) => self.merge(keyspace, &compaction)?,
+            CompactionPlan::Merge(compaction) => self.merge(keyspace, compaction)?,
         }
         drop(cursors);
         self.schedule_merge(keyspace.id);
@@ -45,8 +45,10 @@ impl Engine {
         let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
-        let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
-        self.merge(keyspace, &compaction).map_err(|error| self.fail_unless_over(error))
+        let CompactionPlan::Merge(compaction) = levels.plan_all(!keyspace.keep().is_all()) else {
+            return Ok(());
+        };
+        self.merge(keyspace, compaction).map_err(|error| self.fail_unless_over(error))
     }
 
     /// Makes the file of a B+Tree as short as its nodes allow, as far as no older tree is read.
@@ -88,7 +90,8 @@ impl Engine {
         self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
-    fn merge(&self, keyspace: &KeyspaceInner, compaction: &Compaction) -> Result<()> {
+    fn merge(&self, keyspace: &KeyspaceInner, mut compaction: Compaction) -> Result<()> {
+        compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let metas = compaction.run(
             &self.vfs,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::btree::{BTree, TreeFile, Watch};
+use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -155,7 +156,9 @@ impl Engine {
         let number = self.next_table.fetch_add(1, Ordering::Relaxed);
         let empty = TreeFile::open(&self.vfs, &self.tables_directory(), number, 0, &self.cache)?;
         empty.file.set_obsolete();
-        let mut tree = empty.prepare(&mut entries_of(from)?, &KeyRanges::default(), watch)?.install()?;
+        let mut tree = empty
+            .prepare(&mut entries_of(from)?, &KeyRanges::default(), &Keep::default(), watch)?
+            .install()?;
         let mut rounds = 0;
         while keyspace.waiting_bytes() > LAST_BYTES && rounds < ROUNDS_MAX {
             tree = apply(&tree, keyspace.take_runs()?, watch)?;
@@ -275,7 +278,7 @@ fn apply(tree: &Arc<BTree>, runs: Vec<Run>, watch: Watch<'_>) -> Result<Arc<BTre
             Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward))
         });
         let mut changes = Merge::new(sources.collect(), Direction::Forward, None)?;
-        tree = tree.prepare(&mut changes, &erased, watch)?.install()?;
+        tree = tree.prepare(&mut changes, &erased, &Keep::default(), watch)?.install()?;
     }
     Ok(tree)
 }

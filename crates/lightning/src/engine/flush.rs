@@ -152,7 +152,7 @@ impl Engine {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
                 let mut changes =
                     Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
-                Written::Checkpoint(tree.prepare(&mut changes, &erased, &mut |_| Ok(()))?)
+                Written::Checkpoint(tree.prepare(&mut changes, &erased, &keyspace.keep(), &mut |_| Ok(()))?)
             }
         };
 
@@ -296,11 +296,12 @@ impl Engine {
         let mut writer = TableWriter::create(&self.vfs, &directory, id, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
         let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+        let keep = keyspace.keep();
         while let Some(key) = entries.key() {
-            let value = entries.value();
+            let value = entries.value().and_then(|stored| keep.value(key, stored));
             // A tombstone that covers nothing is not needed.
             if value.is_some() || levels.overlaps(key, key) {
-                writer.add(key, value)?;
+                writer.add(key, value.as_deref())?;
             }
             entries.advance()?;
         }

@@ -34,11 +34,10 @@ impl History {
     /// Notes that a view was replaced. `before` is not to be used afterwards.
     pub(super) fn replaced(&mut self, before: Arc<View>, retention: Duration) {
         self.replaced.push(Arc::downgrade(&before));
-        if retention.is_zero() {
-            drop(before);
-        } else {
-            self.kept.push_back((luma_sync::now(), before));
+        if !retention.is_zero() {
+            self.kept.push_back((luma_sync::now(), Arc::new(before.for_readers())));
         }
+        drop(before);
         self.replaced.retain(|view| view.strong_count() > 0);
     }
 

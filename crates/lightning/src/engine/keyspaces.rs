@@ -2,6 +2,7 @@
 
 use luma_sync::atomic::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
 use crate::btree::TreeFile;
@@ -16,12 +17,19 @@ use crate::{Error, Result};
 /// The longest name of a keyspace.
 const NAME_BYTES_MAX: usize = 1 << 10;
 
+/// At least as long, in what the manifest can hold.
+fn whole_millis(time: Duration) -> Duration {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
 impl Engine {
     pub(crate) fn create_keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Arc<KeyspaceInner>> {
         if name.len() > NAME_BYTES_MAX {
             let (bytes, limit) = (name.len() as u64, NAME_BYTES_MAX as u64);
             return Err(Error::TooLarge { what: "a keyspace name", bytes, limit });
         }
+        let options = KeyspaceOptions { ttl: options.ttl.map(whole_millis), ..options };
         self.check_writable()?;
         let mut manifest = self.manifest.lock();
         if self.names.lock().contains_key(name) {
@@ -46,7 +54,8 @@ impl Engine {
         self.change_view(|view| {
             slot = view.add(KeyspaceView::new(id, Arc::new(tree), 0));
         });
-        let inner = Arc::new(KeyspaceInner::new(id, slot, name, options));
+        let filter = self.options.compaction_filters.get(name).cloned();
+        let inner = Arc::new(KeyspaceInner { filter, ..KeyspaceInner::new(id, slot, name, options) });
         self.names.lock().insert(Arc::clone(&inner.name), Arc::clone(&inner));
         Ok(inner)
     }

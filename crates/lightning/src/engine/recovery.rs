@@ -162,7 +162,9 @@ impl Engine {
             memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
-            let inner = Arc::new(KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options));
+            let filter = options.compaction_filters.get(&keyspace.name).cloned();
+            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options);
+            let inner = Arc::new(KeyspaceInner { filter, ..inner });
             names.insert(Arc::clone(&inner.name), inner);
         }
         let (next_table, applied) = (AtomicU64::new(state.next_table), state.applied);
@@ -178,6 +180,7 @@ impl Engine {
             publisher,
             commit: Mutex::new(CommitState {
                 next_sequence: sequence + 1,
+                last_millis: 0,
                 log_checked: log.begin().0,
                 recent: Recent::default(),
             }),

@@ -13,6 +13,7 @@ use luma_vfs::Vfs;
 
 use super::{Levels, RUNS, Run};
 use crate::Result;
+use crate::keep::Keep;
 use crate::key_range::KeyRange;
 use crate::merge::Merge;
 use crate::options::{Direction, Options};
@@ -33,6 +34,8 @@ pub(crate) struct Compaction {
     deeper: Vec<Run>,
     /// What all of this is part of.
     levels: Levels,
+    /// What stays; everything unless it is set.
+    pub(crate) keep: Keep,
 }
 
 /// What a look at the levels gave.
@@ -79,8 +82,9 @@ impl Levels {
         }
     }
 
-    /// Everything into the deepest level that has tables, or level 1.
-    pub(crate) fn plan_all(&self) -> CompactionPlan {
+    /// Everything into the deepest level that has tables, or level 1; `anyway` also if all of it is there and
+    /// clean.
+    pub(crate) fn plan_all(&self, anyway: bool) -> CompactionPlan {
         let deepest = (1..=RUNS).rev().find(|level| !self.runs[level - 1].is_empty()).unwrap_or(1);
         let upper: Vec<Run> = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
         let between = self.runs[..deepest - 1].iter().filter(|run| !run.is_empty()).map(Arc::clone);
@@ -88,7 +92,7 @@ impl Levels {
         let lower = Arc::clone(&self.runs[deepest - 1]);
         let is_clean =
             |table: &Arc<Table>| table.meta.tombstones == 0 && self.holes_of(table.meta.id).is_none();
-        if upper.is_empty() && lower.iter().all(is_clean) {
+        if upper.is_empty() && (lower.is_empty() || !anyway && lower.iter().all(is_clean)) {
             return CompactionPlan::None;
         }
         self.merge(upper, lower, deepest, Vec::new())
@@ -101,7 +105,14 @@ impl Levels {
     }
 
     fn merge(&self, upper: Vec<Run>, lower: Run, level: usize, deeper: Vec<Run>) -> CompactionPlan {
-        CompactionPlan::Merge(Compaction { upper, lower, level, deeper, levels: self.clone() })
+        CompactionPlan::Merge(Compaction {
+            upper,
+            lower,
+            level,
+            deeper,
+            levels: self.clone(),
+            keep: Keep::default(),
+        })
     }
 
     /// Writes a table anew that is mostly holes.
@@ -160,7 +171,7 @@ impl Compaction {
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
         while let Some(key) = merge.key() {
-            let value = merge.value();
+            let value = merge.value().and_then(|stored| self.keep.value(key, stored));
             if value.is_some() || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
                 let open = match &mut writer {
                     Some(open) => open,
@@ -170,7 +181,7 @@ impl Compaction {
                         writer.insert(TableWriter::create(vfs, directory, id, options)?)
                     }
                 };
-                open.add(key, value)?;
+                open.add(key, value.as_deref())?;
                 if open.bytes() >= table_bytes
                     && let Some(full) = writer.take()
                 {

@@ -1,6 +1,7 @@
 //! Edits of the manifest and the state they add up to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::key_range::KeyRanges;
@@ -137,6 +138,9 @@ impl Edit {
                 out.push(layout_number(options.layout));
                 out.push(compression_number(options.compression));
                 put_varint(out, *tree);
+                // One more than it is; 0 for none.
+                let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
+                put_varint(out, ttl);
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -217,8 +221,10 @@ impl Edit {
                     3 => Some(Compression::Zstd),
                     _ => return None,
                 };
-                let options = KeyspaceOptions { layout, compression };
-                Self::CreateKeyspace { id, name, options, tree: reader.varint()? }
+                let tree = reader.varint()?;
+                let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
+                let options = KeyspaceOptions { layout, compression, ttl };
+                Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
                 keyspace: reader.varint()?,
@@ -427,12 +433,12 @@ mod tests {
             },
         );
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>(), any::<u32>()).prop_map(
-                move |(id, name, compression, is_tree, tree)| {
-                    let options = KeyspaceOptions { layout: layout(is_tree), compression };
+            (0u64..9, any::<String>(), compression, any::<bool>(), any::<u32>(), any::<Option<u32>>())
+                .prop_map(move |(id, name, compression, is_tree, tree, ttl)| {
+                    let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
+                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl };
                     Edit::CreateKeyspace { id, name, options, tree: if is_tree { tree.into() } else { 0 } }
-                }
-            ),
+                }),
             convert,
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
                 keyspace,
