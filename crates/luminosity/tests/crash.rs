@@ -200,8 +200,7 @@ fn world(seed: u64) -> (u64, usize) {
         engine.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         check_tags(&engine, &mut tags, seed);
         model = found;
-        drop(engine);
-        disk.kill();
+        disk.kill(engine);
     }
     (crashed, whole)
 }
