@@ -247,7 +247,7 @@ impl Engine {
             return Err(Error::Settings("the path of the stylesheet is longer than 512 bytes".to_owned()));
         }
         let options = Options {
-            cache_bytes: buffer / 3,
+            cache_bytes: buffer / 2,
             memtable_bytes: buffer / 2,
             write_buffer_bytes: buffer,
             max_wal_bytes: (buffer * 4) as u64,

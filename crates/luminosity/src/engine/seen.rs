@@ -3,6 +3,8 @@
 use super::layout::Place;
 
 const WORD_BITS: u32 = u64::BITS;
+/// Slots that a full fragment has.
+const SLOTS_USUAL: usize = 50_000;
 
 /// The places.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ impl Seen {
         }
         let words = &mut self.fragments[fragment];
         if words.len() <= word {
+            // Room for a whole fragment at once: growing by doubling would take half as much again.
+            words.reserve_exact((word + 1).max(SLOTS_USUAL / WORD_BITS as usize + 1) - words.len());
             words.resize(word + 1, 0);
         }
         words[word] |= 1 << (place.slot % WORD_BITS);
