@@ -137,8 +137,8 @@ fn a_url_that_comes_twice_in_a_list_is_told_with_its_line_and_the_first_one_stay
     lines.extend((0..5000).map(|number| format!("{{\"url\":\"/{number}\"}}\n")));
     lines.push_str("{\"url\":\"https://EXAMPLE.com/a\",\"priority\":0.1}\n");
     std::fs::write(at.join("pages.jsonl"), &lines).unwrap();
-    let texts: String = lines.lines().map(|line| format!("{}\n", line.split('"').nth(3).unwrap())).collect();
-    std::fs::write(at.join("pages.txt"), texts).unwrap();
+    let texts: Vec<&str> = lines.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    std::fs::write(at.join("pages.txt"), texts.join("\n")).unwrap();
     for (round, file) in ["pages.jsonl", "pages.jsonl", "pages.txt"].into_iter().enumerate() {
         let told = ends(at, 3, &["--url", "https://example.com", "import", file]);
         assert!(
