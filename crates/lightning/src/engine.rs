@@ -116,6 +116,11 @@ impl Engine {
         self.view.load()
     }
 
+    /// The view, to be held: a snapshot takes one, so nothing is counted twice on the way.
+    fn held_view(&self) -> Arc<View> {
+        arc_swap::Guard::into_inner(self.view())
+    }
+
     /// Makes the next view from the current one.
     fn change_view(&self, change: impl FnOnce(&mut View)) {
         self.change_view_and_history(|view, _| change(view));
@@ -133,7 +138,7 @@ impl Engine {
             return Ok(self.snapshot());
         }
         history.let_go(self.options.version_retention, self.options.history_bytes);
-        let current = Arc::clone(&self.view());
+        let current = self.held_view();
         let view = history.view_at(sequence, current).ok_or(Error::SnapshotTooOld)?;
         Ok(Snapshot::new(view, sequence))
     }
@@ -161,7 +166,7 @@ impl Engine {
     /// What is published now. Takes no lock.
     pub(crate) fn snapshot(&self) -> Snapshot {
         loop {
-            let view = Arc::clone(&self.view());
+            let view = self.held_view();
             let sequence = self.publisher.visible();
             // A commit in a memtable that is newer than this view could be visible only if the view
             // was replaced before; then both are read again.

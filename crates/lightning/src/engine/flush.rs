@@ -120,7 +120,7 @@ impl Engine {
         keyspace: &'a KeyspaceInner,
         how_many: HowMany,
     ) -> Result<Option<Flushed<'a>>> {
-        let view = Arc::clone(&self.view());
+        let view = self.held_view();
         let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(None) };
         let tree = Arc::clone(&found.tree);
         // Each checkpoint may rewrite many leaves: all that waits goes into one.
