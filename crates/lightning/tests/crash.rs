@@ -381,7 +381,11 @@ fn in_parallel(jobs: std::ops::Range<u64>, job: impl Fn(u64) -> usize + Sync) ->
                     if number >= jobs.end {
                         return;
                     }
-                    total.fetch_add(job(number), Ordering::Relaxed);
+                    let points = job(number);
+                    let points = total.fetch_add(points, Ordering::Relaxed) + points;
+                    if factor() > 1 && number % 50 == 0 {
+                        println!("workload {number} of {}: {points} crash points", jobs.end);
+                    }
                 }
             });
         }

@@ -71,6 +71,10 @@ fn open_trees(
     Ok(keyspaces)
 }
 
+/// What the log may keep in memory, of the write buffer's size a quarter.
+const LOG_BUFFER_MIN: usize = 64 << 10;
+const LOG_BUFFER_MAX: usize = 16 << 20;
+
 fn replay_log(
     vfs: &Arc<dyn Vfs>,
     directory: &Path,
@@ -84,6 +88,7 @@ fn replay_log(
         sync: options.sync,
         flusher,
         observer: Some(Arc::clone(publisher) as Arc<dyn luma_log::LogObserver>),
+        buffer_bytes: (options.write_buffer_bytes / 4).clamp(LOG_BUFFER_MIN, LOG_BUFFER_MAX),
         ..LogOptions::default()
     };
     let mut damage = None;
