@@ -30,7 +30,7 @@ use crate::cache::Cache;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockTable;
 use crate::manifest::Manifest;
-use crate::options::{KeyspaceOptions, Options};
+use crate::options::{KeyspaceOptions, Layout, Options};
 use crate::publisher::Publisher;
 use crate::readable::Snapshot;
 use crate::stats::{KeyspaceStats, Stats, WriteStats};
@@ -83,7 +83,8 @@ pub(crate) struct Engine {
     serializable: SerializableSnapshots,
     manifest: Mutex<Manifest>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
-    next_table: AtomicU64,
+    /// The next number of a table or a blob file.
+    next_table: Arc<AtomicU64>,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     /// Whether the log is so long that writers wait for flushes.
@@ -150,6 +151,11 @@ impl Engine {
             compression: keyspace.compression.unwrap_or(self.options.compression),
             bloom_bits_per_key: self.options.bloom_bits_per_key,
             part_bytes: self.options.index_part_bytes,
+            blob_threshold: match keyspace.layout {
+                Layout::Lsm => keyspace.blob_threshold.unwrap_or(self.options.blob_threshold) as usize,
+                // What it brings is copied into the tree.
+                Layout::BTree => usize::MAX,
+            },
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) use edit::{Edit, ManifestState};
 const CURRENT: &str = "CURRENT";
 const CURRENT_NEXT: &str = "CURRENT.next";
 const MAGIC: [u8; 8] = *b"LIGHTMAN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;
 const FRAME_BYTES: usize = 8;
 /// A manifest this long is replaced, if its state is much smaller.
@@ -215,7 +215,7 @@ fn read(vfs: &dyn Vfs, path: &Path) -> Result<ManifestState> {
         return Err(Error::corruption(path, 0, "the manifest's header does not match its checksum"));
     };
     let version = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
-    if version > VERSION {
+    if version != VERSION {
         return Err(Error::UnsupportedVersion { file: path.to_owned(), version, supported: VERSION });
     }
     let mut state = ManifestState::default();

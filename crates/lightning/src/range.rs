@@ -151,6 +151,7 @@ impl Range {
             }
             self.merge.advance()?;
         }
+        self.merge.load()?;
         Ok(self.merge.key().zip(self.merge.value()))
     }
 }

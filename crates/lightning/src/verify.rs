@@ -23,7 +23,7 @@ pub struct VerifyReport {
     pub tables: usize,
     /// Keys in tables and B+Trees.
     pub entries: u64,
-    /// Bytes of tables and B+Trees.
+    /// Bytes of tables, of what they have in blob files, and of B+Trees.
     pub bytes: u64,
 }
 
@@ -37,16 +37,16 @@ pub(crate) fn verify(engine: &Arc<Engine>, progress: &mut dyn FnMut(VerifyProgre
         tables.extend(found.tree.tables().map(|(_, table)| Arc::clone(table)));
         trees.extend(found.tree.btree().map(Arc::clone));
     }
-    let bytes_of_tables: u64 = tables.iter().map(|table| table.meta.bytes).sum();
+    let bytes_of_tables: u64 = tables.iter().map(|table| table.meta.bytes_with_blobs()).sum();
     let total_bytes = bytes_of_tables + trees.iter().map(|tree| tree.bytes).sum::<u64>();
     let mut done_bytes = 0;
     for table in tables {
         table
             .verify(&mut |bytes| progress(VerifyProgress { done_bytes: done_bytes + bytes, total_bytes }))?;
-        done_bytes += table.meta.bytes;
+        done_bytes += table.meta.bytes_with_blobs();
         report.tables += 1;
         report.entries += table.meta.entries;
-        report.bytes += table.meta.bytes;
+        report.bytes += table.meta.bytes_with_blobs();
     }
     for tree in trees {
         let mut read = done_bytes;

@@ -134,7 +134,7 @@ pub(crate) struct Sink<'a> {
 }
 
 /// Changes applied at once.
-const PENDING_MAX: usize = 1024;
+const PENDING_MAX: usize = 4096;
 /// After so many changes the log is waited for, so that what waits in memory to be written has a bound.
 const UNSYNCED_MAX: usize = 6 << 10;
 

@@ -115,7 +115,7 @@ impl Engine {
             Written::Table(table) => {
                 let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                 let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
-                let bytes = added.iter().map(|(_, table)| table.meta.bytes).sum();
+                let bytes = added.iter().map(|(_, table)| table.meta.bytes_with_blobs()).sum();
                 (
                     Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed },
                     added,
@@ -167,9 +167,8 @@ impl Engine {
         levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
-        let id = self.next_table.fetch_add(1, Ordering::Relaxed);
         let options = self.table_options(keyspace.options);
-        let mut writer = TableWriter::create(&self.vfs, &directory, id, options)?;
+        let mut writer = TableWriter::create(&self.vfs, &directory, &self.next_table, options)?;
         let mut cursor = MemtableCursor::over_all(Arc::clone(memtable));
         while let Some(entry) = cursor.entry() {
             // A tombstone that covers nothing is not needed.

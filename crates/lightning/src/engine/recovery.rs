@@ -4,7 +4,7 @@
 //! tables hold. Files no manifest names are what a crash left, and go.
 
 use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,8 +39,11 @@ fn open_trees(
 ) -> Result<HashMap<KeyspaceId, KeyspaceView>> {
     let io = |error| Error::io(directory, error);
     let known = |id| state.keyspaces.values().any(|keyspace| keyspace.tables.contains_key(&id));
+    let metas = state.keyspaces.values().flat_map(|keyspace| keyspace.tables.values());
+    let used: HashSet<u64> = metas.flat_map(|(_, meta)| meta.blobs.keys().copied()).collect();
     for name in vfs.read_dir(directory).map_err(io)? {
         let left_over = table::id_of(&name).is_some_and(|id| !known(id))
+            || table::blob_id_of(&name).is_some_and(|id| !used.contains(&id))
             || btree::id_of(&name).is_some_and(|id| !state.keyspaces.contains_key(&id));
         if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
@@ -151,7 +154,7 @@ impl Engine {
             let inner = Arc::new(KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options));
             names.insert(Arc::clone(&inner.name), inner);
         }
-        let next_table = AtomicU64::new(state.next_table);
+        let next_table = Arc::new(AtomicU64::new(state.next_table));
         let engine = Arc::new(Self {
             options,
             vfs,

@@ -3,8 +3,10 @@
 //! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
 //! nothing below moves without being read. Tombstones go when no deeper level could have the key.
+//! A table that points into a blob file that is mostly garbage is written anew, with those values.
 
-use luma_sync::atomic::{AtomicU64, Ordering};
+use luma_sync::atomic::AtomicU64;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +19,8 @@ use crate::options::{Direction, Options};
 use crate::table::{RunCursor, Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
+/// A blob file is emptied when less than one part in so many is in use.
+const GARBAGE_SHARE: u64 = 2;
 
 /// What to merge.
 pub(crate) struct Compaction {
@@ -27,6 +31,8 @@ pub(crate) struct Compaction {
     pub(crate) level: usize,
     /// Runs deeper than that.
     deeper: Vec<Run>,
+    /// Blob files from which the values that are left are moved.
+    emptied: HashSet<u64>,
 }
 
 /// What a look at the levels gave.
@@ -67,7 +73,7 @@ impl Levels {
             share = share.saturating_mul(GROWTH);
         }
         match best {
-            (score, _) if score <= 0.0 => CompactionPlan::None,
+            (score, _) if score <= 0.0 => self.empty_blobs(),
             (_, 0) => self.merge_level0(),
             (_, level) => self.sink(level, &mut cursors[level - 1]),
         }
@@ -83,14 +89,16 @@ impl Levels {
         if upper.is_empty() && lower.iter().all(|table| table.meta.tombstones == 0) {
             return CompactionPlan::None;
         }
-        CompactionPlan::Merge(Compaction { upper, lower, level: deepest, deeper: Vec::new() })
+        let emptied = self.wasted_blobs();
+        CompactionPlan::Merge(Compaction { upper, lower, level: deepest, deeper: Vec::new(), emptied })
     }
 
     fn merge_level0(&self) -> CompactionPlan {
         let lower = overlapping(&self.runs[0], &self.level0);
         let upper = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
         let deeper = self.runs[1..].to_vec();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: 1, deeper })
+        let emptied = self.wasted_blobs();
+        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: 1, deeper, emptied })
     }
 
     fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
@@ -104,7 +112,39 @@ impl Levels {
         }
         let upper = vec![Arc::from([Arc::clone(table)])];
         let deeper = self.runs[level + 1..].to_vec();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: level + 1, deeper })
+        let emptied = self.wasted_blobs();
+        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: level + 1, deeper, emptied })
+    }
+
+    /// Every blob file: its length, and how much of that tables point to.
+    pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
+        let mut blobs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        for (file, uses) in self.tables().flat_map(|(_, table)| &table.meta.blobs) {
+            let known = blobs.entry(*file).or_default();
+            *known = (uses.file_bytes, known.1 + uses.bytes);
+        }
+        blobs
+    }
+
+    /// The blob files of which more is garbage than not.
+    fn wasted_blobs(&self) -> HashSet<u64> {
+        let blobs = self.blobs().into_iter();
+        blobs.filter(|(_, (bytes, used))| used * GARBAGE_SHARE < *bytes).map(|(file, _)| file).collect()
+    }
+
+    /// Writes a table anew that points into a wasted blob file.
+    fn empty_blobs(&self) -> CompactionPlan {
+        let emptied = self.wasted_blobs();
+        let points = |table: &Table| table.meta.blobs.keys().any(|file| emptied.contains(file));
+        let Some((level, table)) = self.tables().find(|(_, table)| points(table)) else {
+            return CompactionPlan::None;
+        };
+        if level == 0 {
+            return self.merge_level0();
+        }
+        let upper = vec![Arc::from([Arc::clone(table)])];
+        let deeper = self.runs[level..].to_vec();
+        CompactionPlan::Merge(Compaction { upper, lower: Arc::from([]), level, deeper, emptied })
     }
 }
 
@@ -121,7 +161,7 @@ impl Compaction {
         directory: &Path,
         options: TableOptions,
         table_bytes: u64,
-        next_id: &AtomicU64,
+        next_id: &Arc<AtomicU64>,
         keep_going: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
@@ -129,19 +169,31 @@ impl Compaction {
         let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
-        while let Some(key) = merge.key() {
+        let blob_bytes = self.inputs().flat_map(|table| &table.meta.blobs);
+        let blob_bytes: HashMap<u64, u64> = blob_bytes.map(|(file, uses)| (*file, uses.file_bytes)).collect();
+        loop {
+            let pointer = merge.pointer().filter(|pointer| !self.emptied.contains(&pointer.file));
+            if pointer.is_none() {
+                merge.load()?;
+            }
+            let Some(key) = merge.key() else { break };
             let value = merge.value();
             if value.is_some() || self.deeper.iter().any(|run| run_overlaps(run, key, key)) {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {
                         keep_going()?;
-                        let id = next_id.fetch_add(1, Ordering::Relaxed);
-                        writer.insert(TableWriter::create(vfs, directory, id, options)?)
+                        writer.insert(TableWriter::create(vfs, directory, next_id, options)?)
                     }
                 };
-                open.add(key, value)?;
-                if open.bytes() >= table_bytes
+                match pointer {
+                    Some(pointer) => {
+                        let file_bytes = blob_bytes.get(&pointer.file).copied().unwrap_or_default();
+                        open.add_pointer(key, pointer, file_bytes)?;
+                    }
+                    None => open.add(key, value)?,
+                }
+                if open.is_full(table_bytes)
                     && let Some(full) = writer.take()
                 {
                     tables.push(full.finish()?);

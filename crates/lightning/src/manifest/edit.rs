@@ -75,6 +75,7 @@ impl Edit {
                 put_bytes(out, name.as_bytes());
                 out.push(layout_number(options.layout));
                 out.push(compression_number(options.compression));
+                put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
             }
             Self::DropKeyspace { id } => {
                 out.push(DROP);
@@ -140,7 +141,12 @@ impl Edit {
                     3 => Some(Compression::Zstd),
                     _ => return None,
                 };
-                Self::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
+                let blob_threshold = match reader.varint()? {
+                    0 => None,
+                    bytes => Some(u32::try_from(bytes - 1).ok()?),
+                };
+                let options = KeyspaceOptions { layout, compression, blob_threshold };
+                Self::CreateKeyspace { id, name, options }
             }
             DROP => Self::DropKeyspace { id: reader.varint()? },
             TABLES => {
@@ -207,7 +213,9 @@ impl ManifestState {
             }
             Edit::Tables { keyspace, added, removed, flushed } => {
                 for (_, meta) in added {
-                    self.next_table = self.next_table.max(meta.id + 1);
+                    let blobs = meta.blobs.keys().copied();
+                    let newest = blobs.chain([meta.id]).max().unwrap_or(meta.id);
+                    self.next_table = self.next_table.max(newest + 1);
                 }
                 let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
                 for id in removed {
@@ -265,6 +273,7 @@ impl ManifestState {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::table::BlobUse;
     use proptest::prelude::*;
 
     fn any_edit() -> impl Strategy<Value = Edit> {
@@ -274,21 +283,30 @@ mod tests {
             Just(Some(Compression::Lz4)),
             Just(Some(Compression::Zstd))
         ];
-        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(
-            |(numbers, smallest, largest)| TableMeta {
+        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>(), any::<Option<[u64; 4]>>())
+            .prop_map(|(numbers, smallest, largest, blob)| TableMeta {
+                blobs: blob
+                    .map(|[file, file_bytes, values, bytes]| {
+                        (file / 2, BlobUse { file_bytes, values, bytes })
+                    })
+                    .into_iter()
+                    .collect(),
                 id: numbers[0] / 2,
                 bytes: numbers[1],
                 entries: numbers[2],
                 tombstones: numbers[3],
                 smallest,
                 largest,
-            },
-        );
+            });
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>()).prop_map(
-                |(id, name, compression, tree)| {
+            (0u64..9, any::<String>(), compression, any::<bool>(), any::<Option<u32>>()).prop_map(
+                |(id, name, compression, tree, blob_threshold)| {
                     let layout = if tree { Layout::BTree } else { Layout::Lsm };
-                    Edit::CreateKeyspace { id, name, options: KeyspaceOptions { layout, compression } }
+                    Edit::CreateKeyspace {
+                        id,
+                        name,
+                        options: KeyspaceOptions { layout, compression, blob_threshold },
+                    }
                 }
             ),
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {

@@ -8,7 +8,8 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+
+use luma_sync::atomic::AtomicU8;
 
 use super::block::Block;
 use super::bloom::Filter;

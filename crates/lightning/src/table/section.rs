@@ -60,6 +60,14 @@ pub(crate) fn append(out: &mut Vec<u8>, content: &[u8], compression: Compression
     (out.len() - start) as u64
 }
 
+/// Appends the end of a section whose content, as it is, is written already; returns the section's length.
+pub(crate) fn append_trailer(out: &mut Vec<u8>, content: &[u8]) -> u64 {
+    out.push(NONE);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(content), &[NONE]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    (content.len() + TRAILER_BYTES) as u64
+}
+
 /// Reads, checks and expands a section.
 pub(crate) fn read(file: &dyn VfsFile, path: &Path, place: BlockPlace) -> Result<Box<[u8]>> {
     let damaged = |what| Error::corruption(path, place.offset, what);
