@@ -3,7 +3,10 @@
 # One set of features for every target, so that dependencies are compiled once.
 CARGO_FLAGS ?=
 
-.PHONY: run test check fmt bench help
+# Flags of their own would compile everything again in the usual folder.
+SCHEDULES_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/schedules
+
+.PHONY: run test schedules check fmt bench help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -14,6 +17,10 @@ run: ## Builds and starts the server on ./data; every door on loopback, open to 
 
 test: ## Runs every test.
 	cargo test $(CARGO_FLAGS) --workspace
+
+schedules: ## Runs the engine's threads in thousands of orders, under a model checker.
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(SCHEDULES_TARGET) LIGHTNING_SCHEDULES=$${LIGHTNING_SCHEDULES:-1000} \
+		cargo test $(CARGO_FLAGS) -p lightning --test schedules
 
 check: ## Formatting and lints, as CI has them.
 	cargo fmt --all --check

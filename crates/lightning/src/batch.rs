@@ -3,29 +3,67 @@
 //! ```text
 //! record = 1, u64 sequence, operation*
 //! operation = varint keyspace, kind (0 put, 1 delete), varint length, key [, varint length, value]
+//!           | varint keyspace, kind 3 (delete a range), varint length, first key, bounded (0 or 1)
+//!             [, varint length, key that it ends before]
 //! ```
+//!
+//! Invariant: in a commit a range deletes what was there before, and nothing that the commit itself puts.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::codec::{Reader, put_bytes, put_varint};
+use crate::key_range::KeyRange;
 use crate::keyspace::{Keyspace, KeyspaceInner};
 use crate::options::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::view::KeyspaceId;
+use crate::write_set::WriteSet;
 use crate::{Error, Result};
 
 const COMMIT: u8 = 1;
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
+const DELETE_RANGE: u8 = 3;
 /// Bytes of a record before its operations.
 pub(crate) const RECORD_HEADER: usize = 9;
 
-/// One change of one key.
+/// What is done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    Put(&'a [u8]),
+    Delete,
+    /// It and all after it are deleted, up to the one before this if there is one.
+    DeleteRange(Option<&'a [u8]>),
+}
+
+/// One change of one key, or of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Operation<'a> {
     pub(crate) keyspace: KeyspaceId,
+    /// The first one of a range.
     pub(crate) key: &'a [u8],
-    /// `None` deletes.
-    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) change: Change<'a>,
+}
+
+impl<'a> Operation<'a> {
+    /// The new value, if there is one.
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&'a [u8]> {
+        match self.change {
+            Change::Put(value) => Some(value),
+            Change::Delete | Change::DeleteRange(_) => None,
+        }
+    }
+
+    /// The keys that are deleted together, if it does that.
+    pub(crate) fn range(&self) -> Option<KeyRange> {
+        match self.change {
+            Change::DeleteRange(end) => {
+                Some(KeyRange { start: self.key.to_vec(), end: end.map(<[u8]>::to_vec) })
+            }
+            Change::Put(_) | Change::Delete => None,
+        }
+    }
 }
 
 /// Whether a key and a value may be stored.
@@ -41,6 +79,16 @@ pub(crate) fn check_sizes(key: &[u8], value: Option<&[u8]>) -> Result<()> {
     Ok(())
 }
 
+/// The range between two bounds that may be keys.
+pub(crate) fn check_bounds(start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<KeyRange> {
+    for bound in [start, end] {
+        if let Bound::Included(key) | Bound::Excluded(key) = bound {
+            check_sizes(key, None)?;
+        }
+    }
+    Ok(KeyRange::from_bounds(start, end))
+}
+
 /// Operations as they go to the log, and the keyspaces they are for.
 #[derive(Default)]
 pub(crate) struct Operations {
@@ -49,11 +97,22 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    pub(crate) fn push(&mut self, keyspace: &Arc<KeyspaceInner>, key: &[u8], value: Option<&[u8]>) {
+    fn start(&mut self, keyspace: &Arc<KeyspaceInner>) {
         if !self.keyspaces.iter().rev().any(|known| known.id == keyspace.id) {
             self.keyspaces.push(Arc::clone(keyspace));
         }
         put_varint(&mut self.bytes, keyspace.id);
+    }
+
+    /// Adds the deletion of a range. It comes before what the commit puts there.
+    pub(crate) fn push_range(&mut self, keyspace: &Arc<KeyspaceInner>, range: &KeyRange) {
+        self.start(keyspace);
+        self.bytes.push(DELETE_RANGE);
+        range.encode(&mut self.bytes);
+    }
+
+    pub(crate) fn push(&mut self, keyspace: &Arc<KeyspaceInner>, key: &[u8], value: Option<&[u8]>) {
+        self.start(keyspace);
         self.bytes.push(if value.is_some() { PUT } else { DELETE });
         put_bytes(&mut self.bytes, key);
         if let Some(value) = value {
@@ -118,13 +177,18 @@ impl<'a> Iterator for OperationsIter<'a> {
         let keyspace = reader.varint()?;
         let kind = reader.u8()?;
         let key = reader.bytes()?;
-        let value = match kind {
-            PUT => Some(reader.bytes()?),
-            DELETE => None,
+        let change = match kind {
+            PUT => Change::Put(reader.bytes()?),
+            DELETE => Change::Delete,
+            DELETE_RANGE => match reader.u8()? {
+                0 => Change::DeleteRange(None),
+                1 => Change::DeleteRange(Some(reader.bytes()?)),
+                _ => return None,
+            },
             _ => return None,
         };
         self.reader = reader;
-        Some(Operation { keyspace, key, value })
+        Some(Operation { keyspace, key, change })
     }
 }
 
@@ -134,6 +198,8 @@ pub struct WriteBatch {
     pub(crate) operations: Operations,
     pub(crate) error: Option<Error>,
     count: usize,
+    /// Whether a range is deleted after something else was done.
+    range_after: bool,
 }
 
 impl std::fmt::Debug for WriteBatch {
@@ -156,6 +222,40 @@ impl WriteBatch {
     /// Adds a delete.
     pub fn delete(&mut self, keyspace: &Keyspace, key: &[u8]) {
         self.push(keyspace, key, None);
+    }
+
+    /// Adds the deletion of all keys between two, at a cost that does not depend on how many there are.
+    /// What the batch puts there afterwards stays.
+    pub fn delete_range(&mut self, keyspace: &Keyspace, start: Bound<&[u8]>, end: Bound<&[u8]>) {
+        match check_bounds(start, end) {
+            Ok(range) if range.is_empty() => {}
+            Ok(range) => {
+                self.range_after |= self.count > 0;
+                self.operations.push_range(&keyspace.inner, &range);
+                self.count += 1;
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// What is committed: of each key what was done last.
+    pub(crate) fn into_operations(self) -> Result<Operations> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if !self.range_after {
+            return Ok(self.operations);
+        }
+        let mut writes = WriteSet::new();
+        for operation in self.operations.iter() {
+            let known = |keyspace: &&Arc<KeyspaceInner>| keyspace.id == operation.keyspace;
+            let Some(keyspace) = self.operations.keyspaces.iter().find(known) else { continue };
+            match operation.range() {
+                Some(range) => writes.erase(keyspace, &range),
+                None => writes.put(keyspace, operation.key, operation.value()),
+            }
+        }
+        writes.operations()
     }
 
     fn push(&mut self, keyspace: &Keyspace, key: &[u8], value: Option<&[u8]>) {
@@ -194,16 +294,24 @@ mod tests {
         #[test]
         fn operations_come_back(
             sequence: u64,
-            operations in proptest::collection::vec((0u64..300, any::<Vec<u8>>(), any::<Option<Vec<u8>>>()), 0..20),
+            operations in proptest::collection::vec((0u64..300, any::<Vec<u8>>(), any::<Option<Vec<u8>>>(), any::<bool>()), 0..20),
         ) {
             let mut written = Operations::default();
-            for (id, key, value) in &operations {
-                written.push(&Arc::new(KeyspaceInner::new(*id, 0, "k", crate::KeyspaceOptions::default())), key, value.as_deref());
+            for (id, key, value, range) in &operations {
+                let keyspace = Arc::new(KeyspaceInner::new(*id, 0, "k", crate::KeyspaceOptions::default()));
+                if *range {
+                    written.push_range(&keyspace, &KeyRange { start: key.clone(), end: value.clone() });
+                } else {
+                    written.push(&keyspace, key, value.as_deref());
+                }
             }
             let record = [record_header(sequence).as_slice(), &written.bytes].concat();
             let (found, mut iter) = decode_record(&record).unwrap();
             prop_assert_eq!(found, sequence);
-            let read: Vec<_> = iter.by_ref().map(|op| (op.keyspace, op.key.to_vec(), op.value.map(<[u8]>::to_vec))).collect();
+            let read: Vec<_> = iter.by_ref().map(|op| match op.range() {
+                Some(range) => (op.keyspace, range.start, range.end, true),
+                None => (op.keyspace, op.key.to_vec(), op.value().map(<[u8]>::to_vec), false),
+            }).collect();
             prop_assert!(iter.is_at_end());
             prop_assert_eq!(read, operations);
         }

@@ -203,6 +203,11 @@ impl BTree {
         loop {
             if let Some(place) = next.take() {
                 let leaf = self.read(place, true)?;
+                if leaf.count() != place.entries as usize {
+                    let offset = u64::from(place.page) * PAGE_BYTES as u64;
+                    let what = format!("a leaf has {} keys, it should have {}", leaf.count(), place.entries);
+                    return Err(Error::corruption(&self.path(), offset, what));
+                }
                 for at in 0..leaf.count() {
                     let key = leaf.key(at);
                     if last.as_ref().is_some_and(|last| *last >= key) {

@@ -169,15 +169,12 @@ impl Database {
 
 /// The commit of a batch; fails for one that was given what can't be written.
 fn unconditional(batch: WriteBatch, durability: Durability) -> Result<Commit> {
-    match batch.error {
-        Some(error) => Err(error),
-        None => Ok(Commit {
-            operations: batch.operations,
-            durability,
-            unchanged_since: None,
-            reads: None,
-            callbacks: Vec::new(),
-            locks: None,
-        }),
-    }
+    Ok(Commit {
+        operations: batch.into_operations()?,
+        durability,
+        unchanged_since: None,
+        reads: Vec::new(),
+        callbacks: Vec::new(),
+        locks: None,
+    })
 }

@@ -8,6 +8,7 @@ use luma_sync::Mutex;
 
 use crate::engine::Engine;
 use crate::estimate::{self, RangeEstimate};
+use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
 use crate::options::KeyspaceOptions;
 use crate::stats::KeyspaceStats;
@@ -25,6 +26,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) flushing: Mutex<()>,
     /// Held while tables are merged; where the last choice in each level ended.
     pub(crate) compacting: Mutex<[Vec<u8>; RUNS]>,
+    /// While tables are merged: the ranges that flushes deleted from the stored data since the merge began.
+    pub(crate) erased_meanwhile: Mutex<Option<KeyRanges>>,
 }
 
 impl KeyspaceInner {
@@ -37,6 +40,7 @@ impl KeyspaceInner {
             dropped: AtomicBool::new(false),
             flushing: Mutex::new(()),
             compacting: Mutex::default(),
+            erased_meanwhile: Mutex::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::btree::{BTree, TreeCursor};
+use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
 use crate::options::Direction;
@@ -29,6 +30,26 @@ impl Tree {
         }
     }
 
+    /// This tree without the keys of some ranges, and the tables of which nothing is left. Only of tables: a
+    /// checkpoint of a B+Tree has done it.
+    pub(crate) fn erased(&self, ranges: &KeyRanges) -> (Self, Vec<Arc<Table>>) {
+        match self {
+            Self::Lsm(levels) => {
+                let (levels, gone) = levels.erased(ranges);
+                (Self::Lsm(levels), gone)
+            }
+            Self::BTree(tree) => (Self::BTree(Arc::clone(tree)), Vec::new()),
+        }
+    }
+
+    /// This tree with other holes in some tables, where there are tables.
+    pub(crate) fn with_holes(&self, holes: &[(u64, KeyRanges)]) -> Self {
+        match self {
+            Self::Lsm(levels) => Self::Lsm(levels.with_holes(holes.iter().cloned())),
+            Self::BTree(tree) => Self::BTree(Arc::clone(tree)),
+        }
+    }
+
     /// Every table with its level, where there are tables.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
         let levels = match self {
@@ -38,7 +59,7 @@ impl Tree {
         levels.into_iter().flat_map(Levels::tables)
     }
 
-    /// Every blob file, where there are such: its length, and how much of that is in use.
+    /// Every blob file, where there are such: bytes of its values, and of those in use.
     pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
         match self {
             Self::Lsm(levels) => levels.blobs(),
@@ -101,10 +122,18 @@ impl Tree {
         }
     }
 
-    /// Whether there may be keys between two keys, both included.
+    /// The level for tables with keys between two, both included, of which there are none yet.
+    pub(crate) fn level_with_room(&self, first: &[u8], last: &[u8]) -> usize {
+        match self {
+            Self::Lsm(levels) => levels.level_with_room(first, last),
+            Self::BTree(_) => 0,
+        }
+    }
+
+    /// Whether there are keys between two, both included; deleted ones may count.
     pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> Result<bool> {
         match self {
-            Self::Lsm(levels) => Ok(levels.overlaps(first, last)),
+            Self::Lsm(levels) => levels.has_some_of(first, last),
             Self::BTree(tree) => tree.overlaps(first, last),
         }
     }

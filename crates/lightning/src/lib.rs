@@ -30,6 +30,7 @@ mod error;
 mod estimate;
 mod files;
 mod ingest;
+mod key_range;
 mod keyspace;
 mod layout;
 mod locks;

@@ -5,13 +5,16 @@
 //! newer version. Levels are immutable; a change makes new ones that share the tables.
 
 mod compaction;
+mod holes;
 
 use std::sync::Arc;
 
 pub(crate) use compaction::{Compaction, CompactionPlan};
+pub(crate) use holes::{HoledRun, Holes, Left, left_of};
 
 use crate::Result;
-use crate::merge::Source;
+use crate::key_range::KeyRanges;
+use crate::merge::{Merge, Source};
 use crate::options::Direction;
 use crate::table::{RunCursor, Table};
 
@@ -25,11 +28,12 @@ type Run = Arc<[Arc<Table>]>;
 pub(crate) struct Levels {
     level0: Vec<Arc<Table>>,
     runs: [Run; RUNS],
+    holes: Arc<Holes>,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { level0: Vec::new(), runs: std::array::from_fn(|_| Arc::from([])) }
+        Self { level0: Vec::new(), runs: std::array::from_fn(|_| Arc::from([])), holes: Arc::default() }
     }
 }
 
@@ -37,6 +41,10 @@ impl Levels {
     /// These levels without some tables and with others.
     pub(crate) fn changed(&self, added: &[(usize, Arc<Table>)], removed: &[u64]) -> Self {
         let mut next = self.clone();
+        let stays = |id: &u64| added.iter().any(|(_, table)| table.meta.id == *id);
+        if self.holes.keys().any(|id| removed.contains(id) && !stays(id)) {
+            Arc::make_mut(&mut next.holes).retain(|id, _| !removed.contains(id) || stays(id));
+        }
         next.level0.retain(|table| !removed.contains(&table.meta.id));
         next.level0.extend(added.iter().filter(|(level, _)| *level == 0).map(|(_, table)| Arc::clone(table)));
         // Flushes of a keyspace take their numbers one after the other.
@@ -58,6 +66,34 @@ impl Levels {
         next
     }
 
+    /// These levels with other holes in some tables.
+    pub(crate) fn with_holes(&self, holes: impl IntoIterator<Item = (u64, KeyRanges)>) -> Self {
+        let mut next = self.clone();
+        let mut holes = holes.into_iter().peekable();
+        if holes.peek().is_some() {
+            Arc::make_mut(&mut next.holes).extend(holes.map(|(id, holes)| (id, Arc::new(holes))));
+        }
+        next
+    }
+
+    /// These levels without the keys of some ranges, and the tables of which nothing is left.
+    pub(crate) fn erased(&self, ranges: &KeyRanges) -> (Self, Vec<Arc<Table>>) {
+        let (mut holed, mut gone) = (Vec::new(), Vec::new());
+        for (_, table) in self.tables() {
+            match left_of(&table.meta, self.holes_of(table.meta.id), ranges) {
+                Left::All => {}
+                Left::Part(holes) => holed.push((table.meta.id, holes)),
+                Left::Nothing => gone.push(Arc::clone(table)),
+            }
+        }
+        let removed: Vec<u64> = gone.iter().map(|table| table.meta.id).collect();
+        (self.with_holes(holed).changed(&[], &removed), gone)
+    }
+
+    fn holes_of(&self, table: u64) -> Option<&KeyRanges> {
+        self.holes.get(&table).map(AsRef::as_ref)
+    }
+
     /// Every table with its level.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
         let runs = self.runs.iter().enumerate();
@@ -77,7 +113,11 @@ impl Levels {
         hash: u64,
         mut use_value: F,
     ) -> Result<std::result::Result<R, F>> {
+        let is_whole = self.holes.is_empty();
         for table in &self.level0 {
+            if !is_whole && self.is_in_hole(table, key) {
+                continue;
+            }
             match table.get(key, hash, use_value)? {
                 Ok(found) => return Ok(Ok(found)),
                 Err(unused) => use_value = unused,
@@ -93,12 +133,24 @@ impl Levels {
                     table
                 }
             };
+            if !is_whole && self.is_in_hole(table, key) {
+                continue;
+            }
             match table.get(key, hash, use_value)? {
                 Ok(found) => return Ok(Ok(found)),
                 Err(unused) => use_value = unused,
             }
         }
         Ok(Err(use_value))
+    }
+
+    fn is_in_hole(&self, table: &Table, key: &[u8]) -> bool {
+        self.holes_of(table.meta.id).is_some_and(|holes| holes.contains(key))
+    }
+
+    fn source(&self, run: Run, direction: Direction, keep: bool) -> Source {
+        let run = RunCursor::new(run, direction, keep);
+        Source::Run(HoledRun::new(run, Arc::clone(&self.holes), direction))
     }
 
     /// Adds a source for each table or run that has keys between the bounds, newest first.
@@ -114,26 +166,49 @@ impl Levels {
                 && first.is_none_or(|first| table.meta.largest.as_slice() >= first)
         };
         for table in self.level0.iter().filter(|table| wanted(table)) {
-            let run = Arc::from([Arc::clone(table)]);
-            sources.push(Source::Run(RunCursor::new(run, direction, true)));
+            sources.push(self.source(Arc::from([Arc::clone(table)]), direction, true));
         }
         for run in &self.runs {
             let from =
                 first.map_or(0, |first| run.partition_point(|table| table.meta.largest.as_slice() < first));
             if run.get(from).is_some_and(|table| wanted(table)) {
-                sources.push(Source::Run(RunCursor::new(Arc::clone(run), direction, true)));
+                sources.push(self.source(Arc::clone(run), direction, true));
             }
         }
     }
 
-    /// Whether a table's range has keys between two keys, both included.
-    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
-        self.level0.iter().any(|table| table.meta.overlaps(first, last))
-            || self.runs.iter().any(|run| run_overlaps(run, first, last))
+    /// The deepest level whose tables, holes or not, leave room for tables with keys between two, both
+    /// included.
+    pub(crate) fn level_with_room(&self, first: &[u8], last: &[u8]) -> usize {
+        let has_room = |level: &usize| {
+            let run = &self.runs[level - 1];
+            let at = run.partition_point(|table| table.meta.largest.as_slice() < first);
+            run.get(at).is_none_or(|table| !table.meta.overlaps(first, last))
+        };
+        (1..=RUNS).rev().find(has_room).unwrap_or(0)
     }
-}
 
-fn run_overlaps(run: &[Arc<Table>], first: &[u8], last: &[u8]) -> bool {
-    let at = run.partition_point(|table| table.meta.largest.as_slice() < first);
-    run.get(at).is_some_and(|table| table.meta.overlaps(first, last))
+    /// Whether there are keys between two, both included; deleted ones may count.
+    pub(crate) fn has_some_of(&self, first: &[u8], last: &[u8]) -> Result<bool> {
+        let mut sources = Vec::new();
+        self.add_sources(Some(first), Some(last), Direction::Forward, &mut sources);
+        let all = Merge::new(sources, Direction::Forward, Some(first))?;
+        Ok(all.key().is_some_and(|key| key <= last))
+    }
+
+    /// Whether a table may have keys between two, both included, as far as is known without reading it.
+    pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+        self.level0.iter().any(|table| self.may_have_some_of(table, first, last))
+            || self.runs.iter().any(|run| self.run_overlaps(run, first, last))
+    }
+
+    fn run_overlaps(&self, run: &[Arc<Table>], first: &[u8], last: &[u8]) -> bool {
+        let at = run.partition_point(|table| table.meta.largest.as_slice() < first);
+        run.get(at).is_some_and(|table| self.may_have_some_of(table, first, last))
+    }
+
+    fn may_have_some_of(&self, table: &Table, first: &[u8], last: &[u8]) -> bool {
+        let erased = || self.holes_of(table.meta.id).is_some_and(|holes| holes.cover(first, last));
+        table.meta.overlaps(first, last) && !erased()
+    }
 }

@@ -4,19 +4,28 @@
 //! the transaction). `max_sequence` is that of the newest entry; `logged_from` is where in the log
 //! the first logged entry begins, so the log is kept from there until the memtable is flushed. One that
 //! was read back from the log is an array of places in the log's own buffers and takes no insertions.
+//!
+//! A range tombstone hides the older versions of its keys in this memtable and everything in older ones;
+//! versions of the same sequence are newer than it.
 
 mod cursor;
 mod entries;
+mod erased;
 mod hash_index;
 mod replayed;
 mod skiplist;
 
 use luma_sync::atomic::{AtomicU64, Ordering};
+use std::ops::Bound;
 
 use luma_log::Lsn;
 
+use crate::key_range::{KeyRange, KeyRanges, is_before};
+
 pub(crate) use cursor::MemtableCursor;
 use entries::{Entries, Place};
+use erased::Erased;
+pub(crate) use erased::{Edge, Veil};
 pub(crate) use replayed::{Gathered, Replayed};
 pub(crate) use skiplist::Entry;
 use skiplist::SkipList;
@@ -35,9 +44,18 @@ pub(crate) fn is_undone(undone: &Undone, sequence: u64) -> bool {
     after.checked_sub(1).and_then(|at| undone.get(at)).is_some_and(|(_, to)| sequence <= *to)
 }
 
+/// What a key was at some sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version<'a> {
+    pub(crate) sequence: u64,
+    /// `None` if it was deleted, alone or with others.
+    pub(crate) value: Option<&'a [u8]>,
+}
+
 /// Sorted versions in memory.
 pub(crate) struct Memtable {
     list: Entries,
+    erased: Erased,
     max_sequence: AtomicU64,
     logged_from: AtomicU64,
     logged_to: AtomicU64,
@@ -55,15 +73,17 @@ impl Memtable {
 
     /// What was read back from the log.
     pub(crate) fn replayed(entries: Replayed) -> Self {
-        let sequence = entries.sequence();
+        let (sequence, erased) = (entries.sequence(), entries.erased().clone());
         let memtable = Self::of(Entries::Replayed(entries));
         memtable.note_sequence(sequence);
+        erased.iter().for_each(|range| memtable.erase(range, sequence));
         memtable
     }
 
     fn of(list: Entries) -> Self {
         Self {
             list,
+            erased: Erased::default(),
             max_sequence: AtomicU64::new(0),
             logged_from: AtomicU64::new(u64::MAX),
             logged_to: AtomicU64::new(0),
@@ -72,17 +92,17 @@ impl Memtable {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.erased.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.list.bytes()
+        self.list.bytes() + self.erased.bytes()
     }
 
     /// What counts against the write buffer: what writers put here, not what was read back from the log.
     pub(crate) fn written_bytes(&self) -> usize {
         match &self.list {
-            Entries::List(list) => list.bytes(),
+            Entries::List(_) => self.bytes(),
             Entries::Replayed(_) => 0,
         }
     }
@@ -122,31 +142,90 @@ impl Memtable {
         self.list.insert(key, sequence, value);
     }
 
+    /// Deletes the keys of a range. Nothing older may be added afterwards.
+    pub(crate) fn erase(&self, range: &KeyRange, sequence: u64) {
+        self.note_sequence(sequence);
+        self.erased.add(range, sequence);
+    }
+
+    /// Whether there are range tombstones.
+    pub(crate) fn has_erased(&self) -> bool {
+        !self.erased.is_empty()
+    }
+
+    /// The keys that range tombstones delete which count.
+    pub(crate) fn erased(&self, sequence: u64, undone: &Undone) -> KeyRanges {
+        self.erased.tiers().map_or_else(KeyRanges::default, |tiers| tiers.ranges(sequence, undone))
+    }
+
     /// The newest version of a key that is not newer than `sequence`; `hash` is the key's.
     #[inline]
-    pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Entry<'_>> {
-        if self.list.is_empty() { None } else { self.list.get(key, hash, sequence) }
+    pub(crate) fn get(&self, key: &[u8], hash: u64, sequence: u64) -> Option<Version<'_>> {
+        let found = if self.list.is_empty() { None } else { self.list.get(key, hash, sequence) };
+        let found = found.map(|entry| Version { sequence: entry.sequence, value: entry.value });
+        if self.erased.is_empty() { found } else { self.unless_erased(found, key, sequence, &[]) }
     }
 
     /// Like [`Memtable::get`], passing over what was undone.
-    pub(crate) fn get_done(&self, key: &[u8], sequence: u64, undone: &Undone) -> Option<Entry<'_>> {
+    pub(crate) fn get_done(&self, key: &[u8], sequence: u64, undone: &Undone) -> Option<Version<'_>> {
         let mut at = self.list.seek(key, sequence);
+        let mut found = None;
         while let Some(position) = at {
             let entry = self.list.entry(position);
             if entry.key != key {
-                return None;
+                break;
             }
             if !is_undone(undone, entry.sequence) {
-                return Some(entry);
+                found = Some(Version { sequence: entry.sequence, value: entry.value });
+                break;
             }
             at = self.list.next(position);
         }
-        None
+        self.unless_erased(found, key, sequence, undone)
     }
 
-    /// Whether any key lies in a range.
+    /// A version of a key, or the tombstone over it that is newer.
+    fn unless_erased<'a>(
+        &self,
+        found: Option<Version<'a>>,
+        key: &[u8],
+        sequence: u64,
+        undone: &Undone,
+    ) -> Option<Version<'a>> {
+        match self.erased.newest_over(key, sequence, undone) {
+            Some(erased) if found.is_none_or(|found| found.sequence < erased) => {
+                Some(Version { sequence: erased, value: None })
+            }
+            _ => found,
+        }
+    }
+
+    /// A key of a range that was changed after one sequence and not after another, if there is one.
+    pub(crate) fn changed_in(&self, range: &KeyRange, after: u64, until: u64) -> Option<Vec<u8>> {
+        let mut at = self.list.seek(&range.start, u64::MAX);
+        while let Some(position) = at {
+            let entry = self.list.entry(position);
+            if !is_before(entry.key, range.end.as_deref()) {
+                break;
+            }
+            if (after + 1..=until).contains(&entry.sequence) {
+                return Some(entry.key.to_vec());
+            }
+            at = self.list.next(position);
+        }
+        self.erased.tiers()?.first_between(range, after, until)
+    }
+
+    /// Whether any key, or a range tombstone, lies between two keys.
     pub(crate) fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
         self.list.seek(first, u64::MAX).is_some_and(|position| self.list.entry(position).key <= last)
+            || self.erases(first, last)
+    }
+
+    /// Whether a range tombstone lies between two keys, both included.
+    pub(crate) fn erases(&self, first: &[u8], last: &[u8]) -> bool {
+        let range = KeyRange::from_bounds(Bound::Included(first), Bound::Included(last));
+        self.erased.tiers().is_some_and(|tiers| tiers.first_between(&range, 0, u64::MAX).is_some())
     }
 
     /// Keys spread evenly, and how many versions each stands for.

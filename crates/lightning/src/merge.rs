@@ -1,7 +1,9 @@
 //! Merging sorted sources: one entry per key, from the newest source that has it.
 //!
 //! Invariants: sources are given newest first; `order` lists the sources that have an entry, sorted
-//! by their key in the merge's direction and then newest first, so its head is the answer.
+//! by their key in the merge's direction and then newest first, so its head is the answer. No entry is
+//! shown that a range tombstone of its own memtable or of a newer one hides; older sources are moved
+//! past what a tombstone covers by seeking, not step by step.
 //! Cost: an advance compares the moved source with its successors until it finds its place, which is
 //! one comparison as long as one source supplies the keys.
 
@@ -9,14 +11,16 @@ use std::cmp::Ordering;
 
 use crate::Result;
 use crate::btree::TreeCursor;
-use crate::memtable::MemtableCursor;
+use crate::key_range::is_before;
+use crate::lsm::HoledRun;
+use crate::memtable::{Edge, MemtableCursor, Veil};
 use crate::options::Direction;
-use crate::table::{BlobPointer, RunCursor, Stored};
+use crate::table::{BlobPointer, Stored};
 
 /// Anything that shows sorted keys, one entry each.
 pub(crate) enum Source {
     Memory(MemtableCursor),
-    Run(RunCursor),
+    Run(HoledRun),
     Tree(TreeCursor),
 }
 
@@ -68,6 +72,23 @@ impl Source {
         }
         Ok(())
     }
+
+    /// To no entry.
+    fn finish(&mut self) {
+        match self {
+            Self::Memory(cursor) => cursor.finish(),
+            Self::Run(cursor) => cursor.finish(),
+            Self::Tree(cursor) => cursor.finish(),
+        }
+    }
+
+    /// The sequence of the entry here, where entries have one.
+    fn sequence(&self) -> u64 {
+        match self {
+            Self::Memory(cursor) => cursor.entry().map_or(0, |entry| entry.sequence),
+            Self::Run(_) | Self::Tree(_) => 0,
+        }
+    }
 }
 
 /// The merged view of sources.
@@ -75,21 +96,34 @@ pub(crate) struct Merge {
     sources: Vec<Source>,
     order: Vec<usize>,
     direction: Direction,
+    /// The range tombstones of sources that have some, newest first.
+    veils: Vec<(usize, Veil)>,
 }
 
 impl Merge {
     /// Merges sources (newest first), placed at `start` or the first key in the direction.
     pub(crate) fn new(sources: Vec<Source>, direction: Direction, start: Option<&[u8]>) -> Result<Self> {
-        let mut merge = Self { order: Vec::with_capacity(sources.len()), sources, direction };
+        let veiled = |(at, source): (usize, &Source)| match source {
+            Source::Memory(cursor) => cursor.veil().map(|veil| (at, veil)),
+            Source::Run(_) | Source::Tree(_) => None,
+        };
+        let veils = sources.iter().enumerate().filter_map(veiled).collect();
+        let mut merge = Self { order: Vec::with_capacity(sources.len()), sources, direction, veils };
         for source in &mut merge.sources {
             source.seek(start)?;
         }
-        merge.order.extend((0..merge.sources.len()).filter(|at| merge.sources[*at].key().is_some()));
-        let mut order = std::mem::take(&mut merge.order);
-        order.sort_by(|left, right| merge.compare(*left, *right));
-        merge.order = order;
-        merge.skip_older()?;
+        merge.sort();
+        merge.settle()?;
         Ok(merge)
+    }
+
+    /// Gives every source its place.
+    fn sort(&mut self) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend((0..self.sources.len()).filter(|at| self.sources[*at].key().is_some()));
+        order.sort_by(|left, right| self.compare(*left, *right));
+        self.order = order;
     }
 
     #[inline]
@@ -132,6 +166,60 @@ impl Merge {
         Ok(())
     }
 
+    /// From any entry of a key to the one that counts, or on to the next key that has one.
+    #[inline]
+    fn settle(&mut self) -> Result<()> {
+        self.skip_older()?;
+        if self.veils.is_empty() { Ok(()) } else { self.pass_hidden() }
+    }
+
+    /// Moves on as long as the entry here is hidden by a range tombstone.
+    fn pass_hidden(&mut self) -> Result<()> {
+        while let Some(head) = self.order.first().copied() {
+            let source = &self.sources[head];
+            let Some(key) = source.key() else { return Ok(()) };
+            // What is newer than the source hides all of it; its own tombstones only what is older.
+            let hiding = self.veils.iter_mut().take_while(|(at, _)| *at <= head).find_map(|(at, veil)| {
+                let erased = veil.newest_over(key)?;
+                (*at < head || erased > source.sequence()).then(|| (*at, veil.bounds()))
+            });
+            let Some((hiding, (from, to))) = hiding else { return Ok(()) };
+            if self.leap(hiding, &from, &to)? {
+                if hiding == head {
+                    self.sources[head].advance()?;
+                }
+                self.sort();
+            } else {
+                self.advance_at(0)?;
+            }
+            self.skip_older()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the sources older than one past a place, as far as they are between two.
+    fn leap(&mut self, newer: usize, from: &Edge, to: &Edge) -> Result<bool> {
+        let mut moved = false;
+        for source in self.sources.iter_mut().skip(newer + 1) {
+            let Some(key) = source.key() else { continue };
+            if from.as_ref().is_some_and(|from| key < from) || !is_before(key, to.as_deref()) {
+                continue;
+            }
+            moved = true;
+            match (self.direction, from, to) {
+                (Direction::Forward, _, Some(to)) => source.seek(Some(to))?,
+                (Direction::Reverse, Some(from), _) => {
+                    source.seek(Some(from))?;
+                    if source.key() == Some(from) {
+                        source.advance()?;
+                    }
+                }
+                _ => source.finish(),
+            }
+        }
+        Ok(moved)
+    }
+
     #[inline]
     pub(crate) fn key(&self) -> Option<&[u8]> {
         self.sources[*self.order.first()?].key()
@@ -167,7 +255,7 @@ impl Merge {
     pub(crate) fn advance(&mut self) -> Result<()> {
         if !self.order.is_empty() {
             self.advance_at(0)?;
-            self.skip_older()?;
+            self.settle()?;
         }
         Ok(())
     }
@@ -177,6 +265,7 @@ impl Merge {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::key_range::KeyRange;
     use crate::memtable::Memtable;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -210,6 +299,57 @@ mod tests {
                     merge.advance().unwrap();
                 }
                 let mut expected: Vec<_> = model.clone().into_iter().collect();
+                if direction == Direction::Reverse {
+                    expected.reverse();
+                }
+                prop_assert_eq!(found, expected);
+            }
+        }
+
+        #[test]
+        fn range_tombstones_hide_what_is_older_in_both_directions(
+            // Oldest first; a value, a tombstone, or a range tombstone that ends before a key.
+            writes in proptest::collection::vec((0usize..4, 0u8..20, 0u8..4, 0u8..24), 0..60),
+            start in proptest::option::of(0u8..20),
+        ) {
+            let mut layers: Vec<Arc<Memtable>> = (0..4).map(|_| Arc::new(Memtable::new(64))).collect();
+            let mut model = Layer::new();
+            let mut writes = writes;
+            writes.sort_by_key(|(layer, ..)| *layer);
+            for (at, (layer, key, kind, end)) in writes.into_iter().enumerate() {
+                let sequence = at as u64 + 1;
+                match kind {
+                    0 => {
+                        let range = KeyRange { start: vec![key], end: (end < 22).then(|| vec![end]) };
+                        model.retain(|key, _| !range.contains(&[*key]));
+                        layers[layer].erase(&range, sequence);
+                    }
+                    1 => {
+                        model.insert(key, None);
+                        layers[layer].insert(&[key], sequence, None);
+                    }
+                    _ => {
+                        model.insert(key, Some(end));
+                        layers[layer].insert(&[key], sequence, Some(&[end]));
+                    }
+                }
+            }
+            layers.reverse();
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let cursor = |table: &Arc<Memtable>| MemtableCursor::new(Arc::clone(table), u64::MAX, Arc::from([]), direction);
+                let sources = layers.iter().map(|table| Source::Memory(cursor(table)));
+                let start = start.map(|key| [key]);
+                let mut merge = Merge::new(sources.collect(), direction, start.as_ref().map(<[u8; 1]>::as_slice)).unwrap();
+                let mut found = Vec::new();
+                while let Some(key) = merge.key() {
+                    found.push((key[0], merge.value().map(|value| value[0])));
+                    merge.advance().unwrap();
+                }
+                let after = |key: u8| start.is_none_or(|start| match direction {
+                    Direction::Forward => key >= start[0],
+                    Direction::Reverse => key <= start[0],
+                });
+                let mut expected: Vec<_> = model.clone().into_iter().filter(|(key, _)| after(*key)).collect();
                 if direction == Direction::Reverse {
                     expected.reverse();
                 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use luma_sync::Mutex;
 
 use crate::batch::Operations;
+use crate::key_range::{KeyRange, KeyRanges, successor};
+use crate::keyspace::KeyspaceInner;
 use crate::view::KeyspaceId;
 
 /// What one transaction's reads may take.
@@ -123,18 +125,50 @@ impl FinishedReads {
     }
 
     /// The first key that was read and that these operations change, with its keyspace.
-    pub(crate) fn changed_by<'a>(&self, operations: &'a Operations) -> Option<(KeyspaceId, &'a [u8])> {
+    pub(crate) fn changed_by(&self, operations: &Operations) -> Option<(KeyspaceId, Vec<u8>)> {
         if operations.keyspaces.iter().all(|keyspace| !self.touch(keyspace.id)) {
             return None;
         }
-        let mut changed = operations.iter().filter(|operation| {
-            self.0.get(&operation.keyspace).is_some_and(|reads| reads.has(operation.key))
+        operations.iter().find_map(|operation| {
+            let reads = self.0.get(&operation.keyspace)?;
+            let key = match operation.range() {
+                Some(range) => reads.some_of(&range),
+                None => reads.has(operation.key).then(|| operation.key.to_vec()),
+            };
+            Some((operation.keyspace, key?))
+        })
+    }
+
+    /// As if these ranges had been read.
+    pub(crate) fn of_ranges<'a>(ranges: impl Iterator<Item = (&'a Arc<KeyspaceInner>, KeyRanges)>) -> Self {
+        let keyspaces = ranges.map(|(keyspace, ranges)| {
+            let bounds = |range: &KeyRange| {
+                let end = range.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
+                (Bound::Included(range.start.clone()), end)
+            };
+            let ranges = ranges.iter().map(bounds).collect();
+            (keyspace.id, FinishedKeyspace { keys: HashSet::new(), ranges })
         });
-        changed.next().map(|operation| (operation.keyspace, operation.key))
+        Self(keyspaces.collect())
     }
 }
 
 impl FinishedKeyspace {
+    /// A key of a range that was read, if there is one.
+    fn some_of(&self, range: &KeyRange) -> Option<Vec<u8>> {
+        let in_range = |read: &Bounds| {
+            // The first key that could be in both.
+            let start = match &read.0 {
+                Bound::Included(start) if *start > range.start => start.clone(),
+                Bound::Excluded(start) if *start >= range.start => successor(start),
+                _ => range.start.clone(),
+            };
+            (ends_at_or_after(&read.1, &start) && range.contains(&start)).then_some(start)
+        };
+        let key = || self.keys.iter().find(|key| range.contains(key)).map(|key| key.to_vec());
+        self.ranges.iter().find_map(in_range).or_else(key)
+    }
+
     fn has(&self, key: &[u8]) -> bool {
         let after = self.ranges.partition_point(|(start, _)| begins_at_or_before(start, key));
         let range = after.checked_sub(1).and_then(|at| self.ranges.get(at));
@@ -201,7 +235,6 @@ fn merged(mut ranges: Vec<Bounds>) -> Vec<Bounds> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::keyspace::KeyspaceInner;
     use proptest::prelude::*;
 
     fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
@@ -233,6 +266,20 @@ mod tests {
                 let inside = |(start, end): &Bounds| begins_at_or_before(start, &[key]) && ends_at_or_after(end, &[key]);
                 let read = keys.contains(&key) || ranges.iter().any(inside);
                 prop_assert_eq!(finished.changed_by(&operations).is_some(), read, "key {}", key);
+            }
+            let keyspace = Arc::new(KeyspaceInner::new(1, 0, "k", crate::KeyspaceOptions::default()));
+            let probes = || (0u8..13).flat_map(|key| [vec![key], vec![key, 0], vec![key, 9]]);
+            for start in 0..12u8 {
+                for end in start + 1..13 {
+                    let mut operations = Operations::default();
+                    let range = KeyRange { start: vec![start], end: Some(vec![end]) };
+                    operations.push_range(&keyspace, &range);
+                    let read = probes().filter(|key| range.contains(key)).any(|key| {
+                        let inside = |(start, end): &Bounds| begins_at_or_before(start, &key) && ends_at_or_after(end, &key);
+                        keys.iter().any(|read| key == [*read]) || ranges.iter().any(inside)
+                    });
+                    prop_assert_eq!(finished.changed_by(&operations).is_some(), read, "{:?}", range);
+                }
             }
         }
     }

@@ -3,12 +3,13 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::Result;
+use crate::key_range::KeyRanges;
 use crate::keyspace::{Keyspace, KeyspaceInner};
 use crate::options::Direction;
 use crate::range::{Range, prefix_bounds};
 use crate::table::hash;
 use crate::view::{KeyspaceView, View};
+use crate::{Error, Result};
 
 /// Whatever shows a fixed state of the database.
 pub trait Readable {
@@ -97,6 +98,31 @@ impl Snapshot {
         }
         let found = found.tree.get(key, hash, |value| value.map(use_value))?;
         Ok(found.ok().flatten())
+    }
+
+    /// Checks that no key of some ranges was changed between a sequence and this snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::TransactionTooOld`].
+    pub(crate) fn check_ranges(
+        &self,
+        keyspace: &KeyspaceInner,
+        ranges: &KeyRanges,
+        after: u64,
+    ) -> Result<()> {
+        if after >= self.sequence {
+            return Ok(());
+        }
+        let Some(found) = self.keyspace(keyspace)? else { return Ok(()) };
+        if found.changed_aside > after {
+            return Err(Error::TransactionTooOld);
+        }
+        for range in ranges.iter() {
+            if let Some(key) = found.changed_in(range, after, self.sequence)? {
+                return Err(Error::Conflict { keyspace: keyspace.name.to_string(), key });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn has(&self, keyspace: &KeyspaceInner, key: &[u8]) -> Result<bool> {

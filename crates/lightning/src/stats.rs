@@ -14,7 +14,7 @@ pub struct KeyspaceStats {
     pub disk_bytes: u64,
     /// Blob files.
     pub blob_files: usize,
-    /// Bytes of blob files, and how much of that is garbage: merges empty a file that is so for more than half.
+    /// Bytes of values in blob files, and how much of that is garbage: merges empty a file that is so for more than half.
     pub blob_bytes: u64,
     /// See `blob_bytes`.
     pub blob_garbage_bytes: u64,

@@ -30,7 +30,9 @@ use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
 use blob::BlobFile;
-pub(crate) use blob::{BlobFiles, BlobPointer, BlobUse, BlobUses, id_of as blob_id_of};
+pub(crate) use blob::{
+    BlobFiles, BlobPointer, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES, id_of as blob_id_of,
+};
 pub(crate) use block::{Block, Stored};
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;

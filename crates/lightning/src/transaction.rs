@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use luma_sync::Mutex;
 
-use crate::batch::check_sizes;
+use crate::batch::{check_bounds, check_sizes};
 use crate::engine::{Commit, Engine, Registered};
 use crate::keyspace::Keyspace;
 use crate::locks::{LockAttempt, LockOwner};
 use crate::options::{Direction, Isolation, LockMode, TransactionMode, TransactionOptions};
 use crate::publisher::OnPublish;
 use crate::range::Range;
-use crate::read_set::ReadSet;
+use crate::read_set::{FinishedReads, ReadSet};
 use crate::readable::{Readable, Snapshot};
 use crate::write_set::{WriteSet, WriteView};
 use crate::{Error, Result};
@@ -91,6 +91,9 @@ pub struct Transaction {
     writes: WriteSet,
     /// What it read, if it is serializable, and since when commits are kept to compare with.
     reads: Option<(Arc<ReadSet>, Registered)>,
+    /// If it is optimistic and deletes ranges: since when commits are kept to compare them with, and what was
+    /// published then.
+    ranges: Option<(Snapshot, Registered)>,
     owner: LockOwner,
     callbacks: Mutex<Vec<OnPublish>>,
 }
@@ -142,7 +145,7 @@ impl Transaction {
             }
         };
         let (writes, owner, callbacks) = (WriteSet::new(), engine.locks.owner(), Mutex::default());
-        Self { engine, options, snapshot, writes, reads, owner, callbacks }
+        Self { engine, options, snapshot, writes, reads, ranges: None, owner, callbacks }
     }
 
     fn read_set(&self) -> Option<&Arc<ReadSet>> {
@@ -175,6 +178,30 @@ impl Transaction {
         Ok(())
     }
 
+    /// Deletes all keys between two, at a cost that does not depend on how many there are. In optimistic mode
+    /// the commit fails if any key of the range was changed since the snapshot, and so does one of a
+    /// transaction that began before this commit and writes to the range. It takes no locks; in pessimistic
+    /// mode the caller locks what stands for the whole range.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn delete_range(
+        &mut self,
+        keyspace: &Keyspace,
+        start: Bound<&[u8]>,
+        end: Bound<&[u8]>,
+    ) -> Result<()> {
+        let range = check_bounds(start, end)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        if self.options.mode == TransactionMode::Optimistic && self.ranges.is_none() {
+            self.ranges = Some(self.engine.registered_snapshot());
+        }
+        self.writes.erase(&keyspace.inner, &range);
+        Ok(())
+    }
+
     /// A reader of what this transaction sees now; later writes and refreshes don't show in it.
     pub fn reader(&self) -> TransactionReader {
         self.reader_of(self.snapshot.clone())
@@ -191,7 +218,13 @@ impl Transaction {
 
     /// Moves the snapshot to what is published now.
     pub fn refresh(&mut self) {
-        self.snapshot = self.engine.snapshot();
+        if self.ranges.is_some() {
+            let (snapshot, registered) = self.engine.registered_snapshot();
+            self.snapshot = snapshot.clone();
+            self.ranges = Some((snapshot, registered));
+        } else {
+            self.snapshot = self.engine.snapshot();
+        }
     }
 
     /// What it reads from, without its own writes. What is read through it is not remembered, whatever the
@@ -305,23 +338,32 @@ impl Transaction {
     }
 
     /// Splits into what is committed; `Err` when there is nothing to log.
-    fn into_commit(self) -> std::result::Result<(Arc<Engine>, Commit), CommitInfo> {
-        let Self { engine, options, snapshot, writes, reads, owner, callbacks } = self;
+    fn into_commit(self) -> Result<std::result::Result<(Arc<Engine>, Commit), CommitInfo>> {
+        let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks } = self;
         if writes.is_empty() {
             callbacks.into_inner().into_iter().for_each(|callback| callback());
-            return Err(CommitInfo { sequence: snapshot.sequence() });
+            return Ok(Err(CommitInfo { sequence: snapshot.sequence() }));
         }
-        let operations = writes.operations();
+        let mut compared = Vec::new();
+        if let Some((published, registered)) = ranges {
+            // Commits since it was registered are compared while this one commits, those before now.
+            for (keyspace, ranges) in writes.erased() {
+                published.check_ranges(keyspace, &ranges, snapshot.sequence())?;
+            }
+            compared.push((FinishedReads::of_ranges(writes.erased()), registered));
+        }
+        compared.extend(reads.map(|(reads, registered)| (reads.finish(), registered)));
+        let operations = writes.operations()?;
         let unchanged_since = (options.mode == TransactionMode::Optimistic).then_some(snapshot);
         let commit = Commit {
             operations,
             durability: options.durability,
             unchanged_since,
-            reads: reads.map(|(reads, registered)| (reads.finish(), registered)),
+            reads: compared,
             callbacks: callbacks.into_inner(),
             locks: Some(owner),
         };
-        Ok((engine, commit))
+        Ok(Ok((engine, commit)))
     }
 
     /// Makes the writes durable and visible, blocking the thread until they are.
@@ -330,7 +372,7 @@ impl Transaction {
     /// [`Error::Conflict`] in optimistic mode and of a serializable one; [`Error::TransactionTooOld`] when
     /// that can't be told any more; [`Error::Poisoned`] after a failure.
     pub fn commit(self) -> Result<CommitInfo> {
-        match self.into_commit() {
+        match self.into_commit()? {
             Err(nothing) => Ok(nothing),
             Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_blocking(commit)? }),
         }
@@ -341,7 +383,7 @@ impl Transaction {
     #[allow(clippy::manual_async_fn)]
     pub fn commit_async(self) -> impl Future<Output = Result<CommitInfo>> + Send + 'static {
         async move {
-            match self.into_commit() {
+            match self.into_commit()? {
                 Err(nothing) => Ok(nothing),
                 Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_waiting(commit).await? }),
             }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::key_range::KeyRange;
 use crate::layout::Tree;
 use crate::memtable::Memtable;
 use crate::table::hash;
@@ -52,6 +53,18 @@ impl KeyspaceView {
     #[inline]
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(&self.frozen)
+    }
+
+    /// A key of a range that was changed after one sequence and not after another, if there is one. Bulk loads
+    /// don't count.
+    ///
+    /// # Errors
+    /// [`Error::TransactionTooOld`] when that is not remembered.
+    pub(crate) fn changed_in(&self, range: &KeyRange, after: u64, until: u64) -> Result<Option<Vec<u8>>> {
+        let all = self.memtables().chain(&self.remembered);
+        let mut newer = all.filter(|table| !table.is_empty() && table.max_sequence() > after);
+        let changed = newer.find_map(|table| table.changed_in(range, after, until));
+        if changed.is_none() && self.forgotten > after { Err(Error::TransactionTooOld) } else { Ok(changed) }
     }
 
     /// Whether a key was written after one sequence and not after another. Bulk loads don't count.

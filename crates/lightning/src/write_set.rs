@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
+use crate::Result;
 use crate::batch::Operations;
+use crate::key_range::{KeyRange, KeyRanges};
 use crate::keyspace::KeyspaceInner;
-use crate::memtable::{Entry, Memtable, MemtableCursor, Undone, is_undone};
+use crate::memtable::{Memtable, MemtableCursor, Undone, Version, is_undone};
+use crate::merge::{Merge, Source};
 use crate::options::Direction;
 use crate::view::KeyspaceId;
 
@@ -31,7 +34,7 @@ impl WriteView {
 
     /// What was written last to a key.
     #[inline]
-    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Entry<'_>> {
+    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Version<'_>> {
         self.table(keyspace)?.get_done(key, self.last, &self.undone)
     }
 
@@ -61,14 +64,28 @@ impl WriteSet {
     }
 
     pub(crate) fn put(&mut self, keyspace: &Arc<KeyspaceInner>, key: &[u8], value: Option<&[u8]>) {
+        self.write(keyspace, |table, number| table.insert(key, number, value));
+    }
+
+    pub(crate) fn erase(&mut self, keyspace: &Arc<KeyspaceInner>, range: &KeyRange) {
+        self.write(keyspace, |table, number| table.erase(range, number));
+    }
+
+    fn write(&mut self, keyspace: &Arc<KeyspaceInner>, write: impl FnOnce(&Memtable, u64)) {
         self.view.last += 1;
         if self.view.table(keyspace.id).is_none() {
             let table = Arc::new(Memtable::unindexed(FIRST_CHUNK_BYTES));
             Arc::make_mut(&mut self.view.tables).push((Arc::clone(keyspace), table));
         }
         if let Some(table) = self.view.table(keyspace.id) {
-            table.insert(key, self.view.last, value);
+            write(table, self.view.last);
         }
+    }
+
+    /// The ranges that are deleted, by keyspace.
+    pub(crate) fn erased(&self) -> impl Iterator<Item = (&Arc<KeyspaceInner>, KeyRanges)> {
+        let tables = self.view.tables.iter().filter(|(_, table)| table.has_erased());
+        tables.map(|(keyspace, table)| (keyspace, table.erased(self.view.last, &self.view.undone)))
     }
 
     /// Whether the state after a write can be returned to.
@@ -96,20 +113,32 @@ impl WriteSet {
         self.view.undone.last().map_or(self.view.last == 0, |(from, to)| *from == 0 && *to == self.view.last)
     }
 
-    /// The last write of each key.
-    pub(crate) fn operations(&self) -> Operations {
+    /// The ranges that are deleted, and then the last write of each key.
+    pub(crate) fn operations(&self) -> Result<Operations> {
         // Large transactions would copy themselves again and again while the buffer grows.
         let mut operations = Operations { bytes: Vec::with_capacity(self.bytes()), ..Operations::default() };
         for (keyspace, table) in self.view.tables.iter() {
+            for range in table.erased(self.view.last, &self.view.undone).iter() {
+                operations.push_range(keyspace, range);
+            }
             let undone = Arc::clone(&self.view.undone);
             let mut cursor =
                 MemtableCursor::new(Arc::clone(table), self.view.last, undone, Direction::Forward);
-            cursor.seek_first();
-            while let Some(entry) = cursor.entry() {
-                operations.push(keyspace, entry.key, entry.value);
-                cursor.advance();
+            if !table.has_erased() {
+                cursor.seek_first();
+                while let Some(entry) = cursor.entry() {
+                    operations.push(keyspace, entry.key, entry.value);
+                    cursor.advance();
+                }
+                continue;
+            }
+            // Without what ranges deleted afterwards.
+            let mut last = Merge::new(vec![Source::Memory(cursor)], Direction::Forward, None)?;
+            while let Some(key) = last.key() {
+                operations.push(keyspace, key, last.value());
+                last.advance()?;
             }
         }
-        operations
+        Ok(operations)
     }
 }

@@ -194,5 +194,38 @@ fn a_damaged_or_missing_blob_file_is_an_error_that_names_it() {
 
     let missing = disk.fork();
     missing.remove_file(&path).unwrap();
+    let others = blob_files(&missing);
+    assert!(!others.is_empty());
     assert!(names_it(open(&missing, options()).unwrap_err()));
+    assert_eq!(blob_files(&missing), others, "a failed start removes nothing");
+}
+
+#[test]
+fn a_bulk_load_brings_its_blob_files_or_leaves_none() {
+    let disk = SimDisk::new();
+    let database = open(&disk, options()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let load = || {
+        let mut load = database.ingest(&keyspace).unwrap();
+        (0..KEYS).for_each(|key| load.put(&key.to_be_bytes(), &value(key, 3)).unwrap());
+        load
+    };
+    drop(load());
+    assert!(blob_files(&disk).is_empty());
+    load().finish().unwrap();
+    check(&database, &keyspace, &|_| 3);
+    assert_eq!(blob_files(&disk).len(), stats(&database).blob_files);
+    database.verify(&mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_blob_file_of_one_small_value_is_not_taken_for_garbage() {
+    let disk = SimDisk::new();
+    let database = open(&disk, Options { blob_threshold: 1, ..options() }).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put(&keyspace, b"key", b"v");
+    database.write(batch, Durability::Buffered).unwrap();
+    keyspace.flush().unwrap();
+    assert_eq!((database.stats().compactions, blob_files(&disk).len()), (0, 1));
 }

@@ -20,6 +20,10 @@ use lightning::{
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
+/// A third of a run is taking and giving back memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const PATH: &str = "/db";
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -100,6 +104,14 @@ fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error
         .collect()
 }
 
+/// What is done to a key.
+enum Change {
+    Put(Vec<u8>),
+    Delete,
+    /// From the key on and before this one.
+    DeleteRange(Vec<u8>),
+}
+
 /// What ran, and what must be true after it.
 struct History {
     /// The content after each number of commits.
@@ -141,32 +153,44 @@ fn commit(
 ) -> Result<(), Error> {
     let mut state = history.states.last().unwrap().clone();
     let number = history.states.len();
-    let mut changes: Vec<(usize, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    let mut changes: Vec<(usize, Vec<u8>, Change)> = Vec::new();
     for _ in 0..=random.below(4) {
         let space = random.below(NAMES.len() as u64) as usize;
-        let key = format!("key{:03}", random.below(60)).into_bytes();
-        let value = (random.below(4) > 0).then(|| random.bytes(120));
-        changes.push((space, key, value));
+        let number = random.below(60);
+        let key = format!("key{number:03}").into_bytes();
+        let change = match random.below(20) {
+            0 => Change::DeleteRange(format!("key{:03}", number + random.below(30)).into_bytes()),
+            1..5 => Change::Delete,
+            _ => Change::Put(random.bytes(120)),
+        };
+        changes.push((space, key, change));
     }
     if random.below(60) == 0 {
-        changes.push((1, b"large".to_vec(), Some(vec![number as u8; 9000])));
+        changes.push((1, b"large".to_vec(), Change::Put(vec![number as u8; 9000])));
     }
-    changes.push((0, COUNTER.to_vec(), Some((number as u32).to_le_bytes().to_vec())));
+    changes.push((0, COUNTER.to_vec(), Change::Put((number as u32).to_le_bytes().to_vec())));
     let durability = if random.below(3) == 0 { Durability::Buffered } else { Durability::Sync };
-    for (space, key, value) in &changes {
-        match value {
-            Some(value) => state.insert((*space, key.clone()), value.clone()),
-            None => state.remove(&(*space, key.clone())),
-        };
+    for (space, key, change) in &changes {
+        match change {
+            Change::Put(value) => drop(state.insert((*space, key.clone()), value.clone())),
+            Change::Delete => drop(state.remove(&(*space, key.clone()))),
+            Change::DeleteRange(end) => {
+                state.retain(|(other, found), _| other != space || found < key || found >= end);
+            }
+        }
     }
     // A commit that fails may still have reached the log, so it counts as made.
     history.states.push(state);
     if random.below(2) == 0 {
         let mut batch = WriteBatch::new();
-        for (space, key, value) in &changes {
-            match value {
-                Some(value) => batch.put(&spaces[*space], key, value),
-                None => batch.delete(&spaces[*space], key),
+        for (space, key, change) in &changes {
+            let space = &spaces[*space];
+            match change {
+                Change::Put(value) => batch.put(space, key, value),
+                Change::Delete => batch.delete(space, key),
+                Change::DeleteRange(end) => {
+                    batch.delete_range(space, Bound::Included(key), Bound::Excluded(end));
+                }
             }
         }
         if durability == Durability::Buffered && random.below(2) == 0 {
@@ -177,10 +201,14 @@ fn commit(
     } else {
         let mut transaction =
             database.begin(TransactionOptions { durability, ..TransactionOptions::default() });
-        for (space, key, value) in &changes {
-            match value {
-                Some(value) => transaction.put(&spaces[*space], key, value)?,
-                None => transaction.delete(&spaces[*space], key)?,
+        for (space, key, change) in &changes {
+            let space = &spaces[*space];
+            match change {
+                Change::Put(value) => transaction.put(space, key, value)?,
+                Change::Delete => transaction.delete(space, key)?,
+                Change::DeleteRange(end) => {
+                    transaction.delete_range(space, Bound::Included(key), Bound::Excluded(end))?;
+                }
             }
         }
         transaction.commit()?;

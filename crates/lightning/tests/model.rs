@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lightning::{
@@ -17,8 +17,16 @@ const NAMES: [&str; 2] = ["left", "right"];
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 type Model = [Map; 2];
-/// Keyspace, key, and value or deletion.
-type Write = (usize, Vec<u8>, Option<Vec<u8>>);
+/// Keyspace, key, and what is done to it.
+type Write = (usize, Vec<u8>, Change);
+
+#[derive(Clone, Debug)]
+enum Change {
+    Put(Vec<u8>),
+    Delete,
+    /// From the key on.
+    DeleteRange(Bound<Vec<u8>>),
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -44,8 +52,12 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn writes() -> impl Strategy<Value = Vec<Write>> {
-    let value = proptest::option::weighted(0.75, proptest::collection::vec(any::<u8>(), 0..80));
-    proptest::collection::vec((0usize..2, key(), value), 1..12)
+    let change = prop_oneof![
+        18 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Change::Put),
+        5 => Just(Change::Delete),
+        2 => bound().prop_map(Change::DeleteRange),
+    ];
+    proptest::collection::vec((0usize..2, key(), change), 1..12)
 }
 
 fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
@@ -121,19 +133,28 @@ fn check(reader: &impl Readable, spaces: &[Keyspace], model: &Model) {
 }
 
 fn apply(model: &mut Model, writes: &[Write]) {
-    for (space, key, value) in writes {
-        match value {
-            Some(value) => model[*space].insert(key.clone(), value.clone()),
-            None => model[*space].remove(key),
-        };
+    for (space, key, change) in writes {
+        match change {
+            Change::Put(value) => drop(model[*space].insert(key.clone(), value.clone())),
+            Change::Delete => drop(model[*space].remove(key)),
+            Change::DeleteRange(end) => {
+                let end = end.as_ref().map(Vec::as_slice);
+                let deleted = (Bound::Included(key.as_slice()), end);
+                model[*space].retain(|key, _| !deleted.contains(&key.as_slice()));
+            }
+        }
     }
 }
 
 fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write]) {
-    for (space, key, value) in writes {
-        match value {
-            Some(value) => transaction.put(&spaces[*space], key, value).unwrap(),
-            None => transaction.delete(&spaces[*space], key).unwrap(),
+    for (space, key, change) in writes {
+        match change {
+            Change::Put(value) => transaction.put(&spaces[*space], key, value).unwrap(),
+            Change::Delete => transaction.delete(&spaces[*space], key).unwrap(),
+            Change::DeleteRange(end) => {
+                let end = end.as_ref().map(Vec::as_slice);
+                transaction.delete_range(&spaces[*space], Bound::Included(key), end).unwrap();
+            }
         }
     }
 }
@@ -173,10 +194,14 @@ impl World {
         match step {
             Step::Batch(writes, durability) => {
                 let mut batch = WriteBatch::new();
-                for (space, key, value) in writes {
-                    match value {
-                        Some(value) => batch.put(&self.spaces[*space], key, value),
-                        None => batch.delete(&self.spaces[*space], key),
+                for (space, key, change) in writes {
+                    let space = &self.spaces[*space];
+                    match change {
+                        Change::Put(value) => batch.put(space, key, value),
+                        Change::Delete => batch.delete(space, key),
+                        Change::DeleteRange(end) => {
+                            batch.delete_range(space, Bound::Included(key), end.as_ref().map(Vec::as_slice));
+                        }
                     }
                 }
                 let durability =

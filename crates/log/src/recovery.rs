@@ -171,12 +171,24 @@ pub(crate) fn recover(
     let base = found.first().map_or(0, |first| first.header.base);
     let mut assembler =
         Assembler { partial: Vec::new(), waiting_for_record: base > 0, position: base, end: base, deliver };
-    read_all(vfs, &directory, &found, threads, &mut |segment| replay(&segment, &mut assembler))?;
+    let mut tail = None;
+    read_all(vfs, &directory, &found, threads, &mut |segment| {
+        if segment.last {
+            tail = Some((Arc::clone(&segment.content), segment.end));
+        }
+        replay(&segment, &mut assembler)
+    })?;
     if let Some(last) = found.last() {
-        // What was read may be in the page cache only; the next segment vouches for it.
+        // What was read may be in the page cache only; the next segment vouches for it. A sync alone would
+        // not do after one that failed: it takes for written what is not.
         let path = directory.join(file_name(last.sequence));
-        let synced = vfs.open_write(&path).and_then(|file| file.sync_data());
-        synced.map_err(|error| Error::io(&path, error))?;
+        let written = vfs.open_write(&path).and_then(|file| {
+            if let Some((content, end)) = &tail {
+                file.write_at(content.get(..*end).unwrap_or_default(), 0)?;
+            }
+            file.sync_data()
+        });
+        written.map_err(|error| Error::io(&path, error))?;
     }
     // So may be the names: the next segment names its predecessor, which has to be there after a crash.
     vfs.sync_dir(&directory).map_err(|error| Error::io(&directory, error))?;
@@ -238,6 +250,10 @@ struct Checked {
     content: Arc<Vec<u8>>,
     /// Where the body of each frame lies, and where in it the first record begins.
     bodies: Vec<(Range<usize>, Option<u32>)>,
+    /// Where the last of them ends.
+    end: usize,
+    /// Whether no other segment follows.
+    last: bool,
 }
 
 /// Reads the segments in order and hands each to `take`.
@@ -254,9 +270,10 @@ fn read_all(
         let path = directory.join(file_name(segment.sequence));
         Some(read_segment(vfs.as_ref(), path, segment, until))
     };
-    let processors = luma_sync::available_parallelism();
-    let readers = processors.min(READERS_MAX).min(found.len());
-    if !threads || readers < 2 {
+    let useful = if threads { READERS_MAX.min(found.len()) } else { 1 };
+    // Asking for processors reads files of the system.
+    let readers = if useful < 2 { useful } else { useful.min(luma_sync::available_parallelism()) };
+    if readers < 2 {
         return (0..).map_while(read).try_for_each(|segment| take(segment?));
     }
     std::thread::scope(|scope| {
@@ -321,5 +338,6 @@ fn read_segment(vfs: &dyn Vfs, path: PathBuf, segment: &Found, until: Option<u64
         position += length as u64;
         offset += frame_length(whole);
     }
-    Ok(Checked { content: Arc::new(content), bodies })
+    let end = offset.min(content.len());
+    Ok(Checked { content: Arc::new(content), bodies, end, last: until.is_none() })
 }

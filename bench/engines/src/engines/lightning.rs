@@ -76,6 +76,12 @@ impl Engine for Lightning {
         Ok(load.finish()?)
     }
 
+    fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(&self.keyspace, Bound::Included(from), Bound::Excluded(to));
+        Ok(self.database.write(batch, self.durability)?)
+    }
+
     fn sync(&self) -> Result<()> {
         Ok(self.database.sync()?)
     }

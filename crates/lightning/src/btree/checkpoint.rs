@@ -1,11 +1,12 @@
 //! A checkpoint: the next tree from this one and sorted changes.
 //!
-//! Children that changes reach are taken apart and packed anew, together with changed neighbours; what
+//! Subtrees whose keys are all deleted go without being read. Children that changes reach are taken apart and packed anew, together with changed neighbours; what
 //! became small takes in the next child. All others stay where they are.
 //!
 //! Invariant: pages that the last durable tree or a tree in use has are not written. If anything fails,
 //! the tree and its pages are as before.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use luma_vfs::VfsFile;
@@ -15,6 +16,7 @@ use super::pack::{Pack, Packed};
 use super::pages::{PAGE_BYTES, Pages, Run};
 use super::slot::Slot;
 use super::{BTree, Inner, Root, SEGMENT_PAGES};
+use crate::key_range::KeyRanges;
 use crate::merge::Merge;
 use crate::{Error, Result};
 
@@ -41,6 +43,8 @@ pub(crate) struct Prepared {
 struct Checkpoint<'a> {
     tree: &'a BTree,
     changes: &'a mut Merge,
+    /// What goes before the changes come.
+    erased: &'a KeyRanges,
     handle: Arc<dyn VfsFile>,
     pages: Pages,
     left: Vec<Run>,
@@ -55,8 +59,9 @@ struct Checkpoint<'a> {
 }
 
 impl BTree {
-    /// Writes the tree with these changes; it counts once it is installed. One at a time.
-    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Merge) -> Result<Prepared> {
+    /// Writes the tree without the keys of some ranges and then with these changes; it counts once it is
+    /// installed. One at a time.
+    pub(crate) fn prepare(self: &Arc<Self>, changes: &mut Merge, erased: &KeyRanges) -> Result<Prepared> {
         let path = self.path();
         let file = &self.file;
         let io = |error| Error::io(&path, error);
@@ -69,6 +74,7 @@ impl BTree {
         let mut checkpoint = Checkpoint {
             tree: self,
             changes,
+            erased,
             handle: Arc::clone(&handle),
             pages,
             left: Vec::new(),
@@ -161,7 +167,7 @@ impl Checkpoint<'_> {
             Root::Leaf(place) => {
                 let (mut pack, mut children) = (Pack::new(true), Vec::new());
                 pack.begin(&[]);
-                self.merge_leaf(*place, None, &mut pack, &mut children)?;
+                self.merge_leaf(*place, &[], None, &mut pack, &mut children)?;
                 self.finish(&mut pack, &mut children)?;
                 children
             }
@@ -203,7 +209,7 @@ impl Checkpoint<'_> {
         for at in 0..inner.node.count() {
             let next = (at + 1 < inner.node.count()).then(|| inner.node.key(at + 1));
             let end = next.as_deref().or(high);
-            let changed = self.change_before(end);
+            let changed = self.change_before(end) || self.erased.first_between(&separator, end).is_some();
             let place = inner.node.place(at);
             let below = inner.children.get(at);
             if !changed && !pack.wants_more() {
@@ -212,7 +218,11 @@ impl Checkpoint<'_> {
             } else {
                 pack.begin(&separator);
                 match below {
-                    None => self.merge_leaf(place, end, &mut pack, &mut children)?,
+                    None => self.merge_leaf(place, &separator, end, &mut pack, &mut children)?,
+                    Some(below) if !self.change_before(end) && self.erased.cover_until(&separator, end) => {
+                        self.leave(place);
+                        self.leave_below(below);
+                    }
                     Some(below) => {
                         self.leave(place);
                         let merged = if changed {
@@ -242,8 +252,9 @@ impl Checkpoint<'_> {
 
     /// Packs the changes before `end`.
     fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
-        while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
-            if let Some(value) = self.changes.value() {
+        while self.change_before(end) {
+            self.changes.load()?;
+            if let (Some(key), Some(value)) = (self.changes.key(), self.changes.value()) {
                 pack.push(&[], key, value, None);
                 self.entries += 1;
             }
@@ -253,21 +264,28 @@ impl Checkpoint<'_> {
         Ok(())
     }
 
-    /// Packs a leaf with the changes before `end`.
+    /// Packs a leaf, whose keys are from `low` on, with the changes before `end`.
     fn merge_leaf(
         &mut self,
         place: Place,
+        low: &[u8],
         end: Option<&[u8]>,
         pack: &mut Pack,
         done: &mut Vec<Child>,
     ) -> Result<()> {
-        let leaf = self.tree.leaf(place, false)?;
         self.leave(place);
+        if self.erased.cover_until(low, end) {
+            self.entries = self.entries.saturating_sub(u64::from(place.entries));
+            return self.take_changes(end, pack, done);
+        }
+        let leaf = self.tree.leaf(place, false)?;
+        let erased = self.erased_in(&leaf);
         let mut at = 0;
         while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
             let (before, found) = leaf.search(key);
-            self.push_entries(&leaf, at, before, pack, done)?;
+            self.push_entries(&leaf, at..before, &erased, pack, done)?;
             at = before + usize::from(found);
+            self.changes.load()?;
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
             if let Some(value) = self.changes.value() {
@@ -277,18 +295,30 @@ impl Checkpoint<'_> {
             self.changes.advance()?;
             self.write_full(pack, done)?;
         }
-        self.push_entries(&leaf, at, leaf.count(), pack, done)
+        self.push_entries(&leaf, at..leaf.count(), &erased, pack, done)
+    }
+
+    /// Which entries of a leaf are deleted.
+    fn erased_in(&self, leaf: &Node) -> Vec<Range<usize>> {
+        let Some(last) = leaf.count().checked_sub(1) else { return Vec::new() };
+        let erased = self.erased.within(&leaf.key(0), &leaf.key(last));
+        let end = |end: &Option<Vec<u8>>| end.as_ref().map_or(leaf.count(), |end| leaf.search(end).0);
+        erased.iter().map(|range| leaf.search(&range.start).0..end(&range.end)).collect()
     }
 
     fn push_entries(
         &mut self,
         leaf: &Node,
-        from: usize,
-        to: usize,
+        entries: Range<usize>,
+        erased: &[Range<usize>],
         pack: &mut Pack,
         done: &mut Vec<Child>,
     ) -> Result<()> {
-        for at in from..to {
+        for at in entries {
+            if erased.iter().any(|erased| erased.contains(&at)) {
+                self.entries -= 1;
+                continue;
+            }
             pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
             self.write_full(pack, done)?;
         }
@@ -314,19 +344,32 @@ impl Checkpoint<'_> {
         Ok(())
     }
 
+    /// Leaves all that is below a node.
+    fn leave_below(&mut self, inner: &Inner) {
+        for at in 0..inner.node.count() {
+            let place = inner.node.place(at);
+            self.leave(place);
+            match inner.children.get(at) {
+                Some(below) => self.leave_below(below),
+                None => self.entries = self.entries.saturating_sub(u64::from(place.entries)),
+            }
+        }
+    }
+
     fn leave(&mut self, place: Place) {
         self.left.push(Run::of(place.page, place.length));
     }
 
     /// Gives a node its place and writes it, with others that follow it.
     fn write(&mut self, packed: Packed, leaf: bool) -> Result<Child> {
-        let Packed { separator, bytes, children } = packed;
+        let Packed { separator, bytes, count, children } = packed;
         let damaged = |what| Error::corruption(&self.tree.path(), 0, what);
         let full =
             || Error::TooLarge { what: "a keyspace", bytes: u64::MAX, limit: u64::from(u32::MAX) << 12 };
         let length = u32::try_from(bytes.len()).map_err(|_| full())?;
         let run = self.pages.take(Run::of(0, length).pages).ok_or_else(full)?;
-        let place = Place { page: run.page, length, checksum: crc32c::crc32c(&bytes) };
+        let entries = if leaf { count as u32 } else { 0 };
+        let place = Place { page: run.page, length, checksum: crc32c::crc32c(&bytes), entries };
         let page = run.page as usize;
         if let Some(segment) = self.tree.segments.get(page / SEGMENT_PAGES) {
             segment.forget(page % SEGMENT_PAGES);

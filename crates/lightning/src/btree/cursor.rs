@@ -70,6 +70,12 @@ impl TreeCursor {
         }
     }
 
+    /// To no entry.
+    pub(crate) fn finish(&mut self) {
+        self.path.clear();
+        self.leaf = None;
+    }
+
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
         let Some(leaf) = &self.leaf else { return Ok(()) };

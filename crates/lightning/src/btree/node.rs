@@ -22,20 +22,22 @@ const INNER: u8 = 2;
 /// Head and place.
 const SLOT_BYTES: usize = 8;
 /// So long is a child's place in a cell.
-pub(super) const PLACE_BYTES: usize = 12;
+pub(super) const PLACE_BYTES: usize = 16;
 
-/// Where a node is in the file, and the checksum of what must be there.
+/// Where a node is in the file, the checksum of what must be there, and how many keys a leaf has, so that
+/// it can be dropped unread; 0 for an inner node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) page: u32,
     pub(super) length: u32,
     pub(super) checksum: u32,
+    pub(super) entries: u32,
 }
 
 impl Place {
     pub(super) fn encode(self) -> [u8; PLACE_BYTES] {
         let mut bytes = [0; PLACE_BYTES];
-        for (at, number) in [self.page, self.length, self.checksum].iter().enumerate() {
+        for (at, number) in [self.page, self.length, self.checksum, self.entries].iter().enumerate() {
             bytes[at * 4..at * 4 + 4].copy_from_slice(&number.to_le_bytes());
         }
         bytes
@@ -43,7 +45,12 @@ impl Place {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut numbers = bytes.chunks_exact(4).map(read_u32);
-        Some(Self { page: numbers.next()?, length: numbers.next()?, checksum: numbers.next()? })
+        Some(Self {
+            page: numbers.next()?,
+            length: numbers.next()?,
+            checksum: numbers.next()?,
+            entries: numbers.next()?,
+        })
     }
 }
 
@@ -319,7 +326,7 @@ mod tests {
             keys in proptest::collection::btree_set(proptest::collection::vec(0u8..4, 0..5), 1..30),
             probe in proptest::collection::vec(0u8..4, 0..5),
         ) {
-            let place = Place { page: 7, length: 8, checksum: 9 };
+            let place = Place { page: 7, length: 8, checksum: 9, entries: 10 };
             let map = keys.iter().map(|key| (key.clone(), place.encode().to_vec())).collect();
             let node = Node::decode(node_of(&map, false).0.into(), false).unwrap();
             let expected = keys.iter().filter(|key| **key <= probe).count().saturating_sub(1);

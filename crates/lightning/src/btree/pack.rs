@@ -16,6 +16,8 @@ const SMALL_BYTES: usize = PAGE_BYTES / 4;
 pub(super) struct Packed {
     pub(super) separator: Vec<u8>,
     pub(super) bytes: Vec<u8>,
+    /// How many cells it has.
+    pub(super) count: usize,
     pub(super) children: Vec<Arc<Inner>>,
 }
 
@@ -132,7 +134,7 @@ impl Pack {
         self.cells.iter_mut().for_each(|cell| cell.start -= from);
         let children =
             if self.children.is_empty() { Vec::new() } else { self.children.drain(..cells).collect() };
-        Packed { separator, bytes, children }
+        Packed { separator, bytes, count: cells, children }
     }
 }
 

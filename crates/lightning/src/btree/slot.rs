@@ -7,8 +7,9 @@ use super::node::{PLACE_BYTES, Place};
 use crate::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"LIGHTREE";
-const VERSION: u32 = 1;
-pub(super) const SLOT_BYTES: usize = 48;
+const VERSION: u32 = 2;
+const CHECKSUM_AT: usize = 32 + PLACE_BYTES;
+pub(super) const SLOT_BYTES: usize = CHECKSUM_AT + 4;
 /// More levels would need more leaves than there are pages.
 const HEIGHT_MAX: u32 = 40;
 
@@ -30,9 +31,9 @@ impl Slot {
         bytes[12..16].copy_from_slice(&self.height.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.generation.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.entries.to_le_bytes());
-        bytes[32..32 + PLACE_BYTES].copy_from_slice(&self.root.encode());
-        let checksum = crc32c::crc32c(&bytes[..44]);
-        bytes[44..].copy_from_slice(&checksum.to_le_bytes());
+        bytes[32..CHECKSUM_AT].copy_from_slice(&self.root.encode());
+        let checksum = crc32c::crc32c(&bytes[..CHECKSUM_AT]);
+        bytes[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
@@ -40,14 +41,14 @@ impl Slot {
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Option<Self>> {
         let u32_at = |at: usize| bytes.get(at..at + 4)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         let u64_at = |at: usize| bytes.get(at..at + 8)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        let checked = bytes.get(..44).map(crc32c::crc32c);
-        if checked.is_none() || u32_at(44) != checked || !bytes.starts_with(&MAGIC) {
+        let checked = bytes.get(..CHECKSUM_AT).map(crc32c::crc32c);
+        if checked.is_none() || u32_at(CHECKSUM_AT) != checked || !bytes.starts_with(&MAGIC) {
             return Ok(None);
         }
-        if let Some(version) = u32_at(8).filter(|version| *version > VERSION) {
+        if let Some(version) = u32_at(8).filter(|version| *version != VERSION) {
             return Err(Error::UnsupportedVersion { file: path.to_owned(), version, supported: VERSION });
         }
-        let root = bytes.get(32..44).and_then(Place::decode);
+        let root = bytes.get(32..CHECKSUM_AT).and_then(Place::decode);
         let (Some(height), Some(generation), Some(entries), Some(root)) =
             (u32_at(12), u64_at(16), u64_at(24), root)
         else {
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_slot_comes_back_and_any_flipped_bit_unmakes_it() {
-        let root = Place { page: 5, length: 6, checksum: 7 };
+        let root = Place { page: 5, length: 6, checksum: 7, entries: 8 };
         let slot = Slot { generation: 9, height: 3, entries: 1 << 40, root };
         let bytes = slot.encode();
         let path = Path::new("/t");
@@ -74,11 +75,11 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Slot::decode(&damaged, path).unwrap(), None, "bit {bit}");
         }
-        assert_eq!(Slot::decode(&bytes[..47], path).unwrap(), None);
+        assert_eq!(Slot::decode(&bytes[..SLOT_BYTES - 1], path).unwrap(), None);
         let mut newer = bytes;
-        newer[8] = 2;
-        let checksum = crc32c::crc32c(&newer[..44]);
-        newer[44..].copy_from_slice(&checksum.to_le_bytes());
-        assert!(matches!(Slot::decode(&newer, path), Err(Error::UnsupportedVersion { version: 2, .. })));
+        newer[8] = 7;
+        let checksum = crc32c::crc32c(&newer[..CHECKSUM_AT]);
+        newer[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        assert!(matches!(Slot::decode(&newer, path), Err(Error::UnsupportedVersion { version: 7, .. })));
     }
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::pages::PAGE_BYTES;
 use super::{BTree, TreeCursor, TreeFile};
 use crate::cache::Cache;
+use crate::key_range::{KeyRange, KeyRanges};
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::merge::{Merge, Source};
 use crate::{Direction, Error, Result};
@@ -42,7 +43,7 @@ fn source(changes: &[Change]) -> Merge {
 }
 
 fn checkpoint(tree: &Arc<BTree>, changes: &[Change]) -> Result<Arc<BTree>> {
-    tree.prepare(&mut source(changes))?.install()
+    tree.prepare(&mut source(changes), &KeyRanges::default())?.install()
 }
 
 fn apply(map: &mut Map, changes: &[Change]) {
@@ -112,6 +113,8 @@ fn key(number: u32) -> Vec<u8> {
 enum Step {
     Put(Vec<(u32, usize)>),
     Delete(u32, u32),
+    /// Erases ranges and then puts some keys.
+    Erase(Vec<(u32, u32)>, Vec<(u32, usize)>),
     Reopen,
     Hold,
 }
@@ -121,9 +124,15 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => proptest::collection::vec((0u32..600, size), 1..120).prop_map(Step::Put),
         3 => (0u32..600, 0u32..400).prop_map(|(from, count)| Step::Delete(from, count)),
+        3 => (proptest::collection::vec((0u32..600, 0u32..500), 1..4), proptest::collection::vec((0u32..600, 0usize..200), 0..6))
+            .prop_map(|(ranges, puts)| Step::Erase(ranges, puts)),
         1 => Just(Step::Reopen),
         1 => Just(Step::Hold),
     ]
+}
+
+fn erase(tree: &Arc<BTree>, ranges: &KeyRanges, changes: &[Change]) -> Result<Arc<BTree>> {
+    tree.prepare(&mut source(changes), ranges)?.install()
 }
 
 proptest! {
@@ -141,6 +150,20 @@ proptest! {
         for step in steps {
             let changes: Vec<Change> = match step {
                 Step::Put(puts) => puts.into_iter().map(|(number, size)| (key(number), Some(vec![size as u8; size]))).collect(),
+                Step::Erase(ranges, puts) => {
+                    let range = |(from, length)| match length {
+                        0..450 => KeyRange { start: key(from), end: Some(key(from + length)) },
+                        450..480 => KeyRange { start: Vec::new(), end: Some(key(from)) },
+                        _ => KeyRange { start: key(from), end: None },
+                    };
+                    let ranges = ranges.into_iter().map(range).collect();
+                    let changes: Vec<Change> =
+                        puts.into_iter().map(|(number, size)| (key(number), Some(vec![size as u8; size]))).collect();
+                    tree = erase(&tree, &ranges, &changes).unwrap();
+                    map.retain(|key, _| !ranges.contains(key));
+                    apply(&mut map, &changes);
+                    Vec::new()
+                }
                 Step::Delete(from, count) => (from..from + count).map(|number| (key(number), None)).collect(),
                 Step::Reopen => {
                     held.clear();
@@ -188,6 +211,27 @@ fn the_file_stays_bounded_while_keys_change_and_gets_short_when_they_go() {
     }
     assert!(tree.bytes <= 8 * PAGE_BYTES as u64, "{} bytes for one key", tree.bytes);
     check(&tree, &numbered(0..1, 0).into_iter().map(|(key, value)| (key, value.unwrap())).collect(), &[]);
+}
+
+#[test]
+fn what_is_erased_whole_is_not_read() {
+    let disk = disk();
+    let tree = checkpoint(&open(&disk, 0).unwrap(), &numbered(0..3000, 0)).unwrap();
+    let Some(first) = tree.key_after(0) else { panic!("there is one leaf") };
+    let erase_damaged = |range: KeyRange, changes: &[Change]| {
+        let damaged = disk.fork();
+        let tree = open(&damaged, tree.generation).unwrap();
+        // Inner nodes were read when it was opened.
+        for page in 2..tree.bytes / PAGE_BYTES as u64 {
+            damaged.flip_bit(Path::new(PATH), page * PAGE_BYTES as u64 + 20, 3).unwrap();
+        }
+        assert!(tree.get(&key(7), |_| ()).is_err());
+        erase(&tree, &KeyRanges::from_iter([range]), changes).unwrap().entries
+    };
+    assert_eq!(erase_damaged(KeyRange { start: Vec::new(), end: None }, &numbered(5..6, 1)), 1);
+    // The first leaf stays as it is, unread, too.
+    let rest = erase_damaged(KeyRange { start: first, end: None }, &[]);
+    assert!(rest > 0 && rest < 30, "{rest} keys");
 }
 
 #[test]

@@ -4,13 +4,15 @@ use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
-use crate::lsm::RUNS;
+use crate::lsm::HoledRun;
 use crate::manifest::Edit;
 use crate::merge::{Merge, Source};
 use crate::options::Direction;
 use crate::table::{RunCursor, Table, TableWriter};
+use crate::view::KeyspaceView;
 use crate::{Error, Result};
 
 impl Engine {
@@ -25,6 +27,12 @@ impl Engine {
         let (Some(first), Some(last)) = (tables.first(), tables.last()) else { return Ok(()) };
         let (smallest, largest) = (&first.meta.smallest, &last.meta.largest);
         self.sync_tables()?;
+        let erases =
+            |keyspace: &Arc<KeyspaceView>| keyspace.memtables().any(|table| table.erases(smallest, largest));
+        if self.view().get(keyspace.slot, keyspace.id).is_some_and(erases) {
+            // What was deleted as a range makes room once it is gone from the stored data.
+            self.flush_keyspace(keyspace)?;
+        }
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         let tree = {
@@ -40,8 +48,9 @@ impl Engine {
         let prepared = match tree.btree() {
             Some(btree) => {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
-                let mut entries = Merge::new(vec![Source::Run(run)], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries)?)
+                let run = Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward));
+                let mut entries = Merge::new(vec![run], Direction::Forward, None)?;
+                Some(btree.prepare(&mut entries, &KeyRanges::default())?)
             }
             None => None,
         };
@@ -60,8 +69,9 @@ impl Engine {
         }
         let (edit, next, bytes) = match prepared {
             None => {
+                let level = tree.level_with_room(smallest, largest);
                 let added: Vec<(usize, Arc<Table>)> =
-                    tables.iter().map(|table| (RUNS, Arc::clone(table))).collect();
+                    tables.iter().map(|table| (level, Arc::clone(table))).collect();
                 let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
                 let edit =
                     Edit::Tables { keyspace: keyspace.id, added: metas, removed: Vec::new(), flushed: 0 };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use luma_log::Lsn;
 
 use super::{CommitState, Engine, Registered};
-use crate::batch::{Operations, RECORD_HEADER, record_header};
+use crate::batch::{Change, Operations, RECORD_HEADER, record_header};
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
@@ -31,8 +31,8 @@ pub(crate) struct Commit {
     pub(crate) durability: Durability,
     /// Fails the commit if one of its keys was changed since.
     pub(crate) unchanged_since: Option<Snapshot>,
-    /// Fails the commit if something of this was changed since it was registered.
-    pub(crate) reads: Option<(FinishedReads, Registered)>,
+    /// Fails the commit if something of these was changed since each was registered.
+    pub(crate) reads: Vec<(FinishedReads, Registered)>,
     pub(crate) callbacks: Vec<OnPublish>,
     pub(crate) locks: Option<LockOwner>,
 }
@@ -102,14 +102,12 @@ impl Engine {
     fn accept(&self, commit: Commit) -> Result<Accepted> {
         let Commit { operations, durability, unchanged_since, reads, callbacks, locks } = commit;
         self.throttle(&operations.keyspaces)?;
-        let reads_checked = match &reads {
+        let mut reads_checked = Vec::new();
+        for (reads, registered) in &reads {
             // Most of it outside the lock.
-            Some((reads, registered)) => {
-                let since = self.commit.lock().recent.after(registered.sequence())?;
-                check_reads(reads, &since, registered.sequence())?
-            }
-            None => 0,
-        };
+            let since = self.commit.lock().recent.after(registered.sequence())?;
+            reads_checked.push(check_reads(reads, &since, registered.sequence())?);
+        }
         let mut loads_known = unchanged_since.as_ref().map_or(0, Snapshot::sequence);
         let mut rounds = 0;
         let mut state = loop {
@@ -130,8 +128,8 @@ impl Engine {
         };
         self.check_writable()?;
         let view = self.view();
-        if let Some((reads, registered)) = &reads {
-            check_reads(reads, &state.recent.after(reads_checked)?, reads_checked)?;
+        for ((reads, registered), checked) in reads.iter().zip(reads_checked) {
+            check_reads(reads, &state.recent.after(checked)?, checked)?;
             check_loads(reads, registered, &view)?;
         }
         for keyspace in &operations.keyspaces {
@@ -199,7 +197,10 @@ impl Engine {
                 last = tables.iter().position(|(id, ..)| *id == operation.keyspace).unwrap_or(0);
             }
             if let Some((_, table, _)) = tables.get(last) {
-                table.insert(operation.key, sequence, operation.value);
+                match operation.range() {
+                    Some(range) => table.erase(&range, sequence),
+                    None => table.insert(operation.key, sequence, operation.value()),
+                }
             }
         }
         let grown: usize = tables.iter().map(|(_, table, before)| table.bytes() - before).sum();
@@ -222,6 +223,10 @@ impl Engine {
                 current = Some((keyspace, found));
             }
             let Some((keyspace, found)) = current else { continue };
+            if matches!(operation.change, Change::DeleteRange(_)) {
+                // Ranges are compared with the commits since, as what was read.
+                continue;
+            }
             if found.changed(operation.key, since.sequence(), u64::MAX)? {
                 return Err(conflict(keyspace, operation.key));
             }
@@ -317,7 +322,7 @@ fn check_reads(reads: &FinishedReads, commits: &[(u64, Arc<Operations>)], before
         if let Some((id, key)) = reads.changed_by(operations) {
             let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == id);
             let name = keyspace.map_or_else(String::new, |keyspace| keyspace.name.to_string());
-            return Err(Error::Conflict { keyspace: name, key: key.to_vec() });
+            return Err(Error::Conflict { keyspace: name, key });
         }
     }
     Ok(commits.last().map_or(before, |(sequence, _)| *sequence))
@@ -342,7 +347,7 @@ fn conflict(keyspace: &KeyspaceInner, key: &[u8]) -> Error {
 fn check_not_loaded(operations: &Operations, before: &Snapshot, now: &Snapshot) -> Result<()> {
     for operation in operations.iter() {
         let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == operation.keyspace);
-        let Some(keyspace) = keyspace else { continue };
+        let Some(keyspace) = keyspace.filter(|_| operation.range().is_none()) else { continue };
         if now.has(keyspace, operation.key)? && !before.has(keyspace, operation.key)? {
             return Err(conflict(keyspace, operation.key));
         }

@@ -1,12 +1,16 @@
 //! Merging tables, one step at a time.
+//!
+//! Ranges may be deleted from the tables while they are merged: what a flush deletes meanwhile is noted, and
+//! is deleted from the result before that counts.
 
 use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
-use crate::lsm::{Compaction, CompactionPlan};
+use crate::lsm::{Compaction, CompactionPlan, Left, left_of};
 use crate::manifest::Edit;
 use crate::table::Table;
 use crate::{Error, Result};
@@ -15,7 +19,7 @@ impl Engine {
     /// Does the most urgent merge of a keyspace, and queues the next if there is one.
     pub(super) fn compact_step(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let mut cursors = keyspace.compacting.lock();
-        let Some(tree) = self.tree_of(keyspace) else { return Ok(()) };
+        let Some(tree) = self.tree_to_merge(keyspace) else { return Ok(()) };
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         match levels.plan(&self.options, &mut cursors) {
@@ -34,7 +38,7 @@ impl Engine {
     /// Merges all tables of a keyspace into one level.
     pub(crate) fn compact_all(&self, keyspace: &KeyspaceInner) -> Result<()> {
         let _cursors = keyspace.compacting.lock();
-        let tree = self.tree_of(keyspace).ok_or_else(|| keyspace.not_found())?;
+        let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
         let CompactionPlan::Merge(compaction) = levels.plan_all() else { return Ok(()) };
@@ -44,8 +48,11 @@ impl Engine {
         })
     }
 
-    /// The stored data of a keyspace. The view is not held: it would pin memtables during a merge.
-    fn tree_of(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
+    /// The stored data of a keyspace; what is deleted from it afterwards is noted. The view is not held: it
+    /// would pin memtables during a merge.
+    fn tree_to_merge(&self, keyspace: &KeyspaceInner) -> Option<Arc<Tree>> {
+        let _manifest = self.manifest.lock();
+        *keyspace.erased_meanwhile.lock() = Some(KeyRanges::default());
         self.view().get(keyspace.slot, keyspace.id).map(|found| Arc::clone(&found.tree))
     }
 
@@ -82,25 +89,52 @@ impl Engine {
     pub(super) fn replace_tables(
         &self,
         keyspace: &KeyspaceInner,
-        added: Vec<(usize, Arc<Table>)>,
+        mut added: Vec<(usize, Arc<Table>)>,
         removed: &[u64],
     ) -> Result<bool> {
         let mut manifest = self.manifest.lock();
+        let erased = keyspace.erased_meanwhile.lock().take().unwrap_or_default();
         if keyspace.check().is_err() {
             for (_, table) in &added {
                 table.set_obsolete();
             }
             return Ok(false);
         }
-        manifest.commit(&[Edit::Tables {
+        let mut holes = Vec::new();
+        let known = manifest.state().keyspaces.get(&keyspace.id);
+        added.retain(|(_, table)| {
+            let id = table.meta.id;
+            if removed.contains(&id) {
+                // A table that moves, with its holes. It may have been deleted meanwhile.
+                return known.is_some_and(|known| known.tables.contains_key(&id));
+            }
+            match left_of(&table.meta, None, &erased) {
+                Left::All => true,
+                Left::Part(left_out) => {
+                    holes.push((id, left_out));
+                    true
+                }
+                Left::Nothing => {
+                    table.set_obsolete();
+                    false
+                }
+            }
+        });
+        let mut edits = vec![Edit::Tables {
             keyspace: keyspace.id,
             added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),
             removed: removed.to_vec(),
             flushed: 0,
-        }])?;
+        }];
+        edits.extend(holes.iter().map(|(table, ranges)| Edit::Holes {
+            keyspace: keyspace.id,
+            table: *table,
+            ranges: ranges.clone(),
+        }));
+        manifest.commit(&edits)?;
         self.change_view(|view| {
             view.change(keyspace.slot, keyspace.id, |keyspace| {
-                keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed));
+                keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed).with_holes(&holes));
             });
         });
         Ok(true)

@@ -26,7 +26,8 @@ impl Engine {
         let view = self.view();
         for (slot, keyspace) in view.keyspaces() {
             let active = &keyspace.active;
-            if keyspace.tree.btree().is_none() || active.bytes() < DRAINED_BYTES_MIN {
+            let small = active.bytes() < DRAINED_BYTES_MIN && !active.has_erased();
+            if keyspace.tree.btree().is_none() || small {
                 continue;
             }
             let newest = active.max_sequence();

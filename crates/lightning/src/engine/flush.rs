@@ -13,6 +13,7 @@ use luma_log::Lsn;
 
 use super::Engine;
 use crate::btree::Prepared;
+use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::Levels;
@@ -88,16 +89,21 @@ impl Engine {
             self.log.wait_durable(logged_to.unwrap_or(Lsn(0)))?;
         }
         self.publisher.wait_published(newest.max_sequence())?;
+        let erased = full.iter().fold(KeyRanges::default(), |mut all, table| {
+            all.extend(&table.erased(u64::MAX, &[]));
+            all
+        });
         let written = match tree.as_ref() {
             Tree::Lsm(levels) => {
-                let meta = self.write_table(keyspace, newest, levels)?;
+                let (levels, _) = levels.erased(&erased);
+                let meta = self.write_table(keyspace, newest, &levels)?;
                 Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
             }
             Tree::BTree(tree) => {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
                 let mut changes =
                     Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
-                Written::Checkpoint(tree.prepare(&mut changes)?)
+                Written::Checkpoint(tree.prepare(&mut changes, &erased)?)
             }
         };
 
@@ -111,11 +117,19 @@ impl Engine {
         let released = self.log_needed_from(&full);
         let flushed = newest.max_sequence();
         let id = keyspace.id;
+        let mut edits = Vec::new();
         let (edit, added, next, bytes) = match written {
             Written::Table(table) => {
                 let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                 let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
                 let bytes = added.iter().map(|(_, table)| table.meta.bytes_with_blobs()).sum();
+                if !erased.is_empty() {
+                    // Of what was there before.
+                    edits.push(Edit::Erase { keyspace: id, ranges: erased.clone() });
+                    if let Some(meanwhile) = keyspace.erased_meanwhile.lock().as_mut() {
+                        meanwhile.extend(&erased);
+                    }
+                }
                 (
                     Edit::Tables { keyspace: id, added: metas, removed: Vec::new(), flushed },
                     added,
@@ -131,7 +145,9 @@ impl Engine {
             }
         };
         let progress = Edit::Progress { sequence: self.publisher.visible(), log_released: released.0 };
-        manifest.commit(&[edit, progress])?;
+        edits.extend([edit, progress]);
+        manifest.commit(&edits)?;
+        let mut gone = Vec::new();
         self.change_view_and_history(|view, history| {
             for table in full.iter().rev() {
                 history.flushed(table);
@@ -141,11 +157,18 @@ impl Engine {
                 keyspace.remembered.splice(..0, full.iter().cloned());
                 keyspace.tree = Arc::new(match &next {
                     Some(next) => Tree::BTree(Arc::clone(next)),
-                    None => keyspace.tree.changed(&added, &[]),
+                    None => {
+                        let (tree, tables) = keyspace.tree.erased(&erased);
+                        gone = tables;
+                        tree.changed(&added, &[])
+                    }
                 });
                 keyspace.flushed = keyspace.flushed.max(flushed);
             });
         });
+        for table in &gone {
+            table.set_obsolete();
+        }
         let written_bytes = full.iter().map(|table| table.written_bytes()).sum();
         self.memory.fetch_sub(written_bytes, Ordering::Relaxed);
         drop(manifest);
@@ -169,13 +192,15 @@ impl Engine {
         let directory = self.tables_directory();
         let options = self.table_options(keyspace.options);
         let mut writer = TableWriter::create(&self.vfs, &directory, &self.next_table, options)?;
-        let mut cursor = MemtableCursor::over_all(Arc::clone(memtable));
-        while let Some(entry) = cursor.entry() {
+        let cursor = MemtableCursor::over_all(Arc::clone(memtable));
+        let mut entries = Merge::new(vec![Source::Memory(cursor)], Direction::Forward, None)?;
+        while let Some(key) = entries.key() {
+            let value = entries.value();
             // A tombstone that covers nothing is not needed.
-            if entry.value.is_some() || levels.overlaps(entry.key, entry.key) {
-                writer.add(entry.key, entry.value)?;
+            if value.is_some() || levels.overlaps(key, key) {
+                writer.add(key, value)?;
             }
-            cursor.advance();
+            entries.advance()?;
         }
         if writer.is_empty() {
             return Ok(None);

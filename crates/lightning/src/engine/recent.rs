@@ -1,4 +1,5 @@
-//! The operations of recent commits, for serializable transactions to compare with what they read.
+//! The operations of recent commits, for serializable transactions to compare with what they read, and for
+//! those that delete ranges.
 //!
 //! Invariants: every commit after the oldest snapshot that a serializable transaction has, and after what
 //! is published, is here, unless it was let go to keep the bound; then `forgotten` says up to where.

@@ -56,7 +56,10 @@ fn open_trees(
             tables.push((*level, Arc::new(Table::open(vfs, directory, meta.clone(), cache)?)));
         }
         let tree = match keyspace.options.layout {
-            Layout::Lsm => Tree::Lsm(Levels::default().changed(&tables, &[])),
+            Layout::Lsm => {
+                let holes = keyspace.holes.iter().map(|(table, holes)| (*table, holes.clone()));
+                Tree::Lsm(Levels::default().changed(&tables, &[]).with_holes(holes))
+            }
             Layout::BTree => Tree::BTree(TreeFile::open(vfs, directory, *id, keyspace.generation, cache)?),
         };
         let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
@@ -190,7 +193,8 @@ impl Engine {
             }
             engine.schedule_merge(id);
         }
-        engine.run_inline_work()?;
+        // Nothing was written yet that the failure could have stopped: its cause is what there is to say.
+        engine.run_inline_work().map_err(Error::into_cause)?;
         Ok(engine)
     }
 }

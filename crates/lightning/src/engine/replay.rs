@@ -85,7 +85,9 @@ impl Replaying {
             let sorted = Arc::new(Memtable::replayed(gathered.sort()));
             let active = new_memtable();
             active.note_logged(from, to);
+            sorted.erased(u64::MAX, &[]).iter().for_each(|range| active.erase(range, sorted.max_sequence()));
             let mut cursor = MemtableCursor::over_all(Arc::clone(&sorted));
+            cursor.seek_first();
             while let Some(entry) = cursor.entry() {
                 active.insert(entry.key, entry.sequence, entry.value);
                 cursor.advance();
@@ -162,7 +164,11 @@ impl Replay {
                 keyspace.logged.0 = from;
             }
             keyspace.logged.1 = end;
-            keyspace.gathered.push(sequence, record.buffer(), record_end - left, operation.key);
+            let (buffer, offset) = (record.buffer(), record_end - left);
+            match operation.range() {
+                Some(range) => keyspace.gathered.erase(sequence, buffer, offset, &range),
+                None => keyspace.gathered.push(sequence, buffer, offset, operation.key),
+            }
             keyspace.gathered.grow(left - operations.left());
         }
         if operations.is_at_end() { Ok(()) } else { Err("an operation is malformed".to_owned()) }

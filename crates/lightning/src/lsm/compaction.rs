@@ -2,8 +2,9 @@
 //!
 //! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
-//! nothing below moves without being read. Tombstones go when no deeper level could have the key.
-//! A table that points into a blob file that is mostly garbage is written anew, with those values.
+//! nothing below moves without being read. Tombstones go when no deeper level could have the key. A table
+//! that is mostly holes, or has too many, is written anew, and so is one that points into a blob file that is
+//! mostly garbage, with those values.
 
 use luma_sync::atomic::AtomicU64;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,15 +13,18 @@ use std::sync::Arc;
 
 use luma_vfs::Vfs;
 
-use super::{Levels, RUNS, Run, run_overlaps};
+use super::{Levels, RUNS, Run};
 use crate::Result;
-use crate::merge::{Merge, Source};
+use crate::key_range::KeyRange;
+use crate::merge::Merge;
 use crate::options::{Direction, Options};
-use crate::table::{RunCursor, Table, TableMeta, TableOptions, TableWriter};
+use crate::table::{BLOB_FOOTER_BYTES, Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
 /// A blob file is emptied when less than one part in so many is in use.
 const GARBAGE_SHARE: u64 = 2;
+/// A table with more holes is written anew.
+const HOLES_MAX: usize = 256;
 
 /// What to merge.
 pub(crate) struct Compaction {
@@ -33,6 +37,8 @@ pub(crate) struct Compaction {
     deeper: Vec<Run>,
     /// Blob files from which the values that are left are moved.
     emptied: HashSet<u64>,
+    /// What all of this is part of.
+    levels: Levels,
 }
 
 /// What a look at the levels gave.
@@ -73,7 +79,7 @@ impl Levels {
             share = share.saturating_mul(GROWTH);
         }
         match best {
-            (score, _) if score <= 0.0 => self.empty_blobs(),
+            (score, _) if score <= 0.0 => self.mend(),
             (_, 0) => self.merge_level0(),
             (_, level) => self.sink(level, &mut cursors[level - 1]),
         }
@@ -86,19 +92,63 @@ impl Levels {
         let between = self.runs[..deepest - 1].iter().filter(|run| !run.is_empty()).map(Arc::clone);
         let upper: Vec<Run> = upper.into_iter().chain(between).collect();
         let lower = Arc::clone(&self.runs[deepest - 1]);
-        if upper.is_empty() && lower.iter().all(|table| table.meta.tombstones == 0) {
+        let is_clean =
+            |table: &Arc<Table>| table.meta.tombstones == 0 && self.holes_of(table.meta.id).is_none();
+        if upper.is_empty() && lower.iter().all(is_clean) {
             return CompactionPlan::None;
         }
-        let emptied = self.wasted_blobs();
-        CompactionPlan::Merge(Compaction { upper, lower, level: deepest, deeper: Vec::new(), emptied })
+        self.merge(upper, lower, deepest, Vec::new())
     }
 
     fn merge_level0(&self) -> CompactionPlan {
         let lower = overlapping(&self.runs[0], &self.level0);
         let upper = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
-        let deeper = self.runs[1..].to_vec();
+        self.merge(upper, lower.into(), 1, self.runs[1..].to_vec())
+    }
+
+    fn merge(&self, upper: Vec<Run>, lower: Run, level: usize, deeper: Vec<Run>) -> CompactionPlan {
         let emptied = self.wasted_blobs();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: 1, deeper, emptied })
+        CompactionPlan::Merge(Compaction { upper, lower, level, deeper, emptied, levels: self.clone() })
+    }
+
+    /// Every blob file: bytes of its values, and of those that tables point to.
+    pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
+        let mut blobs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        for (file, uses) in self.tables().flat_map(|(_, table)| &table.meta.blobs) {
+            let known = blobs.entry(*file).or_default();
+            let values = uses.file_bytes.saturating_sub(BLOB_FOOTER_BYTES as u64);
+            *known = (values, known.1 + uses.bytes);
+        }
+        blobs
+    }
+
+    /// The blob files of which more is garbage than not.
+    fn wasted_blobs(&self) -> HashSet<u64> {
+        let blobs = self.blobs().into_iter();
+        blobs.filter(|(_, (bytes, used))| used * GARBAGE_SHARE < *bytes).map(|(file, _)| file).collect()
+    }
+
+    /// Writes a table anew that is mostly holes, or points into a blob file that is mostly garbage.
+    fn mend(&self) -> CompactionPlan {
+        let wasted = self.wasted_blobs();
+        let is_to_mend = |table: &Arc<Table>| {
+            let points = || table.meta.blobs.keys().any(|file| wasted.contains(file));
+            let is_holed = self.holes_of(table.meta.id).is_some_and(|holes| {
+                // What can't be read is merged: that tells of it.
+                let share = |hole: &KeyRange| {
+                    table.share_between(Some(&hole.start), hole.end.as_deref()).unwrap_or(1.0)
+                };
+                holes.len() > HOLES_MAX || holes.iter().map(share).sum::<f64>() > 0.5
+            });
+            is_holed || points()
+        };
+        if self.level0.iter().any(is_to_mend) {
+            return self.merge_level0();
+        }
+        let found = self.tables().find(|(_, table)| is_to_mend(table));
+        found.map_or(CompactionPlan::None, |(level, table)| {
+            self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, self.runs[level..].to_vec())
+        })
     }
 
     fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
@@ -111,40 +161,7 @@ impl Levels {
             return CompactionPlan::Move(Arc::clone(table), level + 1);
         }
         let upper = vec![Arc::from([Arc::clone(table)])];
-        let deeper = self.runs[level + 1..].to_vec();
-        let emptied = self.wasted_blobs();
-        CompactionPlan::Merge(Compaction { upper, lower: lower.into(), level: level + 1, deeper, emptied })
-    }
-
-    /// Every blob file: its length, and how much of that tables point to.
-    pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
-        let mut blobs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        for (file, uses) in self.tables().flat_map(|(_, table)| &table.meta.blobs) {
-            let known = blobs.entry(*file).or_default();
-            *known = (uses.file_bytes, known.1 + uses.bytes);
-        }
-        blobs
-    }
-
-    /// The blob files of which more is garbage than not.
-    fn wasted_blobs(&self) -> HashSet<u64> {
-        let blobs = self.blobs().into_iter();
-        blobs.filter(|(_, (bytes, used))| used * GARBAGE_SHARE < *bytes).map(|(file, _)| file).collect()
-    }
-
-    /// Writes a table anew that points into a wasted blob file.
-    fn empty_blobs(&self) -> CompactionPlan {
-        let emptied = self.wasted_blobs();
-        let points = |table: &Table| table.meta.blobs.keys().any(|file| emptied.contains(file));
-        let Some((level, table)) = self.tables().find(|(_, table)| points(table)) else {
-            return CompactionPlan::None;
-        };
-        if level == 0 {
-            return self.merge_level0();
-        }
-        let upper = vec![Arc::from([Arc::clone(table)])];
-        let deeper = self.runs[level..].to_vec();
-        CompactionPlan::Merge(Compaction { upper, lower: Arc::from([]), level, deeper, emptied })
+        self.merge(upper, lower.into(), level + 1, self.runs[level + 1..].to_vec())
     }
 }
 
@@ -165,7 +182,7 @@ impl Compaction {
         keep_going: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
-        let sources = runs.map(|run| Source::Run(RunCursor::new(Arc::clone(run), Direction::Forward, false)));
+        let sources = runs.map(|run| self.levels.source(Arc::clone(run), Direction::Forward, false));
         let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
@@ -178,7 +195,7 @@ impl Compaction {
             }
             let Some(key) = merge.key() else { break };
             let value = merge.value();
-            if value.is_some() || self.deeper.iter().any(|run| run_overlaps(run, key, key)) {
+            if value.is_some() || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::codec::{Reader, put_bytes, put_varint};
+use crate::key_range::KeyRanges;
+use crate::lsm::{Left, left_of};
 use crate::options::{Compression, KeyspaceOptions, Layout};
 use crate::table::TableMeta;
 use crate::view::KeyspaceId;
@@ -13,6 +15,8 @@ const TABLES: u8 = 3;
 const PROGRESS: u8 = 4;
 const NUMBERS: u8 = 5;
 const CHECKPOINT: u8 = 6;
+const ERASE: u8 = 10;
+const HOLES: u8 = 11;
 
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,17 @@ pub(crate) enum Edit {
         added: Vec<(usize, TableMeta)>,
         removed: Vec<u64>,
         flushed: u64,
+    },
+    /// What the tables that are there have between these keys is deleted.
+    Erase {
+        keyspace: KeyspaceId,
+        ranges: KeyRanges,
+    },
+    /// What a table has between these keys is deleted, and nothing else.
+    Holes {
+        keyspace: KeyspaceId,
+        table: u64,
+        ranges: KeyRanges,
     },
     /// A B+Tree has this generation at least; everything up to `flushed` is in it.
     Checkpoint {
@@ -94,6 +109,17 @@ impl Edit {
                     put_varint(out, *id);
                 }
                 put_varint(out, *flushed);
+            }
+            Self::Erase { keyspace, ranges } => {
+                out.push(ERASE);
+                put_varint(out, *keyspace);
+                ranges.encode(out);
+            }
+            Self::Holes { keyspace, table, ranges } => {
+                out.push(HOLES);
+                put_varint(out, *keyspace);
+                put_varint(out, *table);
+                ranges.encode(out);
             }
             Self::Checkpoint { keyspace, generation, flushed } => {
                 out.push(CHECKPOINT);
@@ -165,6 +191,12 @@ impl Edit {
                 }
                 Self::Tables { keyspace, added, removed, flushed: reader.varint()? }
             }
+            ERASE => Self::Erase { keyspace: reader.varint()?, ranges: KeyRanges::decode(reader)? },
+            HOLES => Self::Holes {
+                keyspace: reader.varint()?,
+                table: reader.varint()?,
+                ranges: KeyRanges::decode(reader)?,
+            },
             CHECKPOINT => Self::Checkpoint {
                 keyspace: reader.varint()?,
                 generation: reader.varint()?,
@@ -187,6 +219,8 @@ pub(crate) struct KeyspaceState {
     pub(crate) generation: u64,
     /// Tables and their levels.
     pub(crate) tables: BTreeMap<u64, (usize, TableMeta)>,
+    /// What was deleted from tables, between the smallest and the largest key of each.
+    pub(crate) holes: BTreeMap<u64, KeyRanges>,
 }
 
 /// What all edits add up to.
@@ -222,7 +256,30 @@ impl ManifestState {
                     state.tables.remove(id);
                 }
                 state.tables.extend(added.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))));
+                // A table that only moved keeps its holes.
+                state.holes.retain(|id, _| state.tables.contains_key(id));
                 state.flushed = state.flushed.max(*flushed);
+            }
+            Edit::Erase { keyspace, ranges } => {
+                let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
+                let holes = &mut state.holes;
+                state.tables.retain(|id, (_, meta)| match left_of(meta, holes.get(id), ranges) {
+                    Left::All => true,
+                    Left::Part(left_out) => {
+                        holes.insert(*id, left_out);
+                        true
+                    }
+                    Left::Nothing => {
+                        holes.remove(id);
+                        false
+                    }
+                });
+            }
+            Edit::Holes { keyspace, table, ranges } => {
+                let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
+                if state.tables.contains_key(table) {
+                    state.holes.insert(*table, ranges.clone());
+                }
             }
             Edit::Checkpoint { keyspace, generation, flushed } => {
                 let Some(state) = self.of_layout(*keyspace, Layout::BTree) else { return };
@@ -264,6 +321,11 @@ impl ManifestState {
                     Edit::Checkpoint { keyspace: *id, generation, flushed }
                 }
             });
+            edits.extend(state.holes.iter().map(|(table, ranges)| Edit::Holes {
+                keyspace: *id,
+                table: *table,
+                ranges: ranges.clone(),
+            }));
         }
         edits
     }
@@ -273,6 +335,7 @@ impl ManifestState {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::key_range::tests::any_range;
     use crate::table::BlobUse;
     use proptest::prelude::*;
 
@@ -315,6 +378,16 @@ mod tests {
                 flushed: numbers[1]
             }),
             (0u64..9).prop_map(|id| Edit::DropKeyspace { id }),
+            (0u64..9, proptest::collection::vec(any_range(), 0..4)).prop_map(|(keyspace, ranges)| {
+                Edit::Erase { keyspace, ranges: ranges.into_iter().collect() }
+            }),
+            (0u64..9, 0u64..9, proptest::collection::vec(any_range(), 1..4)).prop_map(
+                |(keyspace, table, ranges)| Edit::Holes {
+                    keyspace,
+                    table,
+                    ranges: ranges.into_iter().collect()
+                }
+            ),
             (0u64..9, proptest::collection::vec((0usize..7, meta), 0..3), any::<Vec<u64>>(), any::<u64>())
                 .prop_map(|(keyspace, added, removed, flushed)| Edit::Tables {
                     keyspace,

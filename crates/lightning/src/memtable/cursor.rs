@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Memtable, Place, Undone, is_undone};
+use super::{Entry, Memtable, Place, Undone, Veil, is_undone};
 use crate::options::Direction;
 
 /// Versions of one key that are walked over before searching for the next key instead.
@@ -30,11 +30,20 @@ impl MemtableCursor {
         Self { table, sequence, undone, direction, at: None }
     }
 
-    /// A forward cursor over the newest version of each key, placed at the first.
+    /// A forward cursor over the newest version of each key; not placed yet.
     pub(crate) fn over_all(table: Arc<Memtable>) -> Self {
-        let mut cursor = Self::new(table, u64::MAX, Arc::from([]), Direction::Forward);
-        cursor.seek_first();
-        cursor
+        Self::new(table, u64::MAX, Arc::from([]), Direction::Forward)
+    }
+
+    /// What this walk sees of the memtable's range tombstones. The walk itself shows what they hide.
+    pub(crate) fn veil(&self) -> Option<Veil> {
+        let tiers = self.table.erased.tiers()?;
+        Some(Veil::new(tiers, self.sequence, Arc::clone(&self.undone)))
+    }
+
+    /// To no entry.
+    pub(crate) fn finish(&mut self) {
+        self.at = None;
     }
 
     #[inline]

@@ -5,13 +5,16 @@
 //! copied; the buffers go with the memtable.
 //!
 //! Invariants: slots ascend by key, each key once; each slot is where an operation begins that was
-//! decoded once already. All entries bear the newest sequence gathered: no snapshot is older.
+//! decoded once already. All entries bear the newest sequence gathered: no snapshot is older. So do the
+//! ranges that were deleted; what they hide here is left out.
 //! Cost: 16 bytes per operation, and its part of a buffer.
 
 use std::sync::Arc;
 
+use super::erased::Erased;
 use super::skiplist::Entry;
-use crate::batch::{Operation, decode_operation};
+use crate::batch::{Change, Operation, decode_operation};
+use crate::key_range::{KeyRange, KeyRanges};
 
 /// Where an operation is, and what most comparisons need of its key.
 #[derive(Clone, Copy)]
@@ -27,6 +30,8 @@ struct Slot {
 #[derive(Default)]
 pub(crate) struct Gathered {
     slots: Vec<Slot>,
+    /// What was deleted together, each with the number of its place in the log.
+    erased: Erased,
     buffers: Vec<Arc<Vec<u8>>>,
     /// What all keys so far share.
     prefix: Vec<u8>,
@@ -39,6 +44,7 @@ pub(crate) struct Gathered {
 /// The newest operation of each key.
 pub(crate) struct Replayed {
     slots: Vec<Slot>,
+    erased: KeyRanges,
     buffers: Vec<Arc<Vec<u8>>>,
     prefix: Vec<u8>,
     bytes: usize,
@@ -55,11 +61,20 @@ fn head_of(key: &[u8]) -> u64 {
 }
 
 impl Slot {
+    /// Grows along the log.
+    fn number(&self) -> u64 {
+        u64::from(self.buffer) << 32 | u64::from(self.offset)
+    }
+
     #[inline]
     fn operation<'a>(&self, buffers: &'a [Arc<Vec<u8>>]) -> Operation<'a> {
         let bytes = buffers.get(self.buffer as usize).and_then(|buffer| buffer.get(self.offset as usize..));
         // It was decoded when it was gathered, and buffers do not change.
-        bytes.and_then(decode_operation).unwrap_or(Operation { keyspace: 0, key: &[], value: None })
+        bytes.and_then(decode_operation).unwrap_or(Operation {
+            keyspace: 0,
+            key: &[],
+            change: Change::Delete,
+        })
     }
 }
 
@@ -74,6 +89,19 @@ impl Gathered {
             self.stale = self.slots.len();
         }
         let head = head_of(key.get(self.prefix.len()..).unwrap_or_default());
+        let slot = self.slot(head, buffer, offset);
+        self.slots.push(slot);
+        self.max_sequence = self.max_sequence.max(sequence);
+    }
+
+    /// Adds the deletion of a range, which is at an offset of a buffer as with `push`.
+    pub(crate) fn erase(&mut self, sequence: u64, buffer: &Arc<Vec<u8>>, offset: usize, range: &KeyRange) {
+        let number = self.slot(0, buffer, offset).number();
+        self.erased.add(range, number);
+        self.max_sequence = self.max_sequence.max(sequence);
+    }
+
+    fn slot(&mut self, head: u64, buffer: &Arc<Vec<u8>>, offset: usize) -> Slot {
         let mut offset = offset;
         if self.buffers.last().is_none_or(|last| !Arc::ptr_eq(last, buffer)) {
             self.buffers.push(Arc::clone(buffer));
@@ -83,8 +111,7 @@ impl Gathered {
             self.buffers.push(Arc::new(buffer.get(offset..).unwrap_or_default().to_vec()));
             offset = 0;
         }
-        self.slots.push(Slot { head, buffer: self.buffers.len() as u32 - 1, offset: offset as u32 });
-        self.max_sequence = self.max_sequence.max(sequence);
+        Slot { head, buffer: self.buffers.len() as u32 - 1, offset: offset as u32 }
     }
 
     /// Notes how long the operation was that was pushed last.
@@ -93,11 +120,11 @@ impl Gathered {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.erased.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.erased.bytes()
     }
 
     pub(crate) fn max_sequence(&self) -> u64 {
@@ -106,7 +133,7 @@ impl Gathered {
 
     /// Sorts what was gathered and keeps the newest operation of each key.
     pub(crate) fn sort(&self) -> Replayed {
-        let Self { slots, buffers, prefix, stale, bytes, max_sequence } = self;
+        let Self { slots, erased, buffers, prefix, stale, max_sequence, .. } = self;
         let mut slots = slots.clone();
         for slot in slots.iter_mut().take(*stale) {
             slot.head = head_of(slot.operation(buffers).key.get(prefix.len()..).unwrap_or_default());
@@ -121,11 +148,17 @@ impl Gathered {
             });
         }
         slots.dedup_by(|later, first| later.head == first.head && key(later) == key(first));
+        let tiers = erased.tiers();
+        if let Some(tiers) = &tiers {
+            let hiding = |slot: &Slot| tiers.newest_over(key(slot), u64::MAX, &[]);
+            slots.retain(|slot| hiding(slot).is_none_or(|erased| erased < slot.number()));
+        }
         Replayed {
             slots,
+            erased: tiers.map_or_else(KeyRanges::default, |tiers| tiers.ranges(u64::MAX, &[])),
             buffers: buffers.clone(),
             prefix: prefix.clone(),
-            bytes: *bytes,
+            bytes: self.bytes(),
             sequence: *max_sequence,
         }
     }
@@ -144,6 +177,11 @@ impl Replayed {
         self.sequence
     }
 
+    /// What was deleted together.
+    pub(crate) fn erased(&self) -> &KeyRanges {
+        &self.erased
+    }
+
     #[inline]
     fn key(&self, slot: usize) -> &[u8] {
         self.slots.get(slot).map_or(&[], |slot| slot.operation(&self.buffers).key)
@@ -152,7 +190,7 @@ impl Replayed {
     #[inline]
     pub(crate) fn entry(&self, slot: usize) -> Entry<'_> {
         let operation = self.slots.get(slot).map(|slot| slot.operation(&self.buffers));
-        let (key, value) = operation.map_or((&[][..], None), |operation| (operation.key, operation.value));
+        let (key, value) = operation.map_or((&[][..], None), |operation| (operation.key, operation.value()));
         Entry { key, sequence: self.sequence, value }
     }
 
@@ -203,20 +241,32 @@ mod tests {
         fn the_last_operation_of_each_key_is_found_in_order(
             prefix in proptest::collection::vec(any::<u8>(), 0..10),
             operations in proptest::collection::vec(
-                (proptest::collection::vec(0u8..3, 0..12), proptest::option::of(any::<u8>()), any::<bool>()), 0..80),
+                (proptest::collection::vec(0u8..3, 0..12), proptest::option::of(any::<u8>()), any::<bool>(), 0u8..20), 0..80),
             probe in proptest::collection::vec(0u8..3, 0..12),
             with_prefix: bool,
         ) {
             let mut gathered = Gathered::default();
-            let mut model = BTreeMap::new();
+            let mut model = BTreeMap::<Vec<u8>, Option<Vec<u8>>>::new();
+            let mut erased = KeyRanges::default();
             let mut buffers = vec![Vec::new()];
             let mut places = Vec::new();
-            for (rest, value, next_buffer) in &operations {
+            for (rest, value, next_buffer, range_end) in &operations {
                 let key = [prefix.as_slice(), rest].concat();
                 if *next_buffer {
                     buffers.push(Vec::new());
                 }
-                places.push((buffers.len() - 1, buffers.last().unwrap().len(), key.clone()));
+                // A few of them delete a range.
+                let range = (*range_end < 3).then(|| KeyRange {
+                    start: key.clone(),
+                    end: (*range_end < 2).then(|| [prefix.as_slice(), &[*range_end]].concat()),
+                });
+                places.push((buffers.len() - 1, buffers.last().unwrap().len(), key.clone(), range.clone()));
+                if let Some(range) = range {
+                    erased.add(range.clone());
+                    model.retain(|key, _| !range.contains(key));
+                    buffers.last_mut().unwrap().push(0);
+                    continue;
+                }
                 let buffer = buffers.last_mut().unwrap();
                 put_varint(buffer, 7);
                 buffer.push(u8::from(value.is_none()));
@@ -227,8 +277,11 @@ mod tests {
                 model.insert(key, value.map(|value| vec![value]));
             }
             let buffers: Vec<Arc<Vec<u8>>> = buffers.into_iter().map(Arc::new).collect();
-            for (number, (buffer, offset, key)) in places.iter().enumerate() {
-                gathered.push(number as u64 + 1, &buffers[*buffer], *offset, key);
+            for (number, (buffer, offset, key, range)) in places.iter().enumerate() {
+                match range {
+                    Some(range) => gathered.erase(number as u64 + 1, &buffers[*buffer], *offset, range),
+                    None => gathered.push(number as u64 + 1, &buffers[*buffer], *offset, key),
+                }
             }
             let last = operations.len() as u64;
             let replayed = gathered.sort();
@@ -236,6 +289,7 @@ mod tests {
             let found: Vec<_> = all.iter().map(|entry| (entry.key.to_vec(), entry.value.map(<[u8]>::to_vec))).collect();
             prop_assert!(all.iter().all(|entry| entry.sequence == last));
             prop_assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(replayed.erased(), &erased);
             let probe = if with_prefix { [prefix, probe].concat() } else { probe };
             let sought = replayed.seek(&probe, u64::MAX).map(|slot| replayed.entry(slot).key.to_vec());
             prop_assert_eq!(sought, model.range(probe.clone()..).next().map(|(key, _)| key.clone()));

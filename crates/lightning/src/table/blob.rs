@@ -25,7 +25,8 @@ use crate::files::OpenFiles;
 use crate::options::Compression;
 use crate::{Error, Result};
 
-const FOOTER_BYTES: usize = 32;
+/// What is in a blob file besides values.
+pub(crate) const FOOTER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"LIGHTBLB";
 const VERSION: u32 = 1;
 /// Values are gathered until there is so much to write.

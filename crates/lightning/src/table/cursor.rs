@@ -157,6 +157,16 @@ impl RunCursor {
         Ok(())
     }
 
+    /// To no entry.
+    pub(crate) fn finish(&mut self) {
+        self.cursor = None;
+    }
+
+    /// The table of the entry here.
+    pub(crate) fn table(&self) -> Option<&Arc<Table>> {
+        self.tables.get(self.table)
+    }
+
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
         if let Some(cursor) = &mut self.cursor {

@@ -7,9 +7,8 @@
 //! part = bytes index, filter
 //! ```
 
-use std::sync::Arc;
-
 use luma_sync::atomic::AtomicU8;
+use std::sync::Arc;
 
 use super::block::Block;
 use super::bloom::Filter;
