@@ -395,7 +395,7 @@ fn a_database_of_a_newer_release_is_refused_by_name_and_number() {
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&manifest, bytes).unwrap();
     match Database::open(directory.path(), small()) {
-        Err(Error::UnsupportedVersion { file, version: 7, supported: 2 }) => assert_eq!(file, manifest),
+        Err(Error::UnsupportedVersion { file, version: 7, supported: 3 }) => assert_eq!(file, manifest),
         other => panic!("{other:?}"),
     }
 }
