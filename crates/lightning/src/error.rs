@@ -165,6 +165,14 @@ impl Error {
             cause => Self::Poisoned(Arc::new(cause)),
         }
     }
+
+    /// What stopped writes, if this error says that they stopped.
+    pub(crate) fn into_cause(self) -> Self {
+        match self {
+            Self::Poisoned(cause) => cause.as_ref().clone(),
+            error => error,
+        }
+    }
 }
 
 impl From<luma_log::Error> for Error {

@@ -15,6 +15,7 @@ use crate::key_range::is_before;
 use crate::lsm::HoledRun;
 use crate::memtable::{Edge, MemtableCursor, Veil};
 use crate::options::Direction;
+use crate::table::{BlobPointer, Stored};
 
 /// Anything that shows sorted keys, one entry each.
 pub(crate) enum Source {
@@ -39,6 +40,14 @@ impl Source {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
             Self::Run(cursor) => cursor.value(),
             Self::Tree(cursor) => cursor.value(),
+        }
+    }
+
+    #[inline]
+    fn load(&mut self) -> Result<()> {
+        match self {
+            Self::Run(cursor) => cursor.load(),
+            Self::Memory(_) | Self::Tree(_) => Ok(()),
         }
     }
 
@@ -216,7 +225,27 @@ impl Merge {
         self.sources[*self.order.first()?].key()
     }
 
-    /// The value here; `None` is a tombstone.
+    /// Reads the value here if it is in a blob file.
+    #[inline]
+    pub(crate) fn load(&mut self) -> Result<()> {
+        match self.order.first() {
+            Some(source) => self.sources[*source].load(),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the value here is, if it is in a blob file.
+    pub(crate) fn pointer(&self) -> Option<BlobPointer> {
+        match &self.sources[*self.order.first()?] {
+            Source::Run(cursor) => match cursor.stored()? {
+                Stored::Pointer(pointer) => BlobPointer::decode(pointer),
+                Stored::Value(_) | Stored::Tombstone => None,
+            },
+            Source::Memory(_) | Source::Tree(_) => None,
+        }
+    }
+
+    /// The value here; `None` is a tombstone. One in a blob file must be loaded first.
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
         self.sources[*self.order.first()?].value()

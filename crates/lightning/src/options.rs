@@ -48,6 +48,9 @@ pub struct Options {
     pub sync: SyncMode,
     /// Compression of table blocks, unless a keyspace has its own.
     pub compression: Compression,
+    /// Values of so many bytes and more are written to blob files when a memtable is flushed, and not again
+    /// when tables are merged; `u32::MAX` for never. A B+Tree keeps its values with their keys.
+    pub blob_threshold: u32,
     /// Size of the filter that spares reads of tables without the key; 0 for none.
     pub bloom_bits_per_key: u32,
     /// Threads that flush and compact; 0 does that work inside the calls that cause it.
@@ -81,6 +84,7 @@ impl Default for Options {
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
             compression: Compression::Lz4,
+            blob_threshold: 8 << 10,
             bloom_bits_per_key: 10,
             background_threads: 2,
             block_bytes: 4096,
@@ -127,6 +131,8 @@ pub struct KeyspaceOptions {
     /// neither; its bytes go when files are written anew. A write of the key gives it a new life. Costs
     /// eight bytes per value.
     pub ttl: Option<Duration>,
+    /// Where values go to blob files; the database's if not given.
+    pub blob_threshold: Option<u32>,
 }
 
 /// How durable a write is when the call returns.

@@ -155,6 +155,7 @@ impl Range {
             }
             self.merge.advance()?;
         }
+        self.merge.load()?;
         Ok(self.merge.key().zip(self.shown()))
     }
 

@@ -38,6 +38,7 @@ fn options() -> Options {
         background_threads: 0,
         block_bytes: 256,
         index_part_bytes: 64,
+        blob_threshold: 24,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,

@@ -55,8 +55,12 @@ fn every_damaged_byte_is_harmless_or_an_error() {
         let disk = SimDisk::new();
         let database = open(&disk).unwrap();
         for (name, compression) in [("a", Compression::None), ("b", Compression::Zstd)] {
-            let options =
-                KeyspaceOptions { layout, compression: Some(compression), ..KeyspaceOptions::default() };
+            let options = KeyspaceOptions {
+                layout,
+                compression: Some(compression),
+                blob_threshold: (name == "b").then_some(20),
+                ..KeyspaceOptions::default()
+            };
             let keyspace = database.create_keyspace(name, options).unwrap();
             for round in 0..2u8 {
                 let mut batch = WriteBatch::new();

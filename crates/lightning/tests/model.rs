@@ -332,6 +332,7 @@ fn options(background_threads: usize, compression: Compression) -> Options {
         background_threads,
         block_bytes: 200,
         index_part_bytes: 64,
+        blob_threshold: 20,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,

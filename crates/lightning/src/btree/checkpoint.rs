@@ -305,7 +305,9 @@ impl Checkpoint<'_> {
 
     /// Packs the changes before `end`.
     fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
-        while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
+        while self.change_before(end) {
+            self.changes.load()?;
+            let Some(key) = self.changes.key() else { break };
             let keep = self.keep;
             if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
                 pack.push(&[], key, &value, None);
@@ -338,6 +340,7 @@ impl Checkpoint<'_> {
             let (before, found) = leaf.search(key);
             self.push_entries(&leaf, at..before, &erased, pack, done)?;
             at = before + usize::from(found);
+            self.changes.load()?;
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
             let keep = self.keep;

@@ -84,7 +84,7 @@ impl KeyspaceInner {
     fn waiting_bytes(&self) -> u64 {
         let meanwhile = self.meanwhile.lock();
         let runs = meanwhile.iter().flat_map(|meanwhile| &meanwhile.runs);
-        runs.filter_map(|run| run.table.as_ref()).map(|table| table.meta.bytes).sum()
+        runs.filter_map(|run| run.table.as_ref()).map(|table| table.meta.bytes_with_blobs()).sum()
     }
 }
 
@@ -184,7 +184,9 @@ impl Engine {
         let mut tables: Vec<(usize, Arc<Table>)> = Vec::new();
         let mut writer: Option<TableWriter> = None;
         let mut copied = 0;
-        while let Some(key) = entries.key() {
+        loop {
+            entries.load()?;
+            let Some(key) = entries.key() else { break };
             if let Some(value) = entries.value() {
                 let open = match &mut writer {
                     Some(open) => open,
@@ -192,7 +194,7 @@ impl Engine {
                 };
                 open.add(key, Some(value))?;
                 copied += 1;
-                if open.bytes() >= self.options.table_bytes
+                if open.is_full(self.options.table_bytes)
                     && let Some(full) = writer.take()
                 {
                     tables.push((RUNS, open_aside(self, full)?));

@@ -186,7 +186,7 @@ impl Engine {
                 Written::Table(table) => {
                     let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                     let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
-                    bytes += added.iter().map(|(_, table)| table.meta.bytes).sum::<u64>();
+                    bytes += added.iter().map(|(_, table)| table.meta.bytes_with_blobs()).sum::<u64>();
                     if !erased.is_empty() {
                         // Of what was there before.
                         edits.push(Edit::Erase { keyspace: id, ranges: erased.clone() });
@@ -291,9 +291,8 @@ impl Engine {
         levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
-        let id = self.next_table.fetch_add(1, Ordering::Relaxed);
         let options = self.table_options(keyspace.options);
-        let mut writer = TableWriter::create(&self.vfs, &directory, id, options)?;
+        let mut writer = TableWriter::create(&self.vfs, &directory, &self.next_table, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
         let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
         let keep = keyspace.keep();

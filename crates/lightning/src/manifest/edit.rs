@@ -141,6 +141,7 @@ impl Edit {
                 // One more than it is; 0 for none.
                 let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
                 put_varint(out, ttl);
+                put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -223,7 +224,11 @@ impl Edit {
                 };
                 let tree = reader.varint()?;
                 let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
-                let options = KeyspaceOptions { layout, compression, ttl };
+                let blob_threshold = match reader.varint()? {
+                    0 => None,
+                    bytes => Some(u32::try_from(bytes - 1).ok()?),
+                };
+                let options = KeyspaceOptions { layout, compression, ttl, blob_threshold };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -314,7 +319,9 @@ impl ManifestState {
             }
             Edit::Tables { keyspace, added, removed, flushed } => {
                 for (_, meta) in added {
-                    self.next_table = self.next_table.max(meta.id + 1);
+                    let blobs = meta.blobs.keys().copied();
+                    let newest = blobs.chain([meta.id]).max().unwrap_or(meta.id);
+                    self.next_table = self.next_table.max(newest + 1);
                 }
                 let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
                 for id in removed {
@@ -404,6 +411,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::key_range::tests::any_range;
+    use crate::table::BlobUse;
     use proptest::prelude::*;
 
     fn any_edit() -> impl Strategy<Value = Edit> {
@@ -413,16 +421,21 @@ mod tests {
             Just(Some(Compression::Lz4)),
             Just(Some(Compression::Zstd))
         ];
-        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(
-            |(numbers, smallest, largest)| TableMeta {
+        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>(), any::<Option<[u64; 4]>>())
+            .prop_map(|(numbers, smallest, largest, blob)| TableMeta {
+                blobs: blob
+                    .map(|[file, file_bytes, values, bytes]| {
+                        (file / 2, BlobUse { file_bytes, values, bytes })
+                    })
+                    .into_iter()
+                    .collect(),
                 id: numbers[0] / 2,
                 bytes: numbers[1],
                 entries: numbers[2],
                 tombstones: numbers[3],
                 smallest,
                 largest,
-            },
-        );
+            });
         let layout = |tree| if tree { Layout::BTree } else { Layout::Lsm };
         let convert = (0u64..9, any::<bool>(), any::<u32>(), any::<u64>(), meta.clone(), 0usize..7).prop_map(
             move |(keyspace, is_tree, tree, generation, table, level)| {
@@ -432,13 +445,17 @@ mod tests {
                 Edit::Convert { keyspace, layout, tree, generation, tables }
             },
         );
+        let options = (compression, any::<bool>(), any::<Option<u32>>(), any::<Option<u32>>()).prop_map(
+            move |(compression, is_tree, ttl, blob_threshold)| {
+                let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
+                KeyspaceOptions { layout: layout(is_tree), compression, ttl, blob_threshold }
+            },
+        );
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>(), any::<u32>(), any::<Option<u32>>())
-                .prop_map(move |(id, name, compression, is_tree, tree, ttl)| {
-                    let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl };
-                    Edit::CreateKeyspace { id, name, options, tree: if is_tree { tree.into() } else { 0 } }
-                }),
+            (0u64..9, any::<String>(), options, any::<u32>()).prop_map(|(id, name, options, tree)| {
+                let tree = if options.layout == Layout::BTree { tree.into() } else { 0 };
+                Edit::CreateKeyspace { id, name, options, tree }
+            }),
             convert,
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
                 keyspace,
