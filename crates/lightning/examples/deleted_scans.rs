@@ -75,7 +75,9 @@ fn main() {
             let gone: Vec<u64> = (0..keys).step_by(share).collect();
             for numbers in gone.chunks(1000) {
                 let mut batch = WriteBatch::new();
-                numbers.iter().for_each(|number| batch.delete(&keyspace, &key(*number)));
+                for number in numbers {
+                    batch.delete(&keyspace, &key(*number));
+                }
                 database.write(batch, Durability::Buffered).unwrap();
             }
             println!("{:<42} {:>19.0} ms", "deleting", start.elapsed().as_secs_f64() * 1e3);

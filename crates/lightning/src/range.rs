@@ -150,12 +150,12 @@ impl Range {
                     return Ok(None);
                 }
             }
+            self.merge.load()?;
             if self.shown().is_some() {
                 break;
             }
             self.merge.advance()?;
         }
-        self.merge.load()?;
         Ok(self.merge.key().zip(self.shown()))
     }
 

@@ -31,6 +31,7 @@ use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
 pub(crate) use batch::{Known, Missing, read_missing};
+pub(crate) use blob::Blob;
 use blob::BlobFile;
 pub(crate) use blob::{
     BlobFiles, BlobPointer, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES, id_of as blob_id_of,
@@ -117,6 +118,21 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
     name.strip_suffix(".table")?.parse().ok()
 }
 
+/// A value that was in a blob file.
+pub(crate) enum Loaded {
+    Shared(Arc<Blob>),
+    Own(Box<[u8]>),
+}
+
+impl Loaded {
+    pub(crate) fn value(&self) -> &[u8] {
+        match self {
+            Self::Shared(blob) => blob.value(),
+            Self::Own(value) => value,
+        }
+    }
+}
+
 /// An open table. Its file goes with it once the table is obsolete and nobody reads it.
 pub(crate) struct Table {
     pub(crate) meta: TableMeta,
@@ -161,7 +177,7 @@ impl Table {
         let cached = Arc::new(BlockSlots::new(Arc::clone(cache), parts.len(), parts.bytes()));
         let mut blobs = Vec::with_capacity(meta.blobs.len());
         for (file, uses) in &meta.blobs {
-            blobs.push((*file, cache.blobs.get(vfs, directory, *file, uses.file_bytes)?));
+            blobs.push((*file, cache.blobs.get(cache, vfs, directory, (*file, uses.file_bytes))?));
         }
         let (vfs, cache) = (Arc::clone(vfs), Arc::clone(cache));
         let obsolete = AtomicBool::new(false);
@@ -187,18 +203,26 @@ impl Table {
         }
     }
 
-    /// Reads a value from the blob file where it is.
-    pub(crate) fn read_blob(&self, pointer: &[u8]) -> Result<Box<[u8]>> {
+    /// The blob file where a value is.
+    #[inline]
+    fn blob_file(&self, pointer: &[u8]) -> Result<(&Arc<BlobFile>, BlobPointer)> {
         let pointer = BlobPointer::decode(pointer);
-        let file = pointer.and_then(|pointer| self.blobs.iter().find(|(id, _)| *id == pointer.file));
-        match (pointer, file) {
-            (Some(pointer), Some((_, file))) => file.read(pointer.place),
-            _ => Err(Error::corruption(
-                &self.path,
-                0,
-                "a value is in a blob file that the table does not know",
-            )),
+        let found = pointer.and_then(|pointer| {
+            let (_, file) = self.blobs.iter().find(|(id, _)| *id == pointer.file)?;
+            Some((file, pointer))
+        });
+        let what = "a value is in a blob file that the table does not know";
+        found.ok_or_else(|| Error::corruption(&self.path, 0, what))
+    }
+
+    /// A value in a blob file, from the cache if it is there; `keep` puts it there if it is not.
+    pub(crate) fn blob(&self, pointer: &[u8], keep: bool) -> Result<Loaded> {
+        let (file, pointer) = self.blob_file(pointer)?;
+        if let Some(cached) = file.cached(pointer).as_ref() {
+            return Ok(Loaded::Shared(Arc::clone(cached)));
         }
+        let read = file.read(pointer)?;
+        Ok(if keep { Loaded::Shared(file.hold(pointer, read)) } else { Loaded::Own(read) })
     }
 
     /// How much the cache of this table may hold for all tables.
@@ -277,7 +301,12 @@ impl Table {
             Some(Stored::Value(value)) => return Ok(Ok(use_value(Some(value)))),
             Some(Stored::Tombstone) => return Ok(Ok(use_value(None))),
             Some(Stored::Pointer(pointer)) => {
-                return self.read_blob(pointer).map(|value| Ok(use_value(Some(&value))));
+                let (file, pointer) = self.blob_file(pointer)?;
+                if let Some(cached) = file.cached(pointer).as_ref() {
+                    return Ok(Ok(use_value(Some(cached.value()))));
+                }
+                let read = file.hold(pointer, file.read(pointer)?);
+                return Ok(Ok(use_value(Some(read.value()))));
             }
             None => {}
         }
@@ -425,13 +454,12 @@ impl Table {
                         Stored::Value(_) => {}
                         Stored::Tombstone => tombstones += 1,
                         Stored::Pointer(pointer) => {
-                            self.read_blob(pointer)?;
-                            if let Some(pointer) = BlobPointer::decode(pointer) {
-                                let uses = blobs.entry(pointer.file).or_default();
-                                uses.values += 1;
-                                uses.bytes += pointer.place.length;
-                                progress(pointer.place.length);
-                            }
+                            let (file, pointer) = self.blob_file(pointer)?;
+                            file.read(pointer)?;
+                            let uses = blobs.entry(pointer.file).or_default();
+                            uses.values += 1;
+                            uses.bytes += pointer.place.length;
+                            progress(pointer.place.length);
                         }
                     }
                     last = Some(key.to_vec());

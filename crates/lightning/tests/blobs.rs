@@ -229,3 +229,70 @@ fn a_blob_file_of_one_small_value_is_not_taken_for_garbage() {
     keyspace.flush().unwrap();
     assert_eq!((database.stats().compactions, blob_files(&disk).len()), (0, 1));
 }
+
+fn all_keys() -> Vec<[u8; 4]> {
+    (0..KEYS).map(u32::to_be_bytes).collect()
+}
+
+/// A database that was just opened, so that nothing of it is in memory.
+fn reopened(cache_bytes: usize) -> (SimDisk, Database, Keyspace) {
+    let disk = SimDisk::new();
+    let database = open(&disk, options()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    write(&database, &keyspace, 0..KEYS, 0);
+    drop(keyspace);
+    database.close().unwrap();
+    let database = open(&disk, Options { cache_bytes, ..options() }).unwrap();
+    let keyspace = database.keyspace("k").unwrap();
+    (disk, database, keyspace)
+}
+
+#[test]
+fn a_value_that_was_read_is_in_memory_and_the_budget_is_kept() {
+    for cache_bytes in [64 << 20, 96 << 10] {
+        let (disk, database, keyspace) = reopened(cache_bytes);
+        let read_all = || {
+            let before = disk.operations();
+            check(&database, &keyspace, &|_| 0);
+            disk.operations() - before
+        };
+        let (first, second) = (read_all(), read_all());
+        let cache = database.stats().cache;
+        assert!(cache.used_bytes <= cache.capacity_bytes, "{cache:?}");
+        if cache_bytes > 1 << 20 {
+            assert!(first > u64::from(KEYS) / 2);
+            assert_eq!(second, 0, "everything is in memory");
+        } else {
+            assert!(second > 0, "not everything is in memory");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_would_take_much_of_the_cache_is_read_each_time() {
+    let (disk, database, keyspace) = reopened(16 << 10);
+    let key = (0..KEYS).find(|key| value(*key, 0).len() > 2000).unwrap();
+    let read = || {
+        let before = disk.operations();
+        let found = database.snapshot().get(&keyspace, &key.to_be_bytes()).unwrap();
+        assert_eq!(found, Some(value(key, 0)));
+        disk.operations() - before
+    };
+    read();
+    let used = database.stats().cache.used_bytes;
+    assert!(read() > 0);
+    assert_eq!(database.stats().cache.used_bytes, used);
+}
+
+#[test]
+fn what_many_gets_need_from_blob_files_is_read_before_them() {
+    let (disk, database, keyspace) = reopened(64 << 20);
+    let keys = all_keys();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 4]>::as_slice).collect();
+    let snapshot = database.snapshot();
+    snapshot.prefetch(&keyspace, &keys).unwrap();
+    let before = disk.operations();
+    let found = snapshot.multi_get(&keyspace, &keys).unwrap();
+    assert!(found.into_iter().enumerate().all(|(key, found)| found == Some(value(key as u32, 0))));
+    assert_eq!(disk.operations() - before, 0);
+}

@@ -208,7 +208,8 @@ impl Compaction {
             }
             let Some(key) = merge.key() else { break };
             let value = merge.value().and_then(|stored| self.keep.value(key, stored));
-            if value.is_some() || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
+            let is_value = pointer.is_some() || value.is_some();
+            if is_value || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {

@@ -305,9 +305,8 @@ impl ManifestState {
                 self.next_table = self.next_table.max(tree.saturating_add(1));
             }
             Edit::Convert { keyspace, layout, tree, generation, tables } => {
-                let numbers = tables.iter().map(|(_, meta)| meta.id).chain([*tree]);
-                let newest = numbers.max().unwrap_or_default();
-                self.next_table = self.next_table.max(newest.saturating_add(1));
+                self.note_numbers(tables);
+                self.next_table = self.next_table.max(tree.saturating_add(1));
                 let Some(state) = self.keyspaces.get_mut(keyspace) else { return };
                 state.options.layout = *layout;
                 (state.tree, state.generation) = (*tree, *generation);
@@ -318,11 +317,7 @@ impl ManifestState {
                 self.keyspaces.remove(id);
             }
             Edit::Tables { keyspace, added, removed, flushed } => {
-                for (_, meta) in added {
-                    let blobs = meta.blobs.keys().copied();
-                    let newest = blobs.chain([meta.id]).max().unwrap_or(meta.id);
-                    self.next_table = self.next_table.max(newest + 1);
-                }
+                self.note_numbers(added);
                 let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
                 for id in removed {
                     state.tables.remove(id);
@@ -367,6 +362,14 @@ impl ManifestState {
                 self.next_keyspace = self.next_keyspace.max(*next_keyspace);
                 self.next_table = self.next_table.max(*next_table);
             }
+        }
+    }
+
+    /// Numbers of tables and of their blob files are not given again.
+    fn note_numbers(&mut self, tables: &[(usize, TableMeta)]) {
+        for (_, meta) in tables {
+            let newest = meta.blobs.keys().next_back().copied().unwrap_or_default().max(meta.id);
+            self.next_table = self.next_table.max(newest.saturating_add(1));
         }
     }
 

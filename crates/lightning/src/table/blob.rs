@@ -3,6 +3,9 @@
 //! Merging tables copies the pointers. A blob file that is mostly garbage is emptied by merges: they write the
 //! values they still find in it to a blob file of the new table.
 //!
+//! A value that was read is held by the cache like a block: in the slot that its number in the file gives it.
+//! One that would take too much of the cache is read each time.
+//!
 //! Invariants: a blob file is durable before the table that is written with it; its file goes when no table
 //! that counts points to it and nobody reads it.
 //!
@@ -15,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use luma_sync::Mutex;
-use luma_sync::atomic::{AtomicUsize, Ordering};
+use luma_sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use luma_vfs::{Vfs, VfsFile};
 
 use super::index::BlockPlace;
 use super::section;
+use crate::cache::{BlockSlots, Cache, Cached};
 use crate::codec::{Reader, put_varint};
 use crate::files::OpenFiles;
 use crate::options::Compression;
@@ -31,6 +35,8 @@ const MAGIC: [u8; 8] = *b"LIGHTBLB";
 const VERSION: u32 = 1;
 /// Values are gathered until there is so much to write.
 const WRITE_BYTES: usize = 256 << 10;
+/// A value that would take more than one part in so many of the cache is not held there.
+const CACHE_SHARE: usize = 32;
 
 /// The name of a blob file.
 fn file_name(id: u64) -> String {
@@ -59,13 +65,15 @@ pub(crate) type BlobUses = BTreeMap<u64, BlobUse>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlobPointer {
     pub(crate) file: u64,
+    /// How many values come before it in the file.
+    pub(crate) number: u64,
     pub(crate) place: BlockPlace,
 }
 
 impl BlobPointer {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = Vec::new();
-        for number in [self.file, self.place.offset, self.place.length] {
+        for number in [self.file, self.number, self.place.offset, self.place.length] {
             put_varint(&mut out, number);
         }
         out
@@ -73,9 +81,31 @@ impl BlobPointer {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let file = reader.varint()?;
+        let (file, number) = (reader.varint()?, reader.varint()?);
         let place = BlockPlace { offset: reader.varint()?, length: reader.varint()? };
-        reader.rest.is_empty().then_some(Self { file, place })
+        reader.rest.is_empty().then_some(Self { file, number, place })
+    }
+}
+
+/// A value in memory.
+pub(crate) struct Blob {
+    uses: AtomicU8,
+    bytes: Box<[u8]>,
+}
+
+impl Blob {
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Cached for Blob {
+    fn bytes(&self) -> usize {
+        self.bytes.len() + size_of::<Self>()
+    }
+
+    fn uses(&self) -> &AtomicU8 {
+        &self.uses
     }
 }
 
@@ -125,7 +155,7 @@ impl BlobWriter {
             self.write_out()?;
         }
         self.values += 1;
-        Ok(BlobPointer { file: self.id, place: BlockPlace { offset, length } })
+        Ok(BlobPointer { file: self.id, number: self.values - 1, place: BlockPlace { offset, length } })
     }
 
     fn write_out(&mut self) -> Result<()> {
@@ -169,40 +199,73 @@ pub(crate) struct BlobFile {
     /// Tables that count and point to it.
     tables: AtomicUsize,
     shared: Arc<Shared>,
+    /// Those of its values that are in memory.
+    cached: Arc<BlockSlots<Blob>>,
+    /// The longest value that the cache takes.
+    cached_max: usize,
+}
+
+/// Checks the footer of a blob file; returns how many values it has.
+fn check(file: &dyn VfsFile, path: &Path, length: u64) -> Result<u64> {
+    let io = |error| Error::io(path, error);
+    let found = file.len().map_err(io)?;
+    if found != length || found < FOOTER_BYTES as u64 {
+        let what = format!("the blob file has {found} bytes and should have {length}");
+        return Err(Error::corruption(path, found, what));
+    }
+    let mut footer = [0; FOOTER_BYTES];
+    let at = length - FOOTER_BYTES as u64;
+    file.read_at(&mut footer, at).map_err(io)?;
+    let field =
+        |at: usize| footer[at..at + 8].iter().rfold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    let values = field(0);
+    if footer[24..] != MAGIC
+        || footer[20..24] != crc32c::crc32c(&footer[..20]).to_le_bytes()
+        || field(8) != at
+        || values > at
+    {
+        return Err(Error::corruption(path, at, "the blob file's footer does not match its checksum"));
+    }
+    let version = u32::from_le_bytes([footer[16], footer[17], footer[18], footer[19]]);
+    if version != VERSION {
+        return Err(Error::UnsupportedVersion { file: path.to_owned(), version, supported: VERSION });
+    }
+    Ok(values)
 }
 
 impl BlobFile {
-    fn handle(&self) -> Result<Arc<dyn VfsFile>> {
-        self.shared.open.get(self.id, || self.vfs.open(&self.path)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::corruption(&self.path, 0, "this blob file is missing"),
-            _ => Error::io(&self.path, error),
-        })
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    fn check(&self, length: u64) -> Result<()> {
-        let io = |error| Error::io(&self.path, error);
-        let file = self.handle()?;
-        let found = file.len().map_err(io)?;
-        if found != length || found < FOOTER_BYTES as u64 {
-            let what = format!("the blob file has {found} bytes and should have {length}");
-            return Err(Error::corruption(&self.path, found, what));
-        }
-        let mut footer = [0; FOOTER_BYTES];
-        let at = length - FOOTER_BYTES as u64;
-        file.read_at(&mut footer, at).map_err(io)?;
-        if footer[24..] != MAGIC || footer[20..24] != crc32c::crc32c(&footer[..20]).to_le_bytes() {
-            return Err(Error::corruption(&self.path, at, "the footer does not match its checksum"));
-        }
-        let version = u32::from_le_bytes([footer[16], footer[17], footer[18], footer[19]]);
-        if version != VERSION {
-            return Err(Error::UnsupportedVersion { file: self.path.clone(), version, supported: VERSION });
-        }
-        Ok(())
+    pub(super) fn handle(&self) -> Result<Arc<dyn VfsFile>> {
+        self.shared.handle(&self.vfs, &self.path, self.id)
+    }
+
+    /// A value that is in memory.
+    #[inline]
+    pub(super) fn cached(&self, pointer: BlobPointer) -> arc_swap::Guard<Option<Arc<Blob>>> {
+        self.cached.get(pointer.number as usize)
+    }
+
+    /// Whether a value is not in memory and may be held there.
+    pub(super) fn is_to_be_read(&self, pointer: BlobPointer) -> bool {
+        // As far as its length in the file tells.
+        pointer.place.length <= self.cached_max as u64 && self.cached.find(pointer.number as usize).is_none()
     }
 
     /// Reads and checks a value.
-    pub(super) fn read(&self, place: BlockPlace) -> Result<Box<[u8]>> {
-        section::read(self.handle()?.as_ref(), &self.path, place)
+    pub(super) fn read(&self, pointer: BlobPointer) -> Result<Box<[u8]>> {
+        section::read(self.handle()?.as_ref(), &self.path, pointer.place)
+    }
+
+    /// Holds a value that was just read in memory, unless it is too long.
+    pub(super) fn hold(&self, pointer: BlobPointer, bytes: Box<[u8]>) -> Arc<Blob> {
+        let blob = Arc::new(Blob { uses: AtomicU8::new(0), bytes });
+        if blob.bytes.len() <= self.cached_max {
+            self.cached.put(&self.cached, pointer.number as usize, &blob);
+        }
+        blob
     }
 
     /// Another table that counts points to it.
@@ -234,6 +297,13 @@ struct Shared {
 }
 
 impl Shared {
+    fn handle(&self, vfs: &Arc<dyn Vfs>, path: &Path, id: u64) -> Result<Arc<dyn VfsFile>> {
+        self.open.get(id, || vfs.open(path)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::corruption(path, 0, "this blob file is missing"),
+            _ => Error::io(path, error),
+        })
+    }
+
     /// Forgets a file that is gone.
     fn forget(&self, id: u64) {
         let mut files = self.files.lock();
@@ -254,24 +324,27 @@ impl BlobFiles {
     /// A blob file for one more table that counts; it is opened if it is not. After a failure it stays.
     pub(super) fn get(
         &self,
+        cache: &Arc<Cache>,
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
-        id: u64,
-        length: u64,
+        (id, length): (u64, u64),
     ) -> Result<Arc<BlobFile>> {
         let known = self.0.files.lock().get(&id).and_then(Weak::upgrade);
         if let Some(known) = known {
             known.count_table();
             return Ok(known);
         }
+        let path = directory.join(file_name(id));
+        let values = check(self.0.handle(vfs, &path, id)?.as_ref(), &path, length)?;
         let file = Arc::new(BlobFile {
             id,
             vfs: Arc::clone(vfs),
-            path: directory.join(file_name(id)),
+            path,
             tables: AtomicUsize::new(1),
             shared: Arc::clone(&self.0),
+            cached: Arc::new(BlockSlots::new(Arc::clone(cache), values as usize, 0)),
+            cached_max: cache.capacity() / CACHE_SHARE,
         });
-        file.check(length)?;
         let mut files = self.0.files.lock();
         if let Some(known) = files.get(&id).and_then(Weak::upgrade) {
             known.count_table();

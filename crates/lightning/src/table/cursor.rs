@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::block::{Block, BlockCursor};
-use super::{Part, Stored, Table};
+use super::{Loaded, Part, Stored, Table};
 use crate::Result;
 use crate::cache::Cached;
 use crate::options::Direction;
@@ -30,7 +30,7 @@ pub(crate) struct RunCursor {
     /// For how many blocks the last such read was: each that follows is for twice as many.
     window: usize,
     /// A value from a blob file, once it was asked for.
-    loaded: Box<[u8]>,
+    loaded: Option<Loaded>,
     cursor: Option<BlockCursor>,
 }
 
@@ -40,7 +40,7 @@ impl RunCursor {
         let (ahead, open, cursor) = (Vec::new(), None, None);
         // What nothing is kept of, a merge for one, goes through all.
         let window = if keep { 0 } else { AHEAD_MAX };
-        let loaded = Box::default();
+        let loaded = None;
         Self { tables, direction, keep, passed: 0, table, part, block, open, ahead, window, loaded, cursor }
     }
 
@@ -66,7 +66,7 @@ impl RunCursor {
         match self.stored()? {
             Stored::Value(value) => Some(value),
             Stored::Tombstone => None,
-            Stored::Pointer(_) => Some(&self.loaded),
+            Stored::Pointer(_) => self.loaded.as_ref().map(Loaded::value),
         }
     }
 
@@ -74,7 +74,10 @@ impl RunCursor {
     #[inline]
     pub(crate) fn load(&mut self) -> Result<()> {
         if let (Some(Stored::Pointer(pointer)), Some(table)) = (self.stored(), self.tables.get(self.table)) {
-            self.loaded = table.read_blob(pointer)?;
+            let loaded = table.blob(pointer, self.keep)?;
+            let bytes = loaded.value().len();
+            self.loaded = Some(loaded);
+            self.pass(bytes);
         }
         Ok(())
     }
@@ -119,18 +122,24 @@ impl RunCursor {
                 }
             },
         };
-        self.passed += opened.bytes();
-        if self.keep && self.passed > table.cache_bytes() / CACHE_SHARE {
-            // What a long walk reads is of use to the next one only if the cache can hold all of it.
-            let run: u64 = self.tables.iter().map(|table| table.meta.bytes).sum();
-            self.keep = run < table.cache_bytes() as u64 / 2;
-        }
+        self.pass(opened.bytes());
         self.block = block;
         match &mut self.cursor {
             Some(cursor) => cursor.reset(opened),
             None => self.cursor = Some(BlockCursor::new(opened, self.direction)),
         }
         Ok(true)
+    }
+
+    /// Notes that it went through so many bytes.
+    fn pass(&mut self, bytes: usize) {
+        self.passed += bytes;
+        let Some(capacity) = self.tables.first().map(|table| table.cache_bytes()) else { return };
+        if self.keep && self.passed > capacity / CACHE_SHARE {
+            // What a long walk reads is of use to the next one only if the cache can hold all of it.
+            let run: u64 = self.tables.iter().map(|table| table.meta.bytes_with_blobs()).sum();
+            self.keep = run < capacity as u64 / 2;
+        }
     }
 
     /// To the first entry in the cursor's direction.
@@ -202,6 +211,9 @@ impl RunCursor {
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
+        if self.loaded.is_some() {
+            self.loaded = None;
+        }
         if let Some(cursor) = &mut self.cursor {
             cursor.advance();
             if !cursor.is_valid() {
