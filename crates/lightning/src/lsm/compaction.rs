@@ -4,7 +4,7 @@
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
 //! nothing below moves without being read. Tombstones go when no deeper level could have the key. A table
 //! that is mostly holes, or has too many, is written anew, and so is one that points into a blob file that is
-//! mostly garbage, with those values.
+//! mostly garbage, with those values. A table that is half tombstones is merged down before its turn.
 
 use luma_sync::atomic::AtomicU64;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,6 +24,11 @@ use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, Table, TableMeta, TableOption
 const GROWTH: u64 = 10;
 /// A blob file is emptied when less than one part in so many is in use.
 const GARBAGE_SHARE: u64 = 2;
+/// A table of which half are tombstones, and not fewer than this, is merged into the next level soon, so that
+/// walks don't pass over them for long.
+const TOMBSTONES_MIN: u64 = 64;
+/// Unless that would write so many times as many keys.
+const KEYS_PER_TOMBSTONE_MAX: u64 = 16;
 /// A table with more holes is written anew.
 const HOLES_MAX: usize = 256;
 
@@ -156,10 +161,36 @@ impl Levels {
         if self.level0.iter().any(is_to_mend) {
             return self.merge_level0();
         }
-        let found = self.tables().find(|(_, table)| is_to_mend(table));
-        found.map_or(CompactionPlan::None, |(level, table)| {
-            self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, self.runs[level..].to_vec())
-        })
+        if let Some((level, table)) = self.tables().find(|(_, table)| is_to_mend(table)) {
+            let table = Arc::from([Arc::clone(table)]);
+            return self.merge(Vec::new(), table, level, self.runs[level..].to_vec());
+        }
+        let found = self.tables().find(|(level, table)| self.is_worth_deleting(*level, table));
+        match found {
+            None => CompactionPlan::None,
+            Some((0, _)) => self.merge_level0(),
+            Some((level, table)) => {
+                let (smallest, largest) = (&table.meta.smallest, &table.meta.largest);
+                if self.runs[level..].iter().any(|run| self.run_overlaps(run, smallest, largest)) {
+                    return self.sink_table(level, table);
+                }
+                // Here there is nothing that its tombstones could delete.
+                self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, Vec::new())
+            }
+        }
+    }
+
+    /// Whether merging a table into the next level takes many keys away for what it writes.
+    fn is_worth_deleting(&self, level: usize, table: &Arc<Table>) -> bool {
+        let tombstones = table.meta.tombstones;
+        if tombstones < TOMBSTONES_MIN || tombstones * 2 < table.meta.entries {
+            return false;
+        }
+        // The last level has none but where something was brought in above what a merge still read.
+        let Some(below) = self.runs.get(level) else { return false };
+        let written = overlapping(below, std::slice::from_ref(table));
+        let keys = written.iter().map(|table| table.meta.entries).sum::<u64>();
+        keys <= tombstones * KEYS_PER_TOMBSTONE_MAX
     }
 
     fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
@@ -167,6 +198,11 @@ impl Levels {
         let next = run.iter().find(|table| table.meta.smallest.as_slice() > cursor.as_slice());
         let Some(table) = next.or_else(|| run.first()) else { return CompactionPlan::None };
         cursor.clone_from(&table.meta.largest);
+        self.sink_table(level, table)
+    }
+
+    /// A table into the next level.
+    fn sink_table(&self, level: usize, table: &Arc<Table>) -> CompactionPlan {
         let lower = overlapping(&self.runs[level], std::slice::from_ref(table));
         if lower.is_empty() {
             return CompactionPlan::Move(Arc::clone(table), level + 1);

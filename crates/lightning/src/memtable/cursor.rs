@@ -122,6 +122,7 @@ impl MemtableCursor {
     fn settle_forward(&mut self) {
         while let Some(position) = self.at {
             if let Some(counting) = self.counting_version(position) {
+                self.table.list.fetch_next(counting);
                 self.at = Some(counting);
                 return;
             }
