@@ -191,12 +191,13 @@ impl Engine {
         error.poison()
     }
 
-    fn table_options(&self, keyspace: KeyspaceOptions) -> TableOptions {
+    fn table_options(&self, keyspace: &KeyspaceOptions) -> TableOptions {
         TableOptions {
             block_bytes: self.options.block_bytes,
             compression: keyspace.compression.unwrap_or(self.options.compression),
             bloom_bits_per_key: self.options.bloom_bits_per_key,
             part_bytes: self.options.index_part_bytes,
+            merges: keyspace.merge_operator.is_some(),
             blob_threshold: keyspace.blob_threshold.unwrap_or(self.options.blob_threshold) as usize,
         }
     }

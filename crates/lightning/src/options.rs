@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use luma_log::SyncMode;
 
 use crate::keep::CompactionFilter;
+use crate::merge_operator::MergeOperator;
 
 /// Options of a database.
 #[derive(Clone, Debug)]
@@ -39,6 +40,10 @@ pub struct Options {
     pub version_retention: Duration,
     /// By the name of a keyspace: what decides which of its values stay when they are written to files.
     pub compaction_filters: HashMap<String, Arc<dyn CompactionFilter>>,
+    /// What keyspaces with [`KeyspaceOptions::merge_operator`] need, besides what is always there. A keyspace
+    /// whose operator is not given refuses reads and writes; it can be flushed, merged and converted all the
+    /// same.
+    pub merge_operators: Vec<Arc<dyn MergeOperator>>,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, and wait for the flushes past twice that, or two segments more if that is more.
     pub max_wal_bytes: u64,
@@ -80,6 +85,7 @@ impl Default for Options {
             history_bytes: 128 << 20,
             version_retention: Duration::ZERO,
             compaction_filters: HashMap::new(),
+            merge_operators: Vec::new(),
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
@@ -120,7 +126,7 @@ pub enum Layout {
 }
 
 /// Options of a keyspace, kept with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyspaceOptions {
     /// How it is stored.
     pub layout: Layout,
@@ -133,6 +139,11 @@ pub struct KeyspaceOptions {
     pub ttl: Option<Duration>,
     /// Where values go to blob files; the database's if not given.
     pub blob_threshold: Option<u32>,
+    /// The name of what makes one value of a value and what was merged into it: one of
+    /// [`Options::merge_operators`], `u64 add` ([`AddU64`](crate::AddU64)) or `append`
+    /// ([`Append`](crate::Append)). See [`Transaction::merge`](crate::Transaction::merge). Not together with
+    /// `ttl`. Costs a byte per value.
+    pub merge_operator: Option<Arc<str>>,
 }
 
 /// How durable a write is when the call returns.

@@ -59,6 +59,7 @@ fn every_damaged_byte_is_harmless_or_an_error() {
                 layout,
                 compression: Some(compression),
                 blob_threshold: (name == "b").then_some(20),
+                merge_operator: (name == "b").then(|| "append".into()),
                 ..KeyspaceOptions::default()
             };
             let keyspace = database.create_keyspace(name, options).unwrap();
@@ -66,6 +67,9 @@ fn every_damaged_byte_is_harmless_or_an_error() {
                 let mut batch = WriteBatch::new();
                 for number in 0..12u32 {
                     batch.put(&keyspace, format!("key {:04}", number * 37 % 20).as_bytes(), &[round; 30]);
+                    if name == "b" && number % 3 == 0 {
+                        batch.merge(&keyspace, format!("key {number:04}").as_bytes(), b"more");
+                    }
                 }
                 database.write(batch, Durability::Sync).unwrap();
                 keyspace.flush().unwrap();

@@ -19,6 +19,7 @@ use super::{BTree, Inner, Root, SEGMENT_PAGES};
 use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::merge::Merge;
+use crate::merge_operator::Below;
 use crate::options::Direction;
 use crate::{Error, Result};
 
@@ -309,7 +310,8 @@ impl Checkpoint<'_> {
             self.changes.load()?;
             let Some(key) = self.changes.key() else { break };
             let keep = self.keep;
-            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+            let value = self.changes.value();
+            if let Some(value) = value.and_then(|stored| keep.value(key, stored, || Below::Nothing)) {
                 pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
@@ -344,7 +346,11 @@ impl Checkpoint<'_> {
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
             let keep = self.keep;
-            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+            let is_left = found && !erased.iter().any(|erased| erased.contains(&before));
+            let below = || {
+                if is_left { Below::Stored(leaf.payload(before)) } else { Below::Nothing }
+            };
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored, below)) {
                 pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
@@ -378,7 +384,7 @@ impl Checkpoint<'_> {
             if self.keep.is_all() {
                 pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
             } else {
-                match self.keep.value(&leaf.key(at), leaf.payload(at)) {
+                match self.keep.value(&leaf.key(at), leaf.payload(at), || Below::Nothing) {
                     Some(value) => pack.push(leaf.prefix(), leaf.rest(at), &value, None),
                     None => self.entries -= 1,
                 }

@@ -4,7 +4,6 @@ use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -19,7 +18,7 @@ use crate::{Error, Result};
 impl Engine {
     /// A table in the making for a keyspace.
     pub(crate) fn new_table(&self, keyspace: &KeyspaceInner) -> Result<TableWriter> {
-        let options = self.table_options(keyspace.options);
+        let options = self.table_options(&keyspace.options);
         TableWriter::create(&self.vfs, &self.tables_directory(), &self.next_table, options)
     }
 
@@ -57,7 +56,7 @@ impl Engine {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
                 let run = Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward));
                 let mut entries = Merge::new(vec![run], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries, &KeyRanges::default(), &Keep::default(), &mut |_| {
+                Some(btree.prepare(&mut entries, &KeyRanges::default(), &keyspace.keep_all(), &mut |_| {
                     self.check_writable()
                 })?)
             }

@@ -96,7 +96,7 @@ impl Engine {
         let metas = compaction.run(
             &self.vfs,
             &self.tables_directory(),
-            self.table_options(keyspace.options),
+            self.table_options(&keyspace.options),
             self.options.table_bytes,
             &self.next_table,
             &keep_going,

@@ -137,8 +137,10 @@ impl Engine {
         let cache = Arc::new(Cache::new(options.cache_bytes, options.max_open_files));
         let trees = open_trees(&vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
-        let mut replay =
-            Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
+        let merges =
+            |id| state.keyspaces.get(&id).is_some_and(|keyspace| keyspace.options.merge_operator.is_some());
+        let (known, memtable_bytes) = (state.next_keyspace, options.memtable_bytes);
+        let mut replay = Replay::new(trees, known, memtable_bytes, threads, state.sequence, &merges);
         let publisher = Arc::new(Publisher::new(options.version_retention));
         let log_directory = path.join(LOG_DIRECTORY);
         let log = replay_log(&vfs, &log_directory, &options, &publisher, &mut replay)?;
@@ -165,9 +167,8 @@ impl Engine {
             memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
-            let filter = options.compaction_filters.get(&keyspace.name).cloned();
-            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options);
-            let inner = Arc::new(KeyspaceInner { filter, ..inner });
+            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options.clone());
+            let inner = Arc::new(inner.with(&options));
             names.insert(Arc::clone(&inner.name), inner);
         }
         let (next_table, applied) = (Arc::new(AtomicU64::new(state.next_table)), state.applied);

@@ -18,6 +18,7 @@ use crate::Result;
 use crate::keep::Keep;
 use crate::key_range::KeyRange;
 use crate::merge::Merge;
+use crate::merge_operator::Below;
 use crate::options::{Direction, Options};
 use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, Table, TableMeta, TableOptions, TableWriter};
 
@@ -230,22 +231,24 @@ impl Compaction {
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
         let sources = runs.map(|run| self.levels.source(Arc::clone(run), Direction::Forward, false));
-        let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
+        let mut merge = Merge::gathering(self.keep.merges(), sources.collect(), Direction::Forward, None)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
         let blob_bytes = self.inputs().flat_map(|table| &table.meta.blobs);
         let blob_bytes: HashMap<u64, u64> = blob_bytes.map(|(file, uses)| (*file, uses.file_bytes)).collect();
         loop {
             // What is judged is read.
-            let stays = |pointer: &BlobPointer| self.keep.is_all() && !self.emptied.contains(&pointer.file);
+            let stays = |pointer: &BlobPointer| !self.keep.judges() && !self.emptied.contains(&pointer.file);
             let pointer = merge.pointer().filter(stays);
             if pointer.is_none() {
                 merge.load()?;
             }
             let Some(key) = merge.key() else { break };
-            let value = merge.value().and_then(|stored| self.keep.value(key, stored));
+            let has_older = || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key));
+            let below = || if has_older() { Below::Older } else { Below::Nothing };
+            let value = merge.value().and_then(|stored| self.keep.value(key, stored, below));
             let is_value = pointer.is_some() || value.is_some();
-            if is_value || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
+            if is_value || has_older() {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {

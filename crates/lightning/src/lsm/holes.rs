@@ -149,6 +149,7 @@ mod tests {
             compression: Compression::None,
             bloom_bits_per_key: 10,
             blob_threshold: usize::MAX,
+            merges: false,
         };
         let next_id = Arc::new(AtomicU64::new(id));
         let mut writer = TableWriter::create(vfs, Path::new("/t"), &next_id, options).unwrap();

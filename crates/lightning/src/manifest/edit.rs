@@ -142,6 +142,7 @@ impl Edit {
                 let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
                 put_varint(out, ttl);
                 put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
+                put_bytes(out, options.merge_operator.as_deref().unwrap_or_default().as_bytes());
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -228,7 +229,9 @@ impl Edit {
                     0 => None,
                     bytes => Some(u32::try_from(bytes - 1).ok()?),
                 };
-                let options = KeyspaceOptions { layout, compression, ttl, blob_threshold };
+                let merge_operator = std::str::from_utf8(reader.bytes()?).ok()?;
+                let merge_operator = Some(merge_operator).filter(|name| !name.is_empty()).map(Into::into);
+                let options = KeyspaceOptions { layout, compression, ttl, blob_threshold, merge_operator };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -299,7 +302,7 @@ impl ManifestState {
     pub(crate) fn apply(&mut self, edit: &Edit) {
         match edit {
             Edit::CreateKeyspace { id, name, options, tree } => {
-                let (name, options, tree) = (name.clone(), *options, *tree);
+                let (name, options, tree) = (name.clone(), options.clone(), *tree);
                 self.keyspaces.insert(*id, KeyspaceState { name, options, tree, ..KeyspaceState::default() });
                 self.next_keyspace = self.next_keyspace.max(id + 1);
                 self.next_table = self.next_table.max(tree.saturating_add(1));
@@ -385,7 +388,7 @@ impl ManifestState {
             Edit::Applied { index: self.applied },
         ];
         for (id, state) in &self.keyspaces {
-            let (name, options, tree) = (state.name.clone(), state.options, state.tree);
+            let (name, options, tree) = (state.name.clone(), state.options.clone(), state.tree);
             edits.push(Edit::CreateKeyspace { id: *id, name, options, tree });
             edits.push(match state.options.layout {
                 Layout::Lsm => Edit::Tables {
@@ -448,12 +451,13 @@ mod tests {
                 Edit::Convert { keyspace, layout, tree, generation, tables }
             },
         );
-        let options = (compression, any::<bool>(), any::<Option<u32>>(), any::<Option<u32>>()).prop_map(
-            move |(compression, is_tree, ttl, blob_threshold)| {
+        let operator = proptest::option::of("[a-z ]{1,9}");
+        let options = (compression, any::<bool>(), any::<Option<u32>>(), any::<Option<u32>>(), operator)
+            .prop_map(move |(compression, is_tree, ttl, blob_threshold, operator)| {
                 let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                KeyspaceOptions { layout: layout(is_tree), compression, ttl, blob_threshold }
-            },
-        );
+                let merge_operator = operator.map(Into::into);
+                KeyspaceOptions { layout: layout(is_tree), compression, ttl, blob_threshold, merge_operator }
+            });
         prop_oneof![
             (0u64..9, any::<String>(), options, any::<u32>()).prop_map(|(id, name, options, tree)| {
                 let tree = if options.layout == Layout::BTree { tree.into() } else { 0 };

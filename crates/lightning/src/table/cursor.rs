@@ -306,6 +306,7 @@ mod tests {
             bloom_bits_per_key: 10,
             part_bytes: 1 << 20,
             blob_threshold: usize::MAX,
+            merges: false,
         };
         let after_two_walks = |capacity: usize| {
             let cache = Arc::new(Cache::new(capacity, 2));
@@ -345,7 +346,7 @@ mod tests {
             blob_threshold in prop_oneof![Just(usize::MAX), 0usize..40],
             probe in proptest::collection::vec(0u8..4, 0..8),
         ) {
-            let options = TableOptions { block_bytes, compression, bloom_bits_per_key, part_bytes, blob_threshold };
+            let options = TableOptions { block_bytes, compression, bloom_bits_per_key, part_bytes, blob_threshold, merges: false };
             let tables = run_of(&map, tables, options);
             for key in map.keys().chain([&probe]) {
                 let mut found = None;

@@ -11,6 +11,7 @@ use super::block::{BlockBuilder, Stored};
 use super::index::{BlockPlace, IndexBuilder, separator};
 use super::section::{self, Footer};
 use super::{TableMeta, bloom, file_name, part};
+use crate::merge_operator::is_value;
 use crate::options::Compression;
 use crate::{Error, Result};
 
@@ -28,6 +29,8 @@ pub(crate) struct TableOptions {
     pub(crate) part_bytes: usize,
     /// Values of so many bytes go to a blob file.
     pub(crate) blob_threshold: usize,
+    /// Whether values tell by their first byte what they are; what is merged stays in the table.
+    pub(crate) merges: bool,
 }
 
 /// A table in the making. Dropped unfinished, its file is removed.
@@ -88,7 +91,11 @@ impl TableWriter {
     pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         match value {
             None => self.store(key, Stored::Tombstone),
-            Some(value) if value.len() < self.options.blob_threshold => self.store(key, Stored::Value(value)),
+            Some(value)
+                if value.len() < self.options.blob_threshold || self.options.merges && !is_value(value) =>
+            {
+                self.store(key, Stored::Value(value))
+            }
             Some(value) => {
                 let blobs = match &mut self.blobs {
                     Some(blobs) => blobs,
