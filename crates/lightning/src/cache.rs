@@ -21,6 +21,7 @@ use luma_sync::Mutex;
 
 use crate::counter::Counter;
 use crate::files::OpenFiles;
+use crate::table::BlobFiles;
 
 const SHARDS: usize = 16;
 const USES_MAX: u8 = 3;
@@ -87,7 +88,9 @@ pub struct CacheStats {
 /// The cache.
 pub(crate) struct Cache {
     /// Where blocks that are not cached are read.
-    pub(crate) files: OpenFiles,
+    pub(crate) files: Arc<OpenFiles>,
+    /// Where large values are.
+    pub(crate) blobs: BlobFiles,
     shards: [Mutex<Shard>; SHARDS],
     used: AtomicUsize,
     /// Of that, what stays as long as its table is open.
@@ -104,8 +107,10 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(capacity: usize, max_open_files: usize) -> Self {
+        let files = Arc::new(OpenFiles::new(max_open_files));
         Self {
-            files: OpenFiles::new(max_open_files),
+            blobs: BlobFiles::new(Arc::clone(&files)),
+            files,
             shards: Default::default(),
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
@@ -351,7 +356,7 @@ mod tests {
 
     fn block() -> Arc<Block> {
         // One entry: no shared bytes, a key of one byte, a value of 1000.
-        let mut bytes = vec![0, 1, 0xd0, 0x0f, b'k'];
+        let mut bytes = vec![0, 1, 0xa0, 0x1f, b'k'];
         bytes.resize(5 + 1000, 7);
         bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
         Arc::new(Block::new(bytes.into()).unwrap())

@@ -27,6 +27,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const PATH: &str = "/db";
 const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The keyspace to whose values something is appended.
+const MERGED: usize = 2;
 
 fn options() -> Options {
     Options {
@@ -38,6 +40,7 @@ fn options() -> Options {
         background_threads: 0,
         block_bytes: 256,
         index_part_bytes: 64,
+        blob_threshold: 24,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,
@@ -96,16 +99,22 @@ fn open(disk: &SimDisk) -> Result<Database, Error> {
 }
 
 fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
-    let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+    let options = |name: &str| KeyspaceOptions {
+        layout,
+        merge_operator: (name == NAMES[MERGED]).then(|| "append".into()),
+        ..KeyspaceOptions::default()
+    };
     NAMES
         .iter()
-        .map(|name| database.keyspace(name).map_or_else(|| database.create_keyspace(name, options), Ok))
+        .map(|name| database.keyspace(name).map_or_else(|| database.create_keyspace(name, options(name)), Ok))
         .collect()
 }
 
 /// What is done to a key.
 enum Change {
     Put(Vec<u8>),
+    /// Where something can be merged.
+    Append(Vec<u8>),
     Delete,
     /// From the key on and before this one.
     DeleteRange(Vec<u8>),
@@ -160,6 +169,7 @@ fn commit(
         let change = match random.below(20) {
             0 => Change::DeleteRange(format!("key{:03}", number + random.below(30)).into_bytes()),
             1..5 => Change::Delete,
+            5..15 if space == MERGED => Change::Append(random.bytes(20)),
             _ => Change::Put(random.bytes(120)),
         };
         changes.push((space, key, change));
@@ -172,6 +182,9 @@ fn commit(
     for (space, key, change) in &changes {
         match change {
             Change::Put(value) => drop(state.insert((*space, key.clone()), value.clone())),
+            Change::Append(operand) => {
+                state.entry((*space, key.clone())).or_default().extend_from_slice(operand);
+            }
             Change::Delete => drop(state.remove(&(*space, key.clone()))),
             Change::DeleteRange(end) => {
                 state.retain(|(other, found), _| other != space || found < key || found >= end);
@@ -186,6 +199,7 @@ fn commit(
             let space = &spaces[*space];
             match change {
                 Change::Put(value) => batch.put(space, key, value),
+                Change::Append(operand) => batch.merge(space, key, operand),
                 Change::Delete => batch.delete(space, key),
                 Change::DeleteRange(end) => {
                     batch.delete_range(space, Bound::Included(key), Bound::Excluded(end));
@@ -204,6 +218,7 @@ fn commit(
             let space = &spaces[*space];
             match change {
                 Change::Put(value) => transaction.put(space, key, value)?,
+                Change::Append(operand) => transaction.merge(space, key, operand)?,
                 Change::Delete => transaction.delete(space, key)?,
                 Change::DeleteRange(end) => {
                     transaction.delete_range(space, Bound::Included(key), Bound::Excluded(end))?;

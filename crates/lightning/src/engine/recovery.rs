@@ -4,7 +4,7 @@
 //! tables hold. Files no manifest names are what a crash left, and go.
 
 use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,8 +43,11 @@ fn open_trees(
         let mut keyspaces = state.keyspaces.values();
         keyspaces.any(|keyspace| keyspace.options.layout == Layout::BTree && keyspace.tree == number)
     };
+    let metas = state.keyspaces.values().flat_map(|keyspace| keyspace.tables.values());
+    let used: HashSet<u64> = metas.flat_map(|(_, meta)| meta.blobs.keys().copied()).collect();
     for name in vfs.read_dir(directory).map_err(io)? {
         let left_over = table::id_of(&name).is_some_and(|id| !known(id))
+            || table::blob_id_of(&name).is_some_and(|id| !used.contains(&id))
             || btree::id_of(&name).is_some_and(|id| !is_tree(id));
         if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
@@ -139,8 +142,10 @@ impl Engine {
         let cache = Arc::new(Cache::new(options.cache_bytes, options.max_open_files));
         let trees = open_trees(&vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
-        let mut replay =
-            Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
+        let merges =
+            |id| state.keyspaces.get(&id).is_some_and(|keyspace| keyspace.options.merge_operator.is_some());
+        let (known, memtable_bytes) = (state.next_keyspace, options.memtable_bytes);
+        let mut replay = Replay::new(trees, known, memtable_bytes, threads, state.sequence, &merges);
         let publisher = Arc::new(Publisher::new(options.version_retention));
         let log_directory = path.join(LOG_DIRECTORY);
         let log = replay_log(&vfs, &log_directory, &options, &publisher, &mut replay)?;
@@ -167,12 +172,11 @@ impl Engine {
             memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
-            let filter = options.compaction_filters.get(&keyspace.name).cloned();
-            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options);
-            let inner = Arc::new(KeyspaceInner { filter, ..inner });
+            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options.clone());
+            let inner = Arc::new(inner.with(&options));
             names.insert(Arc::clone(&inner.name), inner);
         }
-        let (next_table, applied) = (AtomicU64::new(state.next_table), state.applied);
+        let (next_table, applied) = (Arc::new(AtomicU64::new(state.next_table)), state.applied);
         let engine = Arc::new(Self {
             options,
             vfs,
@@ -212,7 +216,8 @@ impl Engine {
             }
             engine.schedule_merge(id);
         }
-        engine.run_inline_work()?;
+        // Nothing was written yet that the failure could have stopped: its cause is what there is to say.
+        engine.run_inline_work().map_err(Error::into_cause)?;
         Ok(engine)
     }
 }
