@@ -21,6 +21,8 @@ pub struct Options {
     pub external_log: bool,
     /// Bytes of table blocks, indexes and filters, and of B+Tree leaves, kept in memory.
     pub cache_bytes: usize,
+    /// What goes when the cache is full.
+    pub cache_policy: CachePolicy,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
     pub max_open_files: usize,
     /// A keyspace's memtable is flushed when it holds this much.
@@ -71,6 +73,7 @@ impl Default for Options {
             create: true,
             external_log: false,
             cache_bytes: 256 << 20,
+            cache_policy: CachePolicy::default(),
             max_open_files: 512,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
@@ -90,6 +93,17 @@ impl Default for Options {
             level0_tables: 4,
         }
     }
+}
+
+/// Which blocks and leaves stay in a full cache. A hit costs the same with either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CachePolicy {
+    /// What is new gets a tenth of the cache to be read again in, or goes.
+    #[default]
+    S3Fifo,
+    /// What is new and what was read again share the cache; what returns after it was pushed out moves the
+    /// boundary.
+    Arc,
 }
 
 /// How table blocks are compressed.

@@ -6,8 +6,8 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lightning::{
-    Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Layout, Options, Readable,
-    Snapshot, Transaction, TransactionOptions, WriteBatch,
+    CachePolicy, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Layout, Options,
+    Readable, Snapshot, Transaction, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
@@ -346,9 +346,11 @@ proptest! {
     fn without_threads_a_database_is_two_sorted_maps(
         steps in proptest::collection::vec(step(), 1..120),
         compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
+        cache_policy in prop_oneof![Just(CachePolicy::S3Fifo), Just(CachePolicy::Arc)],
     ) {
         for layout in LAYOUTS {
-            let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options(0, compression), layout);
+            let options = Options { cache_policy, ..options(0, compression) };
+            let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options, layout);
             for step in &steps {
                 world.run(step);
             }

@@ -131,7 +131,7 @@ impl Engine {
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
         vfs.create_dir_all(&tables).map_err(|error| Error::io(&tables, error))?;
-        let cache = Arc::new(Cache::new(options.cache_bytes, options.max_open_files));
+        let cache = Arc::new(Cache::new(options.cache_policy, options.cache_bytes, options.max_open_files));
         let trees = open_trees(&vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let mut replay =
