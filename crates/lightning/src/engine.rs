@@ -15,6 +15,7 @@ mod external;
 mod flush;
 mod history;
 mod keyspaces;
+mod pressure;
 mod recent;
 mod recovery;
 mod replay;
@@ -47,6 +48,7 @@ pub(crate) use commit::Commit;
 pub use convert::ConvertProgress;
 pub(crate) use convert::Meanwhile;
 use history::History;
+use pressure::Pressure;
 pub(crate) use recent::Registered;
 use recent::{Recent, SerializableSnapshots};
 
@@ -102,6 +104,7 @@ pub(crate) struct Engine {
     memory: AtomicUsize,
     /// Whether the log is so long that writers wait for flushes.
     log_is_long: AtomicBool,
+    pressure: Pressure,
     background: Background,
     /// Where the log ended at the start.
     first_logged: u64,
@@ -235,6 +238,7 @@ impl Engine {
                 ingestion_bytes: self.done.ingested_bytes.load(Ordering::Relaxed),
                 syncs: self.counted.syncs(),
             },
+            back_pressure: self.pressure.stats(),
             locks: self.locks.len(),
             failure: self.publisher.failure().map(|failure| failure.to_string()),
         }

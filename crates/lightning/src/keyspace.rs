@@ -26,6 +26,8 @@ pub(crate) struct KeyspaceInner {
     /// What decides which values stay, if the program gave something.
     pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
     pub(crate) dropped: AtomicBool,
+    /// Whether so much of it waits to be flushed or merged that its writers are slowed down.
+    pub(crate) indebted: AtomicBool,
     /// Held while it is converted or takes in tables, from beginning to end.
     pub(crate) rearranging: Mutex<()>,
     /// What was flushed since a conversion began, while there is one.
@@ -47,6 +49,7 @@ impl KeyspaceInner {
             options,
             filter: None,
             dropped: AtomicBool::new(false),
+            indebted: AtomicBool::new(false),
             rearranging: Mutex::new(()),
             meanwhile: Mutex::default(),
             flushing: Mutex::new(()),

@@ -10,7 +10,7 @@ use crate::btree::{BTree, TreeCursor};
 use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::{Direction, Layout};
+use crate::options::{Direction, Layout, Options};
 use crate::table::Table;
 
 /// The stored data of a keyspace.
@@ -82,7 +82,15 @@ impl Tree {
         }
     }
 
-    /// How many tables wait to be merged, which is what makes writers wait.
+    /// Bytes of the merges that are due, about.
+    pub(crate) fn debt_bytes(&self, options: &Options) -> u64 {
+        match self {
+            Self::Lsm(levels) => levels.debt_bytes(options),
+            Self::BTree(_) => 0,
+        }
+    }
+
+    /// How many tables wait to be merged, which makes reads slow.
     pub(crate) fn unmerged_tables(&self) -> usize {
         match self {
             Self::Lsm(levels) => levels.level0_tables(),

@@ -68,6 +68,6 @@ pub use options::{
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};
-pub use stats::{KeyspaceStats, Stats, WriteStats};
+pub use stats::{BackPressure, KeyspaceStats, Stats, WriteStats};
 pub use transaction::{CommitInfo, Savepoint, Transaction, TransactionReader};
 pub use verify::{VerifyProgress, VerifyReport};

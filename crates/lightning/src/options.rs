@@ -63,8 +63,12 @@ pub struct Options {
     pub table_bytes: u64,
     /// Bytes of the first sorted level; each level below holds ten times more.
     pub level_bytes: u64,
-    /// Level-0 tables that start a compaction; three times as many make writers wait.
+    /// Level-0 tables that start a compaction; past three times as many, writers are slowed down.
     pub level0_tables: usize,
+    /// Bytes of merges that may be due in a keyspace before its writers are slowed down: they share a rate,
+    /// which falls as long as more becomes due than is done, to 64 KiB per second at worst. So they never
+    /// stand still, and [`Stats::back_pressure`](crate::Stats::back_pressure) tells.
+    pub merge_debt_bytes: u64,
 }
 
 impl Default for Options {
@@ -91,6 +95,7 @@ impl Default for Options {
             table_bytes: 32 << 20,
             level_bytes: 128 << 20,
             level0_tables: 4,
+            merge_debt_bytes: 512 << 20,
         }
     }
 }

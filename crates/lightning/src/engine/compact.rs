@@ -172,6 +172,7 @@ impl Engine {
                 keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed).with_holes(&holes));
             });
         });
+        self.look_at_debt();
         Ok(true)
     }
 }

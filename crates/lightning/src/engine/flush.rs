@@ -250,6 +250,7 @@ impl Engine {
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.look_at_log();
+        self.look_at_debt();
         for id in ids {
             self.schedule_merge(id);
         }

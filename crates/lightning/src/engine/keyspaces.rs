@@ -98,6 +98,7 @@ impl Engine {
             last.tree.set_obsolete();
         }
         drop(commit);
+        self.look_at_debt();
         self.background.notify();
         Ok(())
     }

@@ -15,6 +15,7 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
 
 use super::background::Background;
+use super::pressure::Pressure;
 use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
 use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
@@ -194,12 +195,14 @@ impl Engine {
             next_table,
             memory: AtomicUsize::new(memory),
             log_is_long: AtomicBool::new(false),
+            pressure: Pressure::default(),
             background: Background::default(),
             first_logged: log_end,
             done: Done::default(),
             closed: AtomicBool::new(false),
             file_lock: Mutex::new(Some(file_lock)),
         });
+        engine.look_at_debt();
         engine.start_threads()?;
         for (id, frozen) in waiting {
             if frozen {

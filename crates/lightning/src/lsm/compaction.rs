@@ -82,6 +82,26 @@ impl Levels {
         }
     }
 
+    /// Bytes that merges will read until each level has its share, about: what is too much in a level, with what
+    /// it overlaps in the next, all the way down.
+    pub(crate) fn debt_bytes(&self, options: &Options) -> u64 {
+        let mut sinks =
+            if self.level0.len() >= options.level0_tables.max(1) { bytes(&self.level0) } else { 0 };
+        let mut share = options.level_bytes.max(1);
+        let mut debt = 0;
+        for (index, run) in self.runs.iter().enumerate() {
+            let held = bytes(run);
+            // Tables of level 0 have all keys; one of a deeper level overlaps some ten of the next.
+            let met = if index == 0 { held } else { held.min(sinks.saturating_mul(GROWTH)) };
+            if sinks > 0 {
+                debt += sinks + met;
+            }
+            sinks = (held + sinks).saturating_sub(share);
+            share = share.saturating_mul(GROWTH);
+        }
+        debt
+    }
+
     /// Everything into the deepest level that has tables, or level 1; `anyway` also if all of it is there and
     /// clean.
     pub(crate) fn plan_all(&self, anyway: bool) -> CompactionPlan {
