@@ -19,6 +19,7 @@ pub(crate) fn create(options: &Options, wanted: &Create) -> Done {
     let keyspace_options = KeyspaceOptions {
         layout: wanted.layout.into(),
         compression: wanted.compression.map(Into::into),
+        compaction: wanted.compaction(),
         ..KeyspaceOptions::default()
     };
     database.create_keyspace(&keyspace.keyspace, keyspace_options)?;

@@ -73,6 +73,7 @@ struct Done {
     flushed_bytes: AtomicU64,
     compactions: AtomicU64,
     compacted_bytes: AtomicU64,
+    dropped_tables: AtomicU64,
     ingested_bytes: AtomicU64,
 }
 
@@ -229,6 +230,7 @@ impl Engine {
             visible_sequence: self.publisher.visible(),
             flushes: self.done.flushes.load(Ordering::Relaxed),
             compactions: self.done.compactions.load(Ordering::Relaxed),
+            dropped_tables: self.done.dropped_tables.load(Ordering::Relaxed),
             open_files: self.cache.files.len(),
             written: WriteStats {
                 total_bytes: self.counted.written_bytes(),

@@ -10,7 +10,7 @@ use crate::btree::{BTree, TreeCursor};
 use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::{Direction, Layout, Options};
+use crate::options::{CompactionStrategy, Direction, Layout, Options};
 use crate::table::Table;
 
 /// The stored data of a keyspace.
@@ -83,18 +83,18 @@ impl Tree {
     }
 
     /// Bytes of the merges that are due, about.
-    pub(crate) fn debt_bytes(&self, options: &Options) -> u64 {
+    pub(crate) fn debt_bytes(&self, options: &Options, strategy: CompactionStrategy) -> u64 {
         match self {
-            Self::Lsm(levels) => levels.debt_bytes(options),
+            Self::Lsm(levels) => levels.debt_bytes(options, strategy),
             Self::BTree(_) => 0,
         }
     }
 
     /// How many tables wait to be merged, which makes reads slow.
-    pub(crate) fn unmerged_tables(&self) -> usize {
-        match self {
-            Self::Lsm(levels) => levels.level0_tables(),
-            Self::BTree(_) => 0,
+    pub(crate) fn unmerged_tables(&self, strategy: CompactionStrategy) -> usize {
+        match (self, strategy) {
+            (Self::BTree(_), _) | (_, CompactionStrategy::Fifo { .. }) => 0,
+            (Self::Lsm(levels), _) => levels.level0_tables(),
         }
     }
 

@@ -63,8 +63,9 @@ pub use keep::{CompactionFilter, Filtered};
 pub use keyspace::Keyspace;
 pub use locks::{LockAttempt, LockWaiter};
 pub use options::{
-    CachePolicy, Compression, Direction, Durability, Isolation, KEY_BYTES_MAX, KeyspaceOptions, Layout,
-    LockMode, Options, SyncMode, TransactionMode, TransactionOptions, VALUE_BYTES_MAX,
+    CachePolicy, CompactionStrategy, Compression, Direction, Durability, Isolation, KEY_BYTES_MAX,
+    KeyspaceOptions, Layout, LockMode, Options, SyncMode, TransactionMode, TransactionOptions,
+    VALUE_BYTES_MAX,
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};

@@ -146,6 +146,44 @@ pub struct KeyspaceOptions {
     /// neither; its bytes go when files are written anew. A write of the key gives it a new life. Costs
     /// eight bytes per value.
     pub ttl: Option<Duration>,
+    /// Which of its tables are merged.
+    pub compaction: CompactionStrategy,
+}
+
+/// Which tables of a keyspace are merged, and when. Keyspaces of the layout [`Layout::BTree`] have nothing to
+/// merge. What is there stays readable under any of them, so it can be changed at any time:
+/// [`Keyspace::set_compaction`](crate::Keyspace::set_compaction).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompactionStrategy {
+    /// Levels of ten times the size of the one above, each sorted: reads look at few tables, and few bytes are
+    /// there twice; each byte is written some ten times per level.
+    #[default]
+    Leveled,
+    /// Runs of similar size are merged into one: each byte is written about once per doubling of the data, and
+    /// reads look at up to six runs besides level 0. A merge of everything needs as much room again.
+    Universal {
+        /// A run is merged with newer ones if it is at most so many percent larger than they are together.
+        size_ratio_percent: u32,
+        /// Everything is merged when what is newer than the oldest run has more than so many percent of the
+        /// oldest run's bytes.
+        space_amplification_percent_max: u32,
+    },
+    /// Nothing is merged, and the oldest tables go, whole, when all have more than so many bytes: for what is
+    /// written once, in the order in which it grows old. What goes is gone for all later reads, whatever its
+    /// keys, and an overwritten key goes with the table that has its last version. Snapshots from before keep
+    /// it. Transactions are not told: what vanished under one that is running is no conflict. A point read
+    /// asks the filter of each table. What a bulk load brought counts as oldest.
+    Fifo {
+        /// Bytes that all tables together may have. The newest table stays whatever its size.
+        bytes_max: u64,
+    },
+}
+
+impl CompactionStrategy {
+    /// [`CompactionStrategy::Universal`] with usual figures.
+    pub fn universal() -> Self {
+        Self::Universal { size_ratio_percent: 10, space_amplification_percent_max: 200 }
+    }
 }
 
 /// How durable a write is when the call returns.

@@ -96,6 +96,9 @@ pub struct Stats {
     pub flushes: u64,
     /// Merges of tables since the start.
     pub compactions: u64,
+    /// Tables that went for their age ([`CompactionStrategy::Fifo`](crate::CompactionStrategy::Fifo)) since the
+    /// start.
+    pub dropped_tables: u64,
     /// Table files that are open.
     pub open_files: usize,
     /// What went to the disk.

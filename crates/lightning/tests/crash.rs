@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lightning::{
-    Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, Layout, Options,
-    Readable, TransactionOptions, WriteBatch,
+    CompactionStrategy, Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions,
+    Layout, Options, Readable, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
@@ -96,11 +96,15 @@ fn open(disk: &SimDisk) -> Result<Database, Error> {
 }
 
 fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
-    let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
-    NAMES
-        .iter()
-        .map(|name| database.keyspace(name).map_or_else(|| database.create_keyspace(name, options), Ok))
-        .collect()
+    let options = |number: usize| {
+        let compaction =
+            if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
+        KeyspaceOptions { layout, compaction, ..KeyspaceOptions::default() }
+    };
+    let open = |(number, name): (usize, &&str)| {
+        database.keyspace(name).map_or_else(|| database.create_keyspace(name, options(number)), Ok)
+    };
+    NAMES.iter().enumerate().map(open).collect()
 }
 
 /// What is done to a key.

@@ -6,8 +6,8 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lightning::{
-    CachePolicy, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Layout, Options,
-    Readable, Snapshot, Transaction, TransactionOptions, WriteBatch,
+    CachePolicy, CompactionStrategy, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions,
+    Layout, Options, Readable, Snapshot, Transaction, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
@@ -170,7 +170,8 @@ fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write])
 /// The values of one expire, but not while the test runs.
 fn of_space(space: usize, layout: Layout) -> KeyspaceOptions {
     let ttl = (space == 1).then(|| std::time::Duration::from_hours(24));
-    KeyspaceOptions { layout, ttl, ..KeyspaceOptions::default() }
+    let compaction = if space == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
+    KeyspaceOptions { layout, ttl, compaction, ..KeyspaceOptions::default() }
 }
 
 struct World {

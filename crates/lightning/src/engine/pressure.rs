@@ -157,9 +157,10 @@ impl Engine {
         let memory_load = frozen as f64 / options.write_buffer_bytes.max(1) as f64;
         for keyspace in &keyspaces {
             let Some(found) = found(keyspace) else { continue };
-            let due = found.tree.debt_bytes(options);
+            let strategy = *keyspace.strategy.lock();
+            let due = found.tree.debt_bytes(options, strategy);
             let merges = due as f64 / options.merge_debt_bytes.max(1) as f64;
-            let tables = found.tree.unmerged_tables() as f64 / tables_max;
+            let tables = found.tree.unmerged_tables(strategy) as f64 / tables_max;
             let waits = if frozen_of(found) > 0 { memory_load } else { 0.0 };
             let load = merges.max(tables).max(waits);
             keyspace.indebted.store(load >= 1.0, Ordering::Relaxed);

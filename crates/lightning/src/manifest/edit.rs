@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::key_range::KeyRanges;
 use crate::lsm::{Left, left_of};
-use crate::options::{Compression, KeyspaceOptions, Layout};
+use crate::options::{CompactionStrategy, Compression, KeyspaceOptions, Layout};
 use crate::table::TableMeta;
 use crate::view::KeyspaceId;
 
@@ -20,6 +20,7 @@ const CONVERT: u8 = 7;
 const APPLIED: u8 = 8;
 const ERASE: u8 = 10;
 const HOLES: u8 = 11;
+const COMPACTION: u8 = 12;
 
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,11 @@ pub(crate) enum Edit {
         /// As for `Checkpoint`.
         generation: u64,
         tables: Vec<(usize, TableMeta)>,
+    },
+    /// A keyspace's tables are merged in another way from now on.
+    Compaction {
+        keyspace: KeyspaceId,
+        strategy: CompactionStrategy,
     },
     DropKeyspace {
         id: KeyspaceId,
@@ -108,6 +114,33 @@ fn read_layout(reader: &mut Reader<'_>) -> Option<Layout> {
     }
 }
 
+fn put_strategy(out: &mut Vec<u8>, strategy: CompactionStrategy) {
+    match strategy {
+        CompactionStrategy::Leveled => out.push(0),
+        CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max } => {
+            out.push(1);
+            put_varint(out, size_ratio_percent.into());
+            put_varint(out, space_amplification_percent_max.into());
+        }
+        CompactionStrategy::Fifo { bytes_max } => {
+            out.push(2);
+            put_varint(out, bytes_max);
+        }
+    }
+}
+
+fn read_strategy(reader: &mut Reader<'_>) -> Option<CompactionStrategy> {
+    Some(match reader.u8()? {
+        0 => CompactionStrategy::Leveled,
+        1 => CompactionStrategy::Universal {
+            size_ratio_percent: u32::try_from(reader.varint()?).ok()?,
+            space_amplification_percent_max: u32::try_from(reader.varint()?).ok()?,
+        },
+        2 => CompactionStrategy::Fifo { bytes_max: reader.varint()? },
+        _ => return None,
+    })
+}
+
 fn put_tables(out: &mut Vec<u8>, tables: &[(usize, TableMeta)]) {
     put_varint(out, tables.len() as u64);
     for (level, meta) in tables {
@@ -141,6 +174,7 @@ impl Edit {
                 // One more than it is; 0 for none.
                 let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
                 put_varint(out, ttl);
+                put_strategy(out, options.compaction);
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -149,6 +183,11 @@ impl Edit {
                 put_varint(out, *tree);
                 put_varint(out, *generation);
                 put_tables(out, tables);
+            }
+            Self::Compaction { keyspace, strategy } => {
+                out.push(COMPACTION);
+                put_varint(out, *keyspace);
+                put_strategy(out, *strategy);
             }
             Self::DropKeyspace { id } => {
                 out.push(DROP);
@@ -223,7 +262,8 @@ impl Edit {
                 };
                 let tree = reader.varint()?;
                 let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
-                let options = KeyspaceOptions { layout, compression, ttl };
+                let compaction = read_strategy(reader)?;
+                let options = KeyspaceOptions { layout, compression, ttl, compaction };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -249,6 +289,7 @@ impl Edit {
                 table: reader.varint()?,
                 ranges: KeyRanges::decode(reader)?,
             },
+            COMPACTION => Self::Compaction { keyspace: reader.varint()?, strategy: read_strategy(reader)? },
             CHECKPOINT => Self::Checkpoint {
                 keyspace: reader.varint()?,
                 generation: reader.varint()?,
@@ -308,6 +349,11 @@ impl ManifestState {
                 (state.tree, state.generation) = (*tree, *generation);
                 state.holes.clear();
                 state.tables = tables.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))).collect();
+            }
+            Edit::Compaction { keyspace, strategy } => {
+                if let Some(state) = self.keyspaces.get_mut(keyspace) {
+                    state.options.compaction = *strategy;
+                }
             }
             Edit::DropKeyspace { id } => {
                 self.keyspaces.remove(id);
@@ -423,6 +469,13 @@ mod tests {
                 largest,
             },
         );
+        let strategy = prop_oneof![
+            Just(CompactionStrategy::Leveled),
+            any::<u64>().prop_map(|bytes_max| CompactionStrategy::Fifo { bytes_max }),
+            any::<[u32; 2]>().prop_map(|[size_ratio_percent, space_amplification_percent_max]| {
+                CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max }
+            }),
+        ];
         let layout = |tree| if tree { Layout::BTree } else { Layout::Lsm };
         let convert = (0u64..9, any::<bool>(), any::<u32>(), any::<u64>(), meta.clone(), 0usize..7).prop_map(
             move |(keyspace, is_tree, tree, generation, table, level)| {
@@ -433,10 +486,18 @@ mod tests {
             },
         );
         prop_oneof![
-            (0u64..9, any::<String>(), compression, any::<bool>(), any::<u32>(), any::<Option<u32>>())
-                .prop_map(move |(id, name, compression, is_tree, tree, ttl)| {
+            (
+                0u64..9,
+                any::<String>(),
+                compression,
+                any::<bool>(),
+                any::<u32>(),
+                any::<Option<u32>>(),
+                strategy.clone()
+            )
+                .prop_map(move |(id, name, compression, is_tree, tree, ttl, compaction)| {
                     let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl };
+                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl, compaction };
                     Edit::CreateKeyspace { id, name, options, tree: if is_tree { tree.into() } else { 0 } }
                 }),
             convert,
@@ -446,6 +507,7 @@ mod tests {
                 flushed: numbers[1]
             }),
             (0u64..9).prop_map(|id| Edit::DropKeyspace { id }),
+            (0u64..9, strategy).prop_map(|(keyspace, strategy)| Edit::Compaction { keyspace, strategy }),
             (0u64..9, proptest::collection::vec(any_range(), 0..4)).prop_map(|(keyspace, ranges)| {
                 Edit::Erase { keyspace, ranges: ranges.into_iter().collect() }
             }),
