@@ -15,6 +15,7 @@ mod external;
 mod flush;
 mod history;
 mod keyspaces;
+mod limiter;
 mod pressure;
 mod recent;
 mod recovery;
@@ -48,6 +49,7 @@ pub(crate) use commit::Commit;
 pub use convert::ConvertProgress;
 pub(crate) use convert::Meanwhile;
 use history::History;
+use limiter::Limiter;
 use pressure::Pressure;
 pub(crate) use recent::Registered;
 use recent::{Recent, SerializableSnapshots};
@@ -81,6 +83,10 @@ struct Done {
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) vfs: Arc<dyn Vfs>,
+    /// The same for what flushes write, and for what merges do: no faster than the limiter says.
+    flush_vfs: Arc<dyn Vfs>,
+    merge_vfs: Arc<dyn Vfs>,
+    limiter: Option<Arc<Limiter>>,
     /// The same file system, with its counters.
     counted: Arc<Counted>,
     pub(crate) path: PathBuf,
@@ -246,11 +252,19 @@ impl Engine {
         }
     }
 
+    /// Lets background work write as fast as the disk from now on.
+    pub(crate) fn stop_limiting(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.open();
+        }
+    }
+
     /// Ends background work, the log and the manifest, and lets go of the directory.
     pub(crate) fn shut_down(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.stop_limiting();
         self.background.stop();
         // A conversion ends at its next look; its files must not be in the way of who opens this next.
         drop(self.converting.lock());

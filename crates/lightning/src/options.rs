@@ -54,6 +54,9 @@ pub struct Options {
     pub bloom_bits_per_key: u32,
     /// Threads that flush and compact; 0 does that work inside the calls that cause it.
     pub background_threads: usize,
+    /// Bytes per second that flushes and merges may write together, flushes first; 0 for as fast as the disk.
+    /// What that holds up counts as due, and slows writers down in the end.
+    pub background_bytes_per_second: u64,
     /// Bytes of a table block before compression.
     pub block_bytes: usize,
     /// Bytes of index and filter, of a table, after which a new part of them begins. The parts of a table
@@ -90,6 +93,7 @@ impl Default for Options {
             compression: Compression::Lz4,
             bloom_bits_per_key: 10,
             background_threads: 2,
+            background_bytes_per_second: 0,
             block_bytes: 4096,
             index_part_bytes: 32 << 10,
             table_bytes: 32 << 20,

@@ -195,3 +195,39 @@ fn who_writes_elsewhere_does_not_wait() {
         assert_eq!(database.stats().back_pressure.delayed_commits, before);
     }
 }
+
+#[test]
+fn flushes_and_merges_together_write_no_faster_than_they_may() {
+    const RATE: u64 = 400_000;
+    for layout in [Layout::Lsm, Layout::BTree] {
+        let database = open(u64::MAX, |options| options.background_bytes_per_second = RATE);
+        let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+        let keyspace = database.create_keyspace("k", options).unwrap();
+        let start = std::time::Instant::now();
+        write(&database, &keyspace, 0..400);
+        keyspace.flush().unwrap();
+        keyspace.compact().unwrap();
+        let passed = start.elapsed().as_secs_f64();
+        let written = database.stats().written;
+        let background = written.flush_bytes + written.compaction_bytes;
+        // A slow machine makes it slower, nothing makes it faster; a tenth of a second's worth and the last
+        // write come on top.
+        let allowed = RATE as f64 * (passed + 0.1) + 300_000.0;
+        assert!((background as f64) < allowed, "{layout:?}: {background} bytes in {passed} s");
+        assert!(background > 400_000, "{layout:?}: only {background} bytes were written");
+        database.close().unwrap();
+    }
+}
+
+#[test]
+fn closing_does_not_wait_for_the_limiter() {
+    let database = open(u64::MAX, |options| {
+        options.background_bytes_per_second = 1;
+        options.write_buffer_bytes = 1 << 20;
+    });
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    // More than a year's worth at that rate.
+    write(&database, &keyspace, 0..64);
+    drop(keyspace);
+    database.close().unwrap();
+}

@@ -131,7 +131,7 @@ impl Engine {
         compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let metas = compaction.run(
-            &self.vfs,
+            &self.merge_vfs,
             &self.tables_directory(),
             self.table_options(keyspace.options),
             self.options.table_bytes,

@@ -294,7 +294,7 @@ impl Engine {
         let directory = self.tables_directory();
         let id = self.next_table.fetch_add(1, Ordering::Relaxed);
         let options = self.table_options(keyspace.options);
-        let mut writer = TableWriter::create(&self.vfs, &directory, id, options)?;
+        let mut writer = TableWriter::create(&self.flush_vfs, &directory, id, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
         let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
         let keep = keyspace.keep();

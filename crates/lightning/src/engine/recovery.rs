@@ -15,6 +15,7 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
 
 use super::background::Background;
+use super::limiter::{Limited, Limiter, Urgency};
 use super::pressure::Pressure;
 use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
@@ -133,7 +134,11 @@ impl Engine {
         let tables = path.join(TABLES_DIRECTORY);
         vfs.create_dir_all(&tables).map_err(|error| Error::io(&tables, error))?;
         let cache = Arc::new(Cache::new(options.cache_policy, options.cache_bytes, options.max_open_files));
-        let trees = open_trees(&vfs, &tables, state, &cache)?;
+        let limiter = Some(options.background_bytes_per_second).filter(|bytes| *bytes > 0);
+        let limiter = limiter.map(|bytes| Arc::new(Limiter::new(bytes)));
+        let flush_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Flush);
+        let merge_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Merge);
+        let trees = open_trees(&flush_vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let mut replay =
             Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
@@ -172,6 +177,9 @@ impl Engine {
         let engine = Arc::new(Self {
             options,
             vfs,
+            flush_vfs,
+            merge_vfs,
+            limiter,
             counted,
             path: path.to_owned(),
             cache,
