@@ -150,6 +150,15 @@ impl From<Compression> for lightning::Compression {
     }
 }
 
+/// Which tables are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compaction {
+    /// Into levels of ten times the size: for reads and space
+    Leveled,
+    /// Those of similar size: for writes
+    Universal,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     #[command(flatten)]
@@ -166,6 +175,22 @@ pub(crate) struct Create {
     /// What merges are done with, `u64 add` or `append`
     #[arg(long)]
     pub(crate) merge_operator: Option<String>,
+    /// Which of its tables are merged
+    #[arg(long, default_value = "leveled")]
+    pub(crate) compaction: Compaction,
+    /// Merge nothing, and let the oldest tables go, whole, when all have more than so many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with = "compaction")]
+    pub(crate) fifo: Option<u64>,
+}
+
+impl Create {
+    pub(crate) fn compaction(&self) -> lightning::CompactionStrategy {
+        match (self.fifo, self.compaction) {
+            (Some(bytes_max), _) => lightning::CompactionStrategy::Fifo { bytes_max },
+            (None, Compaction::Leveled) => lightning::CompactionStrategy::Leveled,
+            (None, Compaction::Universal) => lightning::CompactionStrategy::universal(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ pub(crate) fn create(options: &Options, wanted: &Create) -> Done {
         compression: wanted.compression.map(Into::into),
         blob_threshold: wanted.blob_threshold,
         merge_operator: wanted.merge_operator.as_deref().map(Into::into),
+        compaction: wanted.compaction(),
         ..KeyspaceOptions::default()
     };
     database.create_keyspace(&keyspace.keyspace, keyspace_options)?;

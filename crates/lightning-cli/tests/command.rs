@@ -80,6 +80,20 @@ fn keys_are_written_read_scanned_and_deleted_in_either_layout() {
 }
 
 #[test]
+fn a_keyspace_is_made_with_the_compaction_that_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    ends(at, 0, &["create", "db"]);
+    ends(at, 0, &["create", "db", "-k", "runs", "--compaction", "universal"]);
+    ends(at, 0, &["create", "db", "-k", "events", "--fifo", "1000000"]);
+    let database = lightning::Database::open(at.join("db"), lightning::Options::default()).unwrap();
+    let of = |name: &str| database.keyspace(name).unwrap().options().compaction;
+    assert_eq!(of("default"), lightning::CompactionStrategy::Leveled);
+    assert_eq!(of("runs"), lightning::CompactionStrategy::universal());
+    assert_eq!(of("events"), lightning::CompactionStrategy::Fifo { bytes_max: 1_000_000 });
+}
+
+#[test]
 fn a_value_comes_from_standard_input_byte_for_byte() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -122,6 +136,8 @@ fn what_is_called_wrongly_ends_with_its_code_and_changes_nothing() {
     assert_eq!(ends(at, 0, &of_counts), "created\n");
     ends(at, 0, &["put", "counts", "key", "value"]);
     assert_eq!(ends(at, 0, &["get", "counts", "key"]), "value\n");
+    ends(at, 2, &["create", "db", "--compaction", "tiered"]);
+    ends(at, 2, &["create", "db", "--compaction", "universal", "--fifo", "1000"]);
     ends(at, 2, &["stats", "db", "--format", "hex"]);
     ends(at, 2, &["bench", "--threads", "0"]);
     ends(at, 0, &["create", "db"]);

@@ -1,10 +1,7 @@
-//! The block cache: one byte budget for all tables.
+//! The block cache: one byte budget for all tables and trees.
 //!
 //! Each open table has a slot per block, so finding a cached block is one indexed atomic load: no
-//! hash, no lock. The cache decides what stays, like S3-FIFO: a new block enters a small queue and
-//! leaves it after one round unless it was read again; then it moves to the main queue, where each
-//! read buys another round. A block that was pushed out recently and comes back goes to the main
-//! queue directly, so a long scan can't wash out what is used.
+//! hash, no lock. What stays is the policy's choice ([`policy`]): S3-FIFO or ARC.
 //!
 //! Parts of the indexes and filters of tables are held like blocks, and hold the slots of their blocks: a part
 //! that is pushed out takes those along.
@@ -12,8 +9,11 @@
 //! Invariants: `used` is the bytes of resident blocks and parts plus what tables charged for the rest of
 //! their indexes. A hit stores at most one byte. Only a miss takes a lock, that of one of the shards.
 
-use luma_sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::collections::VecDeque;
+mod arc;
+mod policy;
+mod s3_fifo;
+
+use luma_sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -21,7 +21,10 @@ use luma_sync::Mutex;
 
 use crate::counter::Counter;
 use crate::files::OpenFiles;
+use crate::options::CachePolicy;
 use crate::table::BlobFiles;
+pub(crate) use policy::Owner;
+use policy::{Policy, Resident, policy};
 
 const SHARDS: usize = 16;
 const USES_MAX: u8 = 3;
@@ -37,33 +40,10 @@ pub(crate) trait Cached: Send + Sync + 'static {
 /// The cached blocks of one table, or of a part of a tree.
 pub(crate) struct BlockSlots<B: Cached> {
     slots: Box<[ArcSwapOption<B>]>,
-    /// In which generation the block was last pushed out of the small queue; 0 for never.
-    pushed_out: Box<[AtomicU8]>,
+    /// What the policy noted of a block when it was pushed out; 0 for nothing.
+    marks: Box<[AtomicU32]>,
     cache: Arc<Cache>,
     charged: usize,
-}
-
-/// The owner of slots, whatever is in them.
-pub(crate) trait Owner: Send + Sync + 'static {
-    fn uses(&self, block: u32) -> u8;
-    fn set_uses(&self, block: u32, uses: u8);
-    fn evict(&self, block: u32);
-    /// Notes in which generation a block was pushed out.
-    fn mark(&self, block: u32, generation: u8);
-}
-
-struct Resident {
-    owner: Weak<dyn Owner>,
-    block: u32,
-    bytes: usize,
-}
-
-#[derive(Default)]
-struct Shard {
-    small: VecDeque<Resident>,
-    small_bytes: usize,
-    main: VecDeque<Resident>,
-    main_bytes: usize,
 }
 
 /// Counters of the cache.
@@ -91,7 +71,7 @@ pub(crate) struct Cache {
     pub(crate) files: Arc<OpenFiles>,
     /// Where large values are.
     pub(crate) blobs: BlobFiles,
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<Box<dyn Policy>>; SHARDS],
     used: AtomicUsize,
     /// Of that, what stays as long as its table is open.
     pinned: AtomicUsize,
@@ -101,17 +81,15 @@ pub(crate) struct Cache {
     index_misses: AtomicU64,
     filter_negatives: Counter,
     filter_false_positives: Counter,
-    /// Bytes pushed out of small queues so far: the clock of `pushed_out`.
-    pushed_bytes: AtomicU64,
 }
 
 impl Cache {
-    pub(crate) fn new(capacity: usize, max_open_files: usize) -> Self {
+    pub(crate) fn new(which: CachePolicy, capacity: usize, max_open_files: usize) -> Self {
         let files = Arc::new(OpenFiles::new(max_open_files));
         Self {
             blobs: BlobFiles::new(Arc::clone(&files)),
             files,
-            shards: Default::default(),
+            shards: std::array::from_fn(|_| Mutex::new(policy(which))),
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
             capacity,
@@ -120,7 +98,6 @@ impl Cache {
             index_misses: AtomicU64::new(0),
             filter_negatives: Counter::default(),
             filter_false_positives: Counter::default(),
-            pushed_bytes: AtomicU64::new(0),
         }
     }
 
@@ -177,70 +154,19 @@ impl Cache {
         self.index_misses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Numbers stretches of cache turnover from 1 to 255, again and again.
-    fn generation(&self) -> u8 {
-        let turns = self.pushed_bytes.load(Ordering::Relaxed) / (self.capacity as u64 + 1);
-        (turns % 255) as u8 + 1
-    }
-
-    fn make_room(&self, shard: &mut Shard) {
-        while self.used.load(Ordering::Relaxed) > self.capacity {
-            let small_share = (shard.small_bytes + shard.main_bytes) / 10;
-            let freed = if shard.small_bytes > small_share || shard.main.is_empty() {
-                self.pop_small(shard)
-            } else {
-                Self::pop_main(shard)
-            };
-            if !freed {
-                return;
-            }
-        }
-    }
-
-    /// Takes the oldest of the small queue: out, or to the main queue. `false` when it was empty.
-    fn pop_small(&self, shard: &mut Shard) -> bool {
-        let Some(resident) = shard.small.pop_front() else { return false };
-        shard.small_bytes -= resident.bytes;
-        let Some(owner) = resident.owner.upgrade() else { return true };
-        let uses = owner.uses(resident.block);
-        if uses > 0 {
-            owner.set_uses(resident.block, 0);
-            shard.main_bytes += resident.bytes;
-            shard.main.push_back(resident);
-        } else {
-            owner.evict(resident.block);
-            self.pushed_bytes.fetch_add(resident.bytes as u64, Ordering::Relaxed);
-            owner.mark(resident.block, self.generation());
-        }
-        true
-    }
-
-    fn pop_main(shard: &mut Shard) -> bool {
-        let Some(resident) = shard.main.pop_front() else { return false };
-        let Some(owner) = resident.owner.upgrade() else {
-            shard.main_bytes -= resident.bytes;
-            return true;
-        };
-        let uses = owner.uses(resident.block);
-        if uses > 0 {
-            owner.set_uses(resident.block, uses - 1);
-            shard.main.push_back(resident);
-        } else {
-            shard.main_bytes -= resident.bytes;
-            owner.evict(resident.block);
-        }
-        true
+    fn make_room(&self, shard: &mut dyn Policy) {
+        while self.used.load(Ordering::Relaxed) > self.capacity && shard.step() {}
     }
 }
 
 impl<B: Cached> BlockSlots<B> {
     /// Slots for a table of `blocks` blocks that keeps `charged` bytes of its own in memory.
     pub(crate) fn new(cache: Arc<Cache>, blocks: usize, charged: usize) -> Self {
-        let charged = charged + blocks * (size_of::<ArcSwapOption<B>>() + 1);
+        let charged = charged + blocks * (size_of::<ArcSwapOption<B>>() + size_of::<AtomicU32>());
         cache.used.fetch_add(charged, Ordering::Relaxed);
         Self {
             slots: (0..blocks).map(|_| ArcSwapOption::empty()).collect(),
-            pushed_out: (0..blocks).map(|_| AtomicU8::new(0)).collect(),
+            marks: (0..blocks).map(|_| AtomicU32::new(0)).collect(),
             cache,
             charged,
         }
@@ -291,20 +217,12 @@ impl<B: Cached> BlockSlots<B> {
         }
         let bytes = block.bytes();
         cache.used.fetch_add(bytes, Ordering::Relaxed);
-        let generation = cache.generation();
-        let pushed_out = self.pushed_out[index].load(Ordering::Relaxed);
-        let returns = pushed_out != 0 && generation.wrapping_sub(pushed_out) <= 1;
-        let mut shard = cache.shards[index % SHARDS].lock();
+        let mark = self.marks[index].load(Ordering::Relaxed);
         let owner = Arc::downgrade(owner) as Weak<dyn Owner>;
         let resident = Resident { owner, block: index as u32, bytes };
-        if returns {
-            shard.main_bytes += bytes;
-            shard.main.push_back(resident);
-        } else {
-            shard.small_bytes += bytes;
-            shard.small.push_back(resident);
-        }
-        cache.make_room(&mut shard);
+        let mut shard = cache.shards[index % SHARDS].lock();
+        shard.admit(resident, mark);
+        cache.make_room(shard.as_mut());
     }
 
     /// Forgets a block: its place will hold another.
@@ -333,9 +251,9 @@ impl<B: Cached> Owner for BlockSlots<B> {
         }
     }
 
-    fn mark(&self, block: u32, generation: u8) {
-        if let Some(mark) = self.pushed_out.get(block as usize) {
-            mark.store(generation, Ordering::Relaxed);
+    fn mark(&self, block: u32, mark: u32) {
+        if let Some(place) = self.marks.get(block as usize) {
+            place.store(mark, Ordering::Relaxed);
         }
     }
 }
@@ -345,6 +263,69 @@ impl<B: Cached> Drop for BlockSlots<B> {
         let resident: usize =
             self.slots.iter().filter_map(|slot| slot.swap(None)).map(|block| block.bytes()).sum();
         self.cache.used.fetch_sub(resident + self.charged, Ordering::Relaxed);
+    }
+}
+
+/// A place for policies to work on, without blocks.
+#[cfg(test)]
+mod testing {
+    use super::policy::{Owner, Policy, Resident};
+    use luma_sync::Mutex;
+    use std::sync::{Arc, Weak};
+
+    #[derive(Clone, Copy, Default)]
+    struct Place {
+        bytes: usize,
+        uses: u8,
+        mark: u32,
+    }
+
+    pub(super) struct Shelf(Arc<Places>);
+
+    struct Places(Mutex<Vec<Place>>);
+
+    impl Shelf {
+        pub(super) fn new(places: usize) -> Self {
+            Self(Arc::new(Places(Mutex::new(vec![Place::default(); places]))))
+        }
+
+        pub(super) fn admit(&self, policy: &mut dyn Policy, block: u32, bytes: usize) {
+            let owner = Arc::downgrade(&self.0) as Weak<dyn Owner>;
+            let place = &mut self.0.0.lock()[block as usize];
+            place.bytes = bytes;
+            place.uses = 0;
+            policy.admit(Resident { owner, block, bytes }, place.mark);
+        }
+
+        pub(super) fn read(&self, block: u32) {
+            self.0.0.lock()[block as usize].uses += 1;
+        }
+
+        pub(super) fn has(&self, block: u32) -> bool {
+            self.0.0.lock()[block as usize].bytes > 0
+        }
+
+        pub(super) fn bytes(&self) -> usize {
+            self.0.0.lock().iter().map(|place| place.bytes).sum()
+        }
+    }
+
+    impl Owner for Places {
+        fn uses(&self, block: u32) -> u8 {
+            self.0.lock()[block as usize].uses
+        }
+
+        fn set_uses(&self, block: u32, uses: u8) {
+            self.0.lock()[block as usize].uses = uses;
+        }
+
+        fn evict(&self, block: u32) {
+            self.0.lock()[block as usize].bytes = 0;
+        }
+
+        fn mark(&self, block: u32, mark: u32) {
+            self.0.lock()[block as usize].mark = mark;
+        }
     }
 }
 
@@ -364,7 +345,13 @@ mod tests {
 
     #[test]
     fn the_budget_is_kept_and_what_is_read_again_survives_a_scan() {
-        let cache = Arc::new(Cache::new(400_000, 1));
+        for which in [CachePolicy::S3Fifo, CachePolicy::Arc] {
+            check_a_scan(which);
+        }
+    }
+
+    fn check_a_scan(which: CachePolicy) {
+        let cache = Arc::new(Cache::new(which, 400_000, 1));
         let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 5000, 1000));
         for index in 0..64 {
             slots.put(&slots, index, &block());
@@ -381,7 +368,7 @@ mod tests {
             }
         }
         let kept = (0..64).filter(|index| slots.get(*index).is_some()).count();
-        assert!(kept > 56, "only {kept} of 64 hot blocks survived");
+        assert!(kept > 56, "{which:?}: only {kept} of 64 hot blocks survived");
         drop(slots);
         assert_eq!(cache.stats().used_bytes, 0);
     }

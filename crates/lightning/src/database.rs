@@ -218,6 +218,7 @@ impl Database {
 
     /// Flushes and closes it for all clones; their writes fail from now on.
     pub fn close(self) -> Result<()> {
+        self.engine().stop_limiting();
         let flushed = match self.engine().check_writable() {
             Ok(()) => self.flush(),
             Err(error) => Err(error),

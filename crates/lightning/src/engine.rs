@@ -15,6 +15,8 @@ mod external;
 mod flush;
 mod history;
 mod keyspaces;
+mod limiter;
+mod pressure;
 mod recent;
 mod recovery;
 mod replay;
@@ -47,6 +49,8 @@ pub(crate) use commit::Commit;
 pub use convert::ConvertProgress;
 pub(crate) use convert::Meanwhile;
 use history::History;
+use limiter::Limiter;
+use pressure::Pressure;
 pub(crate) use recent::Registered;
 use recent::{Recent, SerializableSnapshots};
 
@@ -71,6 +75,7 @@ struct Done {
     flushed_bytes: AtomicU64,
     compactions: AtomicU64,
     compacted_bytes: AtomicU64,
+    dropped_tables: AtomicU64,
     ingested_bytes: AtomicU64,
 }
 
@@ -78,6 +83,10 @@ struct Done {
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) vfs: Arc<dyn Vfs>,
+    /// The same for what flushes write, and for what merges do: no faster than the limiter says.
+    flush_vfs: Arc<dyn Vfs>,
+    merge_vfs: Arc<dyn Vfs>,
+    limiter: Option<Arc<Limiter>>,
     /// The same file system, with its counters.
     counted: Arc<Counted>,
     pub(crate) path: PathBuf,
@@ -103,6 +112,7 @@ pub(crate) struct Engine {
     memory: AtomicUsize,
     /// Whether the log is so long that writers wait for flushes.
     log_is_long: AtomicBool,
+    pressure: Pressure,
     background: Background,
     /// Where the log ended at the start.
     first_logged: u64,
@@ -229,6 +239,7 @@ impl Engine {
             visible_sequence: self.publisher.visible(),
             flushes: self.done.flushes.load(Ordering::Relaxed),
             compactions: self.done.compactions.load(Ordering::Relaxed),
+            dropped_tables: self.done.dropped_tables.load(Ordering::Relaxed),
             open_files: self.cache.files.len(),
             written: WriteStats {
                 total_bytes: self.counted.written_bytes(),
@@ -238,8 +249,16 @@ impl Engine {
                 ingestion_bytes: self.done.ingested_bytes.load(Ordering::Relaxed),
                 syncs: self.counted.syncs(),
             },
+            back_pressure: self.pressure.stats(),
             locks: self.locks.len(),
             failure: self.publisher.failure().map(|failure| failure.to_string()),
+        }
+    }
+
+    /// Lets background work write as fast as the disk from now on.
+    pub(crate) fn stop_limiting(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.open();
         }
     }
 
@@ -248,6 +267,7 @@ impl Engine {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.stop_limiting();
         self.background.stop();
         // A conversion ends at its next look; its files must not be in the way of who opens this next.
         drop(self.converting.lock());

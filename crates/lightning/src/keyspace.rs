@@ -12,7 +12,7 @@ use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
 use crate::merge_operator::{Merges, stored_operand};
-use crate::options::{KeyspaceOptions, Layout, Options};
+use crate::options::{CompactionStrategy, KeyspaceOptions, Layout, Options};
 use crate::stats::KeyspaceStats;
 use crate::view::KeyspaceId;
 use crate::{Error, Result};
@@ -22,13 +22,15 @@ pub(crate) struct KeyspaceInner {
     pub(crate) id: KeyspaceId,
     pub(crate) slot: usize,
     pub(crate) name: Arc<str>,
-    /// As it was made or opened: the layout may be another since.
+    /// As it was made or opened: the layout and the strategy of compaction may be others since.
     pub(crate) options: KeyspaceOptions,
     /// What decides which values stay, if the program gave something.
     pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
     /// What is merged into its values, if something can be.
     pub(crate) merges: Option<Merges>,
     pub(crate) dropped: AtomicBool,
+    /// Whether so much of it waits to be flushed or merged that its writers are slowed down.
+    pub(crate) indebted: AtomicBool,
     /// Held while it is converted or takes in tables, from beginning to end.
     pub(crate) rearranging: Mutex<()>,
     /// What was flushed since a conversion began, while there is one.
@@ -37,6 +39,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) flushing: Mutex<()>,
     /// Held while tables are merged; where the last choice in each level ended.
     pub(crate) compacting: Mutex<[Vec<u8>; RUNS]>,
+    /// Which tables are merged. Changed with the manifest held.
+    pub(crate) strategy: Mutex<CompactionStrategy>,
     /// While tables are merged: the ranges that flushes deleted from the stored data since the merge began.
     pub(crate) erased_meanwhile: Mutex<Option<KeyRanges>>,
 }
@@ -47,10 +51,12 @@ impl KeyspaceInner {
             id,
             slot,
             name: name.into(),
+            strategy: Mutex::new(options.compaction),
             options,
             filter: None,
             merges: None,
             dropped: AtomicBool::new(false),
+            indebted: AtomicBool::new(false),
             rearranging: Mutex::new(()),
             meanwhile: Mutex::default(),
             flushing: Mutex::new(()),
@@ -117,12 +123,13 @@ impl Keyspace {
         self.inner.id
     }
 
-    /// Its options, with the layout that it has now.
+    /// Its options, with the layout and the compaction that it has now.
     pub fn options(&self) -> KeyspaceOptions {
         let view = self.engine.view();
         let found = view.get(self.inner.slot, self.inner.id);
         let layout = found.map_or(self.inner.options.layout, |keyspace| keyspace.tree.layout());
-        KeyspaceOptions { layout, ..self.inner.options.clone() }
+        let compaction = *self.inner.strategy.lock();
+        KeyspaceOptions { layout, compaction, ..self.inner.options.clone() }
     }
 
     /// Stores it in the other layout; returns when that is durable, at once if it has it already.
@@ -136,13 +143,21 @@ impl Keyspace {
         self.engine.convert(&self.inner, layout, progress)
     }
 
+    /// Merges its tables in another way from now on, durably. Nothing is rewritten for it at once; with
+    /// [`CompactionStrategy::Fifo`] the oldest tables go as soon as there is too much.
+    pub fn set_compaction(&self, strategy: CompactionStrategy) -> Result<()> {
+        self.inner.check()?;
+        self.engine.set_compaction(&self.inner, strategy)
+    }
+
     /// Makes everything written so far durable in tables, unlogged writes too.
     pub fn flush(&self) -> Result<()> {
         self.inner.check()?;
         self.engine.flush_keyspace(&self.inner)
     }
 
-    /// Flushes and merges everything into one level, dropping what was deleted; gives the free pages of a
+    /// Flushes and merges everything into one level, dropping what was deleted (but for
+    /// [`CompactionStrategy::Fifo`], which never merges); gives the free pages of a
     /// B+Tree's file back to the disk, unless snapshots from before hold them.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;

@@ -11,7 +11,7 @@ use crate::btree::{BTree, TreeCursor};
 use crate::key_range::KeyRanges;
 use crate::lsm::Levels;
 use crate::merge::Source;
-use crate::options::{Direction, Layout};
+use crate::options::{CompactionStrategy, Direction, Layout, Options};
 use crate::table::Table;
 
 /// The stored data of a keyspace.
@@ -91,11 +91,19 @@ impl Tree {
         }
     }
 
-    /// How many tables wait to be merged, which is what makes writers wait.
-    pub(crate) fn unmerged_tables(&self) -> usize {
+    /// Bytes of the merges that are due, about.
+    pub(crate) fn debt_bytes(&self, options: &Options, strategy: CompactionStrategy) -> u64 {
         match self {
-            Self::Lsm(levels) => levels.level0_tables(),
+            Self::Lsm(levels) => levels.debt_bytes(options, strategy),
             Self::BTree(_) => 0,
+        }
+    }
+
+    /// How many tables wait to be merged, which makes reads slow.
+    pub(crate) fn unmerged_tables(&self, strategy: CompactionStrategy) -> usize {
+        match (self, strategy) {
+            (Self::BTree(_), _) | (_, CompactionStrategy::Fifo { .. }) => 0,
+            (Self::Lsm(levels), _) => levels.level0_tables(),
         }
     }
 

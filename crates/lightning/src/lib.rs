@@ -65,11 +65,12 @@ pub use keyspace::Keyspace;
 pub use locks::{LockAttempt, LockWaiter};
 pub use merge_operator::{AddU64, Append, MergeOperator};
 pub use options::{
-    Compression, Direction, Durability, Isolation, KEY_BYTES_MAX, KeyspaceOptions, Layout, LockMode, Options,
-    SyncMode, TransactionMode, TransactionOptions, VALUE_BYTES_MAX,
+    CachePolicy, CompactionStrategy, Compression, Direction, Durability, Isolation, KEY_BYTES_MAX,
+    KeyspaceOptions, Layout, LockMode, Options, SyncMode, TransactionMode, TransactionOptions,
+    VALUE_BYTES_MAX,
 };
 pub use range::Range;
 pub use readable::{Readable, Snapshot};
-pub use stats::{KeyspaceStats, Stats, WriteStats};
+pub use stats::{BackPressure, KeyspaceStats, Stats, WriteStats};
 pub use transaction::{CommitInfo, Savepoint, Transaction, TransactionReader};
 pub use verify::{VerifyProgress, VerifyReport};

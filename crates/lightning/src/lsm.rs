@@ -7,6 +7,7 @@
 mod compaction;
 mod holes;
 mod prefetch;
+mod strategies;
 
 use std::sync::Arc;
 

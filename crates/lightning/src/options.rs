@@ -22,6 +22,8 @@ pub struct Options {
     pub external_log: bool,
     /// Bytes of table blocks, indexes and filters, and of B+Tree leaves, kept in memory.
     pub cache_bytes: usize,
+    /// What goes when the cache is full.
+    pub cache_policy: CachePolicy,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
     pub max_open_files: usize,
     /// A keyspace's memtable is flushed when it holds this much.
@@ -60,6 +62,9 @@ pub struct Options {
     pub bloom_bits_per_key: u32,
     /// Threads that flush and compact; 0 does that work inside the calls that cause it.
     pub background_threads: usize,
+    /// Bytes per second that flushes and merges may write together, flushes first; 0 for as fast as the disk.
+    /// What that holds up counts as due, and slows writers down in the end.
+    pub background_bytes_per_second: u64,
     /// Bytes of a table block before compression.
     pub block_bytes: usize,
     /// Bytes of index and filter, of a table, after which a new part of them begins. The parts of a table
@@ -69,8 +74,12 @@ pub struct Options {
     pub table_bytes: u64,
     /// Bytes of the first sorted level; each level below holds ten times more.
     pub level_bytes: u64,
-    /// Level-0 tables that start a compaction; three times as many make writers wait.
+    /// Level-0 tables that start a compaction; past three times as many, writers are slowed down.
     pub level0_tables: usize,
+    /// Bytes of merges that may be due in a keyspace before its writers are slowed down: they share a rate,
+    /// which falls as long as more becomes due than is done, to 64 KiB per second at worst. So they never
+    /// stand still, and [`Stats::back_pressure`](crate::Stats::back_pressure) tells.
+    pub merge_debt_bytes: u64,
 }
 
 impl Default for Options {
@@ -79,6 +88,7 @@ impl Default for Options {
             create: true,
             external_log: false,
             cache_bytes: 256 << 20,
+            cache_policy: CachePolicy::default(),
             max_open_files: 512,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
@@ -93,13 +103,26 @@ impl Default for Options {
             blob_threshold: 8 << 10,
             bloom_bits_per_key: 10,
             background_threads: 2,
+            background_bytes_per_second: 0,
             block_bytes: 4096,
             index_part_bytes: 32 << 10,
             table_bytes: 32 << 20,
             level_bytes: 128 << 20,
             level0_tables: 4,
+            merge_debt_bytes: 512 << 20,
         }
     }
+}
+
+/// Which blocks and leaves stay in a full cache. A hit costs the same with either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CachePolicy {
+    /// What is new gets a tenth of the cache to be read again in, or goes.
+    #[default]
+    S3Fifo,
+    /// What is new and what was read again share the cache; what returns after it was pushed out moves the
+    /// boundary.
+    Arc,
 }
 
 /// How table blocks are compressed.
@@ -144,6 +167,44 @@ pub struct KeyspaceOptions {
     /// ([`Append`](crate::Append)). See [`Transaction::merge`](crate::Transaction::merge). Not together with
     /// `ttl`. Costs a byte per value.
     pub merge_operator: Option<Arc<str>>,
+    /// Which of its tables are merged.
+    pub compaction: CompactionStrategy,
+}
+
+/// Which tables of a keyspace are merged, and when. Keyspaces of the layout [`Layout::BTree`] have nothing to
+/// merge. What is there stays readable under any of them, so it can be changed at any time:
+/// [`Keyspace::set_compaction`](crate::Keyspace::set_compaction).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompactionStrategy {
+    /// Levels of ten times the size of the one above, each sorted: reads look at few tables, and few bytes are
+    /// there twice; each byte is written some ten times per level.
+    #[default]
+    Leveled,
+    /// Runs of similar size are merged into one: each byte is written about once per doubling of the data, and
+    /// reads look at up to six runs besides level 0. A merge of everything needs as much room again.
+    Universal {
+        /// A run is merged with newer ones if it is at most so many percent larger than they are together.
+        size_ratio_percent: u32,
+        /// Everything is merged when what is newer than the oldest run has more than so many percent of the
+        /// oldest run's bytes.
+        space_amplification_percent_max: u32,
+    },
+    /// Nothing is merged, and the oldest tables go, whole, when all have more than so many bytes: for what is
+    /// written once, in the order in which it grows old. What goes is gone for all later reads, whatever its
+    /// keys, and an overwritten key goes with the table that has its last version. Snapshots from before keep
+    /// it. Transactions are not told: what vanished under one that is running is no conflict. A point read
+    /// asks the filter of each table. What a bulk load brought counts as oldest.
+    Fifo {
+        /// Bytes that all tables together may have. The newest table stays whatever its size.
+        bytes_max: u64,
+    },
+}
+
+impl CompactionStrategy {
+    /// [`CompactionStrategy::Universal`] with usual figures.
+    pub fn universal() -> Self {
+        Self::Universal { size_ratio_percent: 10, space_amplification_percent_max: 200 }
+    }
 }
 
 /// How durable a write is when the call returns.

@@ -1,5 +1,7 @@
 //! Figures about a database.
 
+use std::time::Duration;
+
 use crate::cache::CacheStats;
 use crate::view::KeyspaceView;
 
@@ -73,6 +75,20 @@ pub struct WriteStats {
     pub syncs: u64,
 }
 
+/// What holds writers back: bytes that wait to be flushed and merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackPressure {
+    /// Bytes of merges that are due, and of memtables that wait to be flushed.
+    pub debt_bytes: u64,
+    /// The bytes per second that those may commit who write to keyspaces with too much of it; `None` while
+    /// nobody is slowed down.
+    pub rate_bytes_per_second: Option<u64>,
+    /// Commits that had to wait since the start.
+    pub delayed_commits: u64,
+    /// How long they waited, all together.
+    pub delayed: Duration,
+}
+
 /// What a database does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -92,10 +108,15 @@ pub struct Stats {
     pub flushes: u64,
     /// Merges of tables since the start.
     pub compactions: u64,
+    /// Tables that went for their age ([`CompactionStrategy::Fifo`](crate::CompactionStrategy::Fifo)) since the
+    /// start.
+    pub dropped_tables: u64,
     /// Table files that are open.
     pub open_files: usize,
     /// What went to the disk.
     pub written: WriteStats,
+    /// What holds writers back.
+    pub back_pressure: BackPressure,
     /// Locks held or waited for.
     pub locks: usize,
     /// What stopped writes, if something did.

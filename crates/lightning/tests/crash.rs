@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lightning::{
-    Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, Layout, Options,
-    Readable, TransactionOptions, WriteBatch,
+    CompactionStrategy, Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions,
+    Layout, Options, Readable, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
@@ -99,15 +99,16 @@ fn open(disk: &SimDisk) -> Result<Database, Error> {
 }
 
 fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
-    let options = |name: &str| KeyspaceOptions {
+    let options = |number: usize| KeyspaceOptions {
         layout,
-        merge_operator: (name == NAMES[MERGED]).then(|| "append".into()),
+        merge_operator: (number == MERGED).then(|| "append".into()),
+        compaction: if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled },
         ..KeyspaceOptions::default()
     };
-    NAMES
-        .iter()
-        .map(|name| database.keyspace(name).map_or_else(|| database.create_keyspace(name, options(name)), Ok))
-        .collect()
+    let open = |(number, name): (usize, &&str)| {
+        database.keyspace(name).map_or_else(|| database.create_keyspace(name, options(number)), Ok)
+    };
+    NAMES.iter().enumerate().map(open).collect()
 }
 
 /// What is done to a key.

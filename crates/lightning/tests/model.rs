@@ -6,8 +6,9 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lightning::{
-    Append, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Layout, MergeOperator,
-    Options, Readable, Snapshot, Transaction, TransactionOptions, WriteBatch,
+    Append, CachePolicy, CompactionStrategy, Compression, Database, Direction, Durability, Keyspace,
+    KeyspaceOptions, Layout, MergeOperator, Options, Readable, Snapshot, Transaction, TransactionOptions,
+    WriteBatch,
 };
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
@@ -183,8 +184,9 @@ fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write])
 /// The values of one expire, but not while the test runs.
 fn of_space(space: usize, layout: Layout) -> KeyspaceOptions {
     let ttl = (space == 1).then(|| std::time::Duration::from_hours(24));
+    let compaction = if space == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
     let merge_operator = (space == MERGED).then(|| "at times".into());
-    KeyspaceOptions { layout, ttl, merge_operator, ..KeyspaceOptions::default() }
+    KeyspaceOptions { layout, ttl, merge_operator, compaction, ..KeyspaceOptions::default() }
 }
 
 /// Appends, and puts two operands together at times.
@@ -383,9 +385,11 @@ proptest! {
     fn without_threads_a_database_is_sorted_maps(
         steps in proptest::collection::vec(step(), 1..120),
         compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
+        cache_policy in prop_oneof![Just(CachePolicy::S3Fifo), Just(CachePolicy::Arc)],
     ) {
         for layout in LAYOUTS {
-            let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options(0, compression), layout);
+            let options = Options { cache_policy, ..options(0, compression) };
+            let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options, layout);
             for step in &steps {
                 world.run(step);
             }

@@ -4,7 +4,8 @@
 use std::ops::Bound;
 
 use lightning::{
-    Compression, Database, Direction, Durability, KeyspaceOptions, Options, Range, Readable, WriteBatch,
+    CachePolicy, Compression, Database, Direction, Durability, KeyspaceOptions, Layout, Options, Range,
+    Readable, WriteBatch,
 };
 
 fn small() -> Options {
@@ -198,4 +199,42 @@ fn a_table_of_tombstones_is_merged_down_unless_that_writes_much() {
     assert_eq!((left, database.stats().keyspaces[0].approximate_entries), (3900, 3900));
     let (_, tables, left) = delete(&mut (0..8000));
     assert_eq!((tables.iter().sum::<usize>(), left), (0, 0));
+}
+
+#[test]
+fn the_policy_that_was_asked_for_decides_what_stays_in_the_cache_and_both_keep_its_budget() {
+    for layout in [Layout::Lsm, Layout::BTree] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { compression: Compression::None, cache_bytes: 256 << 10, ..small() };
+        let database = Database::open(directory.path(), options.clone()).unwrap();
+        let of = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+        let keyspace = database.create_keyspace("k", of).unwrap();
+        let mut load = database.ingest(&keyspace).unwrap();
+        for number in 0..1000u32 {
+            load.put(&number.to_be_bytes(), &number.to_le_bytes().repeat(900)).unwrap();
+        }
+        load.finish().unwrap();
+        drop((keyspace, database));
+        let hits = |cache_policy: CachePolicy| {
+            let database =
+                Database::open(directory.path(), Options { cache_policy, ..options.clone() }).unwrap();
+            let keyspace = database.keyspace("k").unwrap();
+            let mut random = 1u64;
+            for _ in 0..20_000u32 {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // The smaller, the more often.
+                let (left, right) = ((random >> 24) as u32 % 1000, (random >> 44) as u32 % 1000);
+                let number = left * right / 1000 * right / 1000;
+                let found = database.snapshot().get(&keyspace, &number.to_be_bytes()).unwrap().unwrap();
+                assert_eq!(found[..4], number.to_le_bytes());
+                let used = database.stats().cache.used_bytes;
+                assert!(used <= options.cache_bytes + 16 * 4096, "{cache_policy:?}: {used} bytes");
+            }
+            database.stats().cache.hits
+        };
+        let [s3, arc] = [CachePolicy::S3Fifo, CachePolicy::Arc].map(hits);
+        assert!(s3 > 5000 && arc > 5000, "what is read most stays: {s3}, {arc} hits");
+        assert_ne!(s3, arc, "{layout:?}: the policies choose differently");
+    }
 }

@@ -31,7 +31,13 @@ fn disk() -> SimDisk {
 
 fn open(disk: &SimDisk, generation: u64) -> Result<Arc<BTree>> {
     let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
-    TreeFile::open(&vfs, Path::new("/t"), 7, generation, &Arc::new(Cache::new(1 << 20, 1)))
+    TreeFile::open(
+        &vfs,
+        Path::new("/t"),
+        7,
+        generation,
+        &Arc::new(Cache::new(crate::CachePolicy::default(), 1 << 20, 1)),
+    )
 }
 
 fn source(changes: &[Change]) -> Merge {

@@ -1,7 +1,8 @@
 //! Background work: flushes before merges, on threads or, without any, inside the calls that cause it.
 //!
-//! Invariants: a keyspace is queued once per kind of work; merges never take all threads if there are
-//! two, so flushes, which writers wait for, get one. A failure stops writes for good.
+//! Invariants: a keyspace is queued once per kind of work, and one thread flushes it at a time. If there are two
+//! threads, merges never take all, so flushes, which writers wait for, get one; nor do flushes while a merge
+//! waits, or writers would wait for that. A failure stops writes for good.
 
 use luma_sync::atomic::Ordering;
 use luma_sync::thread::JoinHandle;
@@ -16,12 +17,8 @@ use super::drain::{REST, Rested};
 use crate::keyspace::KeyspaceInner;
 use crate::{Error, Result};
 
-/// Writers that only wait for merges go on after this.
-const MERGE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Waiting writers look again at least this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// So many times the tables that start a merge make writers wait.
-const UNMERGED_FACTOR: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
@@ -33,7 +30,8 @@ enum Task {
 struct Work {
     flushes: VecDeque<u64>,
     merges: VecDeque<u64>,
-    merging: usize,
+    flushing: Vec<u64>,
+    merging: Vec<u64>,
     stopping: bool,
     working_inline: bool,
 }
@@ -48,14 +46,21 @@ pub(super) struct Background {
 }
 
 impl Background {
-    fn next(work: &mut Work, merges_max: usize) -> Option<Task> {
-        if let Some(keyspace) = work.flushes.pop_front() {
+    /// The most urgent thing to do, given how many threads may merge while others flush, and the reverse.
+    fn next(work: &mut Work, each_max: usize) -> Option<Task> {
+        let may_flush = work.flushing.len() < each_max || work.merges.is_empty();
+        let free = |busy: &[u64], queue: &VecDeque<u64>| queue.iter().position(|id| !busy.contains(id));
+        if let Some(at) = free(&work.flushing, &work.flushes).filter(|_| may_flush)
+            && let Some(keyspace) = work.flushes.remove(at)
+        {
+            work.flushing.push(keyspace);
             return Some(Task::Flush(keyspace));
         }
-        if work.merging < merges_max
-            && let Some(keyspace) = work.merges.pop_front()
+        if work.merging.len() < each_max
+            && let Some(at) = free(&work.merging, &work.merges)
+            && let Some(keyspace) = work.merges.remove(at)
         {
-            work.merging += 1;
+            work.merging.push(keyspace);
             return Some(Task::Compact(keyspace));
         }
         None
@@ -110,7 +115,7 @@ impl Engine {
 
     /// A background thread; one of them drains memtables that rest.
     fn work(&self, drains: bool) {
-        let merges_max = (self.options.background_threads - 1).max(1);
+        let each_max = (self.options.background_threads - 1).max(1);
         let (mut rested, mut looked) = (Rested::default(), luma_sync::now());
         loop {
             let task = {
@@ -119,7 +124,7 @@ impl Engine {
                     if work.stopping {
                         return;
                     }
-                    if let Some(task) = Background::next(&mut work, merges_max) {
+                    if let Some(task) = Background::next(&mut work, each_max) {
                         break task;
                     }
                     if !drains {
@@ -147,8 +152,12 @@ impl Engine {
             Task::Flush(id) => self.by_id(id).map_or(Ok(()), |keyspace| self.flush_frozen(&keyspace)),
             Task::Compact(id) => self.by_id(id).map_or(Ok(()), |keyspace| self.compact_step(&keyspace)),
         };
-        if matches!(task, Task::Compact(_)) {
-            self.background.work.lock().merging -= 1;
+        {
+            let mut work = self.background.work.lock();
+            match task {
+                Task::Flush(id) => work.flushing.retain(|other| *other != id),
+                Task::Compact(id) => work.merging.retain(|other| *other != id),
+            }
             // One that waited for its turn may go now.
             self.background.wake.notify_one();
         }
@@ -181,33 +190,41 @@ impl Engine {
         result
     }
 
-    /// Makes a writer wait while too much waits to be flushed or merged. Flushes always end or fail, so
-    /// the waits for memory and for a shorter log do; the wait for merges has a bound.
-    pub(super) fn throttle(&self, keyspaces: &[Arc<KeyspaceInner>]) -> Result<()> {
+    /// Makes a writer wait for its share while too much waits to be flushed or merged, and for flushes while
+    /// memtables or the log are twice what they may be. Flushes always end or fail, and the shares are never
+    /// nothing, so waits end.
+    pub(super) fn throttle(&self, keyspaces: &[Arc<KeyspaceInner>], bytes: usize) -> Result<()> {
         let memory_max = self.options.write_buffer_bytes.saturating_mul(2);
-        let unmerged_max = self.options.level0_tables.max(1) * UNMERGED_FACTOR;
         let over_memory = || self.memory.load(Ordering::Relaxed) > memory_max;
-        let unmerged = || {
-            let view = self.view();
-            let found = keyspaces.iter().filter_map(|keyspace| view.get(keyspace.slot, keyspace.id));
-            found.map(|keyspace| keyspace.tree.unmerged_tables()).max().unwrap_or(0) >= unmerged_max
-        };
         // Only flushes make the log shorter, so without one there is nothing to wait for.
         let over_log = || {
             self.log_is_long.load(Ordering::Relaxed)
                 && self.view().keyspaces().any(|(_, keyspace)| !keyspace.frozen.is_empty())
         };
-        if !over_memory() && !over_log() && !unmerged() {
+        let indebted = || {
+            self.pressure.is_on()
+                && keyspaces.iter().any(|keyspace| keyspace.indebted.load(Ordering::Relaxed))
+        };
+        if !over_memory() && !over_log() && !indebted() {
             return Ok(());
         }
         if self.is_inline() {
             return self.run_inline_work();
         }
-        let give_up = luma_sync::now() + MERGE_WAIT_MAX;
-        while over_memory() || over_log() || (unmerged() && luma_sync::now() < give_up) {
+        let began = luma_sync::now();
+        let place = indebted().then(|| self.pressure.ask(bytes));
+        let mut waited = false;
+        loop {
+            let share = place.and_then(|place| self.pressure.wait(place));
+            let wait = if over_memory() || over_log() { Some(LOOK_AGAIN) } else { share };
+            let Some(wait) = wait else { break };
+            waited = true;
             self.check_writable()?;
             let mut work = self.background.work.lock();
-            self.background.progress.wait_for(&mut work, LOOK_AGAIN);
+            self.background.progress.wait_for(&mut work, wait.min(LOOK_AGAIN));
+        }
+        if waited {
+            self.pressure.count_wait(began);
         }
         Ok(())
     }

@@ -105,7 +105,7 @@ impl Engine {
 
     fn accept(&self, commit: Commit) -> Result<Accepted> {
         let Commit { mut operations, durability, index, unchanged_since, reads, callbacks, locks } = commit;
-        self.throttle(&operations.keyspaces)?;
+        self.throttle(&operations.keyspaces, operations.bytes.len())?;
         let mut reads_checked = Vec::new();
         for (reads, registered) in &reads {
             // Most of it outside the lock.
@@ -281,6 +281,7 @@ impl Engine {
             });
         });
         if frozen {
+            self.look_at_debt();
             self.schedule_flush(id);
         }
     }

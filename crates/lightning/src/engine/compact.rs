@@ -13,6 +13,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::{Compaction, CompactionPlan, Left, left_of};
 use crate::manifest::Edit;
+use crate::options::CompactionStrategy;
 use crate::table::Table;
 
 /// Steps in which a B+Tree's file is made short; each moves up to 64 MiB.
@@ -25,8 +26,10 @@ impl Engine {
         let Some(tree) = self.tree_to_merge(keyspace) else { return Ok(()) };
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
-        match levels.plan(&self.options, &mut cursors) {
+        let strategy = *keyspace.strategy.lock();
+        match levels.plan(&self.options, strategy, &mut cursors) {
             CompactionPlan::None => return Ok(()),
+            CompactionPlan::Drop(oldest) => self.drop_tables(keyspace, &oldest)?,
             CompactionPlan::Move(table, level) => {
                 let removed = [table.meta.id];
                 self.replace_tables(keyspace, vec![(level, table)], &removed)?;
@@ -45,10 +48,44 @@ impl Engine {
         let tree = self.tree_to_merge(keyspace).ok_or_else(|| keyspace.not_found())?;
         // A B+Tree has nothing to merge.
         let Tree::Lsm(levels) = tree.as_ref() else { return Ok(()) };
-        let CompactionPlan::Merge(compaction) = levels.plan_all(!keyspace.keep().is_all()) else {
-            return Ok(());
-        };
-        self.merge(keyspace, compaction).map_err(|error| self.fail_unless_over(error))
+        let strategy = *keyspace.strategy.lock();
+        match levels.plan_all(strategy, !keyspace.keep().is_all()) {
+            CompactionPlan::Merge(compaction) => self.merge(keyspace, compaction),
+            CompactionPlan::Drop(oldest) => self.drop_tables(keyspace, &oldest),
+            CompactionPlan::None | CompactionPlan::Move(..) => Ok(()),
+        }
+        .map_err(|error| self.fail_unless_over(error))
+    }
+
+    /// Lets whole tables go.
+    fn drop_tables(&self, keyspace: &KeyspaceInner, oldest: &[Arc<Table>]) -> Result<()> {
+        let removed: Vec<u64> = oldest.iter().map(|table| table.meta.id).collect();
+        if self.replace_tables(keyspace, Vec::new(), &removed)? {
+            for table in oldest {
+                table.set_obsolete();
+            }
+            self.done.dropped_tables.fetch_add(removed.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Has a keyspace's tables merged in another way, durably.
+    pub(crate) fn set_compaction(
+        &self,
+        keyspace: &KeyspaceInner,
+        strategy: CompactionStrategy,
+    ) -> Result<()> {
+        self.check_writable()?;
+        {
+            let mut manifest = self.manifest.lock();
+            keyspace.check()?;
+            let edit = Edit::Compaction { keyspace: keyspace.id, strategy };
+            manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
+            *keyspace.strategy.lock() = strategy;
+        }
+        self.look_at_debt();
+        self.schedule_merge(keyspace.id);
+        self.run_inline_work()
     }
 
     /// Makes the file of a B+Tree as short as its nodes allow, as far as no older tree is read.
@@ -94,7 +131,7 @@ impl Engine {
         compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let metas = compaction.run(
-            &self.vfs,
+            &self.merge_vfs,
             &self.tables_directory(),
             self.table_options(&keyspace.options),
             self.options.table_bytes,
@@ -177,6 +214,7 @@ impl Engine {
                 keyspace.tree = Arc::new(keyspace.tree.changed(&added, removed).with_holes(&holes));
             });
         });
+        self.look_at_debt();
         Ok(true)
     }
 }

@@ -153,7 +153,7 @@ impl Engine {
 
     fn convert_to_btree(&self, keyspace: &KeyspaceInner, from: &Tree, watch: Watch<'_>) -> Result<()> {
         let number = self.next_table.fetch_add(1, Ordering::Relaxed);
-        let empty = TreeFile::open(&self.vfs, &self.tables_directory(), number, 0, &self.cache)?;
+        let empty = TreeFile::open(&self.flush_vfs, &self.tables_directory(), number, 0, &self.cache)?;
         empty.file.set_obsolete();
         let mut tree = empty
             .prepare(&mut entries_of(keyspace, from)?, &KeyRanges::default(), &keyspace.keep_all(), watch)?

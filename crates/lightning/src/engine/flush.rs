@@ -252,6 +252,7 @@ impl Engine {
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;
         self.look_at_log();
+        self.look_at_debt();
         for id in ids {
             self.schedule_merge(id);
         }
@@ -295,7 +296,7 @@ impl Engine {
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
         let options = self.table_options(&keyspace.options);
-        let mut writer = TableWriter::create(&self.vfs, &directory, &self.next_table, options)?;
+        let mut writer = TableWriter::create(&self.flush_vfs, &directory, &self.next_table, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
         let cursors = cursors.map(Source::Memory).collect();
         let mut entries = Merge::gathering(keyspace.merges.is_some(), cursors, Direction::Forward, None)?;

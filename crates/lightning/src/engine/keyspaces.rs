@@ -53,7 +53,7 @@ impl Engine {
             Layout::Lsm => Tree::Lsm(Levels::default()),
             Layout::BTree => {
                 let directory = self.tables_directory();
-                let tree = TreeFile::open(&self.vfs, &directory, number, 0, &self.cache);
+                let tree = TreeFile::open(&self.flush_vfs, &directory, number, 0, &self.cache);
                 Tree::BTree(tree.map_err(|error| self.fail(error))?)
             }
         };
@@ -104,6 +104,7 @@ impl Engine {
             last.tree.set_obsolete();
         }
         drop(commit);
+        self.look_at_debt();
         self.background.notify();
         Ok(())
     }

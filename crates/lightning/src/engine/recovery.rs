@@ -15,6 +15,8 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
 
 use super::background::Background;
+use super::limiter::{Limited, Limiter, Urgency};
+use super::pressure::Pressure;
 use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
 use super::{CommitState, Done, Engine, LOCK_FILE, LOG_DIRECTORY, TABLES_DIRECTORY};
@@ -139,8 +141,12 @@ impl Engine {
         let state = manifest.state();
         let tables = path.join(TABLES_DIRECTORY);
         vfs.create_dir_all(&tables).map_err(|error| Error::io(&tables, error))?;
-        let cache = Arc::new(Cache::new(options.cache_bytes, options.max_open_files));
-        let trees = open_trees(&vfs, &tables, state, &cache)?;
+        let cache = Arc::new(Cache::new(options.cache_policy, options.cache_bytes, options.max_open_files));
+        let limiter = Some(options.background_bytes_per_second).filter(|bytes| *bytes > 0);
+        let limiter = limiter.map(|bytes| Arc::new(Limiter::new(bytes)));
+        let flush_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Flush);
+        let merge_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Merge);
+        let trees = open_trees(&flush_vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let merges =
             |id| state.keyspaces.get(&id).is_some_and(|keyspace| keyspace.options.merge_operator.is_some());
@@ -180,6 +186,9 @@ impl Engine {
         let engine = Arc::new(Self {
             options,
             vfs,
+            flush_vfs,
+            merge_vfs,
+            limiter,
             counted,
             path: path.to_owned(),
             cache,
@@ -203,12 +212,14 @@ impl Engine {
             next_table,
             memory: AtomicUsize::new(memory),
             log_is_long: AtomicBool::new(false),
+            pressure: Pressure::default(),
             background: Background::default(),
             first_logged: log_end,
             done: Done::default(),
             closed: AtomicBool::new(false),
             file_lock: Mutex::new(Some(file_lock)),
         });
+        engine.look_at_debt();
         engine.start_threads()?;
         for (id, frozen) in waiting {
             if frozen {

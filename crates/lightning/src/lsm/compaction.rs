@@ -1,4 +1,4 @@
-//! Leveled compaction: which tables to merge next, and merging them.
+//! Merging tables, and leveled compaction's choice of them; that of the other strategies is in `strategies`.
 //!
 //! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
@@ -19,7 +19,7 @@ use crate::keep::Keep;
 use crate::key_range::KeyRange;
 use crate::merge::Merge;
 use crate::merge_operator::Below;
-use crate::options::{Direction, Options};
+use crate::options::{CompactionStrategy, Direction, Options};
 use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
@@ -57,9 +57,11 @@ pub(crate) enum CompactionPlan {
     /// A table sinks a level as it is.
     Move(Arc<Table>, usize),
     Merge(Compaction),
+    /// Tables go, whole.
+    Drop(Vec<Arc<Table>>),
 }
 
-fn bytes(run: &[Arc<Table>]) -> u64 {
+pub(super) fn bytes(run: &[Arc<Table>]) -> u64 {
     run.iter().map(|table| table.meta.bytes).sum()
 }
 
@@ -73,9 +75,28 @@ fn overlapping(run: &[Arc<Table>], tables: &[Arc<Table>]) -> Vec<Arc<Table>> {
 }
 
 impl Levels {
-    /// What should be merged next. `cursors` remembers per level where the last choice ended, so that
+    /// What should be merged next.
+    pub(crate) fn plan(
+        &self,
+        options: &Options,
+        strategy: CompactionStrategy,
+        cursors: &mut [Vec<u8>; RUNS],
+    ) -> CompactionPlan {
+        match strategy {
+            CompactionStrategy::Leveled => self.plan_leveled(options, cursors),
+            CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max } => {
+                match self.pick_universal(options, size_ratio_percent, space_amplification_percent_max) {
+                    Some(picked) => self.merge_newest(picked),
+                    None => self.mend(),
+                }
+            }
+            CompactionStrategy::Fifo { bytes_max } => self.plan_fifo(bytes_max),
+        }
+    }
+
+    /// What should be merged next in levels. `cursors` remembers per level where the last choice ended, so that
     /// all of a level gets its turn.
-    pub(crate) fn plan(&self, options: &Options, cursors: &mut [Vec<u8>; RUNS]) -> CompactionPlan {
+    fn plan_leveled(&self, options: &Options, cursors: &mut [Vec<u8>; RUNS]) -> CompactionPlan {
         let level0 = self.level0.len() as f64 / options.level0_tables.max(1) as f64;
         let mut best = (if self.level0.len() >= options.level0_tables.max(1) { level0 } else { 0.0 }, 0);
         let mut share = options.level_bytes.max(1);
@@ -94,9 +115,48 @@ impl Levels {
         }
     }
 
+    /// Bytes of the merges that are due, about.
+    pub(crate) fn debt_bytes(&self, options: &Options, strategy: CompactionStrategy) -> u64 {
+        match strategy {
+            CompactionStrategy::Leveled => self.leveled_debt(options),
+            CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max } => {
+                let picked =
+                    self.pick_universal(options, size_ratio_percent, space_amplification_percent_max);
+                picked.map_or(0, |picked| {
+                    bytes(&self.level0)
+                        + self.runs[..picked.deepest].iter().map(|run| bytes(run)).sum::<u64>()
+                })
+            }
+            CompactionStrategy::Fifo { .. } => 0,
+        }
+    }
+
+    /// Bytes that merges will read until each level has its share, about: what is too much in a level, with what
+    /// it overlaps in the next, all the way down.
+    fn leveled_debt(&self, options: &Options) -> u64 {
+        let mut sinks =
+            if self.level0.len() >= options.level0_tables.max(1) { bytes(&self.level0) } else { 0 };
+        let mut share = options.level_bytes.max(1);
+        let mut debt = 0;
+        for (index, run) in self.runs.iter().enumerate() {
+            let held = bytes(run);
+            // Tables of level 0 have all keys; one of a deeper level overlaps some ten of the next.
+            let met = if index == 0 { held } else { held.min(sinks.saturating_mul(GROWTH)) };
+            if sinks > 0 {
+                debt += sinks + met;
+            }
+            sinks = (held + sinks).saturating_sub(share);
+            share = share.saturating_mul(GROWTH);
+        }
+        debt
+    }
+
     /// Everything into the deepest level that has tables, or level 1; `anyway` also if all of it is there and
     /// clean.
-    pub(crate) fn plan_all(&self, anyway: bool) -> CompactionPlan {
+    pub(crate) fn plan_all(&self, strategy: CompactionStrategy, anyway: bool) -> CompactionPlan {
+        if let CompactionStrategy::Fifo { bytes_max } = strategy {
+            return self.plan_fifo(bytes_max);
+        }
         let deepest = (1..=RUNS).rev().find(|level| !self.runs[level - 1].is_empty()).unwrap_or(1);
         let upper: Vec<Run> = self.level0.iter().map(|table| Arc::from([Arc::clone(table)])).collect();
         let between = self.runs[..deepest - 1].iter().filter(|run| !run.is_empty()).map(Arc::clone);
@@ -116,7 +176,13 @@ impl Levels {
         self.merge(upper, lower.into(), 1, self.runs[1..].to_vec())
     }
 
-    fn merge(&self, upper: Vec<Run>, lower: Run, level: usize, deeper: Vec<Run>) -> CompactionPlan {
+    pub(super) fn merge(
+        &self,
+        upper: Vec<Run>,
+        lower: Run,
+        level: usize,
+        deeper: Vec<Run>,
+    ) -> CompactionPlan {
         CompactionPlan::Merge(Compaction {
             upper,
             lower,

@@ -167,7 +167,7 @@ mod tests {
         ) {
             let vfs: Arc<dyn Vfs> = Arc::new(SimDisk::new());
             vfs.create_dir_all(Path::new("/t")).unwrap();
-            let cache = Arc::new(Cache::new(1 << 20, 4));
+            let cache = Arc::new(Cache::new(crate::CachePolicy::default(), 1 << 20, 4));
             let all: Vec<u8> = (0..24).collect();
             let deep: Vec<(usize, Arc<Table>)> =
                 all.chunks(5).enumerate().map(|(at, keys)| (2, table(&vfs, &cache, at as u64 + 1, keys))).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::key_range::KeyRanges;
 use crate::lsm::{Left, left_of};
-use crate::options::{Compression, KeyspaceOptions, Layout};
+use crate::options::{CompactionStrategy, Compression, KeyspaceOptions, Layout};
 use crate::table::TableMeta;
 use crate::view::KeyspaceId;
 
@@ -20,6 +20,7 @@ const CONVERT: u8 = 7;
 const APPLIED: u8 = 8;
 const ERASE: u8 = 10;
 const HOLES: u8 = 11;
+const COMPACTION: u8 = 12;
 
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,11 @@ pub(crate) enum Edit {
         /// As for `Checkpoint`.
         generation: u64,
         tables: Vec<(usize, TableMeta)>,
+    },
+    /// A keyspace's tables are merged in another way from now on.
+    Compaction {
+        keyspace: KeyspaceId,
+        strategy: CompactionStrategy,
     },
     DropKeyspace {
         id: KeyspaceId,
@@ -108,6 +114,33 @@ fn read_layout(reader: &mut Reader<'_>) -> Option<Layout> {
     }
 }
 
+fn put_strategy(out: &mut Vec<u8>, strategy: CompactionStrategy) {
+    match strategy {
+        CompactionStrategy::Leveled => out.push(0),
+        CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max } => {
+            out.push(1);
+            put_varint(out, size_ratio_percent.into());
+            put_varint(out, space_amplification_percent_max.into());
+        }
+        CompactionStrategy::Fifo { bytes_max } => {
+            out.push(2);
+            put_varint(out, bytes_max);
+        }
+    }
+}
+
+fn read_strategy(reader: &mut Reader<'_>) -> Option<CompactionStrategy> {
+    Some(match reader.u8()? {
+        0 => CompactionStrategy::Leveled,
+        1 => CompactionStrategy::Universal {
+            size_ratio_percent: u32::try_from(reader.varint()?).ok()?,
+            space_amplification_percent_max: u32::try_from(reader.varint()?).ok()?,
+        },
+        2 => CompactionStrategy::Fifo { bytes_max: reader.varint()? },
+        _ => return None,
+    })
+}
+
 fn put_tables(out: &mut Vec<u8>, tables: &[(usize, TableMeta)]) {
     put_varint(out, tables.len() as u64);
     for (level, meta) in tables {
@@ -143,6 +176,7 @@ impl Edit {
                 put_varint(out, ttl);
                 put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
                 put_bytes(out, options.merge_operator.as_deref().unwrap_or_default().as_bytes());
+                put_strategy(out, options.compaction);
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -151,6 +185,11 @@ impl Edit {
                 put_varint(out, *tree);
                 put_varint(out, *generation);
                 put_tables(out, tables);
+            }
+            Self::Compaction { keyspace, strategy } => {
+                out.push(COMPACTION);
+                put_varint(out, *keyspace);
+                put_strategy(out, *strategy);
             }
             Self::DropKeyspace { id } => {
                 out.push(DROP);
@@ -231,7 +270,9 @@ impl Edit {
                 };
                 let merge_operator = std::str::from_utf8(reader.bytes()?).ok()?;
                 let merge_operator = Some(merge_operator).filter(|name| !name.is_empty()).map(Into::into);
-                let options = KeyspaceOptions { layout, compression, ttl, blob_threshold, merge_operator };
+                let compaction = read_strategy(reader)?;
+                let options =
+                    KeyspaceOptions { layout, compression, ttl, blob_threshold, merge_operator, compaction };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -257,6 +298,7 @@ impl Edit {
                 table: reader.varint()?,
                 ranges: KeyRanges::decode(reader)?,
             },
+            COMPACTION => Self::Compaction { keyspace: reader.varint()?, strategy: read_strategy(reader)? },
             CHECKPOINT => Self::Checkpoint {
                 keyspace: reader.varint()?,
                 generation: reader.varint()?,
@@ -315,6 +357,11 @@ impl ManifestState {
                 (state.tree, state.generation) = (*tree, *generation);
                 state.holes.clear();
                 state.tables = tables.iter().map(|(level, meta)| (meta.id, (*level, meta.clone()))).collect();
+            }
+            Edit::Compaction { keyspace, strategy } => {
+                if let Some(state) = self.keyspaces.get_mut(keyspace) {
+                    state.options.compaction = *strategy;
+                }
             }
             Edit::DropKeyspace { id } => {
                 self.keyspaces.remove(id);
@@ -452,12 +499,24 @@ mod tests {
             },
         );
         let operator = proptest::option::of("[a-z ]{1,9}");
-        let options = (compression, any::<bool>(), any::<Option<u32>>(), any::<Option<u32>>(), operator)
-            .prop_map(move |(compression, is_tree, ttl, blob_threshold, operator)| {
-                let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                let merge_operator = operator.map(Into::into);
-                KeyspaceOptions { layout: layout(is_tree), compression, ttl, blob_threshold, merge_operator }
-            });
+        let strategy = prop_oneof![
+            Just(CompactionStrategy::Leveled),
+            any::<u64>().prop_map(|bytes_max| CompactionStrategy::Fifo { bytes_max }),
+            any::<[u32; 2]>().prop_map(|[size_ratio_percent, space_amplification_percent_max]| {
+                CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max }
+            }),
+        ];
+        let numbers = any::<[Option<u32>; 2]>();
+        let options = (compression, any::<bool>(), numbers, operator, strategy.clone()).prop_map(
+            move |(compression, is_tree, [ttl, blob_threshold], operator, compaction)| KeyspaceOptions {
+                layout: layout(is_tree),
+                compression,
+                ttl: ttl.map(|millis| Duration::from_millis(millis.into())),
+                blob_threshold,
+                merge_operator: operator.map(Into::into),
+                compaction,
+            },
+        );
         prop_oneof![
             (0u64..9, any::<String>(), options, any::<u32>()).prop_map(|(id, name, options, tree)| {
                 let tree = if options.layout == Layout::BTree { tree.into() } else { 0 };
@@ -470,6 +529,7 @@ mod tests {
                 flushed: numbers[1]
             }),
             (0u64..9).prop_map(|id| Edit::DropKeyspace { id }),
+            (0u64..9, strategy).prop_map(|(keyspace, strategy)| Edit::Compaction { keyspace, strategy }),
             (0u64..9, proptest::collection::vec(any_range(), 0..4)).prop_map(|(keyspace, ranges)| {
                 Edit::Erase { keyspace, ranges: ranges.into_iter().collect() }
             }),

@@ -277,7 +277,7 @@ mod tests {
     type Pair<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 
     fn run_of(map: &Map, tables: usize, options: TableOptions) -> Vec<Arc<Table>> {
-        cached_run(map, tables, options, &Arc::new(Cache::new(1 << 20, 2)))
+        cached_run(map, tables, options, &Arc::new(Cache::new(crate::CachePolicy::default(), 1 << 20, 2)))
     }
 
     fn cached_run(map: &Map, tables: usize, options: TableOptions, cache: &Arc<Cache>) -> Vec<Arc<Table>> {
@@ -309,7 +309,7 @@ mod tests {
             merges: false,
         };
         let after_two_walks = |capacity: usize| {
-            let cache = Arc::new(Cache::new(capacity, 2));
+            let cache = Arc::new(Cache::new(crate::CachePolicy::default(), capacity, 2));
             let tables: Arc<[Arc<Table>]> = cached_run(&map, 3, options, &cache).into();
             for _ in 0..2 {
                 let mut cursor = RunCursor::new(Arc::clone(&tables), Direction::Forward, true);

@@ -49,8 +49,8 @@ impl Owner for Part {
         self.blocks.evict(block);
     }
 
-    fn mark(&self, block: u32, generation: u8) {
-        self.blocks.mark(block, generation);
+    fn mark(&self, block: u32, mark: u32) {
+        self.blocks.mark(block, mark);
     }
 }
 
