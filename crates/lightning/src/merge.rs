@@ -72,6 +72,13 @@ impl Source {
     }
 
     #[inline]
+    fn is_pointer(&self) -> bool {
+        match self {
+            Self::Run(cursor) => cursor.is_pointer(),
+            Self::Memory(_) | Self::Tree(_) => false,
+        }
+    }
+
     fn load(&mut self) -> Result<()> {
         match self {
             Self::Run(cursor) => cursor.load(),
@@ -308,13 +315,17 @@ impl Merge {
         self.sources[*self.order.first()?].key()
     }
 
+    #[inline(never)]
+    fn load_pointer(&mut self, source: usize) -> Result<()> {
+        if self.gathered.is_some() { Ok(()) } else { self.sources[source].load() }
+    }
+
     /// Reads the value here if it is in a blob file.
     #[inline]
     pub(crate) fn load(&mut self) -> Result<()> {
         match self.order.first() {
-            _ if self.gathered.is_some() => Ok(()),
-            Some(source) => self.sources[*source].load(),
-            None => Ok(()),
+            Some(source) if self.sources[*source].is_pointer() => self.load_pointer(*source),
+            _ => Ok(()),
         }
     }
 

@@ -167,9 +167,8 @@ impl Range {
                 }
             }
             self.merge.load()?;
-            if let Some(merges) = &self.merges {
-                let here = self.merge.key().zip(self.merge.value());
-                self.merged = here.map_or(Ok(None), |(key, stored)| merges.shown(key, stored))?;
+            if self.merges.is_some() {
+                self.make_value()?;
             }
             if self.shown().is_some() {
                 break;
@@ -177,6 +176,14 @@ impl Range {
             self.merge.advance()?;
         }
         Ok(self.merge.key().zip(self.shown()))
+    }
+
+    /// Makes a value of operands at the merge's place.
+    fn make_value(&mut self) -> Result<()> {
+        let Some(merges) = &self.merges else { return Ok(()) };
+        let here = self.merge.key().zip(self.merge.value());
+        self.merged = here.map_or(Ok(None), |(key, stored)| merges.shown(key, stored))?;
+        Ok(())
     }
 
     /// The value at the merge's place, unless it is a tombstone or has expired.

@@ -62,8 +62,13 @@ impl HoledRun {
         self.run.stored()
     }
 
-    /// Reads the value here if it is in a blob file.
+    /// Whether the value here is in a blob file.
     #[inline]
+    pub(crate) fn is_pointer(&self) -> bool {
+        self.run.is_pointer()
+    }
+
+    /// Reads the value here if it is in a blob file.
     pub(crate) fn load(&mut self) -> Result<()> {
         self.run.load()
     }

@@ -18,6 +18,10 @@ use crate::options::Direction;
 
 const RESTART_INTERVAL: usize = 16;
 
+const VALUE: u8 = 0;
+const TOMBSTONE: u8 = 1;
+const POINTER: u8 = 2;
+
 /// What a table has for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored<'a> {
@@ -30,9 +34,9 @@ pub(crate) enum Stored<'a> {
 impl<'a> Stored<'a> {
     fn kind(self) -> u8 {
         match self {
-            Self::Value(_) => 0,
-            Self::Tombstone => 1,
-            Self::Pointer(_) => 2,
+            Self::Value(_) => VALUE,
+            Self::Tombstone => TOMBSTONE,
+            Self::Pointer(_) => POINTER,
         }
     }
 
@@ -46,8 +50,8 @@ impl<'a> Stored<'a> {
     #[inline]
     fn of(kind: u8, bytes: &'a [u8]) -> Self {
         match kind {
-            0 => Self::Value(bytes),
-            1 => Self::Tombstone,
+            VALUE => Self::Value(bytes),
+            TOMBSTONE => Self::Tombstone,
             _ => Self::Pointer(bytes),
         }
     }
@@ -382,6 +386,17 @@ impl BlockCursor {
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&[u8]> {
+        if self.kind == VALUE { self.block.bytes.get(self.value.0..self.value.1) } else { None }
+    }
+
+    /// Whether the value here is in a blob file.
+    #[inline]
+    pub(crate) fn is_pointer(&self) -> bool {
+        self.kind == POINTER
     }
 
     #[inline]

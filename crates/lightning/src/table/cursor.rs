@@ -63,15 +63,17 @@ impl RunCursor {
     /// The value here; `None` is a tombstone, or no place. One in a blob file must be loaded first.
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        match self.stored()? {
-            Stored::Value(value) => Some(value),
-            Stored::Tombstone => None,
-            Stored::Pointer(_) => self.loaded.as_ref().map(Loaded::value),
-        }
+        let here = self.placed()?;
+        if here.is_pointer() { self.loaded.as_ref().map(Loaded::value) } else { here.value() }
+    }
+
+    /// Whether the value here is in a blob file.
+    #[inline]
+    pub(crate) fn is_pointer(&self) -> bool {
+        self.placed().is_some_and(BlockCursor::is_pointer)
     }
 
     /// Reads the value here if it is in a blob file.
-    #[inline]
     pub(crate) fn load(&mut self) -> Result<()> {
         if let (Some(Stored::Pointer(pointer)), Some(table)) = (self.stored(), self.tables.get(self.table)) {
             let loaded = table.blob(pointer, self.keep)?;
