@@ -94,7 +94,6 @@ fn replay_log(
         flusher,
         observer: Some(Arc::clone(publisher) as Arc<dyn luma_log::LogObserver>),
         buffer_bytes: (options.write_buffer_bytes / 4).clamp(LOG_BUFFER_MIN, LOG_BUFFER_MAX),
-        ..LogOptions::default()
     };
     let mut damage = None;
     let log = Log::open(Arc::clone(vfs), directory, log_options, &mut |end, record| {
