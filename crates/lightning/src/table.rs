@@ -14,8 +14,10 @@ mod batch;
 mod block;
 mod bloom;
 mod cursor;
+mod filter;
 mod index;
 mod part;
+mod ribbon;
 mod section;
 mod writer;
 
@@ -33,6 +35,7 @@ pub(crate) use batch::{Known, Missing, read_missing};
 pub(crate) use block::Block;
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;
+pub(crate) use filter::FilterOptions;
 use index::{BlockPlace, Index};
 pub(crate) use part::Part;
 use section::{FOOTER_BYTES, Footer};
@@ -224,7 +227,7 @@ impl Table {
         if let Some(value) = block.get(key) {
             return Ok(use_value(value));
         }
-        if !part.filter.is_empty() {
+        if !part.filter.is_none() {
             self.cache.count_filter_false_positive();
         }
         Err(use_value)
