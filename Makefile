@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # Flags of their own would compile everything again in the usual folder.
 SCHEDULES_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/schedules
 
-.PHONY: run test schedules check fmt bench help
+.PHONY: run test schedules crashes check fmt bench help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,6 +21,10 @@ test: ## Runs every test.
 schedules: ## Runs the engine's threads in thousands of orders, under a model checker.
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(SCHEDULES_TARGET) LIGHTNING_SCHEDULES=$${LIGHTNING_SCHEDULES:-1000} \
 		cargo test $(CARGO_FLAGS) -p lightning --test schedules
+
+crashes: ## Ten million power losses of the simulated disk, for an hour or two on two cores.
+	LIGHTNING_CRASH_FACTOR=$${LIGHTNING_CRASH_FACTOR:-70} \
+		cargo test $(CARGO_FLAGS) --release -p lightning --test crash -- --nocapture a_power_loss
 
 check: ## Formatting and lints, as CI has them.
 	cargo fmt --all --check

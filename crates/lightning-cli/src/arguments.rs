@@ -169,6 +169,12 @@ pub(crate) struct Create {
     /// How its blocks are compressed [default: the engine's]
     #[arg(long)]
     pub(crate) compression: Option<Compression>,
+    /// Bytes from which on values go to files of their own [default: the engine's]
+    #[arg(long)]
+    pub(crate) blob_threshold: Option<u32>,
+    /// What merges are done with, `u64 add` or `append`
+    #[arg(long)]
+    pub(crate) merge_operator: Option<String>,
     /// Which of its tables are merged
     #[arg(long, default_value = "leveled")]
     pub(crate) compaction: Compaction,

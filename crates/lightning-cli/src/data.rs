@@ -19,6 +19,8 @@ pub(crate) fn create(options: &Options, wanted: &Create) -> Done {
     let keyspace_options = KeyspaceOptions {
         layout: wanted.layout.into(),
         compression: wanted.compression.map(Into::into),
+        blob_threshold: wanted.blob_threshold,
+        merge_operator: wanted.merge_operator.as_deref().map(Into::into),
         compaction: wanted.compaction(),
         ..KeyspaceOptions::default()
     };

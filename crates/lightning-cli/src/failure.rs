@@ -81,6 +81,9 @@ fn code_of(error: &Error) -> Code {
         Error::TooLarge { .. }
         | Error::OutOfOrder { .. }
         | Error::OutOfTurn { .. }
+        | Error::NoMergeOperator { .. }
+        | Error::MergeFailed { .. }
+        | Error::MergesExpire
         | Error::Overlap { .. } => Code::Validation,
         Error::Poisoned(cause) => code_of(cause),
         // In use, of another release, closed, and whatever else it refuses.

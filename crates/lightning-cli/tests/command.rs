@@ -130,6 +130,12 @@ fn what_is_called_wrongly_ends_with_its_code_and_changes_nothing() {
     assert!(unknown.contains("unrecognized subcommand 'backup'"), "{unknown}");
     ends(at, 2, &["get"]);
     ends(at, 2, &["create", "db", "--layout", "hash"]);
+    let unknown = ends(at, 8, &["create", "counts", "--merge-operator", "mystery"]);
+    assert!(unknown.contains("mystery"), "{unknown}");
+    let of_counts = ["create", "counts", "--merge-operator", "append", "--blob-threshold", "100"];
+    assert_eq!(ends(at, 0, &of_counts), "created\n");
+    ends(at, 0, &["put", "counts", "key", "value"]);
+    assert_eq!(ends(at, 0, &["get", "counts", "key"]), "value\n");
     ends(at, 2, &["create", "db", "--compaction", "tiered"]);
     ends(at, 2, &["create", "db", "--compaction", "universal", "--fifo", "1000"]);
     ends(at, 2, &["stats", "db", "--format", "hex"]);

@@ -1,6 +1,6 @@
 //! Prints how fast data is read that is on the disk only: single gets, gets in batches, a scan.
 //!
-//! `cargo run --release -p lightning --example cold_reads [keys] [lsm|btree]`
+//! `cargo run --release -p lightning --example cold_reads [keys] [lsm|btree] [direct]`
 //!
 //! Before each measurement the kernel is asked to forget the files; the engine's cache is small.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
@@ -33,7 +33,9 @@ fn forget_files(directory: &Path) {
 
 fn measure(path: &Path, what: &str, count: u64, read: impl Fn(&Database, &Keyspace)) {
     forget_files(&path.join("tables"));
-    let database = Database::open(path, Options { cache_bytes: 16 << 20, ..Options::default() }).unwrap();
+    let direct_io = std::env::args().nth(3).as_deref() == Some("direct");
+    let options = Options { cache_bytes: 16 << 20, direct_io, ..Options::default() };
+    let database = Database::open(path, options).unwrap();
     let keyspace = database.keyspace("cold").unwrap();
     let start = Instant::now();
     read(&database, &keyspace);

@@ -240,6 +240,19 @@ impl WriteBatch {
         self.push(keyspace, key, Some(value));
     }
 
+    /// Adds a merge of an operand into a key, of a keyspace with a merge operator; without that the whole batch
+    /// fails when it is written.
+    pub fn merge(&mut self, keyspace: &Keyspace, key: &[u8], operand: &[u8]) {
+        let stored = check_sizes(key, Some(operand)).and_then(|()| keyspace.inner.stored_merge(operand));
+        match stored {
+            Ok(stored) => {
+                self.operations.push(&keyspace.inner, key, Some(&stored));
+                self.count += 1;
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+
     /// Adds a delete.
     pub fn delete(&mut self, keyspace: &Keyspace, key: &[u8]) {
         self.push(keyspace, key, None);
@@ -248,7 +261,8 @@ impl WriteBatch {
     /// Adds the deletion of all keys between two, at a cost that does not depend on how many there are.
     /// What the batch puts there afterwards stays.
     pub fn delete_range(&mut self, keyspace: &Keyspace, start: Bound<&[u8]>, end: Bound<&[u8]>) {
-        match check_bounds(start, end) {
+        let range = check_bounds(start, end);
+        match range.and_then(|range| keyspace.inner.check_merges().map(|()| range)) {
             Ok(range) if range.is_empty() => {}
             Ok(range) => {
                 self.range_after |= self.count > 0;
@@ -280,7 +294,7 @@ impl WriteBatch {
     }
 
     fn push(&mut self, keyspace: &Keyspace, key: &[u8], value: Option<&[u8]>) {
-        match check_sizes(key, value) {
+        match check_sizes(key, value).and_then(|()| keyspace.inner.check_merges()) {
             Ok(()) => {
                 let stored = value.map(|value| keyspace.inner.stored(value));
                 self.operations.push(&keyspace.inner, key, stored.as_deref());

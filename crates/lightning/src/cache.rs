@@ -22,6 +22,7 @@ use luma_sync::Mutex;
 use crate::counter::Counter;
 use crate::files::OpenFiles;
 use crate::options::CachePolicy;
+use crate::table::BlobFiles;
 pub(crate) use policy::Owner;
 use policy::{Policy, Resident, policy};
 
@@ -67,7 +68,9 @@ pub struct CacheStats {
 /// The cache.
 pub(crate) struct Cache {
     /// Where blocks that are not cached are read.
-    pub(crate) files: OpenFiles,
+    pub(crate) files: Arc<OpenFiles>,
+    /// Where large values are.
+    pub(crate) blobs: BlobFiles,
     shards: [Mutex<Box<dyn Policy>>; SHARDS],
     used: AtomicUsize,
     /// Of that, what stays as long as its table is open.
@@ -82,8 +85,10 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) fn new(which: CachePolicy, capacity: usize, max_open_files: usize) -> Self {
+        let files = Arc::new(OpenFiles::new(max_open_files));
         Self {
-            files: OpenFiles::new(max_open_files),
+            blobs: BlobFiles::new(Arc::clone(&files)),
+            files,
             shards: std::array::from_fn(|_| Mutex::new(policy(which))),
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
@@ -332,7 +337,7 @@ mod tests {
 
     fn block() -> Arc<Block> {
         // One entry: no shared bytes, a key of one byte, a value of 1000.
-        let mut bytes = vec![0, 1, 0xd0, 0x0f, b'k'];
+        let mut bytes = vec![0, 1, 0xa0, 0x1f, b'k'];
         bytes.resize(5 + 1000, 7);
         bytes.extend_from_slice(&[0, 0, 0, 0, 1, 0, 0, 0]);
         Arc::new(Block::new(bytes.into()).unwrap())

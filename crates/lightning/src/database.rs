@@ -78,6 +78,10 @@ impl Database {
     /// [`Error::Corruption`](crate::Error::Corruption),
     /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion), or what the file system says.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        if options.direct_io {
+            return Self::open_with_vfs(Arc::new(luma_vfs::DirectDisk), path, options);
+        }
         Self::open_with_vfs(Arc::new(RealDisk), path, options)
     }
 

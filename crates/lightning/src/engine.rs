@@ -106,7 +106,8 @@ pub(crate) struct Engine {
     /// Held while a keyspace is converted.
     converting: Mutex<()>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
-    next_table: AtomicU64,
+    /// The next number of a table or a blob file.
+    next_table: Arc<AtomicU64>,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     /// Whether the log is so long that writers wait for flushes.
@@ -200,12 +201,14 @@ impl Engine {
         error.poison()
     }
 
-    fn table_options(&self, keyspace: KeyspaceOptions) -> TableOptions {
+    fn table_options(&self, keyspace: &KeyspaceOptions) -> TableOptions {
         TableOptions {
             block_bytes: self.options.block_bytes,
             compression: keyspace.compression.unwrap_or(self.options.compression),
             filter: FilterOptions { bits_per_key: self.options.bloom_bits_per_key, small: false },
             part_bytes: self.options.index_part_bytes,
+            merges: keyspace.merge_operator.is_some(),
+            blob_threshold: keyspace.blob_threshold.unwrap_or(self.options.blob_threshold) as usize,
         }
     }
 

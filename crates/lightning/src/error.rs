@@ -128,6 +128,36 @@ pub enum Error {
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
+    /// A keyspace has a merge operator that the program did not give.
+    #[error(
+        "keyspace \"{keyspace}\" needs the merge operator \"{operator}\"; give it in Options::merge_operators"
+    )]
+    MergeOperatorMissing {
+        /// The keyspace's name.
+        keyspace: String,
+        /// The operator's.
+        operator: String,
+    },
+    /// A keyspace has no merge operator, so nothing can be merged into it.
+    #[error("keyspace \"{keyspace}\" has no merge operator; one is given when a keyspace is created")]
+    NoMergeOperator {
+        /// The keyspace's name.
+        keyspace: String,
+    },
+    /// A merge operator could not make a value of what was merged into a key. Putting or deleting the key
+    /// takes that away.
+    #[error("the merge operator \"{operator}\" can't make a value of what was merged into the key {} of keyspace \"{keyspace}\"; put a value there or delete the key", key.escape_ascii())]
+    MergeFailed {
+        /// The keyspace's name.
+        keyspace: String,
+        /// The operator's.
+        operator: String,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Options of a keyspace that exclude each other.
+    #[error("a keyspace with a merge operator can't have values that expire")]
+    MergesExpire,
     /// Ingested keys must ascend.
     #[error("the ingested key {} does not come after the one before it", key.escape_ascii())]
     OutOfOrder {
@@ -163,6 +193,14 @@ impl Error {
         match self {
             Self::Poisoned(_) | Self::Closed => self,
             cause => Self::Poisoned(Arc::new(cause)),
+        }
+    }
+
+    /// What stopped writes, if this error says that they stopped.
+    pub(crate) fn into_cause(self) -> Self {
+        match self {
+            Self::Poisoned(cause) => cause.as_ref().clone(),
+            error => error,
         }
     }
 }

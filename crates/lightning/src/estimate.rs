@@ -36,7 +36,7 @@ pub(crate) fn range(keyspace: &KeyspaceView, start: Bound<&[u8]>, end: Bound<&[u
         // Where the index can't be read, reading the range will say so.
         let share = table.share_between(start, end).unwrap_or(1.0);
         total.entries += (table.meta.entries as f64 * share).ceil() as u64;
-        total.bytes += (table.meta.bytes as f64 * share).ceil() as u64;
+        total.bytes += (table.meta.bytes_with_blobs() as f64 * share).ceil() as u64;
     }
     if let Some(tree) = keyspace.tree.btree() {
         let from = start.map_or(0, |start| tree.leaves_before(start));
@@ -70,7 +70,7 @@ pub(crate) fn split_points(keyspace: &KeyspaceView, parts: usize) -> Vec<Vec<u8>
     for (_, table) in keyspace.tree.tables() {
         // A few keys per part and table are enough.
         let keys = table.sample(parts * 8).unwrap_or_default();
-        let bytes = table.meta.bytes / keys.len().max(1) as u64;
+        let bytes = table.meta.bytes_with_blobs() / keys.len().max(1) as u64;
         leaves.extend(keys.into_iter().map(|key| (key, bytes)));
     }
     let mut weighted: Vec<(&[u8], u64)> =

@@ -50,7 +50,7 @@ impl Ingestion {
             None => self.writer.insert(self.engine.new_table(&self.keyspace)?),
         };
         writer.add(key, Some(&self.keyspace.stored_now(value)))?;
-        if writer.bytes() >= self.engine.options.table_bytes
+        if writer.is_full(self.engine.options.table_bytes)
             && let Some(full) = self.writer.take()
         {
             self.finished.push(full.finish()?);

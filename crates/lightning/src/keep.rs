@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::keyspace::KeyspaceInner;
+use crate::merge_operator::{self, Below, Merges, is_value, stored_value};
 
 /// What a filter says of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ impl KeyspaceInner {
     /// What is stored of a value before its commit gives it a time.
     pub(crate) fn stored<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
         match self.options.ttl {
+            None if self.merges.is_some() => Cow::Owned(stored_value(value)),
             None => Cow::Borrowed(value),
             Some(_) => Cow::Owned(stamped(value, NEVER)),
         }
@@ -101,6 +103,7 @@ impl KeyspaceInner {
     /// What is stored of a value that counts from now.
     pub(crate) fn stored_now<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
         match self.options.ttl {
+            None if self.merges.is_some() => Cow::Owned(stored_value(value)),
             None => Cow::Borrowed(value),
             Some(_) => Cow::Owned(stamped(value, now_millis())),
         }
@@ -108,7 +111,12 @@ impl KeyspaceInner {
 
     /// What stays when its values are written to files.
     pub(crate) fn keep(&self) -> Keep {
-        Keep { expiry: self.expiry(), filter: self.filter.clone() }
+        Keep { expiry: self.expiry(), filter: self.filter.clone(), merges: self.merges.clone() }
+    }
+
+    /// The same where all values stay: what is merged is merged.
+    pub(crate) fn keep_all(&self) -> Keep {
+        Keep { merges: self.merges.clone(), ..Keep::default() }
     }
 }
 
@@ -117,29 +125,62 @@ impl KeyspaceInner {
 pub(crate) struct Keep {
     expiry: Option<Expiry>,
     filter: Option<Arc<dyn CompactionFilter>>,
+    merges: Option<Merges>,
 }
 
 impl Keep {
     /// Whether all of them stay as they are.
     #[inline]
     pub(crate) fn is_all(&self) -> bool {
-        self.expiry.is_none() && self.filter.is_none()
+        !self.judges() && self.merges.is_none()
     }
 
-    /// What is stored in the place of a stored value; `None` when it goes.
+    /// Whether some of them may go or be changed, however they were stored.
     #[inline]
-    pub(crate) fn value<'a>(&self, key: &[u8], stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        if self.is_all() { Some(Cow::Borrowed(stored)) } else { self.judged(key, stored) }
+    pub(crate) fn judges(&self) -> bool {
+        self.expiry.is_some() || self.filter.is_some()
     }
 
-    fn judged<'a>(&self, key: &[u8], stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    /// Whether operands are merged.
+    pub(crate) fn merges(&self) -> bool {
+        self.merges.is_some()
+    }
+
+    /// What is stored in the place of a stored value, of which this is below; `None` when it goes.
+    #[inline]
+    pub(crate) fn value<'a>(
+        &self,
+        key: &[u8],
+        stored: &'a [u8],
+        below: impl FnOnce() -> Below<'a>,
+    ) -> Option<Cow<'a, [u8]>> {
+        if self.is_all() { Some(Cow::Borrowed(stored)) } else { self.merged(key, stored, below) }
+    }
+
+    fn merged<'a>(
+        &self,
+        key: &[u8],
+        stored: &'a [u8],
+        below: impl FnOnce() -> Below<'a>,
+    ) -> Option<Cow<'a, [u8]>> {
+        let Some(merges) = &self.merges else { return self.judged(key, Cow::Borrowed(stored)) };
+        if is_value(stored) {
+            return self.judged(key, Cow::Borrowed(stored));
+        }
+        let merged = merges.settled(key, merge_operator::over(Cow::Borrowed(stored), below()));
+        // What is not whole yet is judged when it is.
+        if is_value(&merged) { self.judged(key, merged) } else { Some(merged) }
+    }
+
+    fn judged<'a>(&self, key: &[u8], stored: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
+        let before = usize::from(self.merges.is_some());
         let value = match &self.expiry {
-            None => stored,
-            Some(expiry) => expiry.live(stored)?,
+            None => stored.get(before..).unwrap_or_default(),
+            Some(expiry) => expiry.live(&stored)?,
         };
-        let Some(filter) = &self.filter else { return Some(Cow::Borrowed(stored)) };
+        let Some(filter) = &self.filter else { return Some(stored) };
         match filter.filter(key, value) {
-            Filtered::Keep => Some(Cow::Borrowed(stored)),
+            Filtered::Keep => Some(stored),
             Filtered::Remove => None,
             // It is as old as what it replaces.
             Filtered::Change(new) => {
@@ -182,12 +223,15 @@ mod tests {
     #[test]
     fn a_changed_value_keeps_its_time() {
         let expiry = Some(Expiry { ttl_millis: 100, now_millis: 1050 });
-        let keep = Keep { expiry, filter: Some(Arc::new(Doubles)) };
+        let keep = Keep { expiry, filter: Some(Arc::new(Doubles)), merges: None };
+        let value = |keep: &Keep, key: &[u8], stored: &[u8]| {
+            keep.value(key, stored, || Below::Older).map(Cow::into_owned)
+        };
         let stored = stamped(b"v", 1000);
-        assert_eq!(keep.value(b"keep", &stored).unwrap(), stored);
-        assert_eq!(keep.value(b"remove", &stored), None);
-        assert_eq!(keep.value(b"change", &stored).unwrap(), stamped(b"vv", 1000));
-        assert_eq!(keep.value(b"keep", &stamped(b"v", 900)), None);
-        assert_eq!(Keep::default().value(b"remove", &stored).unwrap(), stored);
+        assert_eq!(value(&keep, b"keep", &stored).unwrap(), stored);
+        assert_eq!(value(&keep, b"remove", &stored), None);
+        assert_eq!(value(&keep, b"change", &stored).unwrap(), stamped(b"vv", 1000));
+        assert_eq!(value(&keep, b"keep", &stamped(b"v", 900)), None);
+        assert_eq!(value(&Keep::default(), b"remove", &stored).unwrap(), stored);
     }
 }

@@ -11,7 +11,8 @@ use crate::estimate::{self, RangeEstimate};
 use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
 use crate::lsm::RUNS;
-use crate::options::{CompactionStrategy, KeyspaceOptions, Layout};
+use crate::merge_operator::{Merges, stored_operand};
+use crate::options::{CompactionStrategy, KeyspaceOptions, Layout, Options};
 use crate::stats::KeyspaceStats;
 use crate::view::KeyspaceId;
 use crate::{Error, Result};
@@ -25,6 +26,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) options: KeyspaceOptions,
     /// What decides which values stay, if the program gave something.
     pub(crate) filter: Option<Arc<dyn CompactionFilter>>,
+    /// What is merged into its values, if something can be.
+    pub(crate) merges: Option<Merges>,
     pub(crate) dropped: AtomicBool,
     /// Whether so much of it waits to be flushed or merged that its writers are slowed down.
     pub(crate) indebted: AtomicBool,
@@ -48,21 +51,43 @@ impl KeyspaceInner {
             id,
             slot,
             name: name.into(),
+            strategy: Mutex::new(options.compaction),
             options,
             filter: None,
+            merges: None,
             dropped: AtomicBool::new(false),
             indebted: AtomicBool::new(false),
             rearranging: Mutex::new(()),
             meanwhile: Mutex::default(),
             flushing: Mutex::new(()),
             compacting: Mutex::default(),
-            strategy: Mutex::new(options.compaction),
             erased_meanwhile: Mutex::default(),
         }
     }
 
+    /// With what the program gave for it.
+    pub(crate) fn with(self, given: &Options) -> Self {
+        let operator = self.options.merge_operator.as_ref();
+        let merges = operator.map(|operator| Merges::find(&self.name, operator, &given.merge_operators));
+        let filter = given.compaction_filters.get(self.name.as_ref()).cloned();
+        Self { filter, merges, ..self }
+    }
+
     pub(crate) fn not_found(&self) -> Error {
         Error::KeyspaceNotFound { name: self.name.to_string() }
+    }
+
+    /// Fails if its values can't be read or written, because its merge operator is not there.
+    #[inline]
+    pub(crate) fn check_merges(&self) -> Result<()> {
+        self.merges.as_ref().map_or(Ok(()), Merges::check)
+    }
+
+    /// What is stored of a merge.
+    pub(crate) fn stored_merge(&self, operand: &[u8]) -> Result<Vec<u8>> {
+        let none = || Error::NoMergeOperator { keyspace: self.name.to_string() };
+        self.merges.as_ref().ok_or_else(none)?.check()?;
+        Ok(stored_operand(operand))
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -104,7 +129,7 @@ impl Keyspace {
         let found = view.get(self.inner.slot, self.inner.id);
         let layout = found.map_or(self.inner.options.layout, |keyspace| keyspace.tree.layout());
         let compaction = *self.inner.strategy.lock();
-        KeyspaceOptions { layout, compaction, ..self.inner.options }
+        KeyspaceOptions { layout, compaction, ..self.inner.options.clone() }
     }
 
     /// Stores it in the other layout; returns when that is durable, at once if it has it already.

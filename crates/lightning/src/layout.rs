@@ -3,6 +3,7 @@
 //! A tree is immutable; changes make a new one. How changes are written is the layout's own business,
 //! which `engine/flush.rs`, `engine/compact.rs` and `engine/adopt.rs` see through.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Result;
@@ -56,6 +57,14 @@ impl Tree {
             Self::BTree(_) => None,
         };
         levels.into_iter().flat_map(Levels::tables)
+    }
+
+    /// Every blob file, where there are such: bytes of its values, and of those in use.
+    pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
+        match self {
+            Self::Lsm(levels) => levels.blobs(),
+            Self::BTree(_) => BTreeMap::new(),
+        }
     }
 
     /// Which layout it is.

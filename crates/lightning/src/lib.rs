@@ -39,6 +39,7 @@ mod lsm;
 mod manifest;
 mod memtable;
 mod merge;
+mod merge_operator;
 mod moments;
 mod options;
 mod publisher;
@@ -62,6 +63,7 @@ pub use ingest::Ingestion;
 pub use keep::{CompactionFilter, Filtered};
 pub use keyspace::Keyspace;
 pub use locks::{LockAttempt, LockWaiter};
+pub use merge_operator::{AddU64, Append, MergeOperator};
 pub use options::{
     CachePolicy, CompactionStrategy, Compression, Direction, Durability, Isolation, KEY_BYTES_MAX,
     KeyspaceOptions, Layout, LockMode, Options, SyncMode, TransactionMode, TransactionOptions,

@@ -14,7 +14,9 @@ use crate::btree::TreeCursor;
 use crate::key_range::is_before;
 use crate::lsm::HoledRun;
 use crate::memtable::{Edge, MemtableCursor, Veil};
+use crate::merge_operator::{Below, Operands, is_open};
 use crate::options::Direction;
+use crate::table::{BlobPointer, Stored};
 
 /// Anything that shows sorted keys, one entry each.
 pub(crate) enum Source {
@@ -39,6 +41,41 @@ impl Source {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
             Self::Run(cursor) => cursor.value(),
             Self::Tree(cursor) => cursor.value(),
+        }
+    }
+
+    /// Whether what is here waits for something older. What is in a blob file does not.
+    fn is_open(&self) -> bool {
+        self.value().is_some_and(is_open)
+    }
+
+    /// Adds the operands here; what is stored of them once it is known what they lie on. `erased` is the
+    /// newest range tombstone over the key.
+    fn gather(&self, erased: Option<u64>, operands: &mut Operands) -> Option<Vec<u8>> {
+        let mut take = |value: Option<&[u8]>| match value {
+            None => Some(operands.over(Below::Nothing)),
+            Some(stored) if is_open(stored) => {
+                operands.push(stored);
+                None
+            }
+            Some(stored) => Some(operands.over(Below::Stored(stored))),
+        };
+        let Self::Memory(cursor) = self else { return take(self.value()) };
+        let visible = |sequence: u64| erased.is_none_or(|erased| sequence >= erased);
+        for version in cursor.versions() {
+            let value = version.value.filter(|_| visible(version.sequence));
+            if let Some(done) = take(value) {
+                return Some(done);
+            }
+        }
+        erased.map(|_| operands.over(Below::Nothing))
+    }
+
+    #[inline]
+    fn load(&mut self) -> Result<()> {
+        match self {
+            Self::Run(cursor) => cursor.load(),
+            Self::Memory(_) | Self::Tree(_) => Ok(()),
         }
     }
 
@@ -89,17 +126,32 @@ pub(crate) struct Merge {
     direction: Direction,
     /// The range tombstones of sources that have some, newest first.
     veils: Vec<(usize, Veil)>,
+    /// Whether operands of merges are gathered from all sources.
+    gathers: bool,
+    /// What is here when it is operands.
+    gathered: Option<Vec<u8>>,
 }
 
 impl Merge {
     /// Merges sources (newest first), placed at `start` or the first key in the direction.
     pub(crate) fn new(sources: Vec<Source>, direction: Direction, start: Option<&[u8]>) -> Result<Self> {
+        Self::gathering(false, sources, direction, start)
+    }
+
+    /// The same; of a keyspace with a merge operator, what is merged into a key is shown as one.
+    pub(crate) fn gathering(
+        gathers: bool,
+        sources: Vec<Source>,
+        direction: Direction,
+        start: Option<&[u8]>,
+    ) -> Result<Self> {
         let veiled = |(at, source): (usize, &Source)| match source {
             Source::Memory(cursor) => cursor.veil().map(|veil| (at, veil)),
             Source::Run(_) | Source::Tree(_) => None,
         };
         let veils = sources.iter().enumerate().filter_map(veiled).collect();
-        let mut merge = Self { order: Vec::with_capacity(sources.len()), sources, direction, veils };
+        let order = Vec::with_capacity(sources.len());
+        let mut merge = Self { order, sources, direction, veils, gathers, gathered: None };
         for source in &mut merge.sources {
             source.seek(start)?;
         }
@@ -160,6 +212,11 @@ impl Merge {
     /// From any entry of a key to the one that counts, or on to the next key that has one.
     #[inline]
     fn settle(&mut self) -> Result<()> {
+        if self.gathers {
+            self.pass_hidden()?;
+            self.gather()?;
+            return self.skip_older();
+        }
         self.skip_older()?;
         if self.veils.is_empty() { Ok(()) } else { self.pass_hidden() }
     }
@@ -183,8 +240,43 @@ impl Merge {
             } else {
                 self.advance_at(0)?;
             }
-            self.skip_older()?;
+            if !self.gathers {
+                self.skip_older()?;
+            }
         }
+        Ok(())
+    }
+
+    /// Gathers the operands here and what they lie on, as far as it is in these sources.
+    fn gather(&mut self) -> Result<()> {
+        self.gathered = None;
+        let Some(head) = self.order.first().copied() else { return Ok(()) };
+        let source = &self.sources[head];
+        let (Some(key), true) = (source.key(), source.is_open()) else { return Ok(()) };
+        let (key, mut operands) = (key.to_vec(), Operands::default());
+        for at in self.order.clone() {
+            if self.sources[at].key() != Some(key.as_slice()) {
+                break;
+            }
+            let (mut newer, mut own) = (None, None);
+            for (veil_at, veil) in &mut self.veils {
+                match (*veil_at).cmp(&at) {
+                    Ordering::Less => newer = newer.or_else(|| veil.newest_over(&key)),
+                    Ordering::Equal => own = veil.newest_over(&key),
+                    Ordering::Greater => {}
+                }
+            }
+            if newer.is_some() {
+                self.gathered = Some(operands.over(Below::Nothing));
+                return Ok(());
+            }
+            self.sources[at].load()?;
+            if let Some(gathered) = self.sources[at].gather(own, &mut operands) {
+                self.gathered = Some(gathered);
+                return Ok(());
+            }
+        }
+        self.gathered = Some(operands.over(Below::Older));
         Ok(())
     }
 
@@ -216,10 +308,37 @@ impl Merge {
         self.sources[*self.order.first()?].key()
     }
 
-    /// The value here; `None` is a tombstone.
+    /// Reads the value here if it is in a blob file.
+    #[inline]
+    pub(crate) fn load(&mut self) -> Result<()> {
+        match self.order.first() {
+            _ if self.gathered.is_some() => Ok(()),
+            Some(source) => self.sources[*source].load(),
+            None => Ok(()),
+        }
+    }
+
+    /// Where the value here is, if it is in a blob file.
+    pub(crate) fn pointer(&self) -> Option<BlobPointer> {
+        if self.gathered.is_some() {
+            return None;
+        }
+        match &self.sources[*self.order.first()?] {
+            Source::Run(cursor) => match cursor.stored()? {
+                Stored::Pointer(pointer) => BlobPointer::decode(pointer),
+                Stored::Value(_) | Stored::Tombstone => None,
+            },
+            Source::Memory(_) | Source::Tree(_) => None,
+        }
+    }
+
+    /// The value here; `None` is a tombstone. One in a blob file must be loaded first.
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        self.sources[*self.order.first()?].value()
+        match &self.gathered {
+            None => self.sources[*self.order.first()?].value(),
+            Some(gathered) => Some(gathered),
+        }
     }
 
     #[inline]

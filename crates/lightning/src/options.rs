@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use luma_log::SyncMode;
 
 use crate::keep::CompactionFilter;
+use crate::merge_operator::MergeOperator;
 
 /// Options of a database.
 #[derive(Clone, Debug)]
@@ -23,6 +24,10 @@ pub struct Options {
     pub cache_bytes: usize,
     /// What goes when the cache is full.
     pub cache_policy: CachePolicy,
+    /// Files are read past the system's cache, which then has nothing that `cache_bytes` has, too, and what flushes
+    /// and merges wrote does not stay there. Reads that miss cost a disk access each. On Linux, where the file
+    /// system can; elsewhere it changes nothing. Table files take two handles each.
+    pub direct_io: bool,
     /// Table files kept open; a process may have only so many (`ulimit -n`).
     pub max_open_files: usize,
     /// A keyspace's memtable is flushed when it holds this much.
@@ -41,6 +46,10 @@ pub struct Options {
     pub version_retention: Duration,
     /// By the name of a keyspace: what decides which of its values stay when they are written to files.
     pub compaction_filters: HashMap<String, Arc<dyn CompactionFilter>>,
+    /// What keyspaces with [`KeyspaceOptions::merge_operator`] need, besides what is always there. A keyspace
+    /// whose operator is not given refuses reads and writes; it can be flushed, merged and converted all the
+    /// same.
+    pub merge_operators: Vec<Arc<dyn MergeOperator>>,
     /// Past so many bytes of log the keyspaces that hold the oldest segment are flushed. Writers go on
     /// meanwhile, and wait for the flushes past twice that, or two segments more if that is more.
     pub max_wal_bytes: u64,
@@ -50,6 +59,9 @@ pub struct Options {
     pub sync: SyncMode,
     /// Compression of table blocks, unless a keyspace has its own.
     pub compression: Compression,
+    /// Values of so many bytes and more are written to blob files when a memtable is flushed, and not again
+    /// when tables are merged; `u32::MAX` for never. A B+Tree keeps its values with their keys.
+    pub blob_threshold: u32,
     /// Size of the filter that spares reads of tables without the key; 0 for none.
     pub bloom_bits_per_key: u32,
     /// Whether merges write Ribbon filters, which are a quarter smaller than Bloom filters and err no more
@@ -85,16 +97,19 @@ impl Default for Options {
             external_log: false,
             cache_bytes: 256 << 20,
             cache_policy: CachePolicy::default(),
+            direct_io: false,
             max_open_files: 512,
             memtable_bytes: 32 << 20,
             write_buffer_bytes: 128 << 20,
             history_bytes: 128 << 20,
             version_retention: Duration::ZERO,
             compaction_filters: HashMap::new(),
+            merge_operators: Vec::new(),
             max_wal_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
             sync: SyncMode::Sync,
             compression: Compression::Lz4,
+            blob_threshold: 8 << 10,
             bloom_bits_per_key: 10,
             ribbon_filters: false,
             background_threads: 2,
@@ -144,7 +159,7 @@ pub enum Layout {
 }
 
 /// Options of a keyspace, kept with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyspaceOptions {
     /// How it is stored.
     pub layout: Layout,
@@ -155,6 +170,13 @@ pub struct KeyspaceOptions {
     /// neither; its bytes go when files are written anew. A write of the key gives it a new life. Costs
     /// eight bytes per value.
     pub ttl: Option<Duration>,
+    /// Where values go to blob files; the database's if not given.
+    pub blob_threshold: Option<u32>,
+    /// The name of what makes one value of a value and what was merged into it: one of
+    /// [`Options::merge_operators`], `u64 add` ([`AddU64`](crate::AddU64)) or `append`
+    /// ([`Append`](crate::Append)). See [`Transaction::merge`](crate::Transaction::merge). Not together with
+    /// `ttl`. Costs a byte per value.
+    pub merge_operator: Option<Arc<str>>,
     /// Which of its tables are merged.
     pub compaction: CompactionStrategy,
 }

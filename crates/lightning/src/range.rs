@@ -8,6 +8,7 @@ use crate::keep::Expiry;
 use crate::keyspace::KeyspaceInner;
 use crate::memtable::MemtableCursor;
 use crate::merge::{Merge, Source};
+use crate::merge_operator::Merges;
 use crate::options::Direction;
 use crate::read_set::{ReadRange, ReadSet};
 use crate::readable::Snapshot;
@@ -25,6 +26,9 @@ pub struct Range {
     tracked: Option<Tracked>,
     /// What tells which values had expired when it began.
     expiry: Option<Expiry>,
+    merges: Option<Merges>,
+    /// What was made of operands here.
+    merged: Option<Vec<u8>>,
 }
 
 /// Tells a serializable transaction how far the range was read.
@@ -84,6 +88,7 @@ impl Range {
         (start, end): (Bound<&[u8]>, Bound<&[u8]>),
         direction: Direction,
     ) -> Result<Self> {
+        keyspace.check_merges()?;
         let tracked = reads.map(|reads| {
             let first = if direction == Direction::Forward { start } else { end };
             Tracked { range: reads.add_range(keyspace.id, start, end), first: first.map(<[u8]>::to_vec) }
@@ -105,7 +110,8 @@ impl Range {
             Direction::Forward => (start, end),
             Direction::Reverse => (end, start),
         };
-        let mut merge = Merge::new(sources, direction, key_of(&first))?;
+        let merges = keyspace.merges.clone();
+        let mut merge = Merge::gathering(merges.is_some(), sources, direction, key_of(&first))?;
         if let Bound::Excluded(excluded) = first
             && merge.key() == Some(excluded)
         {
@@ -117,7 +123,17 @@ impl Range {
             Bound::Unbounded => Bound::Unbounded,
         };
         let expiry = keyspace.expiry();
-        Ok(Self { merge, limit, direction, given: false, ended: false, tracked, expiry })
+        Ok(Self {
+            merge,
+            limit,
+            direction,
+            given: false,
+            ended: false,
+            tracked,
+            expiry,
+            merges,
+            merged: None,
+        })
     }
 
     #[inline]
@@ -150,6 +166,11 @@ impl Range {
                     return Ok(None);
                 }
             }
+            self.merge.load()?;
+            if let Some(merges) = &self.merges {
+                let here = self.merge.key().zip(self.merge.value());
+                self.merged = here.map_or(Ok(None), |(key, stored)| merges.shown(key, stored))?;
+            }
             if self.shown().is_some() {
                 break;
             }
@@ -162,6 +183,10 @@ impl Range {
     #[inline]
     fn shown(&self) -> Option<&[u8]> {
         match &self.expiry {
+            None if self.merges.is_some() => match &self.merged {
+                Some(merged) => Some(merged),
+                None => self.merge.value()?.get(1..),
+            },
             None => self.merge.value(),
             Some(expiry) => expiry.live(self.merge.value()?),
         }

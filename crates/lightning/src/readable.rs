@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::key_range::KeyRanges;
 use crate::keyspace::{Keyspace, KeyspaceInner};
+use crate::merge_operator::is_value;
 use crate::options::Direction;
 use crate::range::{Range, prefix_bounds};
 use crate::table::hash;
 use crate::view::{KeyspaceView, View};
+use crate::write_set::WriteView;
 use crate::{Error, Result};
 
 /// Whatever shows a fixed state of the database.
@@ -97,12 +99,45 @@ impl Snapshot {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         match keyspace.expiry() {
+            None if keyspace.merges.is_some() => self.get_merged(keyspace, key, use_value),
             None => self.get_stored(keyspace, key, use_value),
             Some(expiry) => {
                 let found = self.get_stored(keyspace, key, |stored| expiry.live(stored).map(use_value))?;
                 Ok(found.flatten())
             }
         }
+    }
+
+    /// The value of a key into which something may have been merged.
+    fn get_merged<R>(
+        &self,
+        keyspace: &KeyspaceInner,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        keyspace.check_merges()?;
+        let whole = |stored: &[u8]| match stored.get(1..) {
+            Some(value) if is_value(stored) => Ok(use_value(value)),
+            _ => Err(use_value),
+        };
+        match self.get_stored(keyspace, key, whole)? {
+            None => Ok(None),
+            Some(Ok(used)) => Ok(Some(used)),
+            Some(Err(use_value)) => self.gathered(keyspace, None, key, use_value),
+        }
+    }
+
+    /// The same, with the operands of all versions; below what was written, if something was.
+    pub(crate) fn gathered<R>(
+        &self,
+        keyspace: &KeyspaceInner,
+        writes: Option<&WriteView>,
+        key: &[u8],
+        use_value: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>> {
+        let bounds = (Bound::Included(key), Bound::Included(key));
+        let mut here = Range::new(self, writes, None, keyspace, bounds, Direction::Forward)?;
+        Ok(here.next()?.map(|(_, value)| use_value(value)))
     }
 
     #[inline]

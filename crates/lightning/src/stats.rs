@@ -12,8 +12,14 @@ pub struct KeyspaceStats {
     pub name: String,
     /// Keys, about: overwritten and deleted ones count until they are merged away.
     pub approximate_entries: u64,
-    /// Bytes of its tables, or of its B+Tree's file.
+    /// Bytes of its tables and blob files, or of its B+Tree's file.
     pub disk_bytes: u64,
+    /// Blob files.
+    pub blob_files: usize,
+    /// Bytes of values in blob files, and how much of that is garbage: merges empty a file that is so for more than half.
+    pub blob_bytes: u64,
+    /// See `blob_bytes`.
+    pub blob_garbage_bytes: u64,
     /// Bytes of its memtables.
     pub memory_bytes: u64,
     /// Tables per level; none of a B+Tree.
@@ -33,6 +39,12 @@ impl KeyspaceStats {
             stats.disk_bytes += table.meta.bytes;
             stats.approximate_entries += table.meta.entries - table.meta.tombstones.min(table.meta.entries);
         }
+        for (bytes, used) in keyspace.tree.blobs().into_values() {
+            stats.blob_files += 1;
+            stats.blob_bytes += bytes;
+            stats.blob_garbage_bytes += bytes.saturating_sub(used);
+        }
+        stats.disk_bytes += stats.blob_bytes;
         if let Some(tree) = keyspace.tree.btree() {
             stats.disk_bytes = tree.bytes;
             stats.approximate_entries = tree.entries;

@@ -11,6 +11,7 @@
 //! content and that byte, checked whenever the section is read from the file. `FORMAT.md` has the rest.
 
 mod batch;
+mod blob;
 mod block;
 mod bloom;
 mod cursor;
@@ -32,7 +33,12 @@ use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
 pub(crate) use batch::{Known, Missing, read_missing};
-pub(crate) use block::Block;
+pub(crate) use blob::Blob;
+use blob::BlobFile;
+pub(crate) use blob::{
+    BlobFiles, BlobPointer, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES, id_of as blob_id_of,
+};
+pub(crate) use block::{Block, Stored};
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;
 pub(crate) use filter::FilterOptions;
@@ -53,6 +59,8 @@ pub(crate) struct TableMeta {
     pub(crate) tombstones: u64,
     pub(crate) smallest: Vec<u8>,
     pub(crate) largest: Vec<u8>,
+    /// What it has in blob files.
+    pub(crate) blobs: BlobUses,
 }
 
 impl TableMeta {
@@ -62,6 +70,12 @@ impl TableMeta {
         }
         put_bytes(out, &self.smallest);
         put_bytes(out, &self.largest);
+        put_varint(out, self.blobs.len() as u64);
+        for (file, uses) in &self.blobs {
+            for number in [*file, uses.file_bytes, uses.values, uses.bytes] {
+                put_varint(out, number);
+            }
+        }
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
@@ -72,7 +86,23 @@ impl TableMeta {
             tombstones: reader.varint()?,
             smallest: reader.bytes()?.to_vec(),
             largest: reader.bytes()?.to_vec(),
+            blobs: Self::decode_blobs(reader)?,
         })
+    }
+
+    fn decode_blobs(reader: &mut Reader<'_>) -> Option<BlobUses> {
+        let mut blobs = BlobUses::new();
+        for _ in 0..reader.varint()? {
+            let file = reader.varint()?;
+            let (file_bytes, values, bytes) = (reader.varint()?, reader.varint()?, reader.varint()?);
+            blobs.insert(file, BlobUse { file_bytes, values, bytes });
+        }
+        Some(blobs)
+    }
+
+    /// Bytes of the table, and of its values in blob files.
+    pub(crate) fn bytes_with_blobs(&self) -> u64 {
+        self.bytes + self.blobs.values().map(|uses| uses.bytes).sum::<u64>()
     }
 
     /// Whether any of the table's keys could lie between two keys, both included.
@@ -91,6 +121,21 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
     name.strip_suffix(".table")?.parse().ok()
 }
 
+/// A value that was in a blob file.
+pub(crate) enum Loaded {
+    Shared(Arc<Blob>),
+    Own(Box<[u8]>),
+}
+
+impl Loaded {
+    pub(crate) fn value(&self) -> &[u8] {
+        match self {
+            Self::Shared(blob) => blob.value(),
+            Self::Own(value) => value,
+        }
+    }
+}
+
 /// An open table. Its file goes with it once the table is obsolete and nobody reads it.
 pub(crate) struct Table {
     pub(crate) meta: TableMeta,
@@ -102,6 +147,7 @@ pub(crate) struct Table {
     only: Option<Arc<Part>>,
     cached: Arc<BlockSlots<Part>>,
     cache: Arc<Cache>,
+    blobs: Vec<(u64, Arc<BlobFile>)>,
     obsolete: AtomicBool,
 }
 
@@ -132,9 +178,13 @@ impl Table {
         let parts = Index::decode(&parts)
             .ok_or_else(|| Error::corruption(&path, footer.parts.offset, "the list of parts is malformed"))?;
         let cached = Arc::new(BlockSlots::new(Arc::clone(cache), parts.len(), parts.bytes()));
+        let mut blobs = Vec::with_capacity(meta.blobs.len());
+        for (file, uses) in &meta.blobs {
+            blobs.push((*file, cache.blobs.get(cache, vfs, directory, (*file, uses.file_bytes))?));
+        }
         let (vfs, cache) = (Arc::clone(vfs), Arc::clone(cache));
-        let mut table =
-            Self { meta, vfs, path, parts, only: None, cached, cache, obsolete: AtomicBool::new(false) };
+        let obsolete = AtomicBool::new(false);
+        let mut table = Self { meta, vfs, path, parts, only: None, cached, cache, blobs, obsolete };
         if table.parts.len() == 1 {
             let only = table.read_part(0)?;
             table.only = Some(only).filter(|only| table.cache.pin(only.bytes()));
@@ -144,12 +194,38 @@ impl Table {
 
     /// Lets the file be removed when the last reader is done.
     pub(crate) fn set_obsolete(&self) {
-        self.obsolete.store(true, Ordering::Release);
+        if !self.obsolete.swap(true, Ordering::AcqRel) {
+            self.blobs.iter().for_each(|(_, file)| file.discount_table());
+        }
     }
 
     /// Takes that back.
     pub(crate) fn keep(&self) {
-        self.obsolete.store(false, Ordering::Release);
+        if self.obsolete.swap(false, Ordering::AcqRel) {
+            self.blobs.iter().for_each(|(_, file)| file.count_table());
+        }
+    }
+
+    /// The blob file where a value is.
+    #[inline]
+    fn blob_file(&self, pointer: &[u8]) -> Result<(&Arc<BlobFile>, BlobPointer)> {
+        let pointer = BlobPointer::decode(pointer);
+        let found = pointer.and_then(|pointer| {
+            let (_, file) = self.blobs.iter().find(|(id, _)| *id == pointer.file)?;
+            Some((file, pointer))
+        });
+        let what = "a value is in a blob file that the table does not know";
+        found.ok_or_else(|| Error::corruption(&self.path, 0, what))
+    }
+
+    /// A value in a blob file, from the cache if it is there; `keep` puts it there if it is not.
+    pub(crate) fn blob(&self, pointer: &[u8], keep: bool) -> Result<Loaded> {
+        let (file, pointer) = self.blob_file(pointer)?;
+        if let Some(cached) = file.cached(pointer).as_ref() {
+            return Ok(Loaded::Shared(Arc::clone(cached)));
+        }
+        let read = file.read(pointer)?;
+        Ok(if keep { Loaded::Shared(file.hold(pointer, read)) } else { Loaded::Own(read) })
     }
 
     /// How much the cache of this table may hold for all tables.
@@ -207,13 +283,13 @@ impl Table {
         }
         let block = part.index.find(key);
         if let Some(cached) = part.blocks.get(block).as_ref() {
-            return Ok(self.get_in_block(part, cached, key, use_value));
+            return self.get_in_block(part, cached, key, use_value);
         }
         if block == part.len() {
             return Ok(Err(use_value));
         }
         let loaded = self.load(part, block, true)?;
-        Ok(self.get_in_block(part, &loaded, key, use_value))
+        self.get_in_block(part, &loaded, key, use_value)
     }
 
     #[inline]
@@ -223,14 +299,24 @@ impl Table {
         block: &Block,
         key: &[u8],
         use_value: F,
-    ) -> std::result::Result<R, F> {
-        if let Some(value) = block.get(key) {
-            return Ok(use_value(value));
+    ) -> Result<std::result::Result<R, F>> {
+        match block.get(key) {
+            Some(Stored::Value(value)) => return Ok(Ok(use_value(Some(value)))),
+            Some(Stored::Tombstone) => return Ok(Ok(use_value(None))),
+            Some(Stored::Pointer(pointer)) => {
+                let (file, pointer) = self.blob_file(pointer)?;
+                if let Some(cached) = file.cached(pointer).as_ref() {
+                    return Ok(Ok(use_value(Some(cached.value()))));
+                }
+                let read = file.hold(pointer, file.read(pointer)?);
+                return Ok(Ok(use_value(Some(read.value()))));
+            }
+            None => {}
         }
         if !part.filter.is_none() {
             self.cache.count_filter_false_positive();
         }
-        Err(use_value)
+        Ok(Err(use_value))
     }
 
     /// A part, from the cache if it is there; `keep` puts it there if it is not.
@@ -340,11 +426,11 @@ impl Table {
     }
 
     /// Reads every part and block from the file and checks checksums, order and counts; calls `progress`
-    /// with the bytes of each block.
+    /// with the bytes of each block and value.
     pub(crate) fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<()> {
         let damaged = |offset, what: &str| Error::corruption(&self.path, offset, what);
         let mut last: Option<Vec<u8>> = None;
-        let (mut entries, mut tombstones) = (0, 0);
+        let (mut entries, mut tombstones, mut blobs) = (0, 0, BlobUses::new());
         for at in 0..self.parts.len() {
             let part = self.read_part(at)?;
             let last_of_part = self.parts.key(at);
@@ -367,7 +453,18 @@ impl Table {
                         return Err(damaged(place.offset, "the filter misses a key"));
                     }
                     entries += 1;
-                    tombstones += u64::from(cursor.value().is_none());
+                    match cursor.stored() {
+                        Stored::Value(_) => {}
+                        Stored::Tombstone => tombstones += 1,
+                        Stored::Pointer(pointer) => {
+                            let (file, pointer) = self.blob_file(pointer)?;
+                            file.read(pointer)?;
+                            let uses = blobs.entry(pointer.file).or_default();
+                            uses.values += 1;
+                            uses.bytes += pointer.place.length;
+                            progress(pointer.place.length);
+                        }
+                    }
                     last = Some(key.to_vec());
                     cursor.advance();
                 }
@@ -379,6 +476,12 @@ impl Table {
                 0,
                 &format!("there are {entries} keys, there should be {}", self.meta.entries),
             ));
+        }
+        let same_use = |(left, right): ((&u64, &BlobUse), (&u64, &BlobUse))| {
+            left.0 == right.0 && (left.1.values, left.1.bytes) == (right.1.values, right.1.bytes)
+        };
+        if blobs.len() != self.meta.blobs.len() || !blobs.iter().zip(&self.meta.blobs).all(same_use) {
+            return Err(damaged(0, "it does not point to as many values in blob files as recorded"));
         }
         if last.is_some_and(|last| last != self.meta.largest) {
             return Err(damaged(0, "the last key is not the largest one recorded"));

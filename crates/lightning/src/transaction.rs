@@ -56,6 +56,12 @@ impl Readable for TransactionReader {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         if let Some(entry) = self.writes.get(keyspace.inner.id, key) {
+            if keyspace.inner.merges.is_some() {
+                if let Some(reads) = &self.reads {
+                    reads.add_key(keyspace.inner.id, key);
+                }
+                return self.snapshot.gathered(&keyspace.inner, Some(&self.writes), key, use_value);
+            }
             return Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(use_value));
         }
         if let Some(reads) = &self.reads {
@@ -121,6 +127,11 @@ impl Readable for Transaction {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         if let Some(entry) = self.writes.view().get(keyspace.inner.id, key) {
+            if keyspace.inner.merges.is_some() {
+                self.note_read(keyspace, key);
+                let (seen, writes) = (self.seen(), Some(self.writes.view()));
+                return seen.gathered(&keyspace.inner, writes, key, use_value);
+            }
             return Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(use_value));
         }
         if self.options.isolation == Isolation::ReadCommitted {
@@ -188,7 +199,24 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn put(&mut self, keyspace: &Keyspace, key: &[u8], value: &[u8]) -> Result<()> {
         check_sizes(key, Some(value))?;
+        keyspace.inner.check_merges()?;
         self.writes.put(&keyspace.inner, key, Some(&keyspace.inner.stored(value)));
+        Ok(())
+    }
+
+    /// Merges an operand into a key without reading it: the keyspace's merge operator makes one value of it and of
+    /// what was there, when it is read and when files are written. Merges take effect in the order of their
+    /// commits. One never conflicts with what others wrote to the key, in no isolation: it takes nothing away
+    /// from that, and depends on it no more than if its transaction had begun when it committed. Others may
+    /// conflict with it: a put of the key is refused if there was a merge since its snapshot. A merge on top of
+    /// the transaction's own put or delete is part of that.
+    ///
+    /// # Errors
+    /// [`Error::NoMergeOperator`], [`Error::MergeOperatorMissing`], [`Error::TooLarge`].
+    pub fn merge(&mut self, keyspace: &Keyspace, key: &[u8], operand: &[u8]) -> Result<()> {
+        check_sizes(key, Some(operand))?;
+        let stored = keyspace.inner.stored_merge(operand)?;
+        self.writes.put(&keyspace.inner, key, Some(&stored));
         Ok(())
     }
 
@@ -198,6 +226,7 @@ impl Transaction {
     /// [`Error::TooLarge`].
     pub fn delete(&mut self, keyspace: &Keyspace, key: &[u8]) -> Result<()> {
         check_sizes(key, None)?;
+        keyspace.inner.check_merges()?;
         self.writes.put(&keyspace.inner, key, None);
         Ok(())
     }
@@ -216,6 +245,7 @@ impl Transaction {
         end: Bound<&[u8]>,
     ) -> Result<()> {
         let range = check_bounds(start, end)?;
+        keyspace.inner.check_merges()?;
         if range.is_empty() {
             return Ok(());
         }
@@ -267,6 +297,11 @@ impl Transaction {
     /// snapshot perhaps.
     pub fn get_latest(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.writes.view().get(keyspace.inner.id, key) {
+            Some(_) if keyspace.inner.merges.is_some() => {
+                self.note_read(keyspace, key);
+                let (now, writes) = (self.engine.snapshot(), Some(self.writes.view()));
+                now.gathered(&keyspace.inner, writes, key, <[u8]>::to_vec)
+            }
             Some(entry) => {
                 Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(<[u8]>::to_vec))
             }

@@ -23,7 +23,7 @@ pub struct VerifyReport {
     pub tables: usize,
     /// Keys in tables and B+Trees.
     pub entries: u64,
-    /// Bytes of tables and B+Trees.
+    /// Bytes of tables, of what they have in blob files, and of B+Trees.
     pub bytes: u64,
     /// Blocks of tables and leaves of B+Trees, each with its checksum.
     pub checksums: u64,
@@ -44,7 +44,7 @@ pub(crate) fn verify(
         tables.extend(found.tree.tables().map(|(_, table)| Arc::clone(table)));
         trees.extend(found.tree.btree().map(Arc::clone));
     }
-    let bytes_of_tables: u64 = tables.iter().map(|table| table.meta.bytes).sum();
+    let bytes_of_tables: u64 = tables.iter().map(|table| table.meta.bytes_with_blobs()).sum();
     let total_bytes = bytes_of_tables + trees.iter().map(|tree| tree.bytes).sum::<u64>();
     let mut done_bytes = 0;
     let mut checksums = 0;
@@ -58,10 +58,10 @@ pub(crate) fn verify(
             read += bytes;
             progress(VerifyProgress { done_bytes: read, total_bytes });
         })?;
-        done_bytes += table.meta.bytes;
+        done_bytes += table.meta.bytes_with_blobs();
         report.tables += 1;
         report.entries += table.meta.entries;
-        report.bytes += table.meta.bytes;
+        report.bytes += table.meta.bytes_with_blobs();
     }
     for tree in trees {
         if checksums >= checksums_max {

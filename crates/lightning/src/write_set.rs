@@ -124,7 +124,7 @@ impl WriteSet {
             let undone = Arc::clone(&self.view.undone);
             let mut cursor =
                 MemtableCursor::new(Arc::clone(table), self.view.last, undone, Direction::Forward);
-            if !table.has_erased() {
+            if !table.has_erased() && keyspace.merges.is_none() {
                 cursor.seek_first();
                 while let Some(entry) = cursor.entry() {
                     operations.push(keyspace, entry.key, entry.value);
@@ -132,8 +132,9 @@ impl WriteSet {
                 }
                 continue;
             }
-            // Without what ranges deleted afterwards.
-            let mut last = Merge::new(vec![Source::Memory(cursor)], Direction::Forward, None)?;
+            // Without what ranges deleted afterwards, and what was merged into a key as one.
+            let merges = keyspace.merges.is_some();
+            let mut last = Merge::gathering(merges, vec![Source::Memory(cursor)], Direction::Forward, None)?;
             while let Some(key) = last.key() {
                 operations.push(keyspace, key, last.value());
                 last.advance()?;

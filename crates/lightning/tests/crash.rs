@@ -27,6 +27,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
 const PATH: &str = "/db";
 const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The keyspace to whose values something is appended.
+const MERGED: usize = 2;
 
 fn options() -> Options {
     Options {
@@ -38,6 +40,7 @@ fn options() -> Options {
         background_threads: 0,
         block_bytes: 256,
         index_part_bytes: 64,
+        blob_threshold: 24,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,
@@ -96,10 +99,11 @@ fn open(disk: &SimDisk) -> Result<Database, Error> {
 }
 
 fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
-    let options = |number: usize| {
-        let compaction =
-            if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
-        KeyspaceOptions { layout, compaction, ..KeyspaceOptions::default() }
+    let options = |number: usize| KeyspaceOptions {
+        layout,
+        merge_operator: (number == MERGED).then(|| "append".into()),
+        compaction: if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled },
+        ..KeyspaceOptions::default()
     };
     let open = |(number, name): (usize, &&str)| {
         database.keyspace(name).map_or_else(|| database.create_keyspace(name, options(number)), Ok)
@@ -110,6 +114,8 @@ fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error
 /// What is done to a key.
 enum Change {
     Put(Vec<u8>),
+    /// Where something can be merged.
+    Append(Vec<u8>),
     Delete,
     /// From the key on and before this one.
     DeleteRange(Vec<u8>),
@@ -164,6 +170,7 @@ fn commit(
         let change = match random.below(20) {
             0 => Change::DeleteRange(format!("key{:03}", number + random.below(30)).into_bytes()),
             1..5 => Change::Delete,
+            5..15 if space == MERGED => Change::Append(random.bytes(20)),
             _ => Change::Put(random.bytes(120)),
         };
         changes.push((space, key, change));
@@ -176,6 +183,9 @@ fn commit(
     for (space, key, change) in &changes {
         match change {
             Change::Put(value) => drop(state.insert((*space, key.clone()), value.clone())),
+            Change::Append(operand) => {
+                state.entry((*space, key.clone())).or_default().extend_from_slice(operand);
+            }
             Change::Delete => drop(state.remove(&(*space, key.clone()))),
             Change::DeleteRange(end) => {
                 state.retain(|(other, found), _| other != space || found < key || found >= end);
@@ -190,6 +200,7 @@ fn commit(
             let space = &spaces[*space];
             match change {
                 Change::Put(value) => batch.put(space, key, value),
+                Change::Append(operand) => batch.merge(space, key, operand),
                 Change::Delete => batch.delete(space, key),
                 Change::DeleteRange(end) => {
                     batch.delete_range(space, Bound::Included(key), Bound::Excluded(end));
@@ -208,6 +219,7 @@ fn commit(
             let space = &spaces[*space];
             match change {
                 Change::Put(value) => transaction.put(space, key, value)?,
+                Change::Append(operand) => transaction.merge(space, key, operand)?,
                 Change::Delete => transaction.delete(space, key)?,
                 Change::DeleteRange(end) => {
                     transaction.delete_range(space, Bound::Included(key), Bound::Excluded(end))?;
@@ -385,7 +397,11 @@ fn in_parallel(jobs: std::ops::Range<u64>, job: impl Fn(u64) -> usize + Sync) ->
                     if number >= jobs.end {
                         return;
                     }
-                    total.fetch_add(job(number), Ordering::Relaxed);
+                    let points = job(number);
+                    let points = total.fetch_add(points, Ordering::Relaxed) + points;
+                    if factor() > 1 && number % 50 == 0 {
+                        println!("workload {number} of {}: {points} crash points", jobs.end);
+                    }
                 }
             });
         }

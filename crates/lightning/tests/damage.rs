@@ -55,13 +55,21 @@ fn every_damaged_byte_is_harmless_or_an_error() {
         let disk = SimDisk::new();
         let database = open(&disk).unwrap();
         for (name, compression) in [("a", Compression::None), ("b", Compression::Zstd)] {
-            let options =
-                KeyspaceOptions { layout, compression: Some(compression), ..KeyspaceOptions::default() };
+            let options = KeyspaceOptions {
+                layout,
+                compression: Some(compression),
+                blob_threshold: (name == "b").then_some(20),
+                merge_operator: (name == "b").then(|| "append".into()),
+                ..KeyspaceOptions::default()
+            };
             let keyspace = database.create_keyspace(name, options).unwrap();
             for round in 0..2u8 {
                 let mut batch = WriteBatch::new();
                 for number in 0..12u32 {
                     batch.put(&keyspace, format!("key {:04}", number * 37 % 20).as_bytes(), &[round; 30]);
+                    if name == "b" && number % 3 == 0 {
+                        batch.merge(&keyspace, format!("key {number:04}").as_bytes(), b"more");
+                    }
                 }
                 database.write(batch, Durability::Sync).unwrap();
                 keyspace.flush().unwrap();

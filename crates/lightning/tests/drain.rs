@@ -10,7 +10,7 @@ fn a_memtable_that_rests_goes_into_its_tree_and_a_small_one_stays() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), Options::default()).unwrap();
     let options = KeyspaceOptions { layout: Layout::BTree, ..KeyspaceOptions::default() };
-    let large = database.create_keyspace("large", options).unwrap();
+    let large = database.create_keyspace("large", options.clone()).unwrap();
     let small = database.create_keyspace("small", options).unwrap();
     let mut batch = WriteBatch::new();
     for number in 0..1000u32 {

@@ -6,17 +6,20 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lightning::{
-    CachePolicy, CompactionStrategy, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions,
-    Layout, Options, Readable, Snapshot, Transaction, TransactionOptions, WriteBatch,
+    Append, CachePolicy, CompactionStrategy, Compression, Database, Direction, Durability, Keyspace,
+    KeyspaceOptions, Layout, MergeOperator, Options, Readable, Snapshot, Transaction, TransactionOptions,
+    WriteBatch,
 };
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
 
 const LAYOUTS: [Layout; 2] = [Layout::Lsm, Layout::BTree];
-const NAMES: [&str; 2] = ["left", "right"];
+const NAMES: [&str; 3] = ["left", "right", "merged"];
+/// The keyspace with a merge operator.
+const MERGED: usize = 2;
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
-type Model = [Map; 2];
+type Model = [Map; 3];
 /// Keyspace, key, and what is done to it.
 type Write = (usize, Vec<u8>, Change);
 
@@ -24,6 +27,8 @@ type Write = (usize, Vec<u8>, Change);
 enum Change {
     Put(Vec<u8>),
     Delete,
+    /// A put where there is no merge operator.
+    Merge(Vec<u8>),
     /// From the key on.
     DeleteRange(Bound<Vec<u8>>),
 }
@@ -57,9 +62,10 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     let change = prop_oneof![
         18 => proptest::collection::vec(any::<u8>(), 0..80).prop_map(Change::Put),
         5 => Just(Change::Delete),
+        6 => proptest::collection::vec(any::<u8>(), 0..30).prop_map(Change::Merge),
         2 => bound().prop_map(Change::DeleteRange),
     ];
-    proptest::collection::vec((0usize..2, key(), change), 1..12)
+    proptest::collection::vec((0usize..3, key(), change), 1..12)
 }
 
 fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
@@ -71,14 +77,14 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (writes(), 0u8..3).prop_map(|(writes, kind)| Step::Batch(writes, kind)),
         6 => (writes(), 0usize..12, any::<bool>()).prop_map(|(writes, at, undo)| Step::Transaction(writes, at, undo)),
         1 => Just(Step::Flush),
-        1 => (0usize..2).prop_map(Step::Compact),
+        1 => (0usize..3).prop_map(Step::Compact),
         1 => Just(Step::Reopen),
         1 => Just(Step::Keep),
-        4 => (0usize..2, bound(), bound(), any::<bool>()).prop_map(|(space, start, end, back)| Step::Scan(space, start, end, back)),
-        2 => (0usize..2, proptest::collection::vec(0u8..4, 0..3), any::<bool>()).prop_map(|(space, prefix, back)| Step::Prefix(space, prefix, back)),
-        1 => (0usize..2, key(), any::<u8>()).prop_map(|(space, prefix, count)| Step::Ingest(space, prefix, count)),
-        1 => (0usize..2).prop_map(Step::Recreate),
-        2 => (0usize..2, any::<bool>(), writes(), any::<bool>())
+        4 => (0usize..3, bound(), bound(), any::<bool>()).prop_map(|(space, start, end, back)| Step::Scan(space, start, end, back)),
+        2 => (0usize..3, proptest::collection::vec(0u8..4, 0..3), any::<bool>()).prop_map(|(space, prefix, back)| Step::Prefix(space, prefix, back)),
+        1 => (0usize..3, key(), any::<u8>()).prop_map(|(space, prefix, count)| Step::Ingest(space, prefix, count)),
+        1 => (0usize..3).prop_map(Step::Recreate),
+        2 => (0usize..3, any::<bool>(), writes(), any::<bool>())
             .prop_map(|(space, tree, writes, flush)| Step::Convert(space, tree, writes, flush)),
     ]
 }
@@ -145,6 +151,10 @@ fn apply(model: &mut Model, writes: &[Write]) {
         match change {
             Change::Put(value) => drop(model[*space].insert(key.clone(), value.clone())),
             Change::Delete => drop(model[*space].remove(key)),
+            Change::Merge(operand) if *space == MERGED => {
+                model[*space].entry(key.clone()).or_default().extend_from_slice(operand);
+            }
+            Change::Merge(value) => drop(model[*space].insert(key.clone(), value.clone())),
             Change::DeleteRange(end) => {
                 let end = end.as_ref().map(Vec::as_slice);
                 let deleted = (Bound::Included(key.as_slice()), end);
@@ -159,6 +169,10 @@ fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write])
         match change {
             Change::Put(value) => transaction.put(&spaces[*space], key, value).unwrap(),
             Change::Delete => transaction.delete(&spaces[*space], key).unwrap(),
+            Change::Merge(operand) if *space == MERGED => {
+                transaction.merge(&spaces[*space], key, operand).unwrap();
+            }
+            Change::Merge(value) => transaction.put(&spaces[*space], key, value).unwrap(),
             Change::DeleteRange(end) => {
                 let end = end.as_ref().map(Vec::as_slice);
                 transaction.delete_range(&spaces[*space], Bound::Included(key), end).unwrap();
@@ -171,7 +185,26 @@ fn put_all(transaction: &mut Transaction, spaces: &[Keyspace], writes: &[Write])
 fn of_space(space: usize, layout: Layout) -> KeyspaceOptions {
     let ttl = (space == 1).then(|| std::time::Duration::from_hours(24));
     let compaction = if space == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
-    KeyspaceOptions { layout, ttl, compaction, ..KeyspaceOptions::default() }
+    let merge_operator = (space == MERGED).then(|| "at times".into());
+    KeyspaceOptions { layout, ttl, merge_operator, compaction, ..KeyspaceOptions::default() }
+}
+
+/// Appends, and puts two operands together at times.
+#[derive(Debug)]
+struct AtTimes;
+
+impl MergeOperator for AtTimes {
+    fn name(&self) -> &'static str {
+        "at times"
+    }
+
+    fn full_merge(&self, key: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Option<Vec<u8>> {
+        Append.full_merge(key, value, operands)
+    }
+
+    fn partial_merge(&self, key: &[u8], older: &[u8], newer: &[u8]) -> Option<Vec<u8>> {
+        if newer.len().is_multiple_of(2) { Append.partial_merge(key, older, newer) } else { None }
+    }
 }
 
 struct World {
@@ -188,7 +221,7 @@ struct World {
 impl World {
     fn new(vfs: Arc<dyn Vfs>, path: std::path::PathBuf, options: Options, layout: Layout) -> Self {
         let database = Database::open_with_vfs(Arc::clone(&vfs), &path, options.clone()).unwrap();
-        let spaces = [0, 1]
+        let spaces = [0, 1, MERGED]
             .map(|space| database.create_keyspace(NAMES[space], of_space(space, layout)).unwrap())
             .to_vec();
         Self { vfs, path, options, layout, database, spaces, model: Model::default(), kept: Vec::new() }
@@ -211,8 +244,11 @@ impl World {
             Step::Batch(writes, durability) => {
                 let mut batch = WriteBatch::new();
                 for (space, key, change) in writes {
+                    let is_merged = *space == MERGED;
                     let space = &self.spaces[*space];
                     match change {
+                        Change::Merge(operand) if is_merged => batch.merge(space, key, operand),
+                        Change::Merge(value) => batch.put(space, key, value),
                         Change::Put(value) => batch.put(space, key, value),
                         Change::Delete => batch.delete(space, key),
                         Change::DeleteRange(end) => {
@@ -333,10 +369,12 @@ fn options(background_threads: usize, compression: Compression) -> Options {
         background_threads,
         block_bytes: 200,
         index_part_bytes: 64,
+        blob_threshold: 20,
         table_bytes: 1 << 10,
         level_bytes: 1 << 10,
         level0_tables: 2,
         compression,
+        merge_operators: vec![Arc::new(AtTimes)],
         ..Options::default()
     }
 }
@@ -344,7 +382,7 @@ fn options(background_threads: usize, compression: Compression) -> Options {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
     #[test]
-    fn without_threads_a_database_is_two_sorted_maps(
+    fn without_threads_a_database_is_sorted_maps(
         steps in proptest::collection::vec(step(), 1..120),
         compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
         cache_policy in prop_oneof![Just(CachePolicy::S3Fifo), Just(CachePolicy::Arc)],

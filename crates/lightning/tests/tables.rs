@@ -169,6 +169,39 @@ fn indexes_and_filters_take_no_more_memory_than_the_cache_has() {
 }
 
 #[test]
+fn a_table_of_tombstones_is_merged_down_unless_that_writes_much() {
+    let directory = tempfile::tempdir().unwrap();
+    let options =
+        Options { background_threads: 0, memtable_bytes: 8 << 20, compression: Compression::None, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let mut load = database.ingest(&keyspace).unwrap();
+    (0..8000u32).for_each(|number| load.put(&number.to_be_bytes(), &[7; 100]).unwrap());
+    load.finish().unwrap();
+    let delete = |numbers: &mut dyn Iterator<Item = u32>| {
+        let mut batch = WriteBatch::new();
+        numbers.for_each(|number| batch.delete(&keyspace, &number.to_be_bytes()));
+        database.write(batch, Durability::Buffered).unwrap();
+        keyspace.flush().unwrap();
+        let stats = database.stats();
+        let read = |direction| {
+            let range = database.snapshot().range(&keyspace, Bound::Unbounded, Bound::Unbounded, direction);
+            collect(range.unwrap()).len()
+        };
+        assert_eq!(read(Direction::Forward), read(Direction::Reverse));
+        (stats.written.compaction_bytes, stats.keyspaces[0].tables.clone(), read(Direction::Forward))
+    };
+    let (written, tables, left) = delete(&mut (0..8000).step_by(80));
+    assert_eq!(left, 7900);
+    assert!(written < 64 << 10, "so few deletions are not worth it: {written} {tables:?}");
+    let (written, tables, left) = delete(&mut (0..8000).filter(|number| number % 2 == 1));
+    assert!(written > 300 << 10, "{written} {tables:?}");
+    assert_eq!((left, database.stats().keyspaces[0].approximate_entries), (3900, 3900));
+    let (_, tables, left) = delete(&mut (0..8000));
+    assert_eq!((tables.iter().sum::<usize>(), left), (0, 0));
+}
+
+#[test]
 fn the_policy_that_was_asked_for_decides_what_stays_in_the_cache_and_both_keep_its_budget() {
     for layout in [Layout::Lsm, Layout::BTree] {
         let directory = tempfile::tempdir().unwrap();

@@ -7,8 +7,11 @@
 /// Where frames begin in a segment.
 pub(crate) const SEGMENT_HEADER: usize = 512;
 pub(crate) const FRAME_HEADER: usize = 32;
-/// A longer batch is cut, so that a torn write loses little and buffers stay small.
+/// A frame that claims more is none.
 pub(crate) const FRAME_BODY_MAX: usize = 4 << 20;
+/// A longer batch is cut, so that a torn write loses little, the checksum and the copy stay in the processor's
+/// cache, and the buffer is small.
+pub(crate) const FRAME_BODY_USUAL: usize = 256 << 10;
 /// Frames start at multiples of this.
 pub(crate) const FRAME_ALIGN: usize = 8;
 pub(crate) const FORMAT_VERSION: u32 = 1;

@@ -23,7 +23,8 @@ use crate::{Error, Flusher, LogOptions, Lsn, Result, SyncMode};
 
 /// The longest record.
 const RECORD_BYTES_MAX: u64 = u32::MAX as u64 - 16;
-/// Records nobody waits for are written once so many bytes or so much time has gathered.
+/// Records nobody waits for are written once so many bytes (or half of what may wait) or so much time has
+/// gathered.
 const GATHER_BYTES: usize = 1 << 20;
 const GATHER_TIME: Duration = Duration::from_millis(10);
 /// In [`SyncMode::Sync`], records nobody waits for are synced this soon.
@@ -187,7 +188,7 @@ impl Log {
     pub fn nudge(&self) {
         let state = self.shared.state.lock();
         if self.shared.options.flusher == Flusher::Inline {
-            if state.buffer.len() >= GATHER_BYTES {
+            if state.buffer.len() >= self.shared.gather_bytes() {
                 drop(state);
                 // A failure is kept and reported to the next caller.
                 let _ = self.shared.flush(false);
@@ -327,6 +328,10 @@ impl Shared {
         Ok(state)
     }
 
+    fn gather_bytes(&self) -> usize {
+        GATHER_BYTES.min(self.options.buffer_bytes / 2)
+    }
+
     /// The flusher thread.
     fn run(&self) {
         while let Some(sync) = self.next_task() {
@@ -357,7 +362,7 @@ impl Shared {
             if sync_at.is_some_and(|at| at <= now) {
                 return Some(true);
             }
-            if state.buffer.len() >= GATHER_BYTES || write_at.is_some_and(|at| at <= now) {
+            if state.buffer.len() >= self.gather_bytes() || write_at.is_some_and(|at| at <= now) {
                 return Some(false);
             }
             let deadline = [sync_at, write_at].into_iter().flatten().min();

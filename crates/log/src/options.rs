@@ -61,7 +61,7 @@ impl Default for LogOptions {
             segment_bytes: 32 << 20,
             sync: SyncMode::default(),
             flusher: Flusher::default(),
-            buffer_bytes: 64 << 20,
+            buffer_bytes: 16 << 20,
             observer: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use luma_sync::Mutex;
 
-use crate::frame::{FRAME_BODY_MAX, FRAME_HEADER, Frame, frame_length};
+use crate::frame::{FRAME_BODY_USUAL, FRAME_HEADER, Frame, frame_length};
 use crate::segment::{Segment, Segments};
 use crate::{Lsn, Result};
 
@@ -44,7 +44,7 @@ impl Writer {
                 self.rotate(segments)?;
             }
             let room = (self.segment.room() as usize / 8 * 8).saturating_sub(FRAME_HEADER);
-            let (body, rest) = bytes.split_at(bytes.len().min(room).min(FRAME_BODY_MAX));
+            let (body, rest) = bytes.split_at(bytes.len().min(room).min(FRAME_BODY_USUAL));
             let end = done + body.len();
             let first_record = (record < end).then(|| (record - done) as u32);
             while record < end {

@@ -18,6 +18,8 @@
 //! ```
 
 mod counted;
+#[cfg(target_os = "linux")]
+mod direct;
 mod real;
 mod sim;
 #[cfg(target_os = "linux")]
@@ -30,6 +32,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use counted::Counted;
+#[cfg(target_os = "linux")]
+pub use direct::DirectDisk;
 pub use real::RealDisk;
 pub use sim::{FaultPlan, SimDisk, SimOp};
 
@@ -113,6 +117,10 @@ pub trait VfsFile: Send + Sync + Debug {
     /// What the system calls the file, if it is one of the system's, for reads in batches.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+    /// Whether reads through the descriptor must be of whole sectors, to whole sectors of memory.
+    fn is_direct(&self) -> bool {
+        false
     }
     /// Writes all bytes at an offset, extending the file when needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

@@ -16,7 +16,7 @@ use crate::{BatchRead, FileLock, LockError, Vfs, VfsFile};
 pub struct RealDisk;
 
 #[derive(Debug)]
-struct RealFile(File);
+pub(crate) struct RealFile(pub(crate) File);
 
 #[derive(Debug)]
 struct RealLock {

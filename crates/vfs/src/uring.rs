@@ -16,6 +16,7 @@ use io_uring::{IoUring, opcode, types::Fd};
 use parking_lot::Mutex;
 
 use crate::BatchRead;
+use crate::direct::Sectors;
 
 /// Reads that are under way at the same time.
 const PART: usize = 128;
@@ -43,17 +44,24 @@ fn read_together(part: &mut [BatchRead]) -> io::Result<()> {
     let pooled = POOL.lock().pop();
     let mut ring = pooled.map_or_else(|| IoUring::new(PART as u32), Ok)?;
     let mut under_way = 0;
+    let mut sectors: Vec<Option<Sectors>> = Vec::with_capacity(part.len());
     for (number, read) in part.iter_mut().enumerate() {
-        let (Some(file), Ok(length)) = (read.file.descriptor(), u32::try_from(read.buffer.len())) else {
+        let direct = read.file.is_direct().then(|| Sectors::around(read.offset, read.buffer.len()));
+        sectors.push(direct);
+        let (offset, memory) = match sectors.last_mut() {
+            Some(Some(sectors)) => (sectors.offset(), sectors.memory()),
+            _ => (read.offset, read.buffer.as_mut_slice()),
+        };
+        let (Some(file), Ok(length)) = (read.file.descriptor(), u32::try_from(memory.len())) else {
             read.outcome = read.file.read_at(&mut read.buffer, read.offset);
             continue;
         };
-        let entry = opcode::Read::new(Fd(file.as_raw_fd()), read.buffer.as_mut_ptr(), length)
-            .offset(read.offset)
+        let entry = opcode::Read::new(Fd(file.as_raw_fd()), memory.as_mut_ptr(), length)
+            .offset(offset)
             .build()
             .user_data(number as u64);
-        // SAFETY: the buffer has `length` bytes and the file is open; both are held by `part`, which this
-        // function borrows, and it returns only when the kernel is done with them, or forgets the buffers.
+        // SAFETY: the memory has `length` bytes and the file is open; they are held by `part`, which this
+        // function borrows, and `sectors`. It returns only when the kernel is done with them, or forgets them.
         let pushed = unsafe { ring.submission().push(&entry) };
         match pushed {
             Ok(()) => under_way += 1,
@@ -61,9 +69,10 @@ fn read_together(part: &mut [BatchRead]) -> io::Result<()> {
         }
     }
     let mut waiting: Vec<bool> = vec![false; part.len()];
-    let waited = finish(&mut ring, part, &mut waiting, under_way);
+    let waited = finish(&mut ring, part, &mut sectors, &mut waiting, under_way);
     if let Err(error) = waited {
         // What the kernel may still write to is never used again.
+        std::mem::forget(sectors);
         for read in part.iter_mut() {
             let length = read.buffer.len();
             std::mem::forget(std::mem::replace(&mut read.buffer, vec![0; length]));
@@ -81,6 +90,7 @@ fn read_together(part: &mut [BatchRead]) -> io::Result<()> {
 fn finish(
     ring: &mut IoUring,
     part: &mut [BatchRead],
+    sectors: &mut [Option<Sectors>],
     done: &mut [bool],
     mut under_way: usize,
 ) -> io::Result<()> {
@@ -95,7 +105,10 @@ fn finish(
             let (Some(read), Some(done)) = (part.get_mut(number), done.get_mut(number)) else { continue };
             if !std::mem::replace(done, true) {
                 under_way -= 1;
-                conclude(read, completed.result());
+                match sectors.get_mut(number).and_then(Option::take) {
+                    Some(sectors) => conclude_direct(read, &sectors, completed.result()),
+                    None => conclude(read, completed.result()),
+                }
             }
         }
     }
@@ -112,6 +125,18 @@ fn conclude(read: &mut BatchRead, result: i32) {
         read.outcome = read.file.read_at(&mut read.buffer[got..], read.offset + got as u64);
     } else {
         read.outcome = Ok(());
+    }
+}
+
+/// The same for a read of whole sectors.
+fn conclude_direct(read: &mut BatchRead, sectors: &Sectors, result: i32) {
+    let got = usize::try_from(result).unwrap_or(0);
+    match sectors.range(got, read.buffer.len()) {
+        Some(range) => {
+            read.buffer.copy_from_slice(range);
+            read.outcome = Ok(());
+        }
+        None => read.read(),
     }
 }
 

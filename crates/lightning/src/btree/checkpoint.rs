@@ -19,6 +19,7 @@ use super::{BTree, Inner, Root, SEGMENT_PAGES};
 use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::merge::Merge;
+use crate::merge_operator::Below;
 use crate::options::Direction;
 use crate::{Error, Result};
 
@@ -305,9 +306,12 @@ impl Checkpoint<'_> {
 
     /// Packs the changes before `end`.
     fn take_changes(&mut self, end: Option<&[u8]>, pack: &mut Pack, done: &mut Vec<Child>) -> Result<()> {
-        while let Some(key) = self.changes.key().filter(|key| end.is_none_or(|end| *key < end)) {
+        while self.change_before(end) {
+            self.changes.load()?;
+            let Some(key) = self.changes.key() else { break };
             let keep = self.keep;
-            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+            let value = self.changes.value();
+            if let Some(value) = value.and_then(|stored| keep.value(key, stored, || Below::Nothing)) {
                 pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
@@ -338,10 +342,15 @@ impl Checkpoint<'_> {
             let (before, found) = leaf.search(key);
             self.push_entries(&leaf, at..before, &erased, pack, done)?;
             at = before + usize::from(found);
+            self.changes.load()?;
             let Some(key) = self.changes.key() else { break };
             self.entries -= u64::from(found);
             let keep = self.keep;
-            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored)) {
+            let is_left = found && !erased.iter().any(|erased| erased.contains(&before));
+            let below = || {
+                if is_left { Below::Stored(leaf.payload(before)) } else { Below::Nothing }
+            };
+            if let Some(value) = self.changes.value().and_then(|stored| keep.value(key, stored, below)) {
                 pack.push(&[], key, &value, None);
                 self.entries += 1;
             }
@@ -375,7 +384,7 @@ impl Checkpoint<'_> {
             if self.keep.is_all() {
                 pack.push(leaf.prefix(), leaf.rest(at), leaf.payload(at), None);
             } else {
-                match self.keep.value(&leaf.key(at), leaf.payload(at)) {
+                match self.keep.value(&leaf.key(at), leaf.payload(at), || Below::Nothing) {
                     Some(value) => pack.push(leaf.prefix(), leaf.rest(at), &value, None),
                     None => self.entries -= 1,
                 }

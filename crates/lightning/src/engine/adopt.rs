@@ -4,7 +4,6 @@ use luma_sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -19,8 +18,8 @@ use crate::{Error, Result};
 impl Engine {
     /// A table in the making for a keyspace.
     pub(crate) fn new_table(&self, keyspace: &KeyspaceInner) -> Result<TableWriter> {
-        let id = self.next_table.fetch_add(1, Ordering::Relaxed);
-        TableWriter::create(&self.vfs, &self.tables_directory(), id, self.table_options(keyspace.options))
+        let options = self.table_options(&keyspace.options);
+        TableWriter::create(&self.vfs, &self.tables_directory(), &self.next_table, options)
     }
 
     /// Adds tables, in key order and apart from each other, to a keyspace that has no keys among theirs.
@@ -57,7 +56,7 @@ impl Engine {
                 let run = RunCursor::new(tables.into(), Direction::Forward, false);
                 let run = Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward));
                 let mut entries = Merge::new(vec![run], Direction::Forward, None)?;
-                Some(btree.prepare(&mut entries, &KeyRanges::default(), &Keep::default(), &mut |_| {
+                Some(btree.prepare(&mut entries, &KeyRanges::default(), &keyspace.keep_all(), &mut |_| {
                     self.check_writable()
                 })?)
             }
@@ -84,7 +83,11 @@ impl Engine {
                 let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
                 let edit =
                     Edit::Tables { keyspace: keyspace.id, added: metas, removed: Vec::new(), flushed: 0 };
-                (edit, tree.changed(&added, &[]), tables.iter().map(|table| table.meta.bytes).sum())
+                (
+                    edit,
+                    tree.changed(&added, &[]),
+                    tables.iter().map(|table| table.meta.bytes_with_blobs()).sum(),
+                )
             }
             Some(prepared) => {
                 let bytes = prepared.written_bytes();

@@ -14,6 +14,7 @@ use crate::keep::now_millis;
 use crate::keyspace::KeyspaceInner;
 use crate::locks::LockOwner;
 use crate::memtable::Memtable;
+use crate::merge_operator::is_open;
 use crate::options::{Durability, Options, SyncMode};
 use crate::publisher::{OnPublish, Pending, Ticket, TicketFuture};
 use crate::read_set::FinishedReads;
@@ -236,6 +237,10 @@ impl Engine {
                 // Ranges are compared with the commits since, as what was read.
                 continue;
             }
+            if keyspace.merges.is_some() && operation.value().is_some_and(is_open) {
+                // It takes nothing away from what others wrote, and looks at nothing.
+                continue;
+            }
             if found.changed(operation.key, since.sequence(), u64::MAX)? {
                 return Err(conflict(keyspace, operation.key));
             }
@@ -361,7 +366,12 @@ fn conflict(keyspace: &KeyspaceInner, key: &[u8]) -> Error {
 fn check_not_loaded(operations: &Operations, before: &Snapshot, now: &Snapshot) -> Result<()> {
     for operation in operations.iter() {
         let keyspace = operations.keyspaces.iter().find(|keyspace| keyspace.id == operation.keyspace);
-        let Some(keyspace) = keyspace.filter(|_| operation.range().is_none()) else { continue };
+        let is_merge =
+            |keyspace: &KeyspaceInner| keyspace.merges.is_some() && operation.value().is_some_and(is_open);
+        let Some(keyspace) = keyspace.filter(|keyspace| operation.range().is_none() && !is_merge(keyspace))
+        else {
+            continue;
+        };
         if now.has(keyspace, operation.key)? && !before.has(keyspace, operation.key)? {
             return Err(conflict(keyspace, operation.key));
         }

@@ -130,7 +130,7 @@ impl Engine {
     fn merge(&self, keyspace: &KeyspaceInner, mut compaction: Compaction) -> Result<()> {
         compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
-        let mut options = self.table_options(keyspace.options);
+        let mut options = self.table_options(&keyspace.options);
         options.filter.small = self.options.ribbon_filters && compaction.is_at_the_bottom();
         let metas = compaction.run(
             &self.merge_vfs,
@@ -145,8 +145,13 @@ impl Engine {
         for meta in metas {
             added.push((compaction.level, self.open_table(meta)?));
         }
-        let bytes = added.iter().map(|(_, table): &(usize, Arc<Table>)| table.meta.bytes).sum();
         let inputs: Vec<Arc<Table>> = compaction.inputs().map(Arc::clone).collect();
+        let is_new = |file: &u64| !inputs.iter().any(|table| table.meta.blobs.contains_key(file));
+        let written = |(_, table): &(usize, Arc<Table>)| {
+            let blobs = table.meta.blobs.iter().filter(|(file, _)| is_new(file));
+            table.meta.bytes + blobs.map(|(_, uses)| uses.file_bytes).sum::<u64>()
+        };
+        let bytes = added.iter().map(written).sum();
         let removed: Vec<u64> = inputs.iter().map(|table| table.meta.id).collect();
         if self.replace_tables(keyspace, added, &removed)? {
             for table in &inputs {

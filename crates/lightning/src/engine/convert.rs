@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::btree::{BTree, TreeFile, Watch};
-use crate::keep::Keep;
 use crate::key_range::KeyRanges;
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
@@ -84,7 +83,7 @@ impl KeyspaceInner {
     fn waiting_bytes(&self) -> u64 {
         let meanwhile = self.meanwhile.lock();
         let runs = meanwhile.iter().flat_map(|meanwhile| &meanwhile.runs);
-        runs.filter_map(|run| run.table.as_ref()).map(|table| table.meta.bytes).sum()
+        runs.filter_map(|run| run.table.as_ref()).map(|table| table.meta.bytes_with_blobs()).sum()
     }
 }
 
@@ -104,10 +103,10 @@ fn keys_in(tree: &Tree) -> u64 {
 }
 
 /// All of a tree, in order.
-fn entries_of(tree: &Tree) -> Result<Merge> {
+fn entries_of(keyspace: &KeyspaceInner, tree: &Tree) -> Result<Merge> {
     let mut sources = Vec::new();
     tree.add_sources(None, None, Direction::Forward, &mut sources);
-    Merge::new(sources, Direction::Forward, None)
+    Merge::gathering(keyspace.merges.is_some(), sources, Direction::Forward, None)
 }
 
 /// Opens a table that goes with its last handle.
@@ -157,17 +156,17 @@ impl Engine {
         let empty = TreeFile::open(&self.flush_vfs, &self.tables_directory(), number, 0, &self.cache)?;
         empty.file.set_obsolete();
         let mut tree = empty
-            .prepare(&mut entries_of(from)?, &KeyRanges::default(), &Keep::default(), watch)?
+            .prepare(&mut entries_of(keyspace, from)?, &KeyRanges::default(), &keyspace.keep_all(), watch)?
             .install()?;
         let mut rounds = 0;
         while keyspace.waiting_bytes() > LAST_BYTES && rounds < ROUNDS_MAX {
-            tree = apply(&tree, keyspace.take_runs()?, watch)?;
+            tree = apply(keyspace, &tree, watch)?;
             rounds += 1;
         }
         let _turn = keyspace.flushing.lock();
         let _merges = keyspace.compacting.lock();
         // Nobody outside is told now: what they would do may wait for a flush.
-        let tree = apply(&tree, keyspace.take_runs()?, &mut |_| self.check_writable())?;
+        let tree = apply(keyspace, &tree, &mut |_| self.check_writable())?;
         let edit = Edit::Convert {
             keyspace: keyspace.id,
             layout: Layout::BTree,
@@ -180,11 +179,13 @@ impl Engine {
     }
 
     fn convert_to_tables(&self, keyspace: &KeyspaceInner, from: &Tree, watch: Watch<'_>) -> Result<()> {
-        let mut entries = entries_of(from)?;
+        let mut entries = entries_of(keyspace, from)?;
         let mut tables: Vec<(usize, Arc<Table>)> = Vec::new();
         let mut writer: Option<TableWriter> = None;
         let mut copied = 0;
-        while let Some(key) = entries.key() {
+        loop {
+            entries.load()?;
+            let Some(key) = entries.key() else { break };
             if let Some(value) = entries.value() {
                 let open = match &mut writer {
                     Some(open) => open,
@@ -192,7 +193,7 @@ impl Engine {
                 };
                 open.add(key, Some(value))?;
                 copied += 1;
-                if open.bytes() >= self.options.table_bytes
+                if open.is_full(self.options.table_bytes)
                     && let Some(full) = writer.take()
                 {
                     tables.push((RUNS, open_aside(self, full)?));
@@ -263,10 +264,11 @@ impl Engine {
     }
 }
 
-/// A tree with runs, oldest first, merged into it.
-fn apply(tree: &Arc<BTree>, runs: Vec<Run>, watch: Watch<'_>) -> Result<Arc<BTree>> {
+/// A tree with what was flushed meanwhile merged into it.
+fn apply(keyspace: &KeyspaceInner, tree: &Arc<BTree>, watch: Watch<'_>) -> Result<Arc<BTree>> {
     let mut tree = Arc::clone(tree);
-    let mut runs = runs.into_iter().peekable();
+    // The oldest first.
+    let mut runs = keyspace.take_runs()?.into_iter().peekable();
     while let Some(Run { erased, table }) = runs.next() {
         // Those that take nothing away can follow in the same checkpoint.
         let mut tables: Vec<Arc<Table>> = table.into_iter().collect();
@@ -277,8 +279,9 @@ fn apply(tree: &Arc<BTree>, runs: Vec<Run>, watch: Watch<'_>) -> Result<Arc<BTre
             let run = RunCursor::new(Arc::from([newest]), Direction::Forward, false);
             Source::Run(HoledRun::new(run, Arc::default(), Direction::Forward))
         });
-        let mut changes = Merge::new(sources.collect(), Direction::Forward, None)?;
-        tree = tree.prepare(&mut changes, &erased, &Keep::default(), watch)?.install()?;
+        let merges = keyspace.merges.is_some();
+        let mut changes = Merge::gathering(merges, sources.collect(), Direction::Forward, None)?;
+        tree = tree.prepare(&mut changes, &erased, &keyspace.keep_all(), watch)?.install()?;
     }
     Ok(tree)
 }

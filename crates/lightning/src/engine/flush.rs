@@ -20,6 +20,7 @@ use crate::lsm::Levels;
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, MemtableCursor};
 use crate::merge::{Merge, Source};
+use crate::merge_operator::Below;
 use crate::options::Direction;
 use crate::table::{Table, TableMeta, TableWriter};
 use crate::{Error, Result};
@@ -150,8 +151,9 @@ impl Engine {
             }
             Tree::BTree(tree) => {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
+                let cursors = cursors.map(Source::Memory).collect();
                 let mut changes =
-                    Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+                    Merge::gathering(keyspace.merges.is_some(), cursors, Direction::Forward, None)?;
                 Written::Checkpoint(tree.prepare(&mut changes, &erased, &keyspace.keep(), &mut |_| Ok(()))?)
             }
         };
@@ -186,7 +188,7 @@ impl Engine {
                 Written::Table(table) => {
                     let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                     let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
-                    bytes += added.iter().map(|(_, table)| table.meta.bytes).sum::<u64>();
+                    bytes += added.iter().map(|(_, table)| table.meta.bytes_with_blobs()).sum::<u64>();
                     if !erased.is_empty() {
                         // Of what was there before.
                         edits.push(Edit::Erase { keyspace: id, ranges: erased.clone() });
@@ -266,7 +268,8 @@ impl Engine {
         let write = || {
             let mut writer = self.new_table(keyspace)?;
             let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
-            let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+            let cursors = cursors.map(Source::Memory).collect();
+            let mut entries = Merge::gathering(keyspace.merges.is_some(), cursors, Direction::Forward, None)?;
             while let Some(key) = entries.key() {
                 writer.add(key, entries.value())?;
                 entries.advance()?;
@@ -292,14 +295,15 @@ impl Engine {
         levels: &Levels,
     ) -> Result<Option<TableMeta>> {
         let directory = self.tables_directory();
-        let id = self.next_table.fetch_add(1, Ordering::Relaxed);
-        let options = self.table_options(keyspace.options);
-        let mut writer = TableWriter::create(&self.flush_vfs, &directory, id, options)?;
+        let options = self.table_options(&keyspace.options);
+        let mut writer = TableWriter::create(&self.flush_vfs, &directory, &self.next_table, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
-        let mut entries = Merge::new(cursors.map(Source::Memory).collect(), Direction::Forward, None)?;
+        let cursors = cursors.map(Source::Memory).collect();
+        let mut entries = Merge::gathering(keyspace.merges.is_some(), cursors, Direction::Forward, None)?;
         let keep = keyspace.keep();
         while let Some(key) = entries.key() {
-            let value = entries.value().and_then(|stored| keep.value(key, stored));
+            let below = || if levels.overlaps(key, key) { Below::Older } else { Below::Nothing };
+            let value = entries.value().and_then(|stored| keep.value(key, stored, below));
             // A tombstone that covers nothing is not needed.
             if value.is_some() || levels.overlaps(key, key) {
                 writer.add(key, value.as_deref())?;

@@ -10,6 +10,7 @@ use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::lsm::Levels;
 use crate::manifest::Edit;
+use crate::merge_operator::Merges;
 use crate::options::{KeyspaceOptions, Layout};
 use crate::view::KeyspaceView;
 use crate::{Error, Result};
@@ -30,6 +31,12 @@ impl Engine {
             return Err(Error::TooLarge { what: "a keyspace name", bytes, limit });
         }
         let options = KeyspaceOptions { ttl: options.ttl.map(whole_millis), ..options };
+        if let Some(operator) = &options.merge_operator {
+            if options.ttl.is_some() {
+                return Err(Error::MergesExpire);
+            }
+            Merges::find(name, operator, &self.options.merge_operators).check()?;
+        }
         self.check_writable()?;
         let mut manifest = self.manifest.lock();
         if self.names.lock().contains_key(name) {
@@ -40,7 +47,7 @@ impl Engine {
             Layout::Lsm => 0,
             Layout::BTree => self.next_table.fetch_add(1, Ordering::Relaxed),
         };
-        let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options, tree: number };
+        let edit = Edit::CreateKeyspace { id, name: name.to_owned(), options: options.clone(), tree: number };
         manifest.commit(&[edit]).map_err(|error| self.fail(error))?;
         let tree = match options.layout {
             Layout::Lsm => Tree::Lsm(Levels::default()),
@@ -54,8 +61,7 @@ impl Engine {
         self.change_view(|view| {
             slot = view.add(KeyspaceView::new(id, Arc::new(tree), 0));
         });
-        let filter = self.options.compaction_filters.get(name).cloned();
-        let inner = Arc::new(KeyspaceInner { filter, ..KeyspaceInner::new(id, slot, name, options) });
+        let inner = Arc::new(KeyspaceInner::new(id, slot, name, options).with(&self.options));
         self.names.lock().insert(Arc::clone(&inner.name), Arc::clone(&inner));
         Ok(inner)
     }

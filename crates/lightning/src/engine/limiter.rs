@@ -191,6 +191,10 @@ impl VfsFile for LimitedFile {
         self.inner.descriptor()
     }
 
+    fn is_direct(&self) -> bool {
+        self.inner.is_direct()
+    }
+
     fn read_all(&self) -> io::Result<Vec<u8>> {
         self.inner.read_all()
     }

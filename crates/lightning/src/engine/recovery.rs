@@ -4,7 +4,7 @@
 //! tables hold. Files no manifest names are what a crash left, and go.
 
 use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,8 +45,11 @@ fn open_trees(
         let mut keyspaces = state.keyspaces.values();
         keyspaces.any(|keyspace| keyspace.options.layout == Layout::BTree && keyspace.tree == number)
     };
+    let metas = state.keyspaces.values().flat_map(|keyspace| keyspace.tables.values());
+    let used: HashSet<u64> = metas.flat_map(|(_, meta)| meta.blobs.keys().copied()).collect();
     for name in vfs.read_dir(directory).map_err(io)? {
         let left_over = table::id_of(&name).is_some_and(|id| !known(id))
+            || table::blob_id_of(&name).is_some_and(|id| !used.contains(&id))
             || btree::id_of(&name).is_some_and(|id| !is_tree(id));
         if left_over {
             vfs.remove_file(&directory.join(&name)).map_err(io)?;
@@ -73,6 +76,10 @@ fn open_trees(
     Ok(keyspaces)
 }
 
+/// What the log may keep in memory, of the write buffer's size a quarter.
+const LOG_BUFFER_MIN: usize = 64 << 10;
+const LOG_BUFFER_MAX: usize = 16 << 20;
+
 fn replay_log(
     vfs: &Arc<dyn Vfs>,
     directory: &Path,
@@ -86,7 +93,7 @@ fn replay_log(
         sync: options.sync,
         flusher,
         observer: Some(Arc::clone(publisher) as Arc<dyn luma_log::LogObserver>),
-        ..LogOptions::default()
+        buffer_bytes: (options.write_buffer_bytes / 4).clamp(LOG_BUFFER_MIN, LOG_BUFFER_MAX),
     };
     let mut damage = None;
     let log = Log::open(Arc::clone(vfs), directory, log_options, &mut |end, record| {
@@ -140,8 +147,10 @@ impl Engine {
         let merge_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Merge);
         let trees = open_trees(&flush_vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
-        let mut replay =
-            Replay::new(trees, state.next_keyspace, options.memtable_bytes, threads, state.sequence);
+        let merges =
+            |id| state.keyspaces.get(&id).is_some_and(|keyspace| keyspace.options.merge_operator.is_some());
+        let (known, memtable_bytes) = (state.next_keyspace, options.memtable_bytes);
+        let mut replay = Replay::new(trees, known, memtable_bytes, threads, state.sequence, &merges);
         let publisher = Arc::new(Publisher::new(options.version_retention));
         let log_directory = path.join(LOG_DIRECTORY);
         let log = replay_log(&vfs, &log_directory, &options, &publisher, &mut replay)?;
@@ -168,12 +177,11 @@ impl Engine {
             memory += found.memtables().map(|table| table.written_bytes()).sum::<usize>();
             waiting.push((*id, !found.frozen.is_empty()));
             let slot = view.add(found);
-            let filter = options.compaction_filters.get(&keyspace.name).cloned();
-            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options);
-            let inner = Arc::new(KeyspaceInner { filter, ..inner });
+            let inner = KeyspaceInner::new(*id, slot, &keyspace.name, keyspace.options.clone());
+            let inner = Arc::new(inner.with(&options));
             names.insert(Arc::clone(&inner.name), inner);
         }
-        let (next_table, applied) = (AtomicU64::new(state.next_table), state.applied);
+        let (next_table, applied) = (Arc::new(AtomicU64::new(state.next_table)), state.applied);
         let engine = Arc::new(Self {
             options,
             vfs,
@@ -218,7 +226,8 @@ impl Engine {
             }
             engine.schedule_merge(id);
         }
-        engine.run_inline_work()?;
+        // Nothing was written yet that the failure could have stopped: its cause is what there is to say.
+        engine.run_inline_work().map_err(Error::into_cause)?;
         Ok(engine)
     }
 }

@@ -3,6 +3,9 @@
 //! Operations of a keyspace are gathered, by reference to the log's buffers, until they would fill a
 //! memtable. Then they are sorted aside into one that is frozen, for the background to flush after the
 //! start; a small rest becomes the active memtable, so that a start does not always make a table.
+//!
+//! Of a keyspace with a merge operator every operation counts, not only the newest of a key: they go into
+//! memtables as commits put them there.
 
 use luma_sync::thread::JoinHandle;
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +13,7 @@ use std::sync::Arc;
 
 use luma_log::{Lsn, Record};
 
-use crate::batch::decode_record;
+use crate::batch::{Operation, decode_record};
 use crate::memtable::{Gathered, Memtable, MemtableCursor};
 use crate::view::{KeyspaceId, KeyspaceView, new_memtable};
 
@@ -50,11 +53,33 @@ struct Replaying {
     logged: (Lsn, Lsn),
     /// Oldest first.
     full: Vec<Building>,
+    /// What takes its operations, if all of them count.
+    listed: Option<Arc<Memtable>>,
 }
 
 impl Replaying {
     fn take(&mut self) -> (Gathered, (Lsn, Lsn)) {
         (std::mem::take(&mut self.gathered), std::mem::take(&mut self.logged))
+    }
+
+    /// Puts an operation, which is in the log between these places, into the memtable that takes them.
+    fn list(
+        &mut self,
+        (from, end): (Lsn, Lsn),
+        sequence: u64,
+        operation: &Operation<'_>,
+        memtable_bytes: usize,
+    ) {
+        let Some(listed) = &mut self.listed else { return };
+        // A commit is never split between memtables.
+        if listed.bytes() >= memtable_bytes && listed.max_sequence() < sequence {
+            self.full.push(Building::Done(std::mem::replace(listed, new_memtable())));
+        }
+        listed.note_logged(from, end);
+        match operation.range() {
+            Some(range) => listed.erase(&range, sequence),
+            None => listed.insert(operation.key, sequence, operation.value()),
+        }
     }
 
     /// Has what was gathered made into a memtable.
@@ -94,6 +119,9 @@ impl Replaying {
             }
             self.view.active = active;
         }
+        if let Some(listed) = self.listed {
+            self.view.active = listed;
+        }
         let mut memtables: Vec<Arc<Memtable>> = self.full.into_iter().map(Building::finish).collect();
         memtables.reverse();
         self.view.frozen = memtables;
@@ -119,10 +147,12 @@ impl Replay {
         memtable_bytes: usize,
         threads: bool,
         sequence: u64,
+        merges: &dyn Fn(KeyspaceId) -> bool,
     ) -> Self {
         let keyspaces: Vec<Replaying> = keyspaces
             .into_values()
             .map(|view| Replaying {
+                listed: merges(view.id).then(new_memtable),
                 view,
                 gathered: Gathered::default(),
                 logged: <(Lsn, Lsn)>::default(),
@@ -153,6 +183,10 @@ impl Replay {
             };
             let keyspace = &mut self.keyspaces[*at];
             if sequence <= keyspace.view.flushed {
+                continue;
+            }
+            if keyspace.listed.is_some() {
+                keyspace.list((from, end), sequence, &operation, self.memtable_bytes);
                 continue;
             }
             // A commit is never split between memtables.

@@ -3,9 +3,11 @@
 //! Level 0 is merged into level 1 when it has too many tables; a deeper level gives a table to the
 //! next one when it is larger than its share, which grows tenfold per level. A table that overlaps
 //! nothing below moves without being read. Tombstones go when no deeper level could have the key. A table
-//! that is mostly holes, or has too many, is written anew.
+//! that is mostly holes, or has too many, is written anew, and so is one that points into a blob file that is
+//! mostly garbage, with those values. A table that is half tombstones is merged down before its turn.
 
-use luma_sync::atomic::{AtomicU64, Ordering};
+use luma_sync::atomic::AtomicU64;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,10 +18,18 @@ use crate::Result;
 use crate::keep::Keep;
 use crate::key_range::KeyRange;
 use crate::merge::Merge;
+use crate::merge_operator::Below;
 use crate::options::{CompactionStrategy, Direction, Options};
-use crate::table::{Table, TableMeta, TableOptions, TableWriter};
+use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
+/// A blob file is emptied when less than one part in so many is in use.
+const GARBAGE_SHARE: u64 = 2;
+/// A table of which half are tombstones, and not fewer than this, is merged into the next level soon, so that
+/// walks don't pass over them for long.
+const TOMBSTONES_MIN: u64 = 64;
+/// Unless that would write so many times as many keys.
+const KEYS_PER_TOMBSTONE_MAX: u64 = 16;
 /// A table with more holes is written anew.
 const HOLES_MAX: usize = 256;
 
@@ -32,6 +42,8 @@ pub(crate) struct Compaction {
     pub(crate) level: usize,
     /// Runs deeper than that.
     deeper: Vec<Run>,
+    /// Blob files from which the values that are left are moved.
+    emptied: HashSet<u64>,
     /// What all of this is part of.
     levels: Levels,
     /// What stays; everything unless it is set.
@@ -176,29 +188,76 @@ impl Levels {
             lower,
             level,
             deeper,
+            emptied: self.wasted_blobs(),
             levels: self.clone(),
             keep: Keep::default(),
         })
     }
 
-    /// Writes a table anew that is mostly holes.
+    /// Every blob file: bytes of its values, and of those that tables point to.
+    pub(crate) fn blobs(&self) -> BTreeMap<u64, (u64, u64)> {
+        let mut blobs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        for (file, uses) in self.tables().flat_map(|(_, table)| &table.meta.blobs) {
+            let known = blobs.entry(*file).or_default();
+            let values = uses.file_bytes.saturating_sub(BLOB_FOOTER_BYTES as u64);
+            *known = (values, known.1 + uses.bytes);
+        }
+        blobs
+    }
+
+    /// The blob files of which more is garbage than not.
+    fn wasted_blobs(&self) -> HashSet<u64> {
+        let blobs = self.blobs().into_iter();
+        blobs.filter(|(_, (bytes, used))| used * GARBAGE_SHARE < *bytes).map(|(file, _)| file).collect()
+    }
+
+    /// Writes a table anew that is mostly holes, or points into a blob file that is mostly garbage.
     fn mend(&self) -> CompactionPlan {
-        let is_holed = |table: &Arc<Table>| {
-            self.holes_of(table.meta.id).is_some_and(|holes| {
+        let wasted = self.wasted_blobs();
+        let is_to_mend = |table: &Arc<Table>| {
+            let points = || table.meta.blobs.keys().any(|file| wasted.contains(file));
+            let is_holed = self.holes_of(table.meta.id).is_some_and(|holes| {
                 // What can't be read is merged: that tells of it.
                 let share = |hole: &KeyRange| {
                     table.share_between(Some(&hole.start), hole.end.as_deref()).unwrap_or(1.0)
                 };
                 holes.len() > HOLES_MAX || holes.iter().map(share).sum::<f64>() > 0.5
-            })
+            });
+            is_holed || points()
         };
-        if self.level0.iter().any(is_holed) {
+        if self.level0.iter().any(is_to_mend) {
             return self.merge_level0();
         }
-        let found = self.tables().find(|(_, table)| is_holed(table));
-        found.map_or(CompactionPlan::None, |(level, table)| {
-            self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, self.runs[level..].to_vec())
-        })
+        if let Some((level, table)) = self.tables().find(|(_, table)| is_to_mend(table)) {
+            let table = Arc::from([Arc::clone(table)]);
+            return self.merge(Vec::new(), table, level, self.runs[level..].to_vec());
+        }
+        let found = self.tables().find(|(level, table)| self.is_worth_deleting(*level, table));
+        match found {
+            None => CompactionPlan::None,
+            Some((0, _)) => self.merge_level0(),
+            Some((level, table)) => {
+                let (smallest, largest) = (&table.meta.smallest, &table.meta.largest);
+                if self.runs[level..].iter().any(|run| self.run_overlaps(run, smallest, largest)) {
+                    return self.sink_table(level, table);
+                }
+                // Here there is nothing that its tombstones could delete.
+                self.merge(Vec::new(), Arc::from([Arc::clone(table)]), level, Vec::new())
+            }
+        }
+    }
+
+    /// Whether merging a table into the next level takes many keys away for what it writes.
+    fn is_worth_deleting(&self, level: usize, table: &Arc<Table>) -> bool {
+        let tombstones = table.meta.tombstones;
+        if tombstones < TOMBSTONES_MIN || tombstones * 2 < table.meta.entries {
+            return false;
+        }
+        // The last level has none but where something was brought in above what a merge still read.
+        let Some(below) = self.runs.get(level) else { return false };
+        let written = overlapping(below, std::slice::from_ref(table));
+        let keys = written.iter().map(|table| table.meta.entries).sum::<u64>();
+        keys <= tombstones * KEYS_PER_TOMBSTONE_MAX
     }
 
     fn sink(&self, level: usize, cursor: &mut Vec<u8>) -> CompactionPlan {
@@ -206,6 +265,11 @@ impl Levels {
         let next = run.iter().find(|table| table.meta.smallest.as_slice() > cursor.as_slice());
         let Some(table) = next.or_else(|| run.first()) else { return CompactionPlan::None };
         cursor.clone_from(&table.meta.largest);
+        self.sink_table(level, table)
+    }
+
+    /// A table into the next level.
+    fn sink_table(&self, level: usize, table: &Arc<Table>) -> CompactionPlan {
         let lower = overlapping(&self.runs[level], std::slice::from_ref(table));
         if lower.is_empty() {
             return CompactionPlan::Move(Arc::clone(table), level + 1);
@@ -233,27 +297,44 @@ impl Compaction {
         directory: &Path,
         options: TableOptions,
         table_bytes: u64,
-        next_id: &AtomicU64,
+        next_id: &Arc<AtomicU64>,
         keep_going: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
         let sources = runs.map(|run| self.levels.source(Arc::clone(run), Direction::Forward, false));
-        let mut merge = Merge::new(sources.collect(), Direction::Forward, None)?;
+        let mut merge = Merge::gathering(self.keep.merges(), sources.collect(), Direction::Forward, None)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
-        while let Some(key) = merge.key() {
-            let value = merge.value().and_then(|stored| self.keep.value(key, stored));
-            if value.is_some() || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key)) {
+        let blob_bytes = self.inputs().flat_map(|table| &table.meta.blobs);
+        let blob_bytes: HashMap<u64, u64> = blob_bytes.map(|(file, uses)| (*file, uses.file_bytes)).collect();
+        loop {
+            // What is judged is read.
+            let stays = |pointer: &BlobPointer| !self.keep.judges() && !self.emptied.contains(&pointer.file);
+            let pointer = merge.pointer().filter(stays);
+            if pointer.is_none() {
+                merge.load()?;
+            }
+            let Some(key) = merge.key() else { break };
+            let has_older = || self.deeper.iter().any(|run| self.levels.run_overlaps(run, key, key));
+            let below = || if has_older() { Below::Older } else { Below::Nothing };
+            let value = merge.value().and_then(|stored| self.keep.value(key, stored, below));
+            let is_value = pointer.is_some() || value.is_some();
+            if is_value || has_older() {
                 let open = match &mut writer {
                     Some(open) => open,
                     None => {
                         keep_going()?;
-                        let id = next_id.fetch_add(1, Ordering::Relaxed);
-                        writer.insert(TableWriter::create(vfs, directory, id, options)?)
+                        writer.insert(TableWriter::create(vfs, directory, next_id, options)?)
                     }
                 };
-                open.add(key, value.as_deref())?;
-                if open.bytes() >= table_bytes
+                match pointer {
+                    Some(pointer) => {
+                        let file_bytes = blob_bytes.get(&pointer.file).copied().unwrap_or_default();
+                        open.add_pointer(key, pointer, file_bytes)?;
+                    }
+                    None => open.add(key, value.as_deref())?,
+                }
+                if open.is_full(table_bytes)
                     && let Some(full) = writer.take()
                 {
                     tables.push(full.finish()?);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::key_range::KeyRanges;
 use crate::options::Direction;
-use crate::table::{RunCursor, TableMeta};
+use crate::table::{RunCursor, Stored, TableMeta};
 
 /// The holes of tables that have some, by the number of the table.
 pub(crate) type Holes = BTreeMap<u64, Arc<KeyRanges>>;
@@ -56,7 +56,19 @@ impl HoledRun {
         self.run.key()
     }
 
-    /// The value here; `None` is a tombstone, or no place.
+    /// What is here.
+    #[inline]
+    pub(crate) fn stored(&self) -> Option<Stored<'_>> {
+        self.run.stored()
+    }
+
+    /// Reads the value here if it is in a blob file.
+    #[inline]
+    pub(crate) fn load(&mut self) -> Result<()> {
+        self.run.load()
+    }
+
+    /// The value here; `None` is a tombstone, or no place. One in a blob file must be loaded first.
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
         self.run.value()
@@ -125,6 +137,7 @@ mod tests {
     use crate::merge::{Merge, Source};
     use crate::options::Compression;
     use crate::table::{Table, TableOptions, TableWriter, hash};
+    use luma_sync::atomic::AtomicU64;
     use luma_vfs::{SimDisk, Vfs};
     use proptest::prelude::*;
     use std::path::Path;
@@ -135,8 +148,11 @@ mod tests {
             part_bytes: 64,
             compression: Compression::None,
             filter: crate::table::FilterOptions { bits_per_key: 10, small: false },
+            blob_threshold: usize::MAX,
+            merges: false,
         };
-        let mut writer = TableWriter::create(vfs, Path::new("/t"), id, options).unwrap();
+        let next_id = Arc::new(AtomicU64::new(id));
+        let mut writer = TableWriter::create(vfs, Path::new("/t"), &next_id, options).unwrap();
         for key in keys {
             writer.add(&[*key], Some(&[id as u8])).unwrap();
         }

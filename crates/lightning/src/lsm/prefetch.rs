@@ -6,11 +6,12 @@ use crate::table::{Known, Missing, read_missing};
 
 /// One of so many parts of the cache is filled with one batch.
 const CACHE_SHARE: u64 = 8;
-/// A key takes two rounds per table that seems to have it: one for the part, one for the block.
+/// A key takes two rounds per table that seems to have it, one for the part and one for the block, and one for
+/// a value in a blob file.
 const ROUNDS_MAX: usize = 8;
 
 impl Levels {
-    /// Reads the parts and blocks of keys, each with its hash, that are not in the cache, as much as it can
+    /// Reads the parts, blocks and large values of keys, each with its hash, that are not in the cache, as much as it can
     /// well take.
     pub(crate) fn prefetch(&self, keys: &[(&[u8], u64)]) -> Result<()> {
         let mut waiting = keys.to_vec();

@@ -174,6 +174,8 @@ impl Edit {
                 // One more than it is; 0 for none.
                 let ttl = options.ttl.map_or(0, |ttl| (ttl.as_millis() as u64).saturating_add(1));
                 put_varint(out, ttl);
+                put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
+                put_bytes(out, options.merge_operator.as_deref().unwrap_or_default().as_bytes());
                 put_strategy(out, options.compaction);
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
@@ -262,8 +264,15 @@ impl Edit {
                 };
                 let tree = reader.varint()?;
                 let ttl = reader.varint()?.checked_sub(1).map(Duration::from_millis);
+                let blob_threshold = match reader.varint()? {
+                    0 => None,
+                    bytes => Some(u32::try_from(bytes - 1).ok()?),
+                };
+                let merge_operator = std::str::from_utf8(reader.bytes()?).ok()?;
+                let merge_operator = Some(merge_operator).filter(|name| !name.is_empty()).map(Into::into);
                 let compaction = read_strategy(reader)?;
-                let options = KeyspaceOptions { layout, compression, ttl, compaction };
+                let options =
+                    KeyspaceOptions { layout, compression, ttl, blob_threshold, merge_operator, compaction };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -335,15 +344,14 @@ impl ManifestState {
     pub(crate) fn apply(&mut self, edit: &Edit) {
         match edit {
             Edit::CreateKeyspace { id, name, options, tree } => {
-                let (name, options, tree) = (name.clone(), *options, *tree);
+                let (name, options, tree) = (name.clone(), options.clone(), *tree);
                 self.keyspaces.insert(*id, KeyspaceState { name, options, tree, ..KeyspaceState::default() });
                 self.next_keyspace = self.next_keyspace.max(id + 1);
                 self.next_table = self.next_table.max(tree.saturating_add(1));
             }
             Edit::Convert { keyspace, layout, tree, generation, tables } => {
-                let numbers = tables.iter().map(|(_, meta)| meta.id).chain([*tree]);
-                let newest = numbers.max().unwrap_or_default();
-                self.next_table = self.next_table.max(newest.saturating_add(1));
+                self.note_numbers(tables);
+                self.next_table = self.next_table.max(tree.saturating_add(1));
                 let Some(state) = self.keyspaces.get_mut(keyspace) else { return };
                 state.options.layout = *layout;
                 (state.tree, state.generation) = (*tree, *generation);
@@ -359,9 +367,7 @@ impl ManifestState {
                 self.keyspaces.remove(id);
             }
             Edit::Tables { keyspace, added, removed, flushed } => {
-                for (_, meta) in added {
-                    self.next_table = self.next_table.max(meta.id + 1);
-                }
+                self.note_numbers(added);
                 let Some(state) = self.of_layout(*keyspace, Layout::Lsm) else { return };
                 for id in removed {
                     state.tables.remove(id);
@@ -409,6 +415,14 @@ impl ManifestState {
         }
     }
 
+    /// Numbers of tables and of their blob files are not given again.
+    fn note_numbers(&mut self, tables: &[(usize, TableMeta)]) {
+        for (_, meta) in tables {
+            let newest = meta.blobs.keys().next_back().copied().unwrap_or_default().max(meta.id);
+            self.next_table = self.next_table.max(newest.saturating_add(1));
+        }
+    }
+
     fn of_layout(&mut self, keyspace: KeyspaceId, layout: Layout) -> Option<&mut KeyspaceState> {
         self.keyspaces.get_mut(&keyspace).filter(|state| state.options.layout == layout)
     }
@@ -421,7 +435,7 @@ impl ManifestState {
             Edit::Applied { index: self.applied },
         ];
         for (id, state) in &self.keyspaces {
-            let (name, options, tree) = (state.name.clone(), state.options, state.tree);
+            let (name, options, tree) = (state.name.clone(), state.options.clone(), state.tree);
             edits.push(Edit::CreateKeyspace { id: *id, name, options, tree });
             edits.push(match state.options.layout {
                 Layout::Lsm => Edit::Tables {
@@ -450,6 +464,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::key_range::tests::any_range;
+    use crate::table::BlobUse;
     use proptest::prelude::*;
 
     fn any_edit() -> impl Strategy<Value = Edit> {
@@ -459,23 +474,21 @@ mod tests {
             Just(Some(Compression::Lz4)),
             Just(Some(Compression::Zstd))
         ];
-        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>()).prop_map(
-            |(numbers, smallest, largest)| TableMeta {
+        let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>(), any::<Option<[u64; 4]>>())
+            .prop_map(|(numbers, smallest, largest, blob)| TableMeta {
+                blobs: blob
+                    .map(|[file, file_bytes, values, bytes]| {
+                        (file / 2, BlobUse { file_bytes, values, bytes })
+                    })
+                    .into_iter()
+                    .collect(),
                 id: numbers[0] / 2,
                 bytes: numbers[1],
                 entries: numbers[2],
                 tombstones: numbers[3],
                 smallest,
                 largest,
-            },
-        );
-        let strategy = prop_oneof![
-            Just(CompactionStrategy::Leveled),
-            any::<u64>().prop_map(|bytes_max| CompactionStrategy::Fifo { bytes_max }),
-            any::<[u32; 2]>().prop_map(|[size_ratio_percent, space_amplification_percent_max]| {
-                CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max }
-            }),
-        ];
+            });
         let layout = |tree| if tree { Layout::BTree } else { Layout::Lsm };
         let convert = (0u64..9, any::<bool>(), any::<u32>(), any::<u64>(), meta.clone(), 0usize..7).prop_map(
             move |(keyspace, is_tree, tree, generation, table, level)| {
@@ -485,21 +498,30 @@ mod tests {
                 Edit::Convert { keyspace, layout, tree, generation, tables }
             },
         );
-        prop_oneof![
-            (
-                0u64..9,
-                any::<String>(),
+        let operator = proptest::option::of("[a-z ]{1,9}");
+        let strategy = prop_oneof![
+            Just(CompactionStrategy::Leveled),
+            any::<u64>().prop_map(|bytes_max| CompactionStrategy::Fifo { bytes_max }),
+            any::<[u32; 2]>().prop_map(|[size_ratio_percent, space_amplification_percent_max]| {
+                CompactionStrategy::Universal { size_ratio_percent, space_amplification_percent_max }
+            }),
+        ];
+        let numbers = any::<[Option<u32>; 2]>();
+        let options = (compression, any::<bool>(), numbers, operator, strategy.clone()).prop_map(
+            move |(compression, is_tree, [ttl, blob_threshold], operator, compaction)| KeyspaceOptions {
+                layout: layout(is_tree),
                 compression,
-                any::<bool>(),
-                any::<u32>(),
-                any::<Option<u32>>(),
-                strategy.clone()
-            )
-                .prop_map(move |(id, name, compression, is_tree, tree, ttl, compaction)| {
-                    let ttl = ttl.map(|millis| Duration::from_millis(millis.into()));
-                    let options = KeyspaceOptions { layout: layout(is_tree), compression, ttl, compaction };
-                    Edit::CreateKeyspace { id, name, options, tree: if is_tree { tree.into() } else { 0 } }
-                }),
+                ttl: ttl.map(|millis| Duration::from_millis(millis.into())),
+                blob_threshold,
+                merge_operator: operator.map(Into::into),
+                compaction,
+            },
+        );
+        prop_oneof![
+            (0u64..9, any::<String>(), options, any::<u32>()).prop_map(|(id, name, options, tree)| {
+                let tree = if options.layout == Layout::BTree { tree.into() } else { 0 };
+                Edit::CreateKeyspace { id, name, options, tree }
+            }),
             convert,
             (0u64..9, any::<[u64; 2]>()).prop_map(|(keyspace, numbers)| Edit::Checkpoint {
                 keyspace,

@@ -51,6 +51,26 @@ impl MemtableCursor {
         self.at.map(|position| self.table.list.entry(position))
     }
 
+    /// The versions of the key here that count, the newest first.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Entry<'_>> {
+        let list = &self.table.list;
+        let key = self.entry().map(|entry| entry.key);
+        let mut at = self.at;
+        std::iter::from_fn(move || {
+            loop {
+                let position = at?;
+                let entry = list.entry(position);
+                if Some(entry.key) != key {
+                    return None;
+                }
+                at = list.next(position);
+                if self.counts(&entry) {
+                    return Some(entry);
+                }
+            }
+        })
+    }
+
     /// To the first entry in the cursor's direction.
     pub(crate) fn seek_first(&mut self) {
         match self.direction {
@@ -122,6 +142,7 @@ impl MemtableCursor {
     fn settle_forward(&mut self) {
         while let Some(position) = self.at {
             if let Some(counting) = self.counting_version(position) {
+                self.table.list.fetch_next(counting);
                 self.at = Some(counting);
                 return;
             }

@@ -103,6 +103,14 @@ impl Entries {
         }
     }
 
+    /// Has the version after this one fetched from memory: the next step is likely to be there.
+    #[inline]
+    pub(crate) fn fetch_next(&self, place: Place) {
+        if let (Self::List(list), Place::Node(position)) = (self, place) {
+            list.fetch_next(position);
+        }
+    }
+
     /// The version at a place, which must come from these entries.
     #[inline]
     pub(crate) fn entry(&self, place: Place) -> Entry<'_> {

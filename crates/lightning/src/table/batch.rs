@@ -1,29 +1,65 @@
-//! Reading several parts and blocks at the same time: those of many keys, and those that follow each other.
+//! Reading several parts, blocks and large values at the same time: those of many keys, and those that follow
+//! each other.
 
 use std::sync::Arc;
 
-use luma_vfs::VfsFile;
+use luma_vfs::{BatchRead, VfsFile};
 
+use super::blob::{BlobFile, BlobPointer};
 use super::index::BlockPlace;
-use super::{Block, Part, Table, section};
+use super::{Block, Part, Stored, Table, section};
 use crate::{Error, Result};
 
 /// Bytes that are read together ahead of a walk.
 const ROW_BYTES: u64 = 256 << 10;
 
-/// What has to be read to tell whether a table has a key.
+enum Piece {
+    Part(usize),
+    Block(Arc<Part>, usize),
+    Value(Arc<BlobFile>, BlobPointer),
+}
+
+/// What has to be read to tell whether a table has a key, or with which value.
 pub(crate) struct Missing {
     table: Arc<Table>,
-    part: usize,
-    /// The block in the part, once that is known.
-    block: Option<(Arc<Part>, usize)>,
+    piece: Piece,
     place: BlockPlace,
 }
 
 impl Missing {
     /// What makes it different from others.
     pub(crate) fn number(&self) -> (u64, u64) {
-        (self.table.meta.id, self.place.offset)
+        let file = match &self.piece {
+            Piece::Part(_) | Piece::Block(..) => self.table.meta.id,
+            Piece::Value(_, pointer) => pointer.file,
+        };
+        (file, self.place.offset)
+    }
+
+    fn request(&self) -> Result<BatchRead> {
+        match &self.piece {
+            Piece::Part(_) | Piece::Block(..) => {
+                section::request(self.table.file()?, &self.table.path, self.place)
+            }
+            Piece::Value(file, _) => section::request(file.handle()?, file.path(), self.place),
+        }
+    }
+
+    /// Puts what was read into the cache.
+    fn keep(&self, read: BatchRead) -> Result<()> {
+        let Self { table, piece, place } = self;
+        let path = match piece {
+            Piece::Part(_) | Piece::Block(..) => &table.path,
+            Piece::Value(file, _) => file.path(),
+        };
+        let bytes = read.into_bytes().map_err(|error| Error::io(path, error))?;
+        let bytes = section::open(bytes, path, *place)?;
+        match piece {
+            Piece::Part(part) => table.keep_part(*part, &table.part_of(&bytes, *place)?),
+            Piece::Block(part, index) => part.blocks.put(part, *index, &table.block_of(bytes, *place)?),
+            Piece::Value(file, pointer) => drop(file.hold(*pointer, bytes)),
+        }
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -42,19 +78,11 @@ pub(crate) enum Known {
 pub(crate) fn read_missing(missing: &[Missing]) -> Result<()> {
     let Some(first) = missing.first() else { return Ok(()) };
     let mut reads = Vec::with_capacity(missing.len());
-    for Missing { table, place, .. } in missing {
-        reads.push(section::request(table.file()?, &table.path, *place)?);
+    for missing in missing {
+        reads.push(missing.request()?);
     }
     first.table.vfs.read_batch(&mut reads);
-    for (Missing { table, part, block, place }, read) in missing.iter().zip(reads) {
-        let bytes = read.into_bytes().map_err(|error| Error::io(&table.path, error))?;
-        let bytes = section::open(bytes, &table.path, *place)?;
-        match block {
-            Some((part, index)) => part.blocks.put(part, *index, &table.block_of(bytes, *place)?),
-            None => table.keep_part(*part, &table.part_of(&bytes, *place)?),
-        }
-    }
-    Ok(())
+    missing.iter().zip(reads).try_for_each(|(missing, read)| missing.keep(read))
 }
 
 impl Table {
@@ -73,20 +101,29 @@ impl Table {
             Some(only) => Some(Arc::clone(only)),
             None => self.cached.find(at).as_ref().map(Arc::clone),
         };
-        let missing =
-            |block, place| Known::Unknown(Missing { table: Arc::clone(self), part: at, block, place });
+        let missing = |piece, place| Known::Unknown(Missing { table: Arc::clone(self), piece, place });
         let Some(part) = found else {
-            return self.parts.place(at).map_or(Known::Absent, |place| missing(None, place));
+            return self.parts.place(at).map_or(Known::Absent, |place| missing(Piece::Part(at), place));
         };
         if !part.filter.may_contain(hash) {
             return Known::Absent;
         }
         let index = part.index.find(key);
         if let Some(block) = part.blocks.find(index).as_ref() {
-            return if block.get(key).is_some() { Known::Here } else { Known::Absent };
+            return match block.get(key) {
+                None => Known::Absent,
+                Some(Stored::Value(_) | Stored::Tombstone) => Known::Here,
+                // A pointer to nowhere is told of by the get.
+                Some(Stored::Pointer(pointer)) => match self.blob_file(pointer) {
+                    Ok((file, pointer)) if file.is_to_be_read(pointer) => {
+                        missing(Piece::Value(Arc::clone(file), pointer), pointer.place)
+                    }
+                    _ => Known::Here,
+                },
+            };
         }
         let place = part.index.place(index);
-        place.map_or(Known::Absent, |place| missing(Some((part, index)), place))
+        place.map_or(Known::Absent, |place| missing(Piece::Block(part, index), place))
     }
 
     /// Reads blocks of a part that follow each other, of `first..last` as many as may be read at once: from

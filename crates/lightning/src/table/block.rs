@@ -1,7 +1,7 @@
 //! Data blocks: sorted entries with shared key prefixes and restart points.
 //!
 //! ```text
-//! entry   = varint shared, varint rest, varint (value length << 1 | tombstone), key rest, value
+//! entry   = varint shared, varint rest, varint (value length << 2 | kind), key rest, value
 //! block   = entry*, u32 restart offset *, u32 number of restarts
 //! ```
 //! At a restart point `shared` is 0. Loading a block walks it once: a malformed one is refused, and
@@ -18,6 +18,41 @@ use crate::options::Direction;
 
 const RESTART_INTERVAL: usize = 16;
 
+/// What a table has for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored<'a> {
+    Value(&'a [u8]),
+    Tombstone,
+    /// Where in a blob file the value is.
+    Pointer(&'a [u8]),
+}
+
+impl<'a> Stored<'a> {
+    fn kind(self) -> u8 {
+        match self {
+            Self::Value(_) => 0,
+            Self::Tombstone => 1,
+            Self::Pointer(_) => 2,
+        }
+    }
+
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Value(bytes) | Self::Pointer(bytes) => bytes,
+            Self::Tombstone => &[],
+        }
+    }
+
+    #[inline]
+    fn of(kind: u8, bytes: &'a [u8]) -> Self {
+        match kind {
+            0 => Self::Value(bytes),
+            1 => Self::Tombstone,
+            _ => Self::Pointer(bytes),
+        }
+    }
+}
+
 /// Collects entries in ascending order.
 #[derive(Default)]
 pub(crate) struct BlockBuilder {
@@ -32,17 +67,17 @@ fn shared_prefix(left: &[u8], right: &[u8]) -> usize {
 }
 
 impl BlockBuilder {
-    pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) {
+    pub(crate) fn add(&mut self, key: &[u8], stored: Stored<'_>) {
         let shared = if self.entries.is_multiple_of(RESTART_INTERVAL) {
             self.restarts.push(self.bytes.len() as u32);
             0
         } else {
             shared_prefix(&self.last_key, key)
         };
-        let bytes = value.unwrap_or_default();
+        let bytes = stored.bytes();
         put_varint(&mut self.bytes, shared as u64);
         put_varint(&mut self.bytes, (key.len() - shared) as u64);
-        put_varint(&mut self.bytes, (bytes.len() as u64) << 1 | u64::from(value.is_none()));
+        put_varint(&mut self.bytes, (bytes.len() as u64) << 2 | u64::from(stored.kind()));
         self.bytes.extend_from_slice(&key[shared..]);
         self.bytes.extend_from_slice(bytes);
         self.last_key.clear();
@@ -130,7 +165,7 @@ struct RawEntry<'a> {
     shared: usize,
     rest: &'a [u8],
     value: &'a [u8],
-    tombstone: bool,
+    kind: u8,
     next: usize,
 }
 
@@ -234,9 +269,12 @@ impl Block {
             }
         };
         let rest = reader.take(rest)?;
-        let tombstone = value & 1 == 1;
-        let value = reader.take(value >> 1)?;
-        Some(RawEntry { shared, rest, value, tombstone, next: self.restarts_at - reader.rest.len() })
+        let kind = (value & 3) as u8;
+        if kind == 3 {
+            return None;
+        }
+        let value = reader.take(value >> 2)?;
+        Some(RawEntry { shared, rest, value, kind, next: self.restarts_at - reader.rest.len() })
     }
 
     /// The last restart point whose key is not after `key`.
@@ -253,10 +291,9 @@ impl Block {
         low
     }
 
-    /// The value of a key: `Some(None)` is a tombstone.
-    #[allow(clippy::option_option)]
+    /// What is stored for a key.
     #[inline]
-    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Stored<'_>> {
         let (prefix, rest) = self.directory.words().split_at_checked(self.prefix.div_ceil(4))?;
         let shared = key.get(..self.prefix)?;
         if !shared.chunks(4).zip(prefix).all(|(bytes, word)| head_at(bytes, 0) == *word) {
@@ -273,9 +310,8 @@ impl Block {
     ///
     /// The entry's own bytes are compared first, then, going back, those of the entries from which it
     /// takes the rest.
-    #[allow(clippy::option_option)]
     #[inline]
-    fn value_if_key(&self, at: usize, key: &[u8]) -> Option<Option<&[u8]>> {
+    fn value_if_key(&self, at: usize, key: &[u8]) -> Option<Stored<'_>> {
         let entry = self.entry_at(self.offset(at)?)?;
         if key.get(entry.shared..)? != entry.rest {
             return None;
@@ -292,14 +328,14 @@ impl Block {
                 unproved = before.shared;
             }
         }
-        Some(if entry.tombstone { None } else { Some(entry.value) })
+        Some(Stored::of(entry.kind, entry.value))
     }
 }
 
 struct Pending {
     key: (usize, usize),
     value: (usize, usize),
-    tombstone: bool,
+    kind: u8,
 }
 
 /// Walks a block in one direction.
@@ -309,7 +345,7 @@ pub(crate) struct BlockCursor {
     valid: bool,
     key: Vec<u8>,
     value: (usize, usize),
-    tombstone: bool,
+    kind: u8,
     /// Forward: where the next entry is. Reverse: the restart interval in `pending`.
     next: usize,
     /// Reverse only: the entries of the interval not shown yet, and their keys.
@@ -325,7 +361,7 @@ impl BlockCursor {
             valid: false,
             key: Vec::new(),
             value: (0, 0),
-            tombstone: false,
+            kind: 0,
             next: 0,
             pending: Vec::new(),
             keys: Vec::new(),
@@ -349,8 +385,9 @@ impl BlockCursor {
     }
 
     #[inline]
-    pub(crate) fn value(&self) -> Option<&[u8]> {
-        if self.tombstone { None } else { self.block.bytes.get(self.value.0..self.value.1) }
+    pub(crate) fn stored(&self) -> Stored<'_> {
+        let bytes = self.block.bytes.get(self.value.0..self.value.1);
+        Stored::of(self.kind, bytes.unwrap_or_default())
     }
 
     /// To the first entry in the cursor's direction.
@@ -402,7 +439,7 @@ impl BlockCursor {
                 self.key.clear();
                 self.key.extend_from_slice(&self.keys[entry.key.0..entry.key.1]);
                 self.value = entry.value;
-                self.tombstone = entry.tombstone;
+                self.kind = entry.kind;
                 self.valid = true;
             }
         }
@@ -418,7 +455,7 @@ impl BlockCursor {
         self.key.truncate(entry.shared);
         self.key.extend_from_slice(entry.rest);
         self.value = (entry.next - entry.value.len(), entry.next);
-        self.tombstone = entry.tombstone;
+        self.kind = entry.kind;
         self.next = entry.next;
         self.valid = true;
     }
@@ -454,7 +491,7 @@ impl BlockCursor {
             self.pending.push(Pending {
                 key: previous,
                 value: (entry.next - entry.value.len(), entry.next),
-                tombstone: entry.tombstone,
+                kind: entry.kind,
             });
             offset = entry.next;
         }
@@ -468,10 +505,19 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// Values that begin with a zero stand for pointers.
+    fn stored_of(value: Option<&Vec<u8>>) -> Stored<'_> {
+        match value {
+            None => Stored::Tombstone,
+            Some(bytes) if bytes.first() == Some(&0) => Stored::Pointer(bytes),
+            Some(bytes) => Stored::Value(bytes),
+        }
+    }
+
     fn block_of(entries: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Arc<Block> {
         let mut builder = BlockBuilder::default();
         for (key, value) in entries {
-            builder.add(key, value.as_deref());
+            builder.add(key, stored_of(value.as_ref()));
         }
         let mut bytes = Vec::new();
         builder.finish(&mut bytes);
@@ -483,13 +529,12 @@ mod tests {
         fn gets_and_walks_agree_with_a_map(
             entries in proptest::collection::btree_map(
                 proptest::collection::vec(0u8..4, 0..8),
-                proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)), 0..120),
+                proptest::option::of(proptest::collection::vec(0u8..9, 0..20)), 0..120),
             probe in proptest::collection::vec(0u8..4, 0..8),
         ) {
             let block = block_of(&entries);
             for key in entries.keys().chain([&probe]) {
-                let found = block.get(key).map(|value| value.map(<[u8]>::to_vec));
-                prop_assert_eq!(found, entries.get(key).cloned());
+                prop_assert_eq!(block.get(key), entries.get(key).map(|value| stored_of(value.as_ref())));
             }
             for direction in [Direction::Forward, Direction::Reverse] {
                 let mut cursor = BlockCursor::new(Arc::clone(&block), direction);
@@ -500,7 +545,11 @@ mod tests {
                     }
                     let mut found = Vec::new();
                     while cursor.is_valid() {
-                        found.push((cursor.key().to_vec(), cursor.value().map(<[u8]>::to_vec)));
+                        let stored = cursor.stored();
+                        let kind = stored_of(entries.get(cursor.key()).and_then(Option::as_ref)).kind();
+                        assert_eq!(stored.kind(), kind);
+                        let value = (stored != Stored::Tombstone).then(|| stored.bytes().to_vec());
+                        found.push((cursor.key().to_vec(), value));
                         cursor.advance();
                     }
                     found

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::block::{Block, BlockCursor};
-use super::{Part, Table};
+use super::{Loaded, Part, Stored, Table};
 use crate::Result;
 use crate::cache::Cached;
 use crate::options::Direction;
@@ -29,6 +29,8 @@ pub(crate) struct RunCursor {
     ahead: Vec<(usize, Arc<Block>)>,
     /// For how many blocks the last such read was: each that follows is for twice as many.
     window: usize,
+    /// A value from a blob file, once it was asked for.
+    loaded: Option<Loaded>,
     cursor: Option<BlockCursor>,
 }
 
@@ -38,7 +40,8 @@ impl RunCursor {
         let (ahead, open, cursor) = (Vec::new(), None, None);
         // What nothing is kept of, a merge for one, goes through all.
         let window = if keep { 0 } else { AHEAD_MAX };
-        Self { tables, direction, keep, passed: 0, table, part, block, open, ahead, window, cursor }
+        let loaded = None;
+        Self { tables, direction, keep, passed: 0, table, part, block, open, ahead, window, loaded, cursor }
     }
 
     #[inline]
@@ -51,10 +54,32 @@ impl RunCursor {
         self.placed().map(BlockCursor::key)
     }
 
-    /// The value here; `None` is a tombstone, or no place.
+    /// What is here.
+    #[inline]
+    pub(crate) fn stored(&self) -> Option<Stored<'_>> {
+        self.placed().map(BlockCursor::stored)
+    }
+
+    /// The value here; `None` is a tombstone, or no place. One in a blob file must be loaded first.
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        self.placed().and_then(BlockCursor::value)
+        match self.stored()? {
+            Stored::Value(value) => Some(value),
+            Stored::Tombstone => None,
+            Stored::Pointer(_) => self.loaded.as_ref().map(Loaded::value),
+        }
+    }
+
+    /// Reads the value here if it is in a blob file.
+    #[inline]
+    pub(crate) fn load(&mut self) -> Result<()> {
+        if let (Some(Stored::Pointer(pointer)), Some(table)) = (self.stored(), self.tables.get(self.table)) {
+            let loaded = table.blob(pointer, self.keep)?;
+            let bytes = loaded.value().len();
+            self.loaded = Some(loaded);
+            self.pass(bytes);
+        }
+        Ok(())
     }
 
     /// Opens a part; `None` when there is none at the place, which ends the walk.
@@ -97,18 +122,24 @@ impl RunCursor {
                 }
             },
         };
-        self.passed += opened.bytes();
-        if self.keep && self.passed > table.cache_bytes() / CACHE_SHARE {
-            // What a long walk reads is of use to the next one only if the cache can hold all of it.
-            let run: u64 = self.tables.iter().map(|table| table.meta.bytes).sum();
-            self.keep = run < table.cache_bytes() as u64 / 2;
-        }
+        self.pass(opened.bytes());
         self.block = block;
         match &mut self.cursor {
             Some(cursor) => cursor.reset(opened),
             None => self.cursor = Some(BlockCursor::new(opened, self.direction)),
         }
         Ok(true)
+    }
+
+    /// Notes that it went through so many bytes.
+    fn pass(&mut self, bytes: usize) {
+        self.passed += bytes;
+        let Some(capacity) = self.tables.first().map(|table| table.cache_bytes()) else { return };
+        if self.keep && self.passed > capacity / CACHE_SHARE {
+            // What a long walk reads is of use to the next one only if the cache can hold all of it.
+            let run: u64 = self.tables.iter().map(|table| table.meta.bytes_with_blobs()).sum();
+            self.keep = run < capacity as u64 / 2;
+        }
     }
 
     /// To the first entry in the cursor's direction.
@@ -180,6 +211,9 @@ impl RunCursor {
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
+        if self.loaded.is_some() {
+            self.loaded = None;
+        }
         if let Some(cursor) = &mut self.cursor {
             cursor.advance();
             if !cursor.is_valid() {
@@ -232,6 +266,7 @@ mod tests {
     use super::*;
     use crate::cache::Cache;
     use crate::options::Compression;
+    use luma_sync::atomic::AtomicU64;
     use luma_vfs::{SimDisk, Vfs};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -250,15 +285,16 @@ mod tests {
         vfs.create_dir_all(Path::new("/t")).unwrap();
         let entries: Vec<_> = map.iter().collect();
         let size = entries.len().div_ceil(tables).max(1);
-        let write = |(id, entries): (usize, &[Pair<'_>])| {
-            let mut writer = TableWriter::create(&vfs, Path::new("/t"), id as u64, options).unwrap();
+        let next_id = Arc::new(AtomicU64::new(1));
+        let write = |entries: &[Pair<'_>]| {
+            let mut writer = TableWriter::create(&vfs, Path::new("/t"), &next_id, options).unwrap();
             for (key, value) in entries {
                 writer.add(key, value.as_deref()).unwrap();
             }
             let meta = writer.finish().unwrap();
             Arc::new(Table::open(&vfs, Path::new("/t"), meta, cache).unwrap())
         };
-        entries.chunks(size).enumerate().map(write).collect()
+        entries.chunks(size).map(write).collect()
     }
 
     #[test]
@@ -269,6 +305,8 @@ mod tests {
             compression: Compression::None,
             filter: crate::table::FilterOptions { bits_per_key: 10, small: false },
             part_bytes: 1 << 20,
+            blob_threshold: usize::MAX,
+            merges: false,
         };
         let after_two_walks = |capacity: usize| {
             let cache = Arc::new(Cache::new(crate::CachePolicy::default(), capacity, 2));
@@ -306,6 +344,7 @@ mod tests {
             bits_per_key in 0u32..12,
             small: bool,
             part_bytes in prop_oneof![Just(0usize), 20usize..200, Just(1 << 20)],
+            blob_threshold in prop_oneof![Just(usize::MAX), 0usize..40],
             probe in proptest::collection::vec(0u8..4, 0..8),
         ) {
             let options = TableOptions {
@@ -313,6 +352,8 @@ mod tests {
                 compression,
                 filter: crate::table::FilterOptions { bits_per_key, small },
                 part_bytes,
+                blob_threshold,
+                merges: false,
             };
             let tables = run_of(&map, tables, options);
             for key in map.keys().chain([&probe]) {
@@ -335,7 +376,9 @@ mod tests {
                         None => cursor.seek_first().unwrap(),
                     }
                     let mut found = Vec::new();
-                    while let Some(key) = cursor.key() {
+                    while cursor.key().is_some() {
+                        cursor.load().unwrap();
+                        let key = cursor.key().unwrap();
                         found.push((key.to_vec(), cursor.value().map(<[u8]>::to_vec)));
                         cursor.advance().unwrap();
                     }

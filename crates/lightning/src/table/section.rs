@@ -13,7 +13,7 @@ use crate::{Error, Result};
 const TRAILER_BYTES: usize = 5;
 pub(crate) const FOOTER_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"LIGHTTBL";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const NONE: u8 = 0;
 const LZ4: u8 = 1;
@@ -59,6 +59,14 @@ pub(crate) fn append(out: &mut Vec<u8>, content: &[u8], compression: Compression
     let crc = crc32c::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_le_bytes());
     (out.len() - start) as u64
+}
+
+/// Appends the end of a section whose content, as it is, is written already; returns the section's length.
+pub(crate) fn append_trailer(out: &mut Vec<u8>, content: &[u8]) -> u64 {
+    out.push(NONE);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(content), &[NONE]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    (content.len() + TRAILER_BYTES) as u64
 }
 
 /// Reads, checks and expands a section.

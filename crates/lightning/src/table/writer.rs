@@ -3,15 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use luma_sync::atomic::{AtomicU64, Ordering};
 use luma_vfs::{Vfs, VfsFile};
 
-use super::block::BlockBuilder;
+use super::blob::{BlobPointer, BlobWriter};
+use super::block::{BlockBuilder, Stored};
 use super::index::{BlockPlace, IndexBuilder, separator};
 use super::section::{self, Footer};
 use super::{FilterOptions, TableMeta, bloom, file_name, part};
+use crate::merge_operator::is_value;
 use crate::options::Compression;
 use crate::{Error, Result};
 
+/// The blob file of a table may be so many times as long.
+const BLOB_SHARE: u64 = 8;
 const WRITE_BYTES: usize = 256 << 10;
 
 /// How tables are written.
@@ -22,6 +27,10 @@ pub(crate) struct TableOptions {
     pub(crate) filter: FilterOptions,
     /// Bytes of index and filter after which a part ends.
     pub(crate) part_bytes: usize,
+    /// Values of so many bytes go to a blob file.
+    pub(crate) blob_threshold: usize,
+    /// Whether values tell by their first byte what they are; what is merged stays in the table.
+    pub(crate) merges: bool,
 }
 
 /// A table in the making. Dropped unfinished, its file is removed.
@@ -38,6 +47,9 @@ pub(crate) struct TableWriter {
     parts: IndexBuilder,
     /// A block that waits for the key after it, to find a short separator.
     finished_block: Option<BlockPlace>,
+    /// The blob file that goes with this table, once there is one.
+    blobs: Option<BlobWriter>,
+    next_id: Arc<AtomicU64>,
     content: Vec<u8>,
     out: Vec<u8>,
     /// Where `out` goes in the file.
@@ -49,9 +61,10 @@ impl TableWriter {
     pub(crate) fn create(
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
-        id: u64,
+        next_id: &Arc<AtomicU64>,
         options: TableOptions,
     ) -> Result<Self> {
+        let id = next_id.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(file_name(id));
         let file = vfs.create(&path).map_err(|error| Error::io(&path, error))?;
         Ok(Self {
@@ -65,6 +78,8 @@ impl TableWriter {
             hashes: Vec::new(),
             parts: IndexBuilder::default(),
             finished_block: None,
+            blobs: None,
+            next_id: Arc::clone(next_id),
             content: Vec::new(),
             out: Vec::new(),
             offset: 0,
@@ -72,8 +87,40 @@ impl TableWriter {
         })
     }
 
-    /// Adds a key after all before it; `None` is a tombstone.
+    /// Adds a key after all before it; `None` is a tombstone. A large value goes to the blob file.
     pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        match value {
+            None => self.store(key, Stored::Tombstone),
+            Some(value)
+                if value.len() < self.options.blob_threshold || self.options.merges && !is_value(value) =>
+            {
+                self.store(key, Stored::Value(value))
+            }
+            Some(value) => {
+                let blobs = match &mut self.blobs {
+                    Some(blobs) => blobs,
+                    None => {
+                        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+                        let directory = self.path.parent().unwrap_or(Path::new(""));
+                        self.blobs.insert(BlobWriter::create(&self.vfs, directory, id)?)
+                    }
+                };
+                let pointer = blobs.put(value, self.options.compression)?;
+                self.add_pointer(key, pointer, 0)
+            }
+        }
+    }
+
+    /// Adds a key, after all before it, whose value is in a blob file of so many bytes.
+    pub(crate) fn add_pointer(&mut self, key: &[u8], pointer: BlobPointer, file_bytes: u64) -> Result<()> {
+        let uses = self.meta.blobs.entry(pointer.file).or_default();
+        uses.file_bytes = file_bytes;
+        uses.values += 1;
+        uses.bytes += pointer.place.length;
+        self.store(key, Stored::Pointer(&pointer.encode()))
+    }
+
+    fn store(&mut self, key: &[u8], stored: Stored<'_>) -> Result<()> {
         if let Some(place) = self.finished_block.take() {
             let separator = separator(&self.meta.largest, key).to_vec();
             self.index.add(&separator, place);
@@ -88,19 +135,25 @@ impl TableWriter {
         self.meta.largest.clear();
         self.meta.largest.extend_from_slice(key);
         self.meta.entries += 1;
-        self.meta.tombstones += u64::from(value.is_none());
+        self.meta.tombstones += u64::from(stored == Stored::Tombstone);
         if self.options.filter.bits_per_key > 0 {
             self.hashes.push(bloom::hash(key));
         }
-        self.block.add(key, value);
+        self.block.add(key, stored);
         if self.block.bytes() >= self.options.block_bytes {
             self.finish_block()?;
         }
         Ok(())
     }
 
-    /// Bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Whether another table should be begun, for tables of so many bytes.
+    pub(crate) fn is_full(&self, table_bytes: u64) -> bool {
+        let blobs = self.blobs.as_ref().map_or(0, BlobWriter::bytes);
+        self.bytes() >= table_bytes || blobs >= table_bytes.saturating_mul(BLOB_SHARE)
+    }
+
+    /// Bytes so far, without those in the blob file.
+    fn bytes(&self) -> u64 {
         let index = self.index.bytes() + self.parts.bytes();
         self.offset + (self.out.len() + self.block.bytes() + index) as u64
     }
@@ -142,6 +195,13 @@ impl TableWriter {
     /// Writes the rest and makes the content durable; the name is durable once the caller has synced
     /// the directory.
     pub(crate) fn finish(mut self) -> Result<TableMeta> {
+        if let Some(blobs) = self.blobs.take() {
+            let id = blobs.id();
+            let bytes = blobs.finish()?;
+            if let Some(uses) = self.meta.blobs.get_mut(&id) {
+                uses.file_bytes = bytes;
+            }
+        }
         if !self.block.is_empty() {
             self.finish_block()?;
         }

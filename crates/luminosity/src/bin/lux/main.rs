@@ -48,10 +48,6 @@ type Done = Result<Ended, Failure>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // A service answers many at once and gains from pools per thread.
-    if !matches!(arguments.command, Command::Serve(_)) {
-        memory::keep_small();
-    }
     match run(&arguments) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::WithFindings) => ExitCode::from(3),
