@@ -40,7 +40,7 @@ use crate::options::{KeyspaceOptions, Options};
 use crate::publisher::Publisher;
 use crate::readable::Snapshot;
 use crate::stats::{KeyspaceStats, Stats, WriteStats};
-use crate::table::TableOptions;
+use crate::table::{FilterOptions, TableOptions};
 use crate::view::View;
 use crate::{Error, Result};
 
@@ -205,7 +205,7 @@ impl Engine {
         TableOptions {
             block_bytes: self.options.block_bytes,
             compression: keyspace.compression.unwrap_or(self.options.compression),
-            bloom_bits_per_key: self.options.bloom_bits_per_key,
+            filter: FilterOptions { bits_per_key: self.options.bloom_bits_per_key, small: false },
             part_bytes: self.options.index_part_bytes,
             merges: keyspace.merge_operator.is_some(),
             blob_threshold: keyspace.blob_threshold.unwrap_or(self.options.blob_threshold) as usize,

@@ -15,8 +15,10 @@ mod blob;
 mod block;
 mod bloom;
 mod cursor;
+mod filter;
 mod index;
 mod part;
+mod ribbon;
 mod section;
 mod writer;
 
@@ -39,6 +41,7 @@ pub(crate) use blob::{
 pub(crate) use block::{Block, Stored};
 pub(crate) use bloom::hash;
 pub(crate) use cursor::RunCursor;
+pub(crate) use filter::FilterOptions;
 use index::{BlockPlace, Index};
 pub(crate) use part::Part;
 use section::{FOOTER_BYTES, Footer};
@@ -310,7 +313,7 @@ impl Table {
             }
             None => {}
         }
-        if !part.filter.is_empty() {
+        if !part.filter.is_none() {
             self.cache.count_filter_false_positive();
         }
         Ok(Err(use_value))

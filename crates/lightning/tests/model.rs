@@ -388,7 +388,8 @@ proptest! {
         cache_policy in prop_oneof![Just(CachePolicy::S3Fifo), Just(CachePolicy::Arc)],
     ) {
         for layout in LAYOUTS {
-            let options = Options { cache_policy, ..options(0, compression) };
+            let ribbon_filters = compression == Compression::Lz4;
+            let options = Options { cache_policy, ribbon_filters, ..options(0, compression) };
             let mut world = World::new(Arc::new(SimDisk::new()), "/db".into(), options, layout);
             for step in &steps {
                 world.run(step);

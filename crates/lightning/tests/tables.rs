@@ -238,3 +238,44 @@ fn the_policy_that_was_asked_for_decides_what_stays_in_the_cache_and_both_keep_i
         assert_ne!(s3, arc, "{layout:?}: the policies choose differently");
     }
 }
+
+#[test]
+fn ribbon_filters_make_tables_at_the_bottom_smaller_and_spare_as_many_reads() {
+    let mut measured = Vec::new();
+    for ribbon_filters in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { ribbon_filters, table_bytes: 4 << 20, ..small() };
+        let database = Database::open(directory.path(), options).unwrap();
+        let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+        for half in 0..2 {
+            for first in (half..60_000u32).step_by(2000) {
+                let mut batch = WriteBatch::new();
+                for number in (first..first + 2000).step_by(2) {
+                    batch.put(&keyspace, &number.wrapping_mul(0x9e37_79b9).to_be_bytes(), b"value");
+                }
+                database.write(batch, Durability::Unlogged).unwrap();
+            }
+        }
+        keyspace.compact().unwrap();
+        database.verify(&mut |_| {}).unwrap();
+        // With the other setting, too: the tables say what they have.
+        drop((keyspace, database));
+        let options = Options { ribbon_filters: !ribbon_filters, ..small() };
+        let database = Database::open(directory.path(), options).unwrap();
+        let keyspace = database.keyspace("k").unwrap();
+        let before = database.stats();
+        let snapshot = database.snapshot();
+        for number in 0..60_000u32 {
+            let key = number.wrapping_mul(0x9e37_79b9);
+            assert!(number % 10 > 0 || snapshot.get(&keyspace, &key.to_be_bytes()).unwrap().is_some());
+            let absent = [&key.to_be_bytes()[..], b"x"].concat();
+            assert!(snapshot.get(&keyspace, &absent).unwrap().is_none());
+        }
+        let cache = database.stats().cache;
+        let wrong = cache.filter_false_positives - before.cache.filter_false_positives;
+        assert!(cache.filter_negatives > 58_000 && wrong < 1_000, "{cache:?}");
+        measured.push(before.keyspaces[0].disk_bytes);
+    }
+    // 60,000 keys, 2.5 bits less for each.
+    assert!(measured[1] + 60_000 / 4 < measured[0], "{measured:?} bytes");
+}

@@ -130,10 +130,12 @@ impl Engine {
     fn merge(&self, keyspace: &KeyspaceInner, mut compaction: Compaction) -> Result<()> {
         compaction.keep = keyspace.keep();
         let keep_going = || self.check_writable().and_then(|()| keyspace.check());
+        let mut options = self.table_options(&keyspace.options);
+        options.filter.small = self.options.ribbon_filters && compaction.is_at_the_bottom();
         let metas = compaction.run(
             &self.merge_vfs,
             &self.tables_directory(),
-            self.table_options(&keyspace.options),
+            options,
             self.options.table_bytes,
             &self.next_table,
             &keep_going,

@@ -285,6 +285,11 @@ impl Compaction {
         self.upper.iter().flat_map(|run| run.iter()).chain(self.lower.iter())
     }
 
+    /// Whether nothing lies below the result.
+    pub(crate) fn is_at_the_bottom(&self) -> bool {
+        self.deeper.iter().all(|run| run.is_empty())
+    }
+
     /// Merges into new tables, which are durable but for their names.
     pub(crate) fn run(
         &self,

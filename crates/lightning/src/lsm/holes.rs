@@ -152,7 +152,7 @@ mod tests {
             block_bytes: 24,
             part_bytes: 64,
             compression: Compression::None,
-            bloom_bits_per_key: 10,
+            filter: crate::table::FilterOptions { bits_per_key: 10, small: false },
             blob_threshold: usize::MAX,
             merges: false,
         };

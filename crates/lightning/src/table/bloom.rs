@@ -38,7 +38,7 @@ pub(crate) fn bytes_for(keys: usize, bits_per_key: u32) -> usize {
     (keys * bits_per_key as usize).div_ceil(LINE_BYTES * 8) * LINE_BYTES
 }
 
-/// The bytes of the filter of the keys with these hashes; none when filters are off.
+/// The bytes of the filter of the keys with these hashes.
 pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Vec<u8> {
     let mut lines = vec![Line([0; 8]); bytes_for(hashes.len(), bits_per_key) / LINE_BYTES];
     let count = lines.len();
@@ -51,9 +51,9 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> Vec<u8> {
 }
 
 /// A filter in memory.
-pub(crate) struct Filter(Box<[Line]>);
+pub(crate) struct Bloom(Box<[Line]>);
 
-impl Filter {
+impl Bloom {
     /// `None` when these are not the bytes of a filter.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (lines, rest) = bytes.as_chunks::<LINE_BYTES>();
@@ -73,11 +73,7 @@ impl Filter {
         self.0.len() * LINE_BYTES
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether the key with this hash may be in the set; `true` without a filter.
+    /// Whether the key with this hash may be in the set; `true` of a filter without lines.
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         match self.0.get(line_of(hash, self.0.len())) {
@@ -95,12 +91,11 @@ mod tests {
     #[test]
     fn every_key_is_found_and_few_others() {
         let hashes: Vec<u64> = (0..20_000u64).map(|number| hash(&number.to_be_bytes())).collect();
-        let filter = Filter::decode(&build(&hashes, 10)).unwrap();
+        let filter = Bloom::decode(&build(&hashes, 10)).unwrap();
         assert_eq!(filter.bytes(), bytes_for(hashes.len(), 10));
         assert!(hashes.iter().all(|hash| filter.may_contain(*hash)));
         let wrong = (20_000..120_000u64).filter(|number| filter.may_contain(hash(&number.to_be_bytes())));
         assert!(wrong.count() < 2_500, "more than 2.5 % false positives");
-        assert!(Filter::decode(&build(&hashes, 0)).unwrap().may_contain(1));
-        assert!(Filter::decode(&[0; 63]).is_none());
+        assert!(Bloom::decode(&[0; 63]).is_none());
     }
 }

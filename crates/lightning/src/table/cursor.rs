@@ -305,7 +305,7 @@ mod tests {
         let options = TableOptions {
             block_bytes: 4096,
             compression: Compression::None,
-            bloom_bits_per_key: 10,
+            filter: crate::table::FilterOptions { bits_per_key: 10, small: false },
             part_bytes: 1 << 20,
             blob_threshold: usize::MAX,
             merges: false,
@@ -343,12 +343,20 @@ mod tests {
             tables in 1usize..4,
             block_bytes in 20usize..400,
             compression in prop_oneof![Just(Compression::None), Just(Compression::Lz4), Just(Compression::Zstd)],
-            bloom_bits_per_key in 0u32..12,
+            bits_per_key in 0u32..12,
+            small: bool,
             part_bytes in prop_oneof![Just(0usize), 20usize..200, Just(1 << 20)],
             blob_threshold in prop_oneof![Just(usize::MAX), 0usize..40],
             probe in proptest::collection::vec(0u8..4, 0..8),
         ) {
-            let options = TableOptions { block_bytes, compression, bloom_bits_per_key, part_bytes, blob_threshold, merges: false };
+            let options = TableOptions {
+                block_bytes,
+                compression,
+                filter: crate::table::FilterOptions { bits_per_key, small },
+                part_bytes,
+                blob_threshold,
+                merges: false,
+            };
             let tables = run_of(&map, tables, options);
             for key in map.keys().chain([&probe]) {
                 let mut found = None;

@@ -11,7 +11,7 @@ use luma_sync::atomic::AtomicU8;
 use std::sync::Arc;
 
 use super::block::Block;
-use super::bloom::Filter;
+use super::filter::Filter;
 use super::index::{BlockPlace, Index};
 use crate::cache::{BlockSlots, Cache, Cached, Owner};
 use crate::codec::{Reader, put_bytes};

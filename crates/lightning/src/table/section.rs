@@ -13,7 +13,7 @@ use crate::{Error, Result};
 const TRAILER_BYTES: usize = 5;
 pub(crate) const FOOTER_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"LIGHTTBL";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const NONE: u8 = 0;
 const LZ4: u8 = 1;

@@ -10,7 +10,7 @@ use super::blob::{BlobPointer, BlobWriter};
 use super::block::{BlockBuilder, Stored};
 use super::index::{BlockPlace, IndexBuilder, separator};
 use super::section::{self, Footer};
-use super::{TableMeta, bloom, file_name, part};
+use super::{FilterOptions, TableMeta, bloom, file_name, part};
 use crate::merge_operator::is_value;
 use crate::options::Compression;
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ const WRITE_BYTES: usize = 256 << 10;
 pub(crate) struct TableOptions {
     pub(crate) block_bytes: usize,
     pub(crate) compression: Compression,
-    pub(crate) bloom_bits_per_key: u32,
+    pub(crate) filter: FilterOptions,
     /// Bytes of index and filter after which a part ends.
     pub(crate) part_bytes: usize,
     /// Values of so many bytes go to a blob file.
@@ -124,8 +124,8 @@ impl TableWriter {
         if let Some(place) = self.finished_block.take() {
             let separator = separator(&self.meta.largest, key).to_vec();
             self.index.add(&separator, place);
-            let bits = self.options.bloom_bits_per_key;
-            if self.index.bytes() + bloom::bytes_for(self.hashes.len(), bits) >= self.options.part_bytes {
+            let filter = self.options.filter.bytes_for(self.hashes.len());
+            if self.index.bytes() + filter >= self.options.part_bytes {
                 self.finish_part(&separator)?;
             }
         }
@@ -136,7 +136,7 @@ impl TableWriter {
         self.meta.largest.extend_from_slice(key);
         self.meta.entries += 1;
         self.meta.tombstones += u64::from(stored == Stored::Tombstone);
-        if self.options.bloom_bits_per_key > 0 {
+        if self.options.filter.bits_per_key > 0 {
             self.hashes.push(bloom::hash(key));
         }
         self.block.add(key, stored);
@@ -172,7 +172,7 @@ impl TableWriter {
 
     /// Ends a part; `separator` is that of its last block.
     fn finish_part(&mut self, separator: &[u8]) -> Result<()> {
-        let filter = bloom::build(&self.hashes, self.options.bloom_bits_per_key);
+        let filter = self.options.filter.build(&self.hashes);
         self.hashes.clear();
         let part = part::encode(&self.index.finish(), &filter);
         let place = self.append_section(&part, self.options.compression);
