@@ -399,7 +399,7 @@ fn in_parallel(jobs: std::ops::Range<u64>, job: impl Fn(u64) -> usize + Sync) ->
                     }
                     let points = job(number);
                     let points = total.fetch_add(points, Ordering::Relaxed) + points;
-                    if factor() > 1 && number % 50 == 0 {
+                    if factor() > 1 && number.is_multiple_of(50) {
                         println!("workload {number} of {}: {points} crash points", jobs.end);
                     }
                 }
