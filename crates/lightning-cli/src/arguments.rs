@@ -181,9 +181,28 @@ pub(crate) struct Create {
     /// Merge nothing, and let the oldest tables go, whole, when all have more than so many bytes
     #[arg(long, value_name = "BYTES", conflicts_with = "compaction")]
     pub(crate) fifo: Option<u64>,
+    /// Filters have the first bytes of keys, too, so that walks over one prefix pass over tables without it
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) prefix_bytes: Option<u32>,
+    /// The same for keys up to their first such character, which is ASCII
+    #[arg(long, value_name = "CHARACTER", conflicts_with = "prefix_bytes", value_parser = ascii)]
+    pub(crate) prefix_up_to: Option<u8>,
+}
+
+fn ascii(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => Err("one ASCII character is needed, such as /".to_owned()),
+    }
 }
 
 impl Create {
+    pub(crate) fn prefix(&self) -> Option<lightning::Prefix> {
+        self.prefix_bytes
+            .map(lightning::Prefix::Bytes)
+            .or_else(|| self.prefix_up_to.map(lightning::Prefix::UpTo))
+    }
+
     pub(crate) fn compaction(&self) -> lightning::CompactionStrategy {
         match (self.fifo, self.compaction) {
             (Some(bytes_max), _) => lightning::CompactionStrategy::Fifo { bytes_max },

@@ -22,6 +22,7 @@ pub(crate) fn create(options: &Options, wanted: &Create) -> Done {
         blob_threshold: wanted.blob_threshold,
         merge_operator: wanted.merge_operator.as_deref().map(Into::into),
         compaction: wanted.compaction(),
+        prefix: wanted.prefix(),
         ..KeyspaceOptions::default()
     };
     database.create_keyspace(&keyspace.keyspace, keyspace_options)?;

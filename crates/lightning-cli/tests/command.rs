@@ -137,6 +137,9 @@ fn what_is_called_wrongly_ends_with_its_code_and_changes_nothing() {
     ends(at, 0, &["put", "counts", "key", "value"]);
     assert_eq!(ends(at, 0, &["get", "counts", "key"]), "value\n");
     ends(at, 2, &["create", "db", "--compaction", "tiered"]);
+    ends(at, 2, &["create", "db", "--prefix-up-to", "//"]);
+    ends(at, 2, &["create", "db", "--prefix-up-to", "/", "--prefix-bytes", "2"]);
+    ends(at, 0, &["create", "paths", "--prefix-up-to", "/"]);
     ends(at, 2, &["create", "db", "--compaction", "universal", "--fifo", "1000"]);
     ends(at, 2, &["stats", "db", "--format", "hex"]);
     ends(at, 2, &["bench", "--threads", "0"]);

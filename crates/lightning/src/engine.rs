@@ -208,6 +208,7 @@ impl Engine {
             filter: FilterOptions { bits_per_key: self.options.bloom_bits_per_key, small: false },
             part_bytes: self.options.index_part_bytes,
             merges: keyspace.merge_operator.is_some(),
+            prefix: keyspace.prefix,
             blob_threshold: keyspace.blob_threshold.unwrap_or(self.options.blob_threshold) as usize,
         }
     }

@@ -131,18 +131,21 @@ impl Tree {
         }
     }
 
-    /// Adds sources for what lies between the bounds, newest first.
+    /// Adds sources for what lies between the bounds, newest first; all keys there have the prefix with this hash,
+    /// if there is one.
     pub(crate) fn add_sources(
         &self,
         first: Option<&[u8]>,
         last: Option<&[u8]>,
+        prefix: Option<u64>,
         direction: Direction,
         sources: &mut Vec<Source>,
-    ) {
+    ) -> Result<()> {
         match self {
-            Self::Lsm(levels) => levels.add_sources(first, last, direction, sources),
+            Self::Lsm(levels) => levels.add_sources(first, last, prefix, direction, sources),
             Self::BTree(tree) => {
                 sources.push(Source::Tree(TreeCursor::new(Arc::clone(tree), direction, true)));
+                Ok(())
             }
         }
     }

@@ -42,6 +42,7 @@ mod merge;
 mod merge_operator;
 mod moments;
 mod options;
+mod prefix;
 mod publisher;
 mod range;
 mod read_set;
@@ -69,6 +70,7 @@ pub use options::{
     KeyspaceOptions, Layout, LockMode, Options, SyncMode, TransactionMode, TransactionOptions,
     VALUE_BYTES_MAX,
 };
+pub use prefix::Prefix;
 pub use range::Range;
 pub use readable::{Readable, Snapshot};
 pub use stats::{BackPressure, KeyspaceStats, Stats, WriteStats};

@@ -155,28 +155,40 @@ impl Levels {
         Source::Run(HoledRun::new(run, Arc::clone(&self.holes), direction))
     }
 
-    /// Adds a source for each table or run that has keys between the bounds, newest first.
+    /// Adds a source for each table or run that has keys between the bounds, newest first; if all keys between
+    /// them have the prefix with this hash, only for those that may have some.
     pub(crate) fn add_sources(
         &self,
         first: Option<&[u8]>,
         last: Option<&[u8]>,
+        prefix: Option<u64>,
         direction: Direction,
         sources: &mut Vec<Source>,
-    ) {
-        let wanted = |table: &Table| {
+    ) -> Result<()> {
+        let is_between = |table: &Table| {
             last.is_none_or(|last| table.meta.smallest.as_slice() <= last)
                 && first.is_none_or(|first| table.meta.largest.as_slice() >= first)
         };
-        for table in self.level0.iter().filter(|table| wanted(table)) {
-            sources.push(self.source(Arc::from([Arc::clone(table)]), direction, true));
+        let may_have = |table: &Table| match (prefix, first, last) {
+            (Some(prefix), Some(first), Some(last)) => table.may_have(prefix, first, last),
+            _ => Ok(true),
+        };
+        for table in self.level0.iter().filter(|table| is_between(table)) {
+            if may_have(table)? {
+                sources.push(self.source(Arc::from([Arc::clone(table)]), direction, true));
+            }
         }
         for run in &self.runs {
             let from =
                 first.map_or(0, |first| run.partition_point(|table| table.meta.largest.as_slice() < first));
-            if run.get(from).is_some_and(|table| wanted(table)) {
-                sources.push(self.source(Arc::clone(run), direction, true));
+            for table in run[from..].iter().take_while(|table| is_between(table)) {
+                if may_have(table)? {
+                    sources.push(self.source(Arc::clone(run), direction, true));
+                    break;
+                }
             }
         }
+        Ok(())
     }
 
     /// The deepest level whose tables, holes or not, leave room for tables with keys between two, both
@@ -193,7 +205,7 @@ impl Levels {
     /// Whether there are keys between two, both included; deleted ones may count.
     pub(crate) fn has_some_of(&self, first: &[u8], last: &[u8]) -> Result<bool> {
         let mut sources = Vec::new();
-        self.add_sources(Some(first), Some(last), Direction::Forward, &mut sources);
+        self.add_sources(Some(first), Some(last), None, Direction::Forward, &mut sources)?;
         let all = Merge::new(sources, Direction::Forward, Some(first))?;
         Ok(all.key().is_some_and(|key| key <= last))
     }

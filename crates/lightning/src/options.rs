@@ -8,6 +8,7 @@ pub use luma_log::SyncMode;
 
 use crate::keep::CompactionFilter;
 use crate::merge_operator::MergeOperator;
+use crate::prefix::Prefix;
 
 /// Options of a database.
 #[derive(Clone, Debug)]
@@ -179,6 +180,9 @@ pub struct KeyspaceOptions {
     pub merge_operator: Option<Arc<str>>,
     /// Which of its tables are merged.
     pub compaction: CompactionStrategy,
+    /// What part of its keys the filters of tables have, besides whole keys: [`Readable::prefix`](crate::Readable::prefix)
+    /// and walks between two keys with the same prefix then pass over tables that have none of it.
+    pub prefix: Option<Prefix>,
 }
 
 /// Which tables of a keyspace are merged, and when. Keyspaces of the layout [`Layout::BTree`] have nothing to

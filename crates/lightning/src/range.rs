@@ -104,7 +104,8 @@ impl Range {
                 let cursor = MemtableCursor::new(Arc::clone(table), snapshot.sequence(), undone, direction);
                 sources.push(Source::Memory(cursor));
             }
-            found.tree.add_sources(key_of(&start), key_of(&end), direction, &mut sources);
+            let prefix = keyspace.options.prefix.and_then(|prefix| prefix.hash_of_all(start, end));
+            found.tree.add_sources(key_of(&start), key_of(&end), prefix, direction, &mut sources)?;
         }
         let (first, limit) = match direction {
             Direction::Forward => (start, end),

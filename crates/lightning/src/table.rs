@@ -47,6 +47,9 @@ pub(crate) use part::Part;
 use section::{FOOTER_BYTES, Footer};
 pub(crate) use writer::{TableOptions, TableWriter};
 
+/// The filters of more parts are not asked for a prefix.
+const PREFIX_PARTS_MAX: usize = 4;
+
 /// What is known of a table without opening it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableMeta {
@@ -236,6 +239,21 @@ impl Table {
     /// How many parts it has.
     pub(crate) fn parts(&self) -> usize {
         self.parts.len()
+    }
+
+    /// Whether there may be keys with a prefix, by its hash, between two, both included, which have it.
+    pub(crate) fn may_have(&self, prefix: u64, first: &[u8], last: &[u8]) -> Result<bool> {
+        let (from, to) = (self.parts.find(first), self.parts.find(last));
+        if to >= self.parts.len() || to - from.min(to) > PREFIX_PARTS_MAX {
+            return Ok(true);
+        }
+        for part in from..=to {
+            if self.part(part, true)?.filter.may_contain(prefix) {
+                return Ok(true);
+            }
+        }
+        self.cache.count_filter_negative();
+        Ok(false)
     }
 
     /// How many parts end before `key`.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lightning::{
     CompactionStrategy, Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions,
-    Layout, Options, Readable, TransactionOptions, WriteBatch,
+    Layout, Options, Prefix, Readable, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
@@ -103,6 +103,7 @@ fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error
         layout,
         merge_operator: (number == MERGED).then(|| "append".into()),
         compaction: if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled },
+        prefix: (number == 0).then_some(Prefix::Bytes(4)),
         ..KeyspaceOptions::default()
     };
     let open = |(number, name): (usize, &&str)| {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lightning::{
     Append, CachePolicy, CompactionStrategy, Compression, Database, Direction, Durability, Keyspace,
-    KeyspaceOptions, Layout, MergeOperator, Options, Readable, Snapshot, Transaction, TransactionOptions,
-    WriteBatch,
+    KeyspaceOptions, Layout, MergeOperator, Options, Prefix, Readable, Snapshot, Transaction,
+    TransactionOptions, WriteBatch,
 };
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 use proptest::prelude::*;
@@ -186,7 +186,8 @@ fn of_space(space: usize, layout: Layout) -> KeyspaceOptions {
     let ttl = (space == 1).then(|| std::time::Duration::from_hours(24));
     let compaction = if space == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled };
     let merge_operator = (space == MERGED).then(|| "at times".into());
-    KeyspaceOptions { layout, ttl, merge_operator, compaction, ..KeyspaceOptions::default() }
+    let prefix = Some(if space == 0 { Prefix::Bytes(1) } else { Prefix::UpTo(2) });
+    KeyspaceOptions { layout, ttl, merge_operator, compaction, prefix, ..KeyspaceOptions::default() }
 }
 
 /// Appends, and puts two operands together at times.

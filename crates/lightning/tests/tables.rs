@@ -4,8 +4,8 @@
 use std::ops::Bound;
 
 use lightning::{
-    CachePolicy, Compression, Database, Direction, Durability, KeyspaceOptions, Layout, Options, Range,
-    Readable, WriteBatch,
+    CachePolicy, Compression, Database, Direction, Durability, KeyspaceOptions, Layout, Options, Prefix,
+    Range, Readable, WriteBatch,
 };
 
 fn small() -> Options {
@@ -278,4 +278,56 @@ fn ribbon_filters_make_tables_at_the_bottom_smaller_and_spare_as_many_reads() {
     }
     // 60,000 keys, 2.5 bits less for each.
     assert!(measured[1] + 60_000 / 4 < measured[0], "{measured:?} bytes");
+}
+
+#[test]
+fn a_walk_over_a_prefix_passes_over_tables_that_have_none_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { background_threads: 0, level0_tables: 100, memtable_bytes: 8 << 20, ..small() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let of = |prefix| KeyspaceOptions { prefix, ..KeyspaceOptions::default() };
+    let plain = database.create_keyspace("plain", of(None)).unwrap();
+    let cut = database.create_keyspace("cut", of(Some(Prefix::UpTo(b'/')))).unwrap();
+    let key = |user: u32, number: u32| format!("user {user:03}/{number:05}").into_bytes();
+    for table in 0..12u32 {
+        for keyspace in [&plain, &cut] {
+            let mut batch = WriteBatch::new();
+            // Each table has keys from the first to the last, of a few users.
+            for user in (0..200).filter(|user| user % 12 == table || user % 199 == 0) {
+                (0..40).for_each(|number| batch.put(keyspace, &key(user, number * 12 + table), &[7; 30]));
+            }
+            batch.delete(keyspace, &key(table * 12 + 1, 0));
+            database.write(batch, Durability::Buffered).unwrap();
+            keyspace.flush().unwrap();
+        }
+    }
+    assert_eq!(cut.stats().tables[0], 12);
+    let read = |keyspace, start: &[u8], end: Bound<&[u8]>, direction| {
+        let before = database.stats().cache.filter_negatives;
+        let range = database.snapshot().range(keyspace, Bound::Included(start), end, direction).unwrap();
+        (collect(range), database.stats().cache.filter_negatives - before)
+    };
+    for user in [0, 1, 5, 77, 198, 199, 300] {
+        let (first, next) = (format!("user {user:03}/"), format!("user {user:03}0"));
+        let middle = format!("{first}00300");
+        for direction in [Direction::Forward, Direction::Reverse] {
+            for (start, end) in [
+                (first.clone(), Bound::Excluded(next.as_bytes())),
+                (format!("{first}00100"), Bound::Included(middle.as_bytes())),
+            ] {
+                let (expected, none) = read(&plain, start.as_bytes(), end, direction);
+                let (found, skipped) = read(&cut, start.as_bytes(), end, direction);
+                assert!(found == expected && none == 0, "{user}");
+                let skipped_min = if user % 199 == 0 || user > 199 { 0 } else { 9 };
+                assert!(skipped >= skipped_min, "{user}: {skipped} of 12 tables were passed over");
+            }
+        }
+        let found = database.snapshot().prefix(&cut, first.as_bytes(), Direction::Forward).unwrap();
+        let expected = database.snapshot().prefix(&plain, first.as_bytes(), Direction::Forward).unwrap();
+        assert!(collect(found) == collect(expected));
+        // Bounds of two users have no prefix in common.
+        let (found, skipped) = read(&cut, first.as_bytes(), Bound::Excluded(b"user 301"), Direction::Forward);
+        let (expected, _) = read(&plain, first.as_bytes(), Bound::Excluded(b"user 301"), Direction::Forward);
+        assert!(found == expected && skipped == 0);
+    }
 }

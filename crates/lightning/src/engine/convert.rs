@@ -105,7 +105,7 @@ fn keys_in(tree: &Tree) -> u64 {
 /// All of a tree, in order.
 fn entries_of(keyspace: &KeyspaceInner, tree: &Tree) -> Result<Merge> {
     let mut sources = Vec::new();
-    tree.add_sources(None, None, Direction::Forward, &mut sources);
+    tree.add_sources(None, None, None, Direction::Forward, &mut sources)?;
     Merge::gathering(keyspace.merges.is_some(), sources, Direction::Forward, None)
 }
 

@@ -76,7 +76,8 @@ fn open_trees(
     Ok(keyspaces)
 }
 
-/// What the log may keep in memory, of the write buffer's size a quarter.
+/// What the log may keep in memory: a quarter of the write buffer, and of what it may have on disk, since what is
+/// not written yet does not count there.
 const LOG_BUFFER_MIN: usize = 64 << 10;
 const LOG_BUFFER_MAX: usize = 16 << 20;
 
@@ -88,12 +89,14 @@ fn replay_log(
     replay: &mut Replay,
 ) -> Result<Log> {
     let flusher = if options.background_threads == 0 { Flusher::Inline } else { Flusher::Thread };
+    let wal_bytes = usize::try_from(options.max_wal_bytes).unwrap_or(usize::MAX);
+    let buffer = options.write_buffer_bytes.min(wal_bytes) / 4;
     let log_options = LogOptions {
         segment_bytes: options.wal_segment_bytes,
         sync: options.sync,
         flusher,
         observer: Some(Arc::clone(publisher) as Arc<dyn luma_log::LogObserver>),
-        buffer_bytes: (options.write_buffer_bytes / 4).clamp(LOG_BUFFER_MIN, LOG_BUFFER_MAX),
+        buffer_bytes: buffer.clamp(LOG_BUFFER_MIN, LOG_BUFFER_MAX),
     };
     let mut damage = None;
     let log = Log::open(Arc::clone(vfs), directory, log_options, &mut |end, record| {

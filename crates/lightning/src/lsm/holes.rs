@@ -155,6 +155,7 @@ mod tests {
             filter: crate::table::FilterOptions { bits_per_key: 10, small: false },
             blob_threshold: usize::MAX,
             merges: false,
+            prefix: None,
         };
         let next_id = Arc::new(AtomicU64::new(id));
         let mut writer = TableWriter::create(vfs, Path::new("/t"), &next_id, options).unwrap();
@@ -200,7 +201,7 @@ mod tests {
             }
             for direction in [Direction::Forward, Direction::Reverse] {
                 let mut sources: Vec<Source> = Vec::new();
-                levels.add_sources(None, None, direction, &mut sources);
+                levels.add_sources(None, None, None, direction, &mut sources).unwrap();
                 let start = start.map(|key| [key]);
                 let mut merge = Merge::new(sources, direction, start.as_ref().map(<[u8; 1]>::as_slice)).unwrap();
                 let mut found = Vec::new();

@@ -7,6 +7,7 @@ use crate::codec::{Reader, put_bytes, put_varint};
 use crate::key_range::KeyRanges;
 use crate::lsm::{Left, left_of};
 use crate::options::{CompactionStrategy, Compression, KeyspaceOptions, Layout};
+use crate::prefix::Prefix;
 use crate::table::TableMeta;
 use crate::view::KeyspaceId;
 
@@ -141,6 +142,17 @@ fn read_strategy(reader: &mut Reader<'_>) -> Option<CompactionStrategy> {
     })
 }
 
+fn put_prefix(out: &mut Vec<u8>, prefix: Option<Prefix>) {
+    match prefix {
+        None => out.push(0),
+        Some(Prefix::Bytes(bytes)) => {
+            out.push(1);
+            put_varint(out, bytes.into());
+        }
+        Some(Prefix::UpTo(last)) => out.extend([2, last]),
+    }
+}
+
 fn put_tables(out: &mut Vec<u8>, tables: &[(usize, TableMeta)]) {
     put_varint(out, tables.len() as u64);
     for (level, meta) in tables {
@@ -177,6 +189,7 @@ impl Edit {
                 put_varint(out, options.blob_threshold.map_or(0, |bytes| u64::from(bytes) + 1));
                 put_bytes(out, options.merge_operator.as_deref().unwrap_or_default().as_bytes());
                 put_strategy(out, options.compaction);
+                put_prefix(out, options.prefix);
             }
             Self::Convert { keyspace, layout, tree, generation, tables } => {
                 out.push(CONVERT);
@@ -271,8 +284,21 @@ impl Edit {
                 let merge_operator = std::str::from_utf8(reader.bytes()?).ok()?;
                 let merge_operator = Some(merge_operator).filter(|name| !name.is_empty()).map(Into::into);
                 let compaction = read_strategy(reader)?;
-                let options =
-                    KeyspaceOptions { layout, compression, ttl, blob_threshold, merge_operator, compaction };
+                let prefix = match reader.u8()? {
+                    0 => None,
+                    1 => Some(Prefix::Bytes(u32::try_from(reader.varint()?).ok()?)),
+                    2 => Some(Prefix::UpTo(reader.u8()?)),
+                    _ => return None,
+                };
+                let options = KeyspaceOptions {
+                    layout,
+                    compression,
+                    ttl,
+                    blob_threshold,
+                    merge_operator,
+                    compaction,
+                    prefix,
+                };
                 Self::CreateKeyspace { id, name, options, tree }
             }
             CONVERT => Self::Convert {
@@ -507,14 +533,21 @@ mod tests {
             }),
         ];
         let numbers = any::<[Option<u32>; 2]>();
-        let options = (compression, any::<bool>(), numbers, operator, strategy.clone()).prop_map(
-            move |(compression, is_tree, [ttl, blob_threshold], operator, compaction)| KeyspaceOptions {
-                layout: layout(is_tree),
-                compression,
-                ttl: ttl.map(|millis| Duration::from_millis(millis.into())),
-                blob_threshold,
-                merge_operator: operator.map(Into::into),
-                compaction,
+        let prefix = proptest::option::of(prop_oneof![
+            any::<u32>().prop_map(Prefix::Bytes),
+            any::<u8>().prop_map(Prefix::UpTo)
+        ]);
+        let options = (compression, any::<bool>(), numbers, operator, strategy.clone(), prefix).prop_map(
+            move |(compression, is_tree, [ttl, blob_threshold], operator, compaction, prefix)| {
+                KeyspaceOptions {
+                    layout: layout(is_tree),
+                    compression,
+                    ttl: ttl.map(|millis| Duration::from_millis(millis.into())),
+                    blob_threshold,
+                    merge_operator: operator.map(Into::into),
+                    compaction,
+                    prefix,
+                }
             },
         );
         prop_oneof![

@@ -309,6 +309,7 @@ mod tests {
             part_bytes: 1 << 20,
             blob_threshold: usize::MAX,
             merges: false,
+            prefix: None,
         };
         let after_two_walks = |capacity: usize| {
             let cache = Arc::new(Cache::new(crate::CachePolicy::default(), capacity, 2));
@@ -356,6 +357,7 @@ mod tests {
                 part_bytes,
                 blob_threshold,
                 merges: false,
+                prefix: None,
             };
             let tables = run_of(&map, tables, options);
             for key in map.keys().chain([&probe]) {

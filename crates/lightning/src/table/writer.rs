@@ -13,6 +13,7 @@ use super::section::{self, Footer};
 use super::{FilterOptions, TableMeta, bloom, file_name, part};
 use crate::merge_operator::is_value;
 use crate::options::Compression;
+use crate::prefix::Prefix;
 use crate::{Error, Result};
 
 /// The blob file of a table may be so many times as long.
@@ -31,6 +32,8 @@ pub(crate) struct TableOptions {
     pub(crate) blob_threshold: usize,
     /// Whether values tell by their first byte what they are; what is merged stays in the table.
     pub(crate) merges: bool,
+    /// How the prefixes are cut that filters have.
+    pub(crate) prefix: Option<Prefix>,
 }
 
 /// A table in the making. Dropped unfinished, its file is removed.
@@ -44,6 +47,8 @@ pub(crate) struct TableWriter {
     /// Of the blocks of the part in the making.
     index: IndexBuilder,
     hashes: Vec<u64>,
+    /// The last prefix among those.
+    prefix: Option<Vec<u8>>,
     parts: IndexBuilder,
     /// A block that waits for the key after it, to find a short separator.
     finished_block: Option<BlockPlace>,
@@ -76,6 +81,7 @@ impl TableWriter {
             block: BlockBuilder::default(),
             index: IndexBuilder::default(),
             hashes: Vec::new(),
+            prefix: None,
             parts: IndexBuilder::default(),
             finished_block: None,
             blobs: None,
@@ -138,6 +144,12 @@ impl TableWriter {
         self.meta.tombstones += u64::from(stored == Stored::Tombstone);
         if self.options.filter.bits_per_key > 0 {
             self.hashes.push(bloom::hash(key));
+            if let Some(prefix) = self.options.prefix.and_then(|prefix| prefix.of(key))
+                && self.prefix.as_deref() != Some(prefix)
+            {
+                self.hashes.push(bloom::hash(prefix));
+                self.prefix = Some(prefix.to_vec());
+            }
         }
         self.block.add(key, stored);
         if self.block.bytes() >= self.options.block_bytes {
@@ -174,6 +186,7 @@ impl TableWriter {
     fn finish_part(&mut self, separator: &[u8]) -> Result<()> {
         let filter = self.options.filter.build(&self.hashes);
         self.hashes.clear();
+        self.prefix = None;
         let part = part::encode(&self.index.finish(), &filter);
         let place = self.append_section(&part, self.options.compression);
         self.parts.add(separator, place);
