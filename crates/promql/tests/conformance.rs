@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "conformance/beside_promtool.rs"]
+mod beside_promtool;
 #[path = "conformance/compare.rs"]
 mod compare;
 #[path = "conformance/script.rs"]
