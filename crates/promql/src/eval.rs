@@ -222,7 +222,7 @@ impl<'a> Context<'a> {
         Ok(match duration {
             DurationExpr::Literal(seconds) => *seconds,
             DurationExpr::Step => self.step as f64 / 1000.0,
-            DurationExpr::Range => (self.query.end - self.query.start) as f64 / 1000.0,
+            DurationExpr::Range => self.query.end.saturating_sub(self.query.start) as f64 / 1000.0,
             DurationExpr::Negative(inner) => -self.seconds(inner)?,
             DurationExpr::Min(a, b) => self.seconds(a)?.min(self.seconds(b)?),
             DurationExpr::Max(a, b) => self.seconds(a)?.max(self.seconds(b)?),

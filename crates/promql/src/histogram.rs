@@ -21,7 +21,7 @@ pub(crate) use compensated::{CompensatedSum, RunningMean};
 pub(crate) use quantile::{QuantileNote, fraction, quantile};
 pub use reset::mark_counter_resets;
 
-use crate::number::{format_general, format_value};
+use crate::number::format_general;
 
 /// The schema of histograms with custom bounds.
 pub const CUSTOM_BUCKETS: i32 = -53;
@@ -256,7 +256,7 @@ impl fmt::Display for BoundedBucket {
 
 impl fmt::Display for FloatHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{count:{}, sum:{}", format_value(self.count), format_value(self.sum))?;
+        write!(f, "{{count:{}, sum:{}", format_general(self.count), format_general(self.sum))?;
         let zero = (self.zero_count != 0.0).then(|| self.zero_bucket());
         let all = self.negative_buckets().rev().chain(zero).chain(self.positive_buckets());
         for bucket in all.filter(|b| b.count != 0.0) {

@@ -7,6 +7,7 @@
 //!   [`Value`] and [`Annotations`].
 //! - [`FloatHistogram`] is a native histogram, [`mark_counter_resets`] what a store does to a series
 //!   of them.
+//! - [`answer`] writes answers and errors as Prometheus' HTTP interface does.
 //!
 //! ```
 //! use luma_promql::{Labels, MemorySource, Options, Sample, Value, instant};
@@ -23,6 +24,7 @@
 //! ```
 
 mod annotation;
+pub mod answer;
 pub mod ast;
 mod classic;
 mod error;

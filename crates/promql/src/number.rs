@@ -12,14 +12,18 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
-/// The shortest text with an exponent below -4 or from 21 on (`%v`).
-pub fn format_value(value: f64) -> String {
-    format_general_from(value, 21)
-}
-
-/// The shortest text with an exponent below -4 or from 6 digits on (`%g`).
+/// The shortest text, with an exponent below -4 and from 6 on (`%g` and `%v`).
 pub fn format_general(value: f64) -> String {
-    format_general_from(value, 6)
+    if let Some(text) = special(value) {
+        return text.to_owned();
+    }
+    let scientific = format!("{value:e}");
+    match split_exponent(&scientific) {
+        Some((mantissa, exponent)) if value != 0.0 && !(-4..6).contains(&exponent) => {
+            with_exponent(mantissa, exponent)
+        }
+        _ => format!("{value}"),
+    }
 }
 
 /// What `%.2g` writes: two significant digits.
@@ -38,7 +42,7 @@ pub fn format_two_digits(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// OpenMetrics' form: like `%g` of 21 digits, and a whole number has `.0`.
+/// OpenMetrics' form: like `%g`, and a whole number has `.0`.
 pub fn format_open_metrics(value: f64) -> String {
     if value == 1.0 {
         return "1.0".to_owned();
@@ -49,7 +53,7 @@ pub fn format_open_metrics(value: f64) -> String {
     if value == -1.0 {
         return "-1.0".to_owned();
     }
-    let text = format_general_from(value, 6);
+    let text = format_general(value);
     if value.is_finite() && !text.contains(['e', '.']) { text + ".0" } else { text }
 }
 
@@ -65,20 +69,16 @@ fn special(value: f64) -> Option<&'static str> {
     }
 }
 
-fn format_general_from(value: f64, exponent_from: i32) -> String {
+/// The shortest text, with an exponent of two digits or more (`'e'`, -1).
+pub fn format_scientific(value: f64) -> String {
     if let Some(text) = special(value) {
         return text.to_owned();
     }
-    if value == 0.0 {
-        return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
-    }
     let scientific = format!("{value:e}");
-    let Some((mantissa, exponent)) = split_exponent(&scientific) else { return scientific };
-    // Go counts the digits there are: a whole number is written out as far as its digits reach.
-    if exponent < -4 || exponent >= exponent_from {
-        return with_exponent(mantissa, exponent);
+    match split_exponent(&scientific) {
+        Some((mantissa, exponent)) => with_exponent(mantissa, exponent),
+        None => scientific,
     }
-    format!("{value}")
 }
 
 fn split_exponent(scientific: &str) -> Option<(&str, i32)> {
@@ -177,22 +177,19 @@ mod tests {
     #[test]
     fn numbers_have_the_text_that_go_gives_them() {
         let cases = [
-            (1e6, "1000000", "1e+06", "1e+06"),
-            (123456.0, "123456", "123456", "123456"),
-            (0.1, "0.1", "0.1", "0.1"),
-            (1e-5, "0.00001", "1e-05", "1e-05"),
-            (1.5e300, &format!("15{}", "0".repeat(299)), "1.5e+300", "1.5e+300"),
-            (f64::INFINITY, "+Inf", "+Inf", "+Inf"),
-            (-0.0, "-0", "-0", "-0"),
+            (1e6, "1000000", "1e+06"),
+            (123_456.0, "123456", "123456"),
+            (123_456_789.0, "123456789", "1.23456789e+08"),
+            (0.1, "0.1", "0.1"),
+            (1e-5, "0.00001", "1e-05"),
+            (1.5e300, &format!("15{}", "0".repeat(299)), "1.5e+300"),
+            (f64::INFINITY, "+Inf", "+Inf"),
+            (-0.0, "-0", "-0"),
         ];
-        for (value, plain, general, value_text) in cases {
+        for (value, plain, general) in cases {
             assert_eq!(format_plain(value), plain);
             assert_eq!(format_general(value), general);
-            if value != 1e6 {
-                assert_eq!(format_value(value), value_text);
-            }
         }
-        assert_eq!(format_value(1e6), "1000000");
         assert_eq!(format_open_metrics(0.25), "0.25");
         assert_eq!(format_open_metrics(2.0), "2.0");
         assert_eq!(format_two_digits(0.0123), "0.012");

@@ -157,3 +157,105 @@ impl Context<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::labels::Labels;
+    use crate::memory::MemorySource;
+
+    fn hundred_series() -> MemorySource {
+        let mut source = MemorySource::default();
+        for series in 0..100 {
+            let labels = Labels::new([("__name__", "m"), ("i", &series.to_string())]);
+            for minute in 0..10 {
+                source.insert(&labels, minute * 60_000, 0, Sample::Float(1.0));
+            }
+        }
+        source
+    }
+
+    fn limited(max_samples: usize) -> Options {
+        Options { max_samples, ..Options::default() }
+    }
+
+    #[test]
+    fn a_query_over_the_limit_of_samples_fails_and_one_at_it_does_not() {
+        let source = hundred_series();
+        let over = |query: &str, max: usize| {
+            matches!(range(&source, query, 0, 540_000, 60_000, &limited(max)), Err(Error::TooManySamples))
+        };
+        assert!(over("m", 999));
+        assert!(!over("m", 1000));
+        // What has been aggregated is no longer in memory, but it was.
+        assert!(over("sum(m) + sum(m)", 999));
+        assert!(!over("sum(m) + sum(m)", 1050));
+        // A window is held for one series at a time.
+        assert!(!over("sum(sum_over_time(m[10m]))", 1050));
+    }
+
+    #[test]
+    fn a_grid_of_more_steps_than_samples_are_allowed_is_refused_before_memory_is_taken() {
+        let source = MemorySource::default();
+        let long = range(&source, "1 + time()", 0, i64::MAX / 2, 1, &Options::default());
+        assert!(matches!(long, Err(Error::TooManySamples)));
+        let subquery = instant(&source, "sum_over_time(vector(1)[100y:1ms])", 0, &Options::default());
+        assert!(matches!(subquery, Err(Error::TooManySamples)));
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_range_do_not_overflow() {
+        let source = hundred_series();
+        for t in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
+            for query in [
+                "m",
+                "m offset 1h",
+                "m offset -1h",
+                "rate(m[5m])",
+                "rate(m[5m] offset -1h)",
+                "sum_over_time(m[5m:1m])",
+                "m smoothed",
+                "rate(m[5m] smoothed)",
+                "timestamp(m)",
+                "minute()",
+                "info(m)",
+                "m @ 9000000000000000",
+                "range() + end() - start()",
+                "m[2m]",
+                "m[2m:1m]",
+                "delta(m[10m] anchored)",
+            ] {
+                let _ = instant(&source, query, t, &Options::default());
+                let _ = range(&source, query, t, t.saturating_add(120_000), 60_000, &Options::default());
+                let _ = range(&source, query, t.saturating_sub(120_000), t, i64::MAX, &Options::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_query_and_one_past_its_deadline_stop() {
+        let source = hundred_series();
+        let cancel = Some(Arc::new(AtomicBool::new(true)));
+        let cancelled = instant(&source, "m", 0, &Options { cancel, ..Options::default() });
+        assert_eq!(cancelled.unwrap_err().to_string(), "query was canceled in expression evaluation");
+        let deadline = Some(Instant::now());
+        let late = instant(&source, "m", 0, &Options { deadline, ..Options::default() });
+        assert_eq!(late.unwrap_err().to_string(), "query timed out in expression evaluation");
+    }
+
+    #[test]
+    fn a_source_that_fails_fails_the_query() {
+        struct Broken;
+        impl Source for Broken {
+            fn select(
+                &self,
+                _: &crate::source::Select<'_>,
+            ) -> std::result::Result<crate::source::SeriesSet<'_>, crate::error::SourceError> {
+                Ok(Box::new(std::iter::once(Err("disk on fire".into()))))
+            }
+        }
+        let error = instant(&Broken, "sum(rate(m[5m]))", 0, &Options::default()).unwrap_err();
+        assert_eq!(error.to_string(), "expanding series: disk on fire");
+    }
+}

@@ -33,8 +33,13 @@ impl Context<'_> {
         }
         if aggregate.op == AggregateOp::Quantile {
             let span = aggregate.param.as_ref().map_or(aggregate.span, Expr::span);
-            for q in params.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
-                self.note(|notes| notes.invalid_quantile(*q, span));
+            // Of parameters that change over time the worst ones stand for all.
+            let most = params.iter().copied().fold(0.0, f64::max);
+            let least = params.iter().copied().fold(1.0, f64::min);
+            let nan = params.iter().copied().find(|q| q.is_nan());
+            let invalid = [Some(most).filter(|q| *q > 1.0), Some(least).filter(|q| *q < 0.0), nan];
+            for q in invalid.into_iter().flatten() {
+                self.note(|notes| notes.invalid_quantile(q, span));
             }
         }
         let mut groups = Groups::default();

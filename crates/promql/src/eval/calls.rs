@@ -31,7 +31,7 @@ impl Context<'_> {
             "pi" => constant(std::f64::consts::PI),
             "start" => constant(seconds(self.query.start)),
             "end" => constant(seconds(self.query.end)),
-            "range" => constant(seconds(self.query.end - self.query.start)),
+            "range" => constant(seconds(self.query.end.saturating_sub(self.query.start))),
             "step" => constant(seconds(self.step)),
             "min_of" | "max_of" => {
                 let f = if call.function.name == "min_of" { math::min } else { math::max };

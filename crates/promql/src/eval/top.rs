@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::ast::{Aggregate, AggregateOp, Expr};
 use crate::error::{Result, failed};
 use crate::labels::Labels;
-use crate::number::format_value;
+use crate::number::format_general;
 use crate::value::{FloatPoint, HistogramPoint, Series};
 
 use super::aggregate::group_labels;
@@ -79,10 +79,10 @@ impl Context<'_> {
             return Ok(false);
         }
         if least <= COUNT_MIN {
-            return failed(format!("Scalar value {} underflows int64", format_value(least)));
+            return failed(format!("Scalar value {} underflows int64", format_general(least)));
         }
         if most >= COUNT_MAX {
-            return failed(format!("Scalar value {} overflows int64", format_value(most)));
+            return failed(format!("Scalar value {} overflows int64", format_general(most)));
         }
         Ok(true)
     }

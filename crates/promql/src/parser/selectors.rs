@@ -185,7 +185,7 @@ impl Parser<'_> {
                 self.take()?;
                 let seconds = sign * number_literal(token)?;
                 if seconds.abs() >= i64::MAX as f64 || seconds.is_nan() {
-                    let text = crate::number::format_value(seconds);
+                    let text = crate::number::format_general(seconds);
                     return Err(Fault::new(
                         expr.span(),
                         format!("timestamp out of bounds for @ modifier: {text}"),
