@@ -69,7 +69,8 @@ pub struct Options {
     /// often, into tables that nothing lies below. Where memory is short: a merge takes longer, and so does a
     /// point read.
     pub ribbon_filters: bool,
-    /// Threads that flush and compact; 0 does that work inside the calls that cause it.
+    /// Threads that flush and compact; 0 does that work inside the calls that cause it. With more than two, a large
+    /// merge is done in parts by all but one, as far as they have nothing else to do.
     pub background_threads: usize,
     /// Bytes per second that flushes and merges may write together, flushes first; 0 for as fast as the disk.
     /// What that holds up counts as due, and slows writers down in the end.

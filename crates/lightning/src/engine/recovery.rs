@@ -15,7 +15,7 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
 
 use super::background::Background;
-use super::limiter::{Limited, Limiter, Urgency};
+use super::limiter::{Limiter, Urgency, limited};
 use super::pressure::Pressure;
 use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
@@ -146,8 +146,8 @@ impl Engine {
         let cache = Arc::new(Cache::new(options.cache_policy, options.cache_bytes, options.max_open_files));
         let limiter = Some(options.background_bytes_per_second).filter(|bytes| *bytes > 0);
         let limiter = limiter.map(|bytes| Arc::new(Limiter::new(bytes)));
-        let flush_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Flush);
-        let merge_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Merge);
+        let flush_vfs = limited(&vfs, limiter.as_ref(), Urgency::Flush);
+        let merge_vfs = limited(&vfs, limiter.as_ref(), Urgency::Merge);
         let trees = open_trees(&flush_vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let merges =
