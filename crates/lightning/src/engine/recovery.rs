@@ -136,6 +136,7 @@ fn claim(vfs: &dyn Vfs, path: &Path, create: bool) -> Result<Box<dyn FileLock>> 
 impl Engine {
     /// Opens the database in a directory, or makes one.
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
+        let options = options.shared_out();
         let counted = Arc::new(Counted::new(vfs));
         let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
         let file_lock = claim(vfs.as_ref(), path, options.create)?;
@@ -213,6 +214,7 @@ impl Engine {
             names: Mutex::new(names),
             next_table,
             memory: AtomicUsize::new(memory),
+            held: AtomicUsize::new(0),
             log_is_long: AtomicBool::new(false),
             pressure: Pressure::default(),
             background: Background::default(),
