@@ -391,7 +391,8 @@ fn merged(series: Vec<Series>) -> Result<Vec<Series>> {
 /// Results that come step by step, put together by labels.
 struct Assembly {
     series: Vec<Series>,
-    places: HashMap<Labels, usize>,
+    /// By labels and whether their name goes: of two series that differ in that only one keeps it.
+    places: HashMap<(Labels, bool), usize>,
     last: Vec<i64>,
     single: bool,
 }
@@ -403,13 +404,12 @@ impl Assembly {
 
     /// The place of a series. At a single time every sample has its own, as in a vector.
     fn place(&mut self, labels: &Labels, drop_name: bool) -> usize {
-        if let Some(at) = self.places.get(labels) {
-            return *at;
+        let next = self.series.len();
+        let at = *self.places.entry((labels.clone(), drop_name)).or_insert(next);
+        if at == next {
+            self.series.push(Series { labels: labels.clone(), drop_name, ..Series::default() });
+            self.last.push(i64::MIN);
         }
-        let at = self.series.len();
-        self.places.insert(labels.clone(), at);
-        self.series.push(Series { labels: labels.clone(), drop_name, ..Series::default() });
-        self.last.push(i64::MIN);
         at
     }
 

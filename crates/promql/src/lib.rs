@@ -1,6 +1,6 @@
 //! PromQL as Prometheus 3 evaluates it, over any source of series.
 //!
-//! - [`parse`] makes a syntax tree, or says in Prometheus' words why not.
+//! - [`parse`] makes a syntax tree, or says in Prometheus' words why not; the tree displays as a query.
 //! - [`Source`] is what a query reads: series by matchers and time. [`MemorySource`] is one in
 //!   memory.
 //! - [`instant`] and [`range`] evaluate a query within the limits of [`Options`]; an [`Answer`] has a
@@ -36,6 +36,7 @@ mod matcher;
 mod memory;
 mod number;
 mod parser;
+mod printer;
 mod query;
 mod source;
 mod summation;

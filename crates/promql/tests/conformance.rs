@@ -6,6 +6,8 @@
 mod beside_promtool;
 #[path = "conformance/compare.rs"]
 mod compare;
+#[path = "conformance/fixed.rs"]
+mod fixed;
 #[path = "conformance/script.rs"]
 mod script;
 #[path = "conformance/series.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Which series can meet is found once; a step costs a look at every series and no hashing of labels.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::ast::{Binary, BinaryOp, Cardinality, Matching};
 use crate::error::{Result, failed};
@@ -112,24 +112,37 @@ impl Context<'_> {
             grid,
             binary,
             swapped,
+            last_pairs: vec![None; many.series.len()],
             places: HashMap::new(),
             assembly: Assembly::new(grid),
-            met: HashMap::new(),
+            step: 0,
+            met: vec![0; known.len()],
+            results: Vec::new(),
         };
         join.run(many, one)
     }
 }
+
+/// Which series of either side make a pair; none stands for one that is filled in.
+type Pair = (Option<usize>, Option<usize>);
 
 struct Join<'j> {
     context: &'j Context<'j>,
     grid: Grid,
     binary: &'j Binary,
     swapped: bool,
-    /// The place of the result of a pair of series.
-    places: HashMap<(Option<usize>, Option<usize>), usize>,
+    /// The last partner of each series of the "many" side and the place of their result: hardly ever
+    /// another one comes.
+    last_pairs: Vec<Option<(Option<usize>, usize)>>,
+    /// The place of the result of any pair.
+    places: HashMap<Pair, usize>,
     assembly: Assembly,
-    /// The signatures that have met at a step, with the results of each.
-    met: HashMap<usize, HashSet<usize>>,
+    /// The current step, from 1.
+    step: usize,
+    /// The last step at which each signature has met.
+    met: Vec<usize>,
+    /// The last step at which each place got a result, and by which signature.
+    results: Vec<(usize, usize)>,
 }
 
 impl Join<'_> {
@@ -141,43 +154,37 @@ impl Join<'_> {
         } else {
             (matching.fill_right, matching.fill_left)
         };
+        // By signature: the step it was last there at, and the series and sample.
+        let mut present: Vec<(usize, usize, Sample)> = vec![(0, 0, Sample::Float(0.0)); self.met.len()];
         for t in self.grid.times() {
             self.context.check()?;
+            self.step += 1;
             let (on_many, on_one) = (many.at(t), one.at(t));
             if (on_many.is_empty() || on_one.is_empty()) && fill_one.is_none() && fill_many.is_none() {
                 continue;
             }
-            let mut by_signature: HashMap<usize, (usize, Sample)> = HashMap::with_capacity(on_one.len());
-            let mut order = Vec::with_capacity(on_one.len());
             for (at, sample) in on_one {
-                let signature = one.signatures[at];
-                if let Some((twin, _)) = by_signature.insert(signature, (at, sample)) {
-                    return self.duplicate(&one.series[at].labels, &one.series[twin].labels);
+                let there = &mut present[one.signatures[at]];
+                if there.0 == self.step {
+                    return self.duplicate(&one.series[at].labels, &one.series[there.1].labels);
                 }
-                order.push(signature);
+                *there = (self.step, at, sample);
             }
-            self.met.clear();
             for (at, sample) in on_many {
                 let signature = many.signatures[at];
                 let own = (Some(at), &many.series[at], sample);
-                match by_signature.get(&signature) {
-                    Some((other, theirs)) => {
-                        let other = (Some(*other), &one.series[*other], theirs.clone());
-                        self.pair(t, signature, own, other)?;
-                    }
-                    None => {
-                        let Some(fill) = fill_one else { continue };
-                        let filled = self.filled(own.1);
-                        self.pair(t, signature, own, (None, &filled, Sample::Float(fill)))?;
-                    }
+                let (step, other, theirs) = &present[signature];
+                if *step == self.step {
+                    let other = (Some(*other), &one.series[*other], theirs.clone());
+                    self.pair(t, signature, own, other)?;
+                } else if let Some(fill) = fill_one {
+                    let filled = self.filled(own.1);
+                    self.pair(t, signature, own, (None, &filled, Sample::Float(fill)))?;
                 }
             }
             let Some(fill) = fill_many else { continue };
-            for signature in order {
-                if self.met.contains_key(&signature) {
-                    continue;
-                }
-                if let Some((at, sample)) = by_signature.get(&signature) {
+            for (signature, (step, at, sample)) in present.iter().enumerate() {
+                if *step == self.step && self.met[signature] != self.step {
                     let filled = self.filled(&one.series[*at]);
                     let other = (Some(*at), &one.series[*at], sample.clone());
                     self.pair(t, signature, (None, &filled, Sample::Float(fill)), other)?;
@@ -218,28 +225,18 @@ impl Join<'_> {
         let Some((value, keep)) = self.context.of_samples(binary.op, left, right, span) else {
             return Ok(());
         };
-        let place = match self.places.get(&(many_at, one_at)) {
-            Some(place) => *place,
-            None => {
-                let labels = result_labels(binary, &many.labels, &one.labels);
-                let place = self.assembly.place(&labels, many.drop_name || binary.return_bool);
-                // Filled pairs differ from each other by the side that is there.
-                self.places.insert((many_at, one_at), place);
-                place
-            }
-        };
-        if let Some(results) = self.met.get_mut(&signature) {
+        let place = self.place((many_at, many), (one_at, one));
+        if std::mem::replace(&mut self.met[signature], self.step) == self.step {
             if binary.matching.cardinality == Cardinality::OneToOne {
                 return failed(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 );
             }
-            if !results.insert(place) {
+            if self.results[place] == (self.step, signature) {
                 return failed("multiple matches for labels: grouping labels must ensure unique matches");
             }
-        } else {
-            self.met.insert(signature, HashSet::from([place]));
         }
+        self.results[place] = (self.step, signature);
         if binary.return_bool {
             self.assembly.push(place, t, Sample::Float(f64::from(u8::from(keep))))
         } else if keep {
@@ -247,6 +244,33 @@ impl Join<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// The place of the result of a pair.
+    fn place(
+        &mut self,
+        (many_at, many): (Option<usize>, &Series),
+        (one_at, one): (Option<usize>, &Series),
+    ) -> usize {
+        if let Some((partner, place)) = many_at.and_then(|at| self.last_pairs[at])
+            && partner == one_at
+        {
+            return place;
+        }
+        let place = match self.places.get(&(many_at, one_at)) {
+            Some(place) => *place,
+            None => {
+                let labels = result_labels(self.binary, &many.labels, &one.labels);
+                let place = self.assembly.place(&labels, many.drop_name || self.binary.return_bool);
+                self.places.insert((many_at, one_at), place);
+                self.results.resize(self.assembly.series.len(), (0, 0));
+                place
+            }
+        };
+        if let Some(at) = many_at {
+            self.last_pairs[at] = Some((one_at, place));
+        }
+        place
     }
 }
 

@@ -210,6 +210,15 @@ fn eval(line: &str, block: &[&str], source: &MemorySource) -> Result<(), String>
                 let answer = luma_promql::range(source, query, t - 60_000, t + 60_000, 60_000, &options);
                 compare::check(&expected, query, answer, Some(t)).map_err(|e| format!("as a range: {e}"))?;
             }
+            let fixed =
+                super::fixed::at(query, t).filter(|f| !f.contains("step()") && !f.contains("range()"));
+            let others = if t == 0 { [-1000, 0, 1000, 0, 0] } else { [-10 * t, 0, t / 5, t, 10 * t] };
+            for other in others {
+                // At any other time, the same samples must give the same.
+                let Some(fixed) = &fixed else { break };
+                let answer = luma_promql::instant(source, fixed, other, &options);
+                compare::check_values(&expected, answer).map_err(|e| format!("{fixed} at {other}: {e}"))?;
+            }
             Ok(())
         }
         When::Range { start, end, step } => compare::check(

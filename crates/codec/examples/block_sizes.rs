@@ -1,4 +1,4 @@
-//! How small blocks get and how fast they are read: `cargo run --release -p luma-codec --example speed`.
+//! How small blocks get and how fast they are read: `cargo run --release -p luma-codec --example block_sizes`.
 
 use std::time::Instant;
 
