@@ -217,7 +217,12 @@ impl Block {
                     return None;
                 }
             }
-            if entry.shared > key.len() || (offsets.is_empty() && restart == 0) {
+            if offsets.is_empty() {
+                if restart == 0 || entry.shared > 0 {
+                    return None;
+                }
+            } else if entry.rest <= key.get(entry.shared..)? {
+                // Walks and searches rely on the order.
                 return None;
             }
             key.truncate(entry.shared);
