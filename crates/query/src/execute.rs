@@ -465,6 +465,12 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
         for input in node.inputs() {
             schema.merge(input.schema());
         }
+        if let LogicalPlan::Filter(filter) = node
+            && let datafusion::logical_expr::Expr::Placeholder(placeholder) = &filter.predicate
+            && let Ok(place) = placeholder.id.trim_start_matches('$').parse::<usize>()
+        {
+            learnt.push((place, DataType::Bool));
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let datafusion::logical_expr::Expr::Placeholder(placeholder) = expr

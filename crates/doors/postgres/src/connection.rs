@@ -168,7 +168,12 @@ impl<T: Transport> Connection<T> {
 pub(crate) async fn send_away<T: Transport>(io: &mut Io<T>, error: &Error) {
     backend::error_response(&mut io.output, error, true);
     io.release();
-    let _: Result<Result<(), Disconnected>, _> = tokio::time::timeout(LAST_WORDS, io.flush()).await;
+    let last = async {
+        io.flush().await?;
+        io.shut_down().await;
+        Ok(())
+    };
+    let _: Result<Result<(), Disconnected>, _> = tokio::time::timeout(LAST_WORDS, last).await;
 }
 
 pub(crate) fn shutting_down() -> Error {

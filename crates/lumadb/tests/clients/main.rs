@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod encrypted;
 mod tokio_postgres_client;
 
 use std::io::{BufRead, BufReader};
@@ -16,6 +17,8 @@ use std::process::{Child, Command, Stdio};
 pub struct Server {
     process: Child,
     address: String,
+    /// The administrator's, where clients prove who they are.
+    pub password: String,
     directory: tempfile::TempDir,
 }
 
@@ -24,7 +27,7 @@ impl Server {
         Self::start_with(&[])
     }
 
-    fn start_with(settings: &[(&str, &str)]) -> Self {
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lumadb"))
             .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
@@ -36,17 +39,24 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut address = String::new();
+        let (mut address, mut password) = (String::new(), String::new());
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some(found) = line.strip_prefix("postgres ") {
                 found.clone_into(&mut address);
             }
+            if let Some(found) = line.strip_prefix("password for lumadb: ") {
+                found.clone_into(&mut password);
+            }
             if line == "ready" {
-                return Self { process, address, directory };
+                return Self { process, address, password, directory };
             }
         }
         panic!("the server ended before it was ready: {:?}", process.wait());
+    }
+
+    pub fn port(&self) -> &str {
+        self.address.rsplit_once(':').unwrap().1
     }
 
     pub fn url(&self) -> String {
@@ -66,17 +76,20 @@ impl Drop for Server {
     }
 }
 
-fn script(name: &str) -> PathBuf {
+/// Where Debian's package has the driver.
+pub const JDBC: &str = "/usr/share/java/postgresql.jar";
+
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-fn skip(reason: &str) {
+pub fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     eprintln!("skipped: {reason}");
 }
 
 /// Runs a client to its end, which must be a good one.
-fn pass(command: &mut Command) {
+pub fn pass(command: &mut Command) {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}\n{err}");
@@ -143,7 +156,7 @@ fn node_postgres_works() {
 
 #[test]
 fn jdbc_works() {
-    let driver = Path::new("/usr/share/java/postgresql.jar");
+    let driver = Path::new(JDBC);
     if !driver.exists() || Command::new("javac").arg("-version").output().is_err() {
         return skip("there is no JDK, or no JDBC driver (Debian's libpostgresql-jdbc-java)");
     }
