@@ -1,4 +1,4 @@
-//! The block cache: one byte budget for all tables and trees.
+//! The block cache: one byte budget for all tables and trees, and for what else is in memory, to which it gives way.
 //!
 //! Each open table has a slot per block, so finding a cached block is one indexed atomic load: no
 //! hash, no lock. What stays is the policy's choice ([`policy`]): S3-FIFO or ARC.
@@ -27,6 +27,12 @@ pub(crate) use policy::Owner;
 use policy::{Policy, Resident, policy};
 
 const SHARDS: usize = 16;
+/// So much of what is in memory besides blocks leaves them all of their room.
+const OTHERS_FREE: usize = 32 << 20;
+/// Blocks have at least one part of so many of the budget.
+const FLOOR_SHARE: usize = 4;
+/// Blocks that are looked at in a shard before the next one has its turn.
+const TURN: usize = 16;
 const USES_MAX: u8 = 3;
 
 /// What the cache holds.
@@ -76,6 +82,8 @@ pub(crate) struct Cache {
     /// Of that, what stays as long as its table is open.
     pinned: AtomicUsize,
     capacity: usize,
+    /// Bytes of what is not blocks: memtables, and what long readers hold.
+    others: AtomicUsize,
     hits: Counter,
     misses: AtomicU64,
     index_misses: AtomicU64,
@@ -93,6 +101,7 @@ impl Cache {
             used: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
             capacity,
+            others: AtomicUsize::new(0),
             hits: Counter::default(),
             misses: AtomicU64::new(0),
             index_misses: AtomicU64::new(0),
@@ -105,9 +114,32 @@ impl Cache {
         self.capacity
     }
 
+    /// What blocks may take now.
+    fn room(&self) -> usize {
+        let others = self.others.load(Ordering::Relaxed).saturating_sub(OTHERS_FREE);
+        self.capacity - others.min(self.capacity - self.capacity / FLOOR_SHARE)
+    }
+
     /// Whether so much more fits without pushing anything out.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.used.load(Ordering::Relaxed) + bytes <= self.capacity
+        self.used.load(Ordering::Relaxed) + bytes <= self.room()
+    }
+
+    /// Says what is in memory besides blocks, and lets blocks go for it.
+    pub(crate) fn make_way(&self, others: usize) {
+        self.others.store(others, Ordering::Relaxed);
+        let mut goes_on = true;
+        while goes_on && self.is_over() {
+            goes_on = false;
+            for shard in &self.shards {
+                let mut shard = shard.lock();
+                goes_on |= (0..TURN).take_while(|_| self.is_over() && shard.step()).count() > 0;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.room()
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -155,7 +187,7 @@ impl Cache {
     }
 
     fn make_room(&self, shard: &mut dyn Policy) {
-        while self.used.load(Ordering::Relaxed) > self.capacity && shard.step() {}
+        while self.is_over() && shard.step() {}
     }
 }
 
@@ -371,5 +403,28 @@ mod tests {
         assert!(kept > 56, "{which:?}: only {kept} of 64 hot blocks survived");
         drop(slots);
         assert_eq!(cache.stats().used_bytes, 0);
+    }
+
+    #[test]
+    fn blocks_give_way_to_what_else_is_in_memory_and_keep_a_quarter() {
+        for which in [CachePolicy::S3Fifo, CachePolicy::Arc] {
+            let cache = Arc::new(Cache::new(which, 400_000, 1));
+            let slots = Arc::new(BlockSlots::new(Arc::clone(&cache), 600, 1000));
+            let fill = || (0..600).for_each(|index| slots.put(&slots, index, &block()));
+            let used = || cache.stats().used_bytes;
+            fill();
+            assert!(used() > 390_000);
+            cache.make_way(OTHERS_FREE);
+            assert!(used() > 390_000, "the first of it is free");
+            cache.make_way(OTHERS_FREE + 200_000);
+            assert!((190_000..=200_000).contains(&used()), "{which:?}: {}", used());
+            fill();
+            assert!(used() <= 202_000, "{which:?}: {}", used());
+            cache.make_way(usize::MAX);
+            assert!((90_000..=100_000).contains(&used()), "{which:?}: {}", used());
+            cache.make_way(0);
+            fill();
+            assert!(used() > 390_000, "{which:?}: {}", used());
+        }
     }
 }

@@ -37,15 +37,24 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn varint(&mut self) -> Option<u64> {
-        let first = self.u8()?;
-        if first < 0x80 { Some(u64::from(first)) } else { self.longer_varint(first) }
+        match self.rest {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.rest = rest;
+                Some(u64::from(*first))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.rest = rest;
+                Some(u64::from(first & 0x7f) | u64::from(*second) << 7)
+            }
+            _ => self.longer_varint(),
+        }
     }
 
-    /// A varint after its first byte. Apart, so that the short ones are read in line.
+    /// Apart, so that the short ones are read in line.
     #[cold]
-    fn longer_varint(&mut self, first: u8) -> Option<u64> {
-        let mut value = u64::from(first & 0x7f);
-        let mut shift = 7;
+    fn longer_varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        let mut shift = 0;
         loop {
             let byte = self.u8()?;
             if shift > 63 || (shift == 63 && byte > 1) {

@@ -110,6 +110,8 @@ pub(crate) struct Engine {
     next_table: Arc<AtomicU64>,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
+    /// Bytes of flushed memtables that readers or conflict checks still need.
+    held: AtomicUsize,
     /// Whether the log is so long that writers wait for flushes.
     log_is_long: AtomicBool,
     pressure: Pressure,
@@ -154,6 +156,12 @@ impl Engine {
         Ok(Snapshot::new(view, sequence))
     }
 
+    /// Has the cache make way for memtables.
+    fn make_way(&self) {
+        let memtables = self.memory.load(Ordering::Relaxed);
+        self.cache.make_way(memtables.saturating_add(self.held.load(Ordering::Relaxed)));
+    }
+
     /// Lets go of what was kept to read in the past for long enough.
     fn let_go_of_the_past(&self) {
         let Options { version_retention, history_bytes, .. } = self.options;
@@ -169,6 +177,7 @@ impl Engine {
         let Options { version_retention, history_bytes, .. } = self.options;
         history.let_go(version_retention, history_bytes);
         history.trim(&mut next, history_bytes);
+        self.held.store(history.bytes(), Ordering::Relaxed);
         next.born = self.publisher.visible();
         luma_sync::schedule_point();
         history.replaced(self.view.swap(Arc::new(next)), version_retention);

@@ -80,6 +80,12 @@ pub(crate) fn split_points(keyspace: &KeyspaceView, parts: usize) -> Vec<Vec<u8>
         let bytes = table.bytes() as u64 / keys.len().max(1) as u64;
         weighted.extend(keys.into_iter().map(|key| (key, bytes)));
     }
+    cut(weighted, parts)
+}
+
+/// Keys that cut what they stand for, each for so many bytes, into parts of about the same size; fewer where there
+/// are not so many keys.
+pub(crate) fn cut(mut weighted: Vec<(&[u8], u64)>, parts: usize) -> Vec<Vec<u8>> {
     weighted.sort_unstable();
     let total: u64 = weighted.iter().map(|(_, bytes)| *bytes).sum();
     let mut points: Vec<Vec<u8>> = Vec::new();

@@ -11,7 +11,7 @@ mod strategies;
 
 use std::sync::Arc;
 
-pub(crate) use compaction::{Compaction, CompactionPlan};
+pub(crate) use compaction::{Compaction, CompactionPlan, Output};
 pub(crate) use holes::{HoledRun, Holes, Left, left_of};
 
 use crate::Result;

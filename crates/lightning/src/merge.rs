@@ -9,6 +9,8 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use crate::Result;
 use crate::btree::TreeCursor;
 use crate::key_range::is_before;
@@ -129,12 +131,14 @@ impl Source {
 /// The merged view of sources.
 pub(crate) struct Merge {
     sources: Vec<Source>,
-    order: Vec<usize>,
+    order: SmallVec<[usize; 8]>,
     direction: Direction,
     /// The range tombstones of sources that have some, newest first.
     veils: Vec<(usize, Veil)>,
     /// Whether operands of merges are gathered from all sources.
     gathers: bool,
+    /// Whether every entry of a source counts that no newer source has.
+    is_plain: bool,
     /// What is here when it is operands.
     gathered: Option<Vec<u8>>,
 }
@@ -156,9 +160,10 @@ impl Merge {
             Source::Memory(cursor) => cursor.veil().map(|veil| (at, veil)),
             Source::Run(_) | Source::Tree(_) => None,
         };
-        let veils = sources.iter().enumerate().filter_map(veiled).collect();
-        let order = Vec::with_capacity(sources.len());
-        let mut merge = Self { order, sources, direction, veils, gathers, gathered: None };
+        let veils: Vec<_> = sources.iter().enumerate().filter_map(veiled).collect();
+        let is_plain = veils.is_empty() && !gathers;
+        let mut merge =
+            Self { order: SmallVec::new(), sources, direction, veils, gathers, is_plain, gathered: None };
         for source in &mut merge.sources {
             source.seek(start)?;
         }
@@ -225,7 +230,7 @@ impl Merge {
             return self.skip_older();
         }
         self.skip_older()?;
-        if self.veils.is_empty() { Ok(()) } else { self.pass_hidden() }
+        if self.is_plain { Ok(()) } else { self.pass_hidden() }
     }
 
     /// Moves on as long as the entry here is hidden by a range tombstone.
@@ -354,7 +359,15 @@ impl Merge {
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
-        if !self.order.is_empty() {
+        if let [only] = self.order[..]
+            && self.is_plain
+        {
+            let source = &mut self.sources[only];
+            source.advance()?;
+            if source.key().is_none() {
+                self.order.clear();
+            }
+        } else if !self.order.is_empty() {
             self.advance_at(0)?;
             self.settle()?;
         }
@@ -391,7 +404,7 @@ mod tests {
                     for (key, value) in layer {
                         table.insert(&[*key], 1, value.as_ref().map(std::slice::from_ref));
                     }
-                    Source::Memory(MemtableCursor::new(table, 1, Arc::from([]), direction))
+                    Source::Memory(MemtableCursor::new(table, 1, None, direction))
                 });
                 let mut merge = Merge::new(sources.collect(), direction, None).unwrap();
                 let mut found = Vec::new();
@@ -437,7 +450,7 @@ mod tests {
             }
             layers.reverse();
             for direction in [Direction::Forward, Direction::Reverse] {
-                let cursor = |table: &Arc<Memtable>| MemtableCursor::new(Arc::clone(table), u64::MAX, Arc::from([]), direction);
+                let cursor = |table: &Arc<Memtable>| MemtableCursor::new(Arc::clone(table), u64::MAX, None, direction);
                 let sources = layers.iter().map(|table| Source::Memory(cursor(table)));
                 let start = start.map(|key| [key]);
                 let mut merge = Merge::new(sources.collect(), direction, start.as_ref().map(<[u8; 1]>::as_slice)).unwrap();

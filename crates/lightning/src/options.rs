@@ -21,7 +21,8 @@ pub struct Options {
     /// together, and [`Database::applied_index`](crate::Database::applied_index) tells from where that log is
     /// needed.
     pub external_log: bool,
-    /// Bytes of table blocks, indexes and filters, and of B+Tree leaves, kept in memory.
+    /// The budget of memory: for table blocks, indexes and filters, and B+Tree leaves, and for memtables and what long
+    /// readers hold. Past 32 MiB those take from what blocks may have, which keep at least a quarter.
     pub cache_bytes: usize,
     /// What goes when the cache is full.
     pub cache_policy: CachePolicy,
@@ -34,11 +35,13 @@ pub struct Options {
     /// A keyspace's memtable is flushed when it holds this much.
     pub memtable_bytes: usize,
     /// All memtables together; past it the largest is flushed, and past twice that writers wait. What is
-    /// read back from the log at a start does not count: it is flushed while writers go on.
+    /// read back from the log at a start does not count: it is flushed while writers go on. By default
+    /// [`SHARE`](Self::SHARE): a quarter of `cache_bytes` and 16 MiB.
     pub write_buffer_bytes: usize,
     /// Flushed memtables that are kept while transactions run that began before, to tell whether a key was
     /// changed since. Those that only old snapshots hold count, too. Past it the oldest are let go, and an
     /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
+    /// By default [`SHARE`](Self::SHARE): a quarter of `cache_bytes`, and no less than 16 MiB.
     pub history_bytes: usize,
     /// How long what was changed can be read as it was before; zero for not at all. See
     /// [`Database::snapshot_at`](crate::Database::snapshot_at). What that keeps in memory counts against
@@ -69,7 +72,8 @@ pub struct Options {
     /// often, into tables that nothing lies below. Where memory is short: a merge takes longer, and so does a
     /// point read.
     pub ribbon_filters: bool,
-    /// Threads that flush and compact; 0 does that work inside the calls that cause it.
+    /// Threads that flush and compact; 0 does that work inside the calls that cause it. With more than two, a large
+    /// merge is done in parts by all but one, as far as they have nothing else to do.
     pub background_threads: usize,
     /// Bytes per second that flushes and merges may write together, flushes first; 0 for as fast as the disk.
     /// What that holds up counts as due, and slows writers down in the end.
@@ -91,6 +95,25 @@ pub struct Options {
     pub merge_debt_bytes: u64,
 }
 
+impl Options {
+    /// As much as belongs to it of [`cache_bytes`](Self::cache_bytes): with it all of the engine's memory is that
+    /// budget and at most 64 MiB.
+    pub const SHARE: usize = usize::MAX;
+    const SHARE_MIN: usize = 16 << 20;
+
+    /// With sizes in the place of shares.
+    pub(crate) fn shared_out(mut self) -> Self {
+        let quarter = self.cache_bytes / 4;
+        if self.write_buffer_bytes == Self::SHARE {
+            self.write_buffer_bytes = quarter + Self::SHARE_MIN;
+        }
+        if self.history_bytes == Self::SHARE {
+            self.history_bytes = quarter.max(Self::SHARE_MIN);
+        }
+        self
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -101,8 +124,8 @@ impl Default for Options {
             direct_io: false,
             max_open_files: 512,
             memtable_bytes: 32 << 20,
-            write_buffer_bytes: 128 << 20,
-            history_bytes: 128 << 20,
+            write_buffer_bytes: Self::SHARE,
+            history_bytes: Self::SHARE,
             version_retention: Duration::ZERO,
             compaction_filters: HashMap::new(),
             merge_operators: Vec::new(),

@@ -94,14 +94,12 @@ impl Range {
             Tracked { range: reads.add_range(keyspace.id, start, end), first: first.map(<[u8]>::to_vec) }
         });
         let mut sources = Vec::new();
-        let undone: Arc<[(u64, u64)]> = Arc::from([]);
         if let Some(cursor) = writes.and_then(|writes| writes.cursor(keyspace.id, direction)) {
             sources.push(Source::Memory(cursor));
         }
         if let Some(found) = snapshot.keyspace(keyspace)? {
             for table in found.memtables().filter(|table| !table.is_empty()) {
-                let undone = Arc::clone(&undone);
-                let cursor = MemtableCursor::new(Arc::clone(table), snapshot.sequence(), undone, direction);
+                let cursor = MemtableCursor::new(Arc::clone(table), snapshot.sequence(), None, direction);
                 sources.push(Source::Memory(cursor));
             }
             let prefix = keyspace.options.prefix.and_then(|prefix| prefix.hash_of_all(start, end));

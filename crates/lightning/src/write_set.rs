@@ -40,7 +40,7 @@ impl WriteView {
 
     pub(crate) fn cursor(&self, keyspace: KeyspaceId, direction: Direction) -> Option<MemtableCursor> {
         let table = Arc::clone(self.table(keyspace)?);
-        Some(MemtableCursor::new(table, self.last, Arc::clone(&self.undone), direction))
+        Some(MemtableCursor::new(table, self.last, Some(Arc::clone(&self.undone)), direction))
     }
 }
 
@@ -121,7 +121,7 @@ impl WriteSet {
             for range in table.erased(self.view.last, &self.view.undone).iter() {
                 operations.push_range(keyspace, range);
             }
-            let undone = Arc::clone(&self.view.undone);
+            let undone = Some(Arc::clone(&self.view.undone));
             let mut cursor =
                 MemtableCursor::new(Arc::clone(table), self.view.last, undone, Direction::Forward);
             if !table.has_erased() && keyspace.merges.is_none() {

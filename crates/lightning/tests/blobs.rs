@@ -69,6 +69,14 @@ fn stats(database: &Database) -> KeyspaceStats {
     database.stats().keyspaces[0].clone()
 }
 
+/// A database on a disk of its own, with a keyspace.
+fn made() -> (SimDisk, Database, Keyspace) {
+    let disk = SimDisk::new();
+    let database = open(&disk, options()).unwrap();
+    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    (disk, database, keyspace)
+}
+
 fn blob_files(disk: &SimDisk) -> Vec<PathBuf> {
     let directory = Path::new("/db/tables");
     let paths = disk.read_dir(directory).unwrap().into_iter().map(|name| directory.join(name));
@@ -77,9 +85,7 @@ fn blob_files(disk: &SimDisk) -> Vec<PathBuf> {
 
 #[test]
 fn merges_leave_large_values_where_they_are() {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (_disk, database, keyspace) = made();
     write(&database, &keyspace, 0..KEYS, 0);
     let written = database.stats().written;
     let large: u64 = (0..KEYS).map(|key| value(key, 0).len() as u64).filter(|length| *length >= 1000).sum();
@@ -94,9 +100,7 @@ fn merges_leave_large_values_where_they_are() {
 
 #[test]
 fn garbage_is_collected_and_what_is_left_is_right_also_after_opening_again() {
-    let disk = SimDisk::new();
-    let mut database = open(&disk, options()).unwrap();
-    let mut keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, mut database, mut keyspace) = made();
     for round in 0..12 {
         // Some keys stay as they were first.
         write(&database, &keyspace, (0..KEYS).filter(|key| round == 0 || key % 5 != 0), round);
@@ -128,9 +132,7 @@ fn garbage_is_collected_and_what_is_left_is_right_also_after_opening_again() {
 
 #[test]
 fn a_snapshot_reads_values_whose_file_was_emptied() {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, database, keyspace) = made();
     write(&database, &keyspace, 0..KEYS, 0);
     let before = database.snapshot();
     write(&database, &keyspace, 0..KEYS, 1);
@@ -148,9 +150,7 @@ fn a_snapshot_reads_values_whose_file_was_emptied() {
 
 #[test]
 fn a_dropped_keyspace_takes_its_blob_files_along() {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, database, keyspace) = made();
     write(&database, &keyspace, 0..KEYS, 0);
     assert!(!blob_files(&disk).is_empty());
     drop(keyspace);
@@ -177,9 +177,7 @@ fn the_keyspace_says_which_values_are_large_and_keeps_it() {
 
 #[test]
 fn a_damaged_or_missing_blob_file_is_an_error_that_names_it() {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, database, keyspace) = made();
     write(&database, &keyspace, 0..KEYS, 0);
     drop(keyspace);
     database.close().unwrap();
@@ -202,9 +200,7 @@ fn a_damaged_or_missing_blob_file_is_an_error_that_names_it() {
 
 #[test]
 fn a_bulk_load_brings_its_blob_files_or_leaves_none() {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, database, keyspace) = made();
     let load = || {
         let mut load = database.ingest(&keyspace).unwrap();
         (0..KEYS).for_each(|key| load.put(&key.to_be_bytes(), &value(key, 3)).unwrap());
@@ -236,9 +232,7 @@ fn all_keys() -> Vec<[u8; 4]> {
 
 /// A database that was just opened, so that nothing of it is in memory.
 fn reopened(cache_bytes: usize) -> (SimDisk, Database, Keyspace) {
-    let disk = SimDisk::new();
-    let database = open(&disk, options()).unwrap();
-    let keyspace = database.create_keyspace("k", KeyspaceOptions::default()).unwrap();
+    let (disk, database, keyspace) = made();
     write(&database, &keyspace, 0..KEYS, 0);
     drop(keyspace);
     database.close().unwrap();

@@ -1,112 +1,25 @@
 //! Writers that are faster than the disk: they slow down, what waits stays bounded, and nobody stands still.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lightning::{Compression, Database, Durability, KeyspaceOptions, Layout, Options, Readable, WriteBatch};
-use luma_vfs::{FileLock, LockError, SimDisk, Vfs, VfsFile};
+use luma_vfs::{Observed, Observer, SimDisk};
 
-/// A simulated disk that takes its time to write tables and trees; the log is on a fast one.
+/// Takes its time to write tables and trees; the log is on a fast disk.
 #[derive(Debug)]
-struct SlowDisk {
-    disk: SimDisk,
+struct Slow {
     bytes_per_second: u64,
 }
 
-#[derive(Debug)]
-struct SlowFile {
-    file: Arc<dyn VfsFile>,
-    bytes_per_second: u64,
-}
-
-impl SlowDisk {
-    fn slow(&self, path: &Path, file: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
+impl Observer for Slow {
+    fn writing(&self, path: &Path, bytes: usize) {
         let is_slow = path.components().any(|part| part.as_os_str() == "tables");
         let bytes_per_second = if is_slow { self.bytes_per_second } else { u64::MAX };
-        file.map(|file| Arc::new(SlowFile { file, bytes_per_second }) as Arc<dyn VfsFile>)
-    }
-}
-
-impl Vfs for SlowDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.disk.open(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.slow(path, self.disk.open_write(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.slow(path, self.disk.create(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.disk.read_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.disk.exists(path)
-    }
-
-    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
-        self.disk.lock(path)
-    }
-}
-
-impl VfsFile for SlowFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(buffer, offset)
-    }
-
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        self.file.read_all()
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        std::thread::sleep(
-            Duration::from_secs(1) * bytes.len() as u32 / self.bytes_per_second.min(1 << 30) as u32,
-        );
-        self.file.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
-    }
-
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        self.file.preallocate(length)
+        std::thread::sleep(Duration::from_secs(1) * bytes as u32 / bytes_per_second.min(1 << 30) as u32);
     }
 }
 
@@ -122,7 +35,7 @@ fn open(bytes_per_second: u64, changed: impl FnOnce(&mut Options)) -> Database {
         ..Options::default()
     };
     changed(&mut options);
-    let disk = SlowDisk { disk: SimDisk::new(), bytes_per_second };
+    let disk = Observed::with(Arc::new(SimDisk::new()), Slow { bytes_per_second });
     Database::open_with_vfs(Arc::new(disk), "/db", options).unwrap()
 }
 

@@ -1,21 +1,27 @@
 //! Universal and FIFO compaction, and changing from one strategy to another.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use lightning::{
     CompactionStrategy, Compression, Database, Direction, Durability, Keyspace, KeyspaceOptions, Options,
     Readable, WriteBatch,
 };
-use luma_vfs::SimDisk;
+use luma_vfs::{Observed, Observer, SimDisk, Vfs};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Work is done inside of the calls, so that every run does the same.
 fn open(disk: &SimDisk) -> Database {
-    let options = Options {
+    Database::open_with_vfs(Arc::new(disk.clone()), "/db", options()).unwrap()
+}
+
+fn options() -> Options {
+    Options {
         background_threads: 0,
         memtable_bytes: 8 << 10,
         write_buffer_bytes: 64 << 10,
@@ -24,8 +30,7 @@ fn open(disk: &SimDisk) -> Database {
         level0_tables: 2,
         compression: Compression::None,
         ..Options::default()
-    };
-    Database::open_with_vfs(Arc::new(disk.clone()), "/db", options).unwrap()
+    }
 }
 
 fn of(compaction: CompactionStrategy) -> KeyspaceOptions {
@@ -178,4 +183,41 @@ fn what_fifo_drops_never_uncovers_an_older_value() {
             assert_eq!(map.get(&key), Some(&value), "an old value of {key:?}");
         }
     }
+}
+
+/// Which threads write tables.
+#[derive(Debug, Default)]
+struct Writers(Mutex<HashSet<ThreadId>>);
+
+impl Observer for Writers {
+    fn writing(&self, path: &Path, _bytes: usize) {
+        if path.extension().is_some_and(|extension| extension == "table") {
+            self.0.lock().unwrap().insert(std::thread::current().id());
+        }
+    }
+}
+
+#[test]
+fn a_large_merge_is_done_on_all_threads_that_are_free() {
+    let disk = Arc::new(Observed::with(Arc::new(SimDisk::new()), Writers::default()));
+    // Nothing is merged unless it is asked for.
+    let options = Options { background_threads: 4, level0_tables: 10_000, ..options() };
+    let database = Database::open_with_vfs(Arc::clone(&disk) as Arc<dyn Vfs>, "/db", options).unwrap();
+    let keyspace = database.create_keyspace("k", of(CompactionStrategy::Leveled)).unwrap();
+    let mut map = Map::new();
+    let mut writers = 0;
+    // A thread that just looked whether there is something to do is not free.
+    for salt in 0..50 {
+        churn(&database, &keyspace, &mut map, salt);
+        keyspace.flush().unwrap();
+        disk.observer().0.lock().unwrap().clear();
+        keyspace.compact().unwrap();
+        assert_eq!(content(&database, &keyspace), map);
+        writers = disk.observer().0.lock().unwrap().len();
+        if writers > 1 {
+            break;
+        }
+    }
+    assert!(writers > 1, "the merge was done in parts");
+    database.verify(&mut |_| {}).unwrap();
 }

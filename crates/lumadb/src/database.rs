@@ -48,7 +48,8 @@ pub fn open(config: &Config, directory: &Path) -> Result<Database, Failure> {
 pub fn open_engine(config: &Config, directory: &Path) -> Result<lightning::Database, Failure> {
     let bytes = |section, name| config.count(section, name) as usize;
     let options = Options {
-        cache_bytes: bytes("memory", "block_cache_size"),
+        // Memtables take from it.
+        cache_bytes: bytes("memory", "block_cache_size") + bytes("memory", "write_buffer_size"),
         memtable_bytes: bytes("memory", "memtable_size"),
         write_buffer_bytes: bytes("memory", "write_buffer_size"),
         bloom_bits_per_key: config.count("memory", "bloom_bits_per_key") as u32,

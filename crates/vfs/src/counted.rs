@@ -2,146 +2,45 @@
 //!
 //! Cost: one addition per write or sync, nothing per read.
 
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{BatchRead, FileLock, LockError, Vfs, VfsFile};
+use crate::{Observed, Observer, Vfs};
 
+/// Bytes and syncs so far.
 #[derive(Debug, Default)]
-struct Counters {
+pub struct Counters {
     written_bytes: AtomicU64,
     syncs: AtomicU64,
 }
 
-/// Passes everything on to another file system and counts writes and syncs.
-#[derive(Debug)]
-pub struct Counted {
-    inner: Arc<dyn Vfs>,
-    counters: Arc<Counters>,
+impl Observer for Counters {
+    fn written(&self, bytes: usize) {
+        self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn syncing(&self) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-#[derive(Debug)]
-struct CountedFile {
-    inner: Arc<dyn VfsFile>,
-    counters: Arc<Counters>,
-}
+/// Passes everything on to another file system and counts writes and syncs.
+pub type Counted = Observed<Counters>;
 
 impl Counted {
     /// Counts what goes to `inner`.
     pub fn new(inner: Arc<dyn Vfs>) -> Self {
-        Self { inner, counters: Arc::default() }
+        Self::with(inner, Counters::default())
     }
 
     /// Bytes written to files so far.
     pub fn written_bytes(&self) -> u64 {
-        self.counters.written_bytes.load(Ordering::Relaxed)
+        self.observer().written_bytes.load(Ordering::Relaxed)
     }
 
     /// Syncs of files and directories so far, failed ones too.
     pub fn syncs(&self) -> u64 {
-        self.counters.syncs.load(Ordering::Relaxed)
-    }
-
-    fn counted(&self, file: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
-        let counters = Arc::clone(&self.counters);
-        file.map(|inner| Arc::new(CountedFile { inner, counters }) as Arc<dyn VfsFile>)
-    }
-}
-
-impl Vfs for Counted {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        // Nothing is written through it.
-        self.inner.open(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.counted(self.inner.open_write(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.counted(self.inner.create(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.inner.read_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.inner.exists(path)
-    }
-
-    fn read_batch(&self, reads: &mut [BatchRead]) {
-        self.inner.read_batch(reads);
-    }
-
-    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
-        self.inner.lock(path)
-    }
-}
-
-impl VfsFile for CountedFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_at(buffer, offset)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.descriptor()
-    }
-
-    fn is_direct(&self) -> bool {
-        self.inner.is_direct()
-    }
-
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        self.inner.read_all()
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.inner.write_at(bytes, offset)?;
-        self.counters.written_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_all()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.inner.set_len(length)
-    }
-
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        self.inner.preallocate(length)
+        self.observer().syncs.load(Ordering::Relaxed)
     }
 }
 
@@ -150,6 +49,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{FaultPlan, SimDisk};
+    use std::path::Path;
 
     #[test]
     fn it_counts_what_the_disk_below_counts_and_passes_everything_on() {

@@ -20,6 +20,7 @@
 mod counted;
 #[cfg(target_os = "linux")]
 mod direct;
+mod observed;
 mod real;
 mod sim;
 #[cfg(target_os = "linux")]
@@ -31,9 +32,10 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use counted::Counted;
+pub use counted::{Counted, Counters};
 #[cfg(target_os = "linux")]
 pub use direct::DirectDisk;
+pub use observed::{Observed, Observer};
 pub use real::RealDisk;
 pub use sim::{FaultPlan, SimDisk, SimOp};
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, Direction, IngestExternalFileOptions, IteratorMode,
-    OptimisticTransactionDB, Options, ReadOptions, SnapshotWithThreadMode, SstFileWriter,
-    WriteBatchWithTransaction, WriteOptions,
+    BlockBasedOptions, Cache, DBCompressionType, IngestExternalFileOptions, OptimisticTransactionDB, Options,
+    ReadOptions, SnapshotWithThreadMode, SstFileWriter, WriteBatchWithTransaction, WriteOptions,
 };
 
 use crate::engine::{Change, Class, Engine, Reader, Result, Settings, load_by_batches, moved};
@@ -52,7 +51,7 @@ impl Engine for Rocks {
                 None => batch.delete(key),
             }
         }
-        Ok(self.database.write_opt(&batch, &self.write_options())?)
+        Ok(self.database.write_opt(batch, &self.write_options())?)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader + '_>> {
@@ -122,14 +121,22 @@ impl Reader for View<'_> {
         count: usize,
         use_entry: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
-        let direction = if reverse { Direction::Reverse } else { Direction::Forward };
-        let mut found = 0;
-        let mode = IteratorMode::From(from, direction);
-        for entry in self.snapshot.iterator_opt(mode, ReadOptions::default()).take(count) {
-            let (key, value) = entry?;
-            use_entry(&key, &value);
-            found += 1;
+        // The plain iterator copies each entry.
+        let mut iterator = self.snapshot.raw_iterator_opt(ReadOptions::default());
+        if reverse {
+            iterator.seek_for_prev(from)
+        } else {
+            iterator.seek(from)
         }
+        let mut found = 0;
+        while found < count
+            && let Some((key, value)) = iterator.item()
+        {
+            use_entry(key, value);
+            found += 1;
+            if reverse { iterator.prev() } else { iterator.next() }
+        }
+        iterator.status()?;
         Ok(found)
     }
 }

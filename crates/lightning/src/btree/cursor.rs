@@ -1,6 +1,9 @@
 //! Walking a tree.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::node::{Node, Place};
 use super::{BTree, Inner, Root};
@@ -12,6 +15,8 @@ const CACHE_SHARE: usize = 8;
 /// A walk reads up to so many leaves ahead, of so many bytes.
 const AHEAD_MAX: usize = 32;
 const AHEAD_BYTES: usize = 256 << 10;
+/// Room for so much of a key after the prefix of its leaf, to begin with.
+const KEY_RESERVED: usize = 64;
 
 /// A place in a tree. It keeps the tree alive.
 pub(crate) struct TreeCursor {
@@ -25,11 +30,14 @@ pub(crate) struct TreeCursor {
     ahead: Vec<(u32, Arc<Node>)>,
     /// How many leaves the last such read was for: each that follows is for twice as many.
     window: usize,
-    /// From the root to the leaf, each with the child that was taken.
-    path: Vec<(Arc<Inner>, usize)>,
+    /// Which child was taken, from the root to the leaf.
+    path: SmallVec<[u32; 8]>,
     leaf: Option<Arc<Node>>,
     at: usize,
+    /// Of the entry here; its beginning is the leaf's prefix.
     key: Vec<u8>,
+    /// Where in the leaf its value is.
+    value: Range<usize>,
 }
 
 impl TreeCursor {
@@ -41,10 +49,11 @@ impl TreeCursor {
             passed: 0,
             ahead: Vec::new(),
             window: 0,
-            path: Vec::new(),
+            path: SmallVec::new(),
             leaf: None,
             at: 0,
             key: Vec::new(),
+            value: 0..0,
         }
     }
 
@@ -55,37 +64,29 @@ impl TreeCursor {
 
     #[inline]
     pub(crate) fn value(&self) -> Option<&[u8]> {
-        self.leaf.as_ref().map(|leaf| leaf.payload(self.at))
+        self.leaf.as_ref().map(|leaf| leaf.bytes_at(&self.value))
     }
 
     /// To the first entry in the cursor's direction.
     pub(crate) fn seek_first(&mut self) -> Result<()> {
-        let forward = self.direction == Direction::Forward;
-        let first = move |inner: &Inner| if forward { 0 } else { inner.node.count() - 1 };
-        if self.descend(&first)? {
-            self.place_at(if forward { 0 } else { self.entries() - 1 });
-        }
+        self.descend(None)?;
+        self.enter_leaf();
         Ok(())
     }
 
     /// Forward: to the first key at or after `key`. Reverse: to the last at or before it.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
-        if !self.descend(&|inner: &Inner| inner.node.child_of(key))? {
-            return Ok(());
-        }
-        let Some((before, found)) = self.leaf.as_ref().map(|leaf| leaf.search(key)) else { return Ok(()) };
-        match self.direction {
-            Direction::Forward if before == self.entries() => self.next_leaf(),
-            Direction::Forward => {
-                self.place_at(before);
-                Ok(())
-            }
-            Direction::Reverse if before == 0 && !found => self.next_leaf(),
-            Direction::Reverse => {
-                self.place_at(if found { before } else { before - 1 });
-                Ok(())
-            }
-        }
+        self.descend(Some(key))?;
+        let Some(leaf) = &self.leaf else { return Ok(()) };
+        let (before, found) = leaf.search(key);
+        let at = match self.direction {
+            Direction::Forward if before == leaf.count() => return self.next_leaf(),
+            Direction::Reverse if before == 0 && !found => return self.next_leaf(),
+            Direction::Reverse if !found => before - 1,
+            Direction::Forward | Direction::Reverse => before,
+        };
+        self.enter_leaf_at(at);
+        Ok(())
     }
 
     /// To no entry.
@@ -105,43 +106,47 @@ impl TreeCursor {
         Ok(())
     }
 
-    fn entries(&self) -> usize {
-        self.leaf.as_ref().map_or(0, |leaf| leaf.count())
+    /// To the first entry of the leaf in the cursor's direction.
+    fn enter_leaf(&mut self) {
+        let Some(leaf) = &self.leaf else { return };
+        self.enter_leaf_at(match self.direction {
+            Direction::Forward => 0,
+            Direction::Reverse => leaf.count() - 1,
+        });
     }
 
+    fn enter_leaf_at(&mut self, at: usize) {
+        let Some(leaf) = &self.leaf else { return };
+        self.key.clear();
+        // Most keys fit, so that one allocation is enough.
+        self.key.reserve(leaf.prefix().len() + KEY_RESERVED);
+        self.key.extend_from_slice(leaf.prefix());
+        self.place_at(at);
+    }
+
+    /// To an entry of the leaf, whose prefix is in the key already.
     #[inline]
     fn place_at(&mut self, at: usize) {
         if let Some(leaf) = &self.leaf {
+            let (rest, value) = leaf.entry(at);
             self.at = at;
-            self.key.clear();
-            self.key.extend_from_slice(leaf.prefix());
-            self.key.extend_from_slice(leaf.rest(at));
+            self.key.truncate(leaf.prefix().len());
+            self.key.extend_from_slice(rest);
+            self.value = value;
         }
     }
 
-    /// Opens the leaf that the choices lead to; `false` when the tree is empty.
-    fn descend(&mut self, choose: &dyn Fn(&Inner) -> usize) -> Result<bool> {
+    /// Opens the leaf for a key, or the first in the cursor's direction; none in an empty tree.
+    fn descend(&mut self, key: Option<&[u8]>) -> Result<()> {
         self.path.clear();
         self.leaf = None;
         self.window = 0;
-        match &self.tree.root {
-            Root::Empty => return Ok(false),
-            Root::Leaf(place) => self.open(*place)?,
-            Root::Inner(root) => self.descend_from(Arc::clone(root), choose)?,
-        }
-        Ok(true)
-    }
-
-    fn descend_from(&mut self, mut inner: Arc<Inner>, choose: &dyn Fn(&Inner) -> usize) -> Result<()> {
-        loop {
-            let at = choose(&inner);
-            let (below, place) = (inner.children.get(at).cloned(), inner.node.place(at));
-            self.path.push((inner, at));
-            match below {
-                Some(child) => inner = child,
-                None => return self.open(place),
-            }
-        }
+        let place = match &self.tree.root {
+            Root::Empty => return Ok(()),
+            Root::Leaf(place) => *place,
+            Root::Inner(root) => descend_from(root, key, self.direction, &mut self.path),
+        };
+        self.open(place)
     }
 
     fn open(&mut self, place: Place) -> Result<()> {
@@ -194,25 +199,51 @@ impl TreeCursor {
     /// To the first entry of the next leaf in the cursor's direction.
     fn next_leaf(&mut self) -> Result<()> {
         self.leaf = None;
-        let forward = self.direction == Direction::Forward;
-        while let Some((inner, at)) = self.path.pop() {
-            let next =
-                if forward { Some(at + 1).filter(|at| *at < inner.node.count()) } else { at.checked_sub(1) };
+        let tree = Arc::clone(&self.tree);
+        let Root::Inner(root) = &tree.root else { return Ok(()) };
+        while let Some(at) = self.path.pop() {
+            // The path is as long as the tree is high, so walking down again is less than keeping the nodes.
+            let inner = self.path.iter().try_fold(root, |inner, at| inner.children.get(*at as usize));
+            let Some(inner) = inner else { return Ok(()) };
+            let next = match self.direction {
+                Direction::Forward => Some(at as usize + 1).filter(|at| *at < inner.node.count()),
+                Direction::Reverse => (at as usize).checked_sub(1),
+            };
             let Some(next) = next else { continue };
-            let (below, place) = (inner.children.get(next).cloned(), inner.node.place(next));
-            if below.is_none() {
-                self.read_ahead(&inner, next);
-            }
-            self.path.push((inner, next));
-            match below {
-                None => self.open(place)?,
-                Some(child) => {
-                    self.descend_from(child, &|inner| if forward { 0 } else { inner.node.count() - 1 })?;
+            self.path.push(next as u32);
+            let place = match inner.children.get(next) {
+                Some(child) => descend_from(child, None, self.direction, &mut self.path),
+                None => {
+                    self.read_ahead(inner, next);
+                    inner.node.place(next)
                 }
-            }
-            self.place_at(if forward { 0 } else { self.entries() - 1 });
+            };
+            self.open(place)?;
+            self.enter_leaf();
             return Ok(());
         }
         Ok(())
+    }
+}
+
+/// Where the leaf for a key is, or the first in a direction, below a node; adds the children taken to `path`.
+fn descend_from(
+    inner: &Arc<Inner>,
+    key: Option<&[u8]>,
+    direction: Direction,
+    path: &mut SmallVec<[u32; 8]>,
+) -> Place {
+    let mut inner = inner;
+    loop {
+        let at = match (key, direction) {
+            (Some(key), _) => inner.node.child_of(key),
+            (None, Direction::Forward) => 0,
+            (None, Direction::Reverse) => inner.node.count() - 1,
+        };
+        path.push(at as u32);
+        match inner.children.get(at) {
+            Some(child) => inner = child,
+            None => return inner.node.place(at),
+        }
     }
 }

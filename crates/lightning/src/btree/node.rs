@@ -5,7 +5,8 @@
 //! cell = in an inner node the child's place; bytes rest of the key; in a leaf: bytes value
 //! ```
 //! All keys share the prefix. A head is the four key bytes after it, so most of a search touches one
-//! small array. An inner node's key is not after any key below its child, and after all keys before it.
+//! small array. An inner node's key is not after any key below its child, and after all keys before it; its first
+//! is cut to the prefix of the others, as nothing has to be told apart from what is before the node.
 //!
 //! Invariant: a decoded node was checked whole, so nothing that reads it can fail.
 
@@ -104,31 +105,43 @@ impl Cell {
     }
 }
 
+/// What the keys of a node begin with, and its cells whose keys are stored; an inner node's first is not.
+fn prefix_of<'a, 'b>(leaf: bool, cells: &'a [Cell], buffer: &'b [u8]) -> (&'b [u8], &'a [Cell]) {
+    let last = cells.last().map_or(&[][..], |cell| cell.key(buffer));
+    match cells {
+        // The second key must stay after the first, so it is no part of the prefix as a whole.
+        [_, stored @ ..] if !leaf && !stored.is_empty() => {
+            let first = stored[0].key(buffer);
+            (&last[..shared(&first[..first.len().saturating_sub(1)], last)], stored)
+        }
+        _ => (&last[..shared(cells.first().map_or(&[][..], |cell| cell.key(buffer)), last)], cells),
+    }
+}
+
 /// At most so long is the node of sorted cells that add up to `bytes`.
-pub(super) fn length_of(cells: &[Cell], bytes: usize, buffer: &[u8]) -> usize {
-    let (Some(first), Some(last)) = (cells.first(), cells.last()) else { return 0 };
-    let prefix = shared(first.key(buffer), last.key(buffer));
-    HEADER_BYTES + bytes + prefix - prefix * cells.len()
+pub(super) fn length_of(leaf: bool, cells: &[Cell], bytes: usize, buffer: &[u8]) -> usize {
+    let (prefix, stored) = prefix_of(leaf, cells, buffer);
+    HEADER_BYTES + bytes + prefix.len() - prefix.len() * stored.len()
 }
 
 /// The bytes of a node.
 pub(super) fn encode(leaf: bool, cells: &[Cell], buffer: &[u8]) -> Vec<u8> {
-    let first = cells.first().map_or(&[][..], |cell| cell.key(buffer));
-    let last = cells.last().map_or(&[][..], |cell| cell.key(buffer));
-    let prefix = &first[..shared(first, last)];
+    let (prefix, stored) = prefix_of(leaf, cells, buffer);
+    let cut = cells.len() - stored.len();
+    let rest = |at: usize, cell: &Cell| if at < cut { &[][..] } else { &cell.key(buffer)[prefix.len()..] };
     let mut out = vec![if leaf { LEAF } else { INNER }, 0, 0, 0];
     out.extend_from_slice(&(cells.len() as u32).to_le_bytes());
     out.extend_from_slice(&(prefix.len() as u32).to_le_bytes());
     out.extend_from_slice(prefix);
-    for cell in cells {
-        out.extend_from_slice(&head_of(&cell.key(buffer)[prefix.len()..]).to_le_bytes());
+    for (at, cell) in cells.iter().enumerate() {
+        out.extend_from_slice(&head_of(rest(at, cell)).to_le_bytes());
     }
     let places = out.len();
     out.resize(places + cells.len() * 4, 0);
     for (at, cell) in cells.iter().enumerate() {
         let place = out.len() as u32;
         out[places + at * 4..places + at * 4 + 4].copy_from_slice(&place.to_le_bytes());
-        let rest = &cell.key(buffer)[prefix.len()..];
+        let rest = rest(at, cell);
         if leaf {
             put_bytes(&mut out, rest);
             put_bytes(&mut out, cell.payload(buffer));
@@ -215,6 +228,20 @@ impl Node {
         self.parse(at).map_or(&[], |(rest, _)| rest)
     }
 
+    /// A key without the prefix, and where its value is.
+    #[inline]
+    pub(super) fn entry(&self, at: usize) -> (&[u8], Range<usize>) {
+        let Some((rest, payload)) = self.parse(at) else { return (&[], 0..0) };
+        let start = payload.as_ptr().addr() - self.bytes.as_ptr().addr();
+        (rest, start..start + payload.len())
+    }
+
+    /// What an entry of this node said its value's place is.
+    #[inline]
+    pub(super) fn bytes_at(&self, place: &Range<usize>) -> &[u8] {
+        self.bytes.get(place.clone()).unwrap_or_default()
+    }
+
     pub(super) fn key(&self, at: usize) -> Vec<u8> {
         [self.prefix(), self.rest(at)].concat()
     }
@@ -286,7 +313,7 @@ mod tests {
             bytes += cell.bytes();
             cells.push(cell);
         }
-        (encode(leaf, &cells, &buffer), length_of(&cells, bytes, &buffer))
+        (encode(leaf, &cells, &buffer), length_of(leaf, &cells, bytes, &buffer))
     }
 
     proptest! {
@@ -331,6 +358,18 @@ mod tests {
                     }
                 }
             }
+        }
+
+        #[test]
+        fn a_first_key_that_is_shorter_costs_an_inner_node_no_prefix(
+            prefix in proptest::collection::vec(any::<u8>(), 1..9),
+            rest in proptest::collection::btree_set(any::<u16>(), 2..60),
+        ) {
+            let keys = rest.iter().map(|rest| [&prefix[..], &rest.to_be_bytes(), b"end"].concat());
+            let place = Place::default().encode().to_vec();
+            let map = keys.chain([Vec::new()]).map(|key| (key, place.clone())).collect();
+            let node = Node::decode(node_of(&map, false).0.into(), false).unwrap();
+            prop_assert!(node.prefix().starts_with(&prefix));
         }
 
         #[test]

@@ -62,7 +62,7 @@ impl Pack {
     }
 
     fn length(&self) -> usize {
-        length_of(&self.cells, self.bytes, &self.buffer)
+        length_of(self.leaf, &self.cells, self.bytes, &self.buffer)
     }
 
     /// Adds a cell after all before it; its key is in two parts.
@@ -93,7 +93,7 @@ impl Pack {
         let mut bytes = 0;
         let fits = |(at, cell): &(usize, &Cell)| {
             bytes += cell.bytes();
-            length_of(&self.cells[..=*at], bytes, &self.buffer) <= PAGE_BYTES
+            length_of(self.leaf, &self.cells[..=*at], bytes, &self.buffer) <= PAGE_BYTES
         };
         self.cells.iter().enumerate().take_while(fits).count().max(1)
     }

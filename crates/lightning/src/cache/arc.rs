@@ -106,9 +106,14 @@ impl Arc {
         self.recent.bytes + self.frequent.bytes
     }
 
-    /// Looks at the oldest of `recent`: it goes, or to `frequent` if it was read.
-    fn step_recent(&mut self) -> bool {
-        let Some(resident) = self.recent.pop() else { return false };
+    /// Looks at the oldest of one list: it goes, or to the end of `frequent` if it was read.
+    fn step_in(&mut self, of_frequent: bool) -> bool {
+        let (list, ghosts) = if of_frequent {
+            (&mut self.frequent, &mut self.frequent_ghosts)
+        } else {
+            (&mut self.recent, &mut self.recent_ghosts)
+        };
+        let Some(resident) = list.pop() else { return false };
         let Some(owner) = resident.owner.upgrade() else { return true };
         let block = resident.block;
         if owner.uses(block) > 0 {
@@ -116,22 +121,7 @@ impl Arc {
             self.frequent.push(resident);
         } else {
             owner.evict(block);
-            owner.mark(block, self.recent_ghosts.push(resident) << 1);
-        }
-        true
-    }
-
-    /// Looks at the oldest of `frequent`: it goes, or to the end if it was read.
-    fn step_frequent(&mut self) -> bool {
-        let Some(resident) = self.frequent.pop() else { return false };
-        let Some(owner) = resident.owner.upgrade() else { return true };
-        let block = resident.block;
-        if owner.uses(block) > 0 {
-            owner.set_uses(block, 0);
-            self.frequent.push(resident);
-        } else {
-            owner.evict(block);
-            owner.mark(block, self.frequent_ghosts.push(resident) << 1 | 1);
+            owner.mark(block, ghosts.push(resident) << 1 | u32::from(of_frequent));
         }
         true
     }
@@ -159,7 +149,7 @@ impl Policy for Arc {
 
     fn step(&mut self) -> bool {
         let recent_first = self.recent.bytes >= self.target.max(1) || self.frequent.bytes == 0;
-        if recent_first { self.step_recent() || self.step_frequent() } else { self.step_frequent() }
+        recent_first && self.step_in(false) || self.step_in(true)
     }
 }
 

@@ -66,6 +66,25 @@ impl Background {
         None
     }
 
+    /// Takes the places of merges that nobody else asks for, for a merge that can be done in parts; says how many.
+    pub(super) fn take_free(&self, keyspace: u64, each_max: usize) -> usize {
+        let mut work = self.work.lock();
+        let taken = each_max.saturating_sub(work.merging.len().max(1) + work.merges.len());
+        work.merging.extend(std::iter::repeat_n(keyspace, taken));
+        taken
+    }
+
+    /// Gives back places that were taken.
+    pub(super) fn give_back(&self, keyspace: u64, taken: usize) {
+        let mut work = self.work.lock();
+        for _ in 0..taken {
+            if let Some(at) = work.merging.iter().rposition(|other| *other == keyspace) {
+                work.merging.remove(at);
+            }
+        }
+        self.wake.notify_all();
+    }
+
     /// Wakes everybody who waits for progress.
     pub(super) fn notify(&self) {
         drop(self.work.lock());
@@ -113,9 +132,14 @@ impl Engine {
         }
     }
 
+    /// How many threads may merge at once, or flush while something waits to be merged.
+    pub(super) fn merges_max(&self) -> usize {
+        self.options.background_threads.saturating_sub(1).max(1)
+    }
+
     /// A background thread; one of them drains memtables that rest.
     fn work(&self, drains: bool) {
-        let each_max = (self.options.background_threads - 1).max(1);
+        let each_max = self.merges_max();
         let (mut rested, mut looked) = (Rested::default(), luma_sync::now());
         loop {
             let task = {

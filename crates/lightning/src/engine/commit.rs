@@ -26,6 +26,8 @@ use crate::{Error, Result};
 const ROUNDS_MAX: usize = 8;
 /// Bytes of commits that are not published yet which are kept for transactions that may begin meanwhile.
 const RECENT_BYTES: usize = 1 << 20;
+/// The cache makes way for memtables each time they have grown by so much.
+const MAKE_WAY_BYTES: usize = 1 << 20;
 
 /// What is committed.
 pub(crate) struct Commit {
@@ -214,7 +216,10 @@ impl Engine {
             }
         }
         let grown: usize = tables.iter().map(|(_, table, before)| table.bytes() - before).sum();
-        self.memory.fetch_add(grown, Ordering::Relaxed);
+        let before = self.memory.fetch_add(grown, Ordering::Relaxed);
+        if before / MAKE_WAY_BYTES != (before + grown) / MAKE_WAY_BYTES {
+            self.make_way();
+        }
     }
 
     /// Checks that no written key was changed since a snapshot; `false` when bulk loads newer than

@@ -1,20 +1,21 @@
-//! Merging tables, one step at a time.
+//! Merging tables, one step at a time; a large one on as many threads as are not needed for other merges.
 //!
 //! Ranges may be deleted from the tables while they are merged: what a flush deletes meanwhile is noted, and
 //! is deleted from the result before that counts.
 
 use luma_sync::atomic::Ordering;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::Engine;
 use crate::Result;
-use crate::key_range::KeyRanges;
+use crate::key_range::{KeyRange, KeyRanges};
 use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
-use crate::lsm::{Compaction, CompactionPlan, Left, left_of};
+use crate::lsm::{Compaction, CompactionPlan, Left, Output, left_of};
 use crate::manifest::Edit;
 use crate::options::CompactionStrategy;
-use crate::table::Table;
+use crate::table::{Table, TableMeta, TableOptions};
 
 /// Steps in which a B+Tree's file is made short; each moves up to 64 MiB.
 const SWEEPS_MAX: usize = 256;
@@ -129,17 +130,12 @@ impl Engine {
 
     fn merge(&self, keyspace: &KeyspaceInner, mut compaction: Compaction) -> Result<()> {
         compaction.keep = keyspace.keep();
-        let keep_going = || self.check_writable().and_then(|()| keyspace.check());
         let mut options = self.table_options(&keyspace.options);
         options.filter.small = self.options.ribbon_filters && compaction.is_at_the_bottom();
-        let metas = compaction.run(
-            &self.merge_vfs,
-            &self.tables_directory(),
-            options,
-            self.options.table_bytes,
-            &self.next_table,
-            &keep_going,
-        )?;
+        let helpers = self.background.take_free(keyspace.id, self.merges_max());
+        let metas = self.merge_in_parts(keyspace, &compaction, options, helpers + 1);
+        self.background.give_back(keyspace.id, helpers);
+        let metas = metas?;
         self.sync_tables()?;
         let mut added = Vec::with_capacity(metas.len());
         for meta in metas {
@@ -161,6 +157,36 @@ impl Engine {
             self.done.compacted_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Merges into new tables, on so many threads at once if there is enough to do.
+    fn merge_in_parts(
+        &self,
+        keyspace: &KeyspaceInner,
+        compaction: &Compaction,
+        options: TableOptions,
+        threads: usize,
+    ) -> Result<Vec<TableMeta>> {
+        let keep_going = || self.check_writable().and_then(|()| keyspace.check());
+        let output = Output {
+            vfs: &self.merge_vfs,
+            directory: &self.tables_directory(),
+            options,
+            table_bytes: self.options.table_bytes,
+            next_id: &self.next_table,
+        };
+        let merge = |range: &KeyRange| compaction.run(range, &output, &keep_going);
+        let ranges = compaction.ranges(threads, self.options.table_bytes);
+        let Some((last, others)) = ranges.split_last() else { return Ok(Vec::new()) };
+        let parts: Vec<Result<Vec<TableMeta>>> = std::thread::scope(|scope| {
+            let helping: Vec<_> = others.iter().map(|range| scope.spawn(|| merge(range))).collect();
+            let last = merge(last);
+            let joined =
+                helping.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.chain([last]).collect()
+        });
+        let parts: Vec<Vec<TableMeta>> = parts.into_iter().collect::<Result<_>>()?;
+        Ok(parts.concat())
     }
 
     /// Replaces tables by others, durably and for new readers at once; `false` when the keyspace was

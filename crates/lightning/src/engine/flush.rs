@@ -248,6 +248,7 @@ impl Engine {
         }
         // The view that this replaced is gone now, unless somebody reads it.
         self.change_view(|_| {});
+        self.make_way();
         self.done.flushes.fetch_add(all.len() as u64, Ordering::Relaxed);
         self.done.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.log.truncate_before(released)?;

@@ -1,18 +1,16 @@
 //! How fast background work writes: one bucket of bytes for flushes and merges, and flushes go first.
 //!
-//! Files that are made through [`Limited`] take what they write out of the bucket before they write it, so neither
+//! Files that are made through [`limited`] take what they write out of the bucket before they write it, so neither
 //! tables nor trees know of it. A write larger than what is there takes it all and leaves the bucket in debt; the
 //! next waits until that is paid back. So each write waits a bounded time, and over time no more than the rate is
 //! written, plus a tenth of a second's worth at once.
 
-use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use luma_sync::{Condvar, Mutex};
-use luma_vfs::{BatchRead, FileLock, LockError, Vfs, VfsFile};
+use luma_vfs::{Observed, Observer, Vfs};
 
 /// What may be written at once after a rest, in seconds of the rate.
 const BURST_SECONDS: f64 = 0.1;
@@ -101,127 +99,30 @@ impl Limiter {
     }
 }
 
-/// A file system whose new files are written no faster than a limiter says.
+/// What one kind of work takes of a limiter.
 #[derive(Debug)]
-pub(super) struct Limited {
-    inner: Arc<dyn Vfs>,
+struct Share {
     limiter: Arc<Limiter>,
     urgency: Urgency,
 }
 
-#[derive(Debug)]
-struct LimitedFile {
-    inner: Arc<dyn VfsFile>,
-    limiter: Arc<Limiter>,
+impl Observer for Share {
+    fn writing(&self, _path: &Path, bytes: usize) {
+        self.limiter.wait_for(bytes, self.urgency);
+    }
+}
+
+/// The file system for one kind of work, whose new files are written no faster than the limiter says; the same one
+/// if there is no limiter.
+pub(super) fn limited(
+    inner: &Arc<dyn Vfs>,
+    limiter: Option<&Arc<Limiter>>,
     urgency: Urgency,
-}
-
-impl Limited {
-    /// The same file system if there is no limiter.
-    pub(super) fn vfs(
-        inner: &Arc<dyn Vfs>,
-        limiter: Option<&Arc<Limiter>>,
-        urgency: Urgency,
-    ) -> Arc<dyn Vfs> {
-        let inner = Arc::clone(inner);
-        match limiter {
-            None => inner,
-            Some(limiter) => Arc::new(Self { inner, limiter: Arc::clone(limiter), urgency }),
-        }
-    }
-
-    fn limited(&self, file: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
-        let (limiter, urgency) = (Arc::clone(&self.limiter), self.urgency);
-        file.map(|inner| Arc::new(LimitedFile { inner, limiter, urgency }) as Arc<dyn VfsFile>)
-    }
-}
-
-impl Vfs for Limited {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.inner.open(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.limited(self.inner.open_write(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.limited(self.inner.create(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.inner.read_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.inner.exists(path)
-    }
-
-    fn read_batch(&self, reads: &mut [BatchRead]) {
-        self.inner.read_batch(reads);
-    }
-
-    fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
-        self.inner.lock(path)
-    }
-}
-
-impl VfsFile for LimitedFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_at(buffer, offset)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.descriptor()
-    }
-
-    fn is_direct(&self) -> bool {
-        self.inner.is_direct()
-    }
-
-    fn read_all(&self) -> io::Result<Vec<u8>> {
-        self.inner.read_all()
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.limiter.wait_for(bytes.len(), self.urgency);
-        self.inner.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.inner.set_len(length)
-    }
-
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        self.inner.preallocate(length)
+) -> Arc<dyn Vfs> {
+    let inner = Arc::clone(inner);
+    match limiter {
+        None => inner,
+        Some(limiter) => Arc::new(Observed::with(inner, Share { limiter: Arc::clone(limiter), urgency })),
     }
 }
 

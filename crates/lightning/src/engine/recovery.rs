@@ -15,7 +15,7 @@ use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, LockError, Vfs};
 
 use super::background::Background;
-use super::limiter::{Limited, Limiter, Urgency};
+use super::limiter::{Limiter, Urgency, limited};
 use super::pressure::Pressure;
 use super::recent::{Recent, SerializableSnapshots};
 use super::replay::Replay;
@@ -136,6 +136,7 @@ fn claim(vfs: &dyn Vfs, path: &Path, create: bool) -> Result<Box<dyn FileLock>> 
 impl Engine {
     /// Opens the database in a directory, or makes one.
     pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path, options: Options) -> Result<Arc<Self>> {
+        let options = options.shared_out();
         let counted = Arc::new(Counted::new(vfs));
         let vfs = Arc::clone(&counted) as Arc<dyn Vfs>;
         let file_lock = claim(vfs.as_ref(), path, options.create)?;
@@ -146,8 +147,8 @@ impl Engine {
         let cache = Arc::new(Cache::new(options.cache_policy, options.cache_bytes, options.max_open_files));
         let limiter = Some(options.background_bytes_per_second).filter(|bytes| *bytes > 0);
         let limiter = limiter.map(|bytes| Arc::new(Limiter::new(bytes)));
-        let flush_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Flush);
-        let merge_vfs = Limited::vfs(&vfs, limiter.as_ref(), Urgency::Merge);
+        let flush_vfs = limited(&vfs, limiter.as_ref(), Urgency::Flush);
+        let merge_vfs = limited(&vfs, limiter.as_ref(), Urgency::Merge);
         let trees = open_trees(&flush_vfs, &tables, state, &cache)?;
         let threads = options.background_threads > 0;
         let merges =
@@ -213,6 +214,7 @@ impl Engine {
             names: Mutex::new(names),
             next_table,
             memory: AtomicUsize::new(memory),
+            held: AtomicUsize::new(0),
             log_is_long: AtomicBool::new(false),
             pressure: Pressure::default(),
             background: Background::default(),

@@ -15,8 +15,9 @@ use luma_vfs::Vfs;
 
 use super::{Levels, RUNS, Run};
 use crate::Result;
+use crate::estimate::cut;
 use crate::keep::Keep;
-use crate::key_range::KeyRange;
+use crate::key_range::{KeyRange, is_before};
 use crate::merge::Merge;
 use crate::merge_operator::Below;
 use crate::options::{CompactionStrategy, Direction, Options};
@@ -30,6 +31,8 @@ const GARBAGE_SHARE: u64 = 2;
 const TOMBSTONES_MIN: u64 = 64;
 /// Unless that would write so many times as many keys.
 const KEYS_PER_TOMBSTONE_MAX: u64 = 16;
+/// A merge is only done in parts if each fills so many tables.
+const TABLES_PER_PART_MIN: u64 = 2;
 /// A table with more holes is written anew.
 const HOLES_MAX: usize = 256;
 
@@ -48,6 +51,22 @@ pub(crate) struct Compaction {
     levels: Levels,
     /// What stays; everything unless it is set.
     pub(crate) keep: Keep,
+}
+
+/// Where and how a merge writes tables.
+pub(crate) struct Output<'a> {
+    pub(crate) vfs: &'a Arc<dyn Vfs>,
+    pub(crate) directory: &'a Path,
+    pub(crate) options: TableOptions,
+    /// A table of so many bytes is full.
+    pub(crate) table_bytes: u64,
+    pub(crate) next_id: &'a Arc<AtomicU64>,
+}
+
+impl Output<'_> {
+    fn create(&self) -> Result<TableWriter> {
+        TableWriter::create(self.vfs, self.directory, self.next_id, self.options)
+    }
 }
 
 /// What a look at the levels gave.
@@ -290,24 +309,43 @@ impl Compaction {
         self.deeper.iter().all(|run| run.is_empty())
     }
 
-    /// Merges into new tables, which are durable but for their names.
+    /// Ranges of keys that together are all, so many and of about the same size, to merge at the same time. Fewer
+    /// where a part would not fill a few tables.
+    pub(crate) fn ranges(&self, parts: usize, table_bytes: u64) -> Vec<KeyRange> {
+        let bytes = self.inputs().map(|table| table.meta.bytes).sum::<u64>();
+        let useful = bytes / table_bytes.saturating_mul(TABLES_PER_PART_MIN).max(1);
+        let parts = parts.min(usize::try_from(useful).unwrap_or(usize::MAX)).max(1);
+        let mut keys = Vec::new();
+        if parts > 1 {
+            for table in self.inputs() {
+                // What can't be read is told of by the merge.
+                let sample = table.sample(parts * 8).unwrap_or_default();
+                let bytes = table.meta.bytes / sample.len().max(1) as u64;
+                keys.extend(sample.into_iter().map(|key| (key, bytes)));
+            }
+        }
+        let points = cut(keys.iter().map(|(key, bytes)| (key.as_slice(), *bytes)).collect(), parts);
+        let starts = std::iter::once(Vec::new()).chain(points.iter().cloned());
+        let ends = points.iter().cloned().map(Some).chain([None]);
+        starts.zip(ends).map(|(start, end)| KeyRange { start, end }).collect()
+    }
+
+    /// Merges what lies in a range into new tables, which are durable but for their names.
     pub(crate) fn run(
         &self,
-        vfs: &Arc<dyn Vfs>,
-        directory: &Path,
-        options: TableOptions,
-        table_bytes: u64,
-        next_id: &Arc<AtomicU64>,
-        keep_going: &dyn Fn() -> Result<()>,
+        range: &KeyRange,
+        output: &Output<'_>,
+        keep_going: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Vec<TableMeta>> {
         let runs = self.upper.iter().chain(std::iter::once(&self.lower)).filter(|run| !run.is_empty());
         let sources = runs.map(|run| self.levels.source(Arc::clone(run), Direction::Forward, false));
-        let mut merge = Merge::gathering(self.keep.merges(), sources.collect(), Direction::Forward, None)?;
+        let start = Some(range.start.as_slice()).filter(|start| !start.is_empty());
+        let mut merge = Merge::gathering(self.keep.merges(), sources.collect(), Direction::Forward, start)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
         let blob_bytes = self.inputs().flat_map(|table| &table.meta.blobs);
         let blob_bytes: HashMap<u64, u64> = blob_bytes.map(|(file, uses)| (*file, uses.file_bytes)).collect();
-        loop {
+        while merge.key().is_some_and(|key| is_before(key, range.end.as_deref())) {
             // What is judged is read.
             let stays = |pointer: &BlobPointer| !self.keep.judges() && !self.emptied.contains(&pointer.file);
             let pointer = merge.pointer().filter(stays);
@@ -324,7 +362,7 @@ impl Compaction {
                     Some(open) => open,
                     None => {
                         keep_going()?;
-                        writer.insert(TableWriter::create(vfs, directory, next_id, options)?)
+                        writer.insert(output.create()?)
                     }
                 };
                 match pointer {
@@ -334,7 +372,7 @@ impl Compaction {
                     }
                     None => open.add(key, value.as_deref())?,
                 }
-                if open.is_full(table_bytes)
+                if open.is_full(output.table_bytes)
                     && let Some(full) = writer.take()
                 {
                     tables.push(full.finish()?);

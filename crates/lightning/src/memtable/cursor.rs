@@ -14,7 +14,8 @@ const STEPS_MAX: usize = 8;
 pub(crate) struct MemtableCursor {
     table: Arc<Memtable>,
     sequence: u64,
-    undone: Arc<Undone>,
+    /// What does not count, if anything.
+    undone: Option<Arc<Undone>>,
     direction: Direction,
     at: Option<Place>,
 }
@@ -24,7 +25,7 @@ impl MemtableCursor {
     pub(crate) fn new(
         table: Arc<Memtable>,
         sequence: u64,
-        undone: Arc<Undone>,
+        undone: Option<Arc<Undone>>,
         direction: Direction,
     ) -> Self {
         Self { table, sequence, undone, direction, at: None }
@@ -32,13 +33,13 @@ impl MemtableCursor {
 
     /// A forward cursor over the newest version of each key; not placed yet.
     pub(crate) fn over_all(table: Arc<Memtable>) -> Self {
-        Self::new(table, u64::MAX, Arc::from([]), Direction::Forward)
+        Self::new(table, u64::MAX, None, Direction::Forward)
     }
 
     /// What this walk sees of the memtable's range tombstones. The walk itself shows what they hide.
     pub(crate) fn veil(&self) -> Option<Veil> {
         let tiers = self.table.erased.tiers()?;
-        Some(Veil::new(tiers, self.sequence, Arc::clone(&self.undone)))
+        Some(Veil::new(tiers, self.sequence, self.undone.clone()))
     }
 
     /// To no entry.
@@ -95,8 +96,11 @@ impl MemtableCursor {
             Direction::Reverse => {
                 let found = self.table.list.seek(key, u64::MAX);
                 let here = found.filter(|position| self.table.list.entry(*position).key == key);
-                self.at = here.or_else(|| self.table.list.seek_before(key));
-                self.settle_reverse();
+                self.at = here.and_then(|newest| self.counting_version(newest));
+                if self.at.is_none() {
+                    self.at = self.table.list.seek_before(key);
+                    self.settle_reverse();
+                }
             }
         }
     }
@@ -109,14 +113,15 @@ impl MemtableCursor {
                 self.settle_forward();
             }
             Direction::Reverse => {
-                self.at = self.table.list.seek_before(self.table.list.entry(position).key);
+                self.at = self.key_before(position);
                 self.settle_reverse();
             }
         }
     }
 
     fn counts(&self, entry: &Entry<'_>) -> bool {
-        entry.sequence <= self.sequence && !is_undone(&self.undone, entry.sequence)
+        entry.sequence <= self.sequence
+            && self.undone.as_ref().is_none_or(|undone| !is_undone(undone, entry.sequence))
     }
 
     /// The first version of the next key.
@@ -138,6 +143,20 @@ impl MemtableCursor {
         at
     }
 
+    /// The oldest version of the key before.
+    fn key_before(&self, position: Place) -> Option<Place> {
+        let list = &self.table.list;
+        let key = list.entry(position).key;
+        let mut at = list.previous(position);
+        for _ in 0..STEPS_MAX {
+            match at {
+                Some(position) if list.entry(position).key == key => at = list.previous(position),
+                _ => return at,
+            }
+        }
+        list.seek_before(key)
+    }
+
     /// From the first version of a key to the one that counts, or on to the next key that has one.
     fn settle_forward(&mut self) {
         while let Some(position) = self.at {
@@ -150,18 +169,35 @@ impl MemtableCursor {
         }
     }
 
-    /// From any version of a key to the one that counts, or on to the key before that has one.
+    /// From the oldest version of a key to the one that counts, or on to the key before that has one.
     fn settle_reverse(&mut self) {
-        while let Some(position) = self.at {
-            let key = self.table.list.entry(position).key;
-            let first = self.table.list.seek(key, self.sequence);
-            let first = first.filter(|position| self.table.list.entry(*position).key == key);
-            if let Some(counting) = first.and_then(|position| self.counting_version(position)) {
+        while let Some(oldest) = self.at {
+            if let Some(counting) = self.counting_version_back(oldest) {
                 self.at = Some(counting);
                 return;
             }
-            self.at = self.table.list.seek_before(key);
+            self.at = self.key_before(oldest);
         }
+    }
+
+    /// The newest version that counts of the key whose oldest version is here.
+    fn counting_version_back(&self, oldest: Place) -> Option<Place> {
+        let list = &self.table.list;
+        let key = list.entry(oldest).key;
+        let (mut at, mut counting) = (Some(oldest), None);
+        for _ in 0..STEPS_MAX {
+            let Some(here) = at else { return counting };
+            let entry = list.entry(here);
+            if entry.key != key || entry.sequence > self.sequence {
+                return counting;
+            }
+            if self.counts(&entry) {
+                counting = Some(here);
+            }
+            at = list.previous(here);
+        }
+        let newest = list.seek(key, self.sequence)?;
+        if list.entry(newest).key == key { self.counting_version(newest) } else { None }
     }
 
     /// The newest version that counts, from `position` on, of the same key.
@@ -216,7 +252,7 @@ mod tests {
                 }
             }
             for direction in [Direction::Forward, Direction::Reverse] {
-                let mut cursor = MemtableCursor::new(Arc::clone(&table), limit, Arc::clone(&undone), direction);
+                let mut cursor = MemtableCursor::new(Arc::clone(&table), limit, Some(Arc::clone(&undone)), direction);
                 let mut collect = |start: Option<u8>| {
                     match start {
                         Some(key) => cursor.seek(&[key]),

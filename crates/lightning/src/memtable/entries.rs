@@ -103,6 +103,16 @@ impl Entries {
         }
     }
 
+    /// The version before this one; one that is added between them meanwhile may be passed over.
+    #[inline]
+    pub(crate) fn previous(&self, place: Place) -> Option<Place> {
+        match (self, place) {
+            (Self::List(list), Place::Node(position)) => list.previous(position).map(Place::Node),
+            (Self::Replayed(_), Place::Slot(slot)) => slot.checked_sub(1).map(Place::Slot),
+            _ => None,
+        }
+    }
+
     /// Has the version after this one fetched from memory: the next step is likely to be there.
     #[inline]
     pub(crate) fn fetch_next(&self, place: Place) {

@@ -184,7 +184,7 @@ pub(crate) type Edge = Option<Arc<[u8]>>;
 pub(crate) struct Veil {
     tiers: Arc<Tiers>,
     until: u64,
-    undone: Arc<Undone>,
+    undone: Option<Arc<Undone>>,
     answer: Option<u64>,
     /// Where the answer holds: from a key, included, to another; to the first and last without.
     from: Edge,
@@ -193,7 +193,7 @@ pub(crate) struct Veil {
 }
 
 impl Veil {
-    pub(crate) fn new(tiers: Arc<Tiers>, until: u64, undone: Arc<Undone>) -> Self {
+    pub(crate) fn new(tiers: Arc<Tiers>, until: u64, undone: Option<Arc<Undone>>) -> Self {
         Self { tiers, until, undone, answer: None, from: None, to: None, asked: false }
     }
 
@@ -214,13 +214,14 @@ impl Veil {
 
     fn ask(&mut self, key: &[u8]) {
         (self.asked, self.answer, self.from, self.to) = (true, None, None, None);
+        let undone = self.undone.as_deref().unwrap_or_default();
         for tier in self.tiers.0.iter().rev() {
             let (here, next) = tier.at(key);
             if let Some(here) = here {
                 if self.from.as_ref().is_none_or(|from| *from < here.start) {
                     self.from = Some(Arc::clone(&here.start));
                 }
-                self.answer = self.answer.or_else(|| newest(&here.sequences, self.until, &self.undone));
+                self.answer = self.answer.or_else(|| newest(&here.sequences, self.until, undone));
             }
             if let Some(next) = next
                 && self.to.as_ref().is_none_or(|to| next < to)
@@ -264,7 +265,7 @@ mod tests {
                 prop_assert!(ranges.iter().all(KeyRange::is_empty));
                 return Ok(());
             };
-            let mut veil = Veil::new(Arc::clone(&tiers), until, Arc::clone(&undone));
+            let mut veil = Veil::new(Arc::clone(&tiers), until, Some(Arc::clone(&undone)));
             let union = tiers.ranges(until, &undone);
             for (key, longer) in keys {
                 let key = if longer { vec![key, 3] } else { vec![key] };

@@ -1,0 +1,182 @@
+//! Functions over ranges: each series is walked once, a window for every step.
+
+use crate::annotation::Annotations;
+use crate::ast::{Boundary, Call, Expr, Span};
+use crate::error::{Result, failed};
+use crate::labels::Labels;
+use crate::matcher::{MatchOp, Matcher};
+use crate::source::SeriesData;
+use crate::value::{FloatPoint, Series};
+
+use super::window::{Placement, for_each_window};
+use super::{Context, Grid, over_time};
+
+/// A call while one of its series is walked.
+pub(super) struct RangeCall<'c> {
+    pub context: &'c Context<'c>,
+    pub name: &'static str,
+    /// Where the call's first argument stands: what annotations point at.
+    pub span: Span,
+    pub labels: &'c Labels,
+    /// The numbers among the arguments at the current step.
+    pub args: &'c [f64],
+}
+
+impl RangeCall<'_> {
+    /// Notes something about the metric.
+    pub fn note(&self, f: impl FnOnce(&mut Annotations, &str, Span)) {
+        self.context.note(|notes| f(notes, self.labels.metric_name(), self.span));
+    }
+}
+
+/// The functions that know what to do with samples beyond a range's ends.
+const ANCHORED: &str = "changes, delta, increase, rate, resets";
+const SMOOTHED: &str = "delta, increase, rate";
+
+impl Context<'_> {
+    /// A call with a range among its arguments.
+    pub(super) fn range_call(&self, grid: Grid, call: &Call) -> Result<Vec<Series>> {
+        let name = call.function.name;
+        let mut scalars = Vec::new();
+        let mut range = None;
+        for arg in &call.args {
+            match arg.without_parens() {
+                arg @ (Expr::Matrix(_) | Expr::Subquery(_)) => range = Some(arg),
+                arg => scalars.push(self.scalar(grid, arg)?),
+            }
+        }
+        let (Some(range), Some(first)) = (range, call.args.first()) else {
+            return failed(format!("{name} needs a range vector"));
+        };
+        let span = first.without_parens().span();
+        let mut walk = Walk { context: self, grid, name, span, scalars, out: Vec::new() };
+        match range {
+            Expr::Matrix(selector) => {
+                let placement = self.placement(selector)?;
+                let (allowed, modifier) = match placement.boundary {
+                    Boundary::Plain => (name, ""),
+                    Boundary::Anchored => (ANCHORED, "anchored"),
+                    Boundary::Smoothed => (SMOOTHED, "smoothed"),
+                };
+                if !allowed.split(", ").any(|a| a == name) {
+                    return failed(format!(
+                        "{modifier} modifier can only be used with: {allowed} - not with {name}"
+                    ));
+                }
+                self.for_each_series(&selector.selector, placement.span(grid), |data| {
+                    walk.series(data.without_stale(), false, placement)
+                })?;
+            }
+            Expr::Subquery(subquery) => {
+                let (fixed, offset) = self.shift(&subquery.shift)?;
+                let range = self.duration(&subquery.range, true)?;
+                let boundary = Boundary::Plain;
+                let placement = Placement { fixed, offset, range, boundary, lookback: 0 };
+                for (data, drop_name) in self.subquery(grid, subquery)? {
+                    walk.series(data, drop_name, placement)?;
+                }
+            }
+            _ => {}
+        }
+        let out = walk.out;
+        if name == "absent_over_time" {
+            let labels = match range {
+                Expr::Matrix(selector) => exact_labels(&selector.selector.matchers),
+                _ => Labels::default(),
+            };
+            return Ok(absent(grid, &out, labels));
+        }
+        Ok(out)
+    }
+}
+
+struct Walk<'c> {
+    context: &'c Context<'c>,
+    grid: Grid,
+    name: &'static str,
+    span: Span,
+    scalars: Vec<Vec<f64>>,
+    out: Vec<Series>,
+}
+
+impl Walk<'_> {
+    fn series(&mut self, data: SeriesData, drop_name: bool, placement: Placement) -> Result<()> {
+        let context = self.context;
+        // A sample of the range is the metric's own; anything computed from it is not.
+        let keeps_name = matches!(self.name, "last_over_time" | "first_over_time");
+        let mut out = Series { drop_name: drop_name || !keeps_name, ..Series::default() };
+        let mut args = vec![0.0; self.scalars.len()];
+        let mut largest = 0;
+        for_each_window(&data, placement, self.grid, |step, window| {
+            for (arg, values) in args.iter_mut().zip(&self.scalars) {
+                *arg = values.get(step).copied().unwrap_or(f64::NAN);
+            }
+            if placement.boundary != Boundary::Plain && !window.histograms.is_empty() {
+                return failed("smoothed and anchored modifiers do not work with native histograms");
+            }
+            let size = window.floats.len() + window.histograms.iter().map(|p| p.h.samples()).sum::<usize>();
+            if size > largest {
+                context.charge(size - largest)?;
+                largest = size;
+            }
+            let call =
+                RangeCall { context, name: self.name, span: self.span, labels: &data.labels, args: &args };
+            if let Some(sample) = over_time::apply(&call, &window)? {
+                out.push(window.t, sample);
+            }
+            Ok(())
+        })?;
+        context.release(largest);
+        if matches!(self.name, "rate" | "increase") && !out.floats.is_empty() {
+            let metric = data.labels.metric_name();
+            let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s));
+            if !metric.is_empty() && !counter {
+                context.note(|notes| notes.possible_non_counter(metric, self.span));
+            }
+        }
+        if !out.is_empty() {
+            context.charge(out.samples())?;
+            out.labels = data.labels;
+            self.out.push(out);
+        }
+        Ok(())
+    }
+}
+
+/// A one at every step at which no series has a value.
+pub(super) fn absent(grid: Grid, series: &[Series], labels: Labels) -> Vec<Series> {
+    let mut present = vec![false; grid.len()];
+    for s in series {
+        let times = s.floats.iter().map(|p| p.t).chain(s.histograms.iter().map(|p| p.t));
+        for t in times {
+            if let Some(there) = present.get_mut(grid.index(t)) {
+                *there = true;
+            }
+        }
+    }
+    let floats: Vec<FloatPoint> = grid
+        .times()
+        .zip(present)
+        .filter(|(_, present)| !present)
+        .map(|(t, _)| FloatPoint { t, v: 1.0 })
+        .collect();
+    if floats.is_empty() {
+        return Vec::new();
+    }
+    vec![Series { labels, floats, drop_name: true, ..Series::default() }]
+}
+
+/// The labels that matchers leave no choice about: what an absent series would have had.
+pub(super) fn exact_labels(matchers: &[Matcher]) -> Labels {
+    let mut labels = Labels::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|m| m.name() != crate::labels::METRIC_NAME) {
+        if matcher.op() == MatchOp::Equal && !seen.contains(&matcher.name()) {
+            labels = labels.with(matcher.name(), matcher.value());
+            seen.push(matcher.name());
+        } else {
+            labels = labels.with(matcher.name(), "");
+        }
+    }
+    labels
+}
