@@ -14,20 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A running server that lets everyone in.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
     address: String,
     /// The administrator's, where clients prove who they are.
-    pub password: String,
+    pub(crate) password: String,
     directory: tempfile::TempDir,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
-    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lumadb"))
             .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
@@ -55,11 +55,11 @@ impl Server {
         panic!("the server ended before it was ready: {:?}", process.wait());
     }
 
-    pub fn port(&self) -> &str {
+    pub(crate) fn port(&self) -> &str {
         self.address.rsplit_once(':').unwrap().1
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://lumadb@{}/lumadb", self.address)
     }
 
@@ -77,19 +77,19 @@ impl Drop for Server {
 }
 
 /// Where Debian's package has the driver.
-pub const JDBC: &str = "/usr/share/java/postgresql.jar";
+pub(crate) const JDBC: &str = "/usr/share/java/postgresql.jar";
 
-pub fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-pub fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     eprintln!("skipped: {reason}");
 }
 
 /// Runs a client to its end, which must be a good one.
-pub fn pass(command: &mut Command) {
+pub(crate) fn pass(command: &mut Command) {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}\n{err}");
