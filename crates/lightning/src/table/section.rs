@@ -21,6 +21,9 @@ const ZSTD: u8 = 2;
 const ZSTD_LEVEL: i32 = 3;
 /// LZ4 can't expand more than this.
 const LZ4_RATIO_MAX: usize = 255;
+/// Zstd has no more in one of its blocks, which take four bytes or more.
+const ZSTD_BLOCK_MAX: usize = 128 << 10;
+const ZSTD_BLOCK_BYTES_MIN: usize = 4;
 
 /// Appends a section to `out`; returns its length with the trailer.
 pub(crate) fn append(out: &mut Vec<u8>, content: &[u8], compression: Compression) -> u64 {
@@ -123,7 +126,7 @@ fn expand(kind: u8, bytes: Vec<u8>) -> Option<Box<[u8]>> {
             let written = lz4_flex::block::decompress_into(body, &mut out).ok()?;
             (written == length).then(|| out.into())
         }
-        ZSTD => {
+        ZSTD if length <= (body.len() / ZSTD_BLOCK_BYTES_MIN + 1).saturating_mul(ZSTD_BLOCK_MAX) => {
             let out = zstd::bulk::decompress(body, length).ok()?;
             (out.len() == length).then(|| out.into())
         }
@@ -185,6 +188,18 @@ mod tests {
         let file = disk.create(Path::new("/t")).unwrap();
         file.write_at(bytes, 0).unwrap();
         file
+    }
+
+    #[test]
+    fn what_compresses_as_well_as_can_be_comes_back() {
+        let content = vec![0; 10 << 20];
+        for compression in [Compression::Lz4, Compression::Zstd] {
+            let mut bytes = Vec::new();
+            let length = append(&mut bytes, &content, compression);
+            assert!(length < 50_000);
+            let place = BlockPlace { offset: 0, length };
+            assert!(*read(file_with(&bytes).as_ref(), Path::new("/t"), place).unwrap() == content[..]);
+        }
     }
 
     proptest! {
