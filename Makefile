@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # Flags of their own would compile everything again in the usual folder.
 SCHEDULES_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/schedules
 
-.PHONY: run test schedules crashes check fmt bench help
+.PHONY: run test schedules crashes fuzz check fmt bench help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,6 +25,9 @@ schedules: ## Runs the engine's threads in thousands of orders, under a model ch
 crashes: ## Ten million power losses of the simulated disk, for an hour or two on two cores.
 	LIGHTNING_CRASH_FACTOR=$${LIGHTNING_CRASH_FACTOR:-70} \
 		cargo test $(CARGO_FLAGS) --release -p lightning --test crash -- --nocapture a_power_loss
+
+fuzz: ## Ten minutes of changed bytes in files whose checksums match all the same; needs cargo-fuzz.
+	cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run damaged_files -- -max_total_time=$${FUZZ_SECONDS:-600} -timeout=60
 
 check: ## Formatting and lints, as CI has them.
 	cargo fmt --all --check

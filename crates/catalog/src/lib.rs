@@ -22,8 +22,8 @@ pub use edit::Edit;
 pub use engine::engine_error;
 pub use object::{
     Check, Column, ColumnStatistics, ConstraintTiming, ForeignKey, Identity, Index, IndexColumn,
-    KeyConstraint, Object, Oid, ReferentialAction, Role, Schema, ScramVerifier, Sequence, StorageId, Table,
-    TableKind, TableStatistics, Verifier, View,
+    IndexExpression, KeyConstraint, Object, Oid, ReferentialAction, Role, Schema, ScramVerifier, Sequence,
+    StorageId, Table, TableKind, TableStatistics, Verifier, View,
 };
 pub use snapshot::{Relation, Snapshot};
 pub use store::Catalog;

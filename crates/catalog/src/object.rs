@@ -194,15 +194,24 @@ pub struct KeyConstraint {
     pub columns: Vec<u16>,
 }
 
-/// One column of an index.
+/// One part of what an index orders by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexColumn {
-    /// Column number.
+    /// Column number; 0 stands for the next of the index's expressions.
     pub column: u16,
     /// Largest first.
     pub descending: bool,
     /// NULLs before values.
     pub nulls_first: bool,
+}
+
+/// An expression that an index orders by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexExpression {
+    /// As SQL text.
+    pub expression: String,
+    /// The type of its values.
+    pub data_type: DataType,
 }
 
 /// A secondary index.
@@ -220,6 +229,38 @@ pub struct Index {
     pub unique: bool,
     /// Whether it was made by a UNIQUE constraint, and may only be dropped with it.
     pub constraint: bool,
+    /// For the columns with number 0, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expressions: Vec<IndexExpression>,
+    /// Which rows it has, as SQL text; all of them without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<String>,
+    /// Numbers of the columns that INCLUDE names; they take part in nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<u16>,
+}
+
+impl Index {
+    /// Whether it has every row under columns of the table.
+    pub fn is_plain(&self) -> bool {
+        self.expressions.is_empty() && self.predicate.is_none()
+    }
+
+    /// Its columns' numbers, if it has every row under columns of the table.
+    pub fn plain_columns(&self) -> Option<impl Iterator<Item = u16> + Clone> {
+        self.is_plain().then(|| self.columns.iter().map(|part| part.column))
+    }
+
+    /// The SQL texts it consists of beside columns.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        self.expressions.iter_mut().map(|part| &mut part.expression).chain(&mut self.predicate)
+    }
+
+    /// The SQL texts it consists of beside columns.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let expressions = self.expressions.iter().map(|part| part.expression.as_str());
+        expressions.chain(self.predicate.as_deref())
+    }
 }
 
 /// A CHECK constraint.

@@ -1,6 +1,6 @@
 //! How much memory a process with a database takes at most, under one kind of work after another.
 //!
-//! `cargo run --release -p lightning --example resident [MiB of cache] [keys]`
+//! `cargo run --release -p lightning --example resident [lsm|btree] [MiB of cache] [keys]`
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::ops::Bound;
@@ -62,26 +62,26 @@ fn read(snapshot: &Snapshot, keyspace: &Keyspace, keys: u64) {
 fn main() {
     let argument =
         |at: usize, default: u64| std::env::args().nth(at).map_or(default, |text| text.parse().unwrap());
-    let (cache, keys) = (argument(1, 128), argument(2, 1_000_000));
+    let (cache, keys) = (argument(2, 128), argument(3, 1_000_000));
+    let layout =
+        if std::env::args().nth(1).is_some_and(|name| name == "btree") { Layout::BTree } else { Layout::Lsm };
     println!("{cache} MiB of cache, {} MiB of data", (keys * (16 + VALUE_BYTES as u64)) >> 20);
-    for layout in [Layout::Lsm, Layout::BTree] {
-        let directory = tempfile::tempdir().unwrap();
-        let options = Options { cache_bytes: (cache as usize) << 20, ..Options::default() };
-        let database = Database::open(directory.path(), options).unwrap();
-        let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
-        let keyspace = database.create_keyspace("k", options).unwrap();
-        let said = |what: &str| println!("{layout:?} {what:<34} {:>5} MiB at most", peak_since_last());
-        write(&database, &keyspace, keys, 1, &mut || ());
-        said("scattered writes");
-        read(&database.snapshot(), &keyspace, keys);
-        said("reads and a scan");
-        write(&database, &keyspace, keys, 2, &mut || read(&database.snapshot(), &keyspace, keys / 1000));
-        said("writes and reads in turns");
-        let mut held = Vec::new();
-        write(&database, &keyspace, keys, 3, &mut || held.push(database.snapshot()));
-        said("writes while snapshots are kept");
-        drop(held);
-        keyspace.compact().unwrap();
-        said("a merge of all");
-    }
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache_bytes: (cache as usize) << 20, ..Options::default() };
+    let database = Database::open(directory.path(), options).unwrap();
+    let options = KeyspaceOptions { layout, ..KeyspaceOptions::default() };
+    let keyspace = database.create_keyspace("k", options).unwrap();
+    let said = |what: &str| println!("{layout:?} {what:<34} {:>5} MiB at most", peak_since_last());
+    write(&database, &keyspace, keys, 1, &mut || ());
+    said("scattered writes");
+    read(&database.snapshot(), &keyspace, keys);
+    said("reads and a scan");
+    write(&database, &keyspace, keys, 2, &mut || read(&database.snapshot(), &keyspace, keys / 1000));
+    said("writes and reads in turns");
+    let mut held = Vec::new();
+    write(&database, &keyspace, keys, 3, &mut || held.push(database.snapshot()));
+    said("writes while snapshots are kept");
+    drop(held);
+    keyspace.compact().unwrap();
+    said("a merge of all");
 }

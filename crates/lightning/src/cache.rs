@@ -27,8 +27,6 @@ pub(crate) use policy::Owner;
 use policy::{Policy, Resident, policy};
 
 const SHARDS: usize = 16;
-/// So much of what is in memory besides blocks leaves them all of their room.
-const OTHERS_FREE: usize = 32 << 20;
 /// Blocks have at least one part of so many of the budget.
 const FLOOR_SHARE: usize = 4;
 /// Blocks that are looked at in a shard before the next one has its turn.
@@ -116,7 +114,7 @@ impl Cache {
 
     /// What blocks may take now.
     fn room(&self) -> usize {
-        let others = self.others.load(Ordering::Relaxed).saturating_sub(OTHERS_FREE);
+        let others = self.others.load(Ordering::Relaxed);
         self.capacity - others.min(self.capacity - self.capacity / FLOOR_SHARE)
     }
 
@@ -414,9 +412,7 @@ mod tests {
             let used = || cache.stats().used_bytes;
             fill();
             assert!(used() > 390_000);
-            cache.make_way(OTHERS_FREE);
-            assert!(used() > 390_000, "the first of it is free");
-            cache.make_way(OTHERS_FREE + 200_000);
+            cache.make_way(200_000);
             assert!((190_000..=200_000).contains(&used()), "{which:?}: {}", used());
             fill();
             assert!(used() <= 202_000, "{which:?}: {}", used());

@@ -110,6 +110,16 @@ impl Source {
         Ok(())
     }
 
+    /// Like `seek`, from an entry before `key` in the walk's direction.
+    fn seek_on(&mut self, key: &[u8]) -> Result<()> {
+        match self {
+            Self::Memory(cursor) => cursor.seek(key),
+            Self::Run(cursor) => cursor.seek_on(key)?,
+            Self::Tree(cursor) => cursor.seek_on(key)?,
+        }
+        Ok(())
+    }
+
     /// To no entry.
     fn finish(&mut self) {
         match self {
@@ -302,9 +312,9 @@ impl Merge {
             }
             moved = true;
             match (self.direction, from, to) {
-                (Direction::Forward, _, Some(to)) => source.seek(Some(to))?,
+                (Direction::Forward, _, Some(to)) => source.seek_on(to)?,
                 (Direction::Reverse, Some(from), _) => {
-                    source.seek(Some(from))?;
+                    source.seek_on(from)?;
                     if source.key() == Some(from) {
                         source.advance()?;
                     }

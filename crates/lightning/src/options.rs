@@ -22,7 +22,7 @@ pub struct Options {
     /// needed.
     pub external_log: bool,
     /// The budget of memory: for table blocks, indexes and filters, and B+Tree leaves, and for memtables and what long
-    /// readers hold. Past 32 MiB those take from what blocks may have, which keep at least a quarter.
+    /// readers hold. Those take from what blocks may have, which keep at least a quarter.
     pub cache_bytes: usize,
     /// What goes when the cache is full.
     pub cache_policy: CachePolicy,
@@ -96,8 +96,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// As much as belongs to it of [`cache_bytes`](Self::cache_bytes): with it all of the engine's memory is that
-    /// budget and at most 64 MiB.
+    /// As much as belongs to it of [`cache_bytes`](Self::cache_bytes).
     pub const SHARE: usize = usize::MAX;
     const SHARE_MIN: usize = 16 << 20;
 

@@ -192,6 +192,12 @@ impl Config {
 
     /// Checks what no setting alone can tell.
     fn check(&self) -> Result<(), ConfigError> {
+        let tls = [self.text("postgres", "tls_certificate"), self.text("postgres", "tls_key")];
+        if tls[0].is_empty() != tls[1].is_empty() {
+            return Err(ConfigError(
+                "postgres.tls_certificate and postgres.tls_key are set together or not at all".into(),
+            ));
+        }
         if self.flag("security", "require_auth") {
             return Ok(());
         }
@@ -331,6 +337,14 @@ mod tests {
         let error = resolve("", &[("LUMADB_POSTGRES_PROT", "1")], &[]).unwrap_err().to_string();
         assert!(error.contains("did you mean postgres.port?"), "{error}");
         assert!(resolve("", &[("LUMADB_URL", "x"), ("LUMADB_TEST_DATA", "x")], &[]).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_comes_with_its_key() {
+        let certificate = ("LUMADB_POSTGRES_TLS_CERTIFICATE", "c.pem");
+        let error = resolve("", &[certificate], &[]).unwrap_err().to_string();
+        assert!(error.contains("set together"), "{error}");
+        assert!(resolve("", &[certificate, ("LUMADB_POSTGRES_TLS_KEY", "k.pem")], &[]).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use luma_door_postgres::{Door, DoorOptions, Metrics};
+use luma_door_postgres::{Door, DoorOptions, Metrics, Tls};
 use luma_query::{ADMINISTRATOR, Database};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,6 +61,7 @@ async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
             auth_timeout: config.duration("security", "auth_timeout"),
             shutdown_grace: config.duration("server", "shutdown_grace"),
             metrics: Arc::clone(&metrics),
+            tls: tls(config)?,
         };
         let door = Door::new(database.clone(), options, stop.clone())?;
         doors.spawn(async move { door.listen(listener).await });
@@ -89,6 +90,15 @@ async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What the PostgreSQL door encrypts with, if it does.
+fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    let [certificate, key] = ["tls_certificate", "tls_key"].map(|name| config.text("postgres", name));
+    if certificate.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Tls::read(certificate.as_ref(), key.as_ref())?))
 }
 
 async fn listen(config: &Config, door: &str) -> Result<(TcpListener, SocketAddr), Failure> {

@@ -204,6 +204,8 @@ pub struct CopyOut {
     stream: RowStream,
     context: TextContext,
     ready: VecDeque<Bytes>,
+    /// What the next message begins with.
+    begun: Vec<u8>,
     started: bool,
     ended: bool,
     rows: u64,
@@ -248,6 +250,7 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
         stream: RowStream::new(columns.into(), batches, CommandTag::Copy(0)),
         context: info.text_context(),
         ready: VecDeque::new(),
+        begun: Vec::new(),
         started: false,
         ended: false,
         rows: 0,
@@ -268,14 +271,17 @@ impl CopyOut {
                 self.started = true;
                 let mut out = Vec::new();
                 encode::header(&self.options, &self.stream.columns, &mut out);
-                if !out.is_empty() {
+                if self.options.format == CopyFormat::Binary {
+                    // Clients read a message as a row; the first one begins with the header.
+                    self.begun = out;
+                } else if !out.is_empty() {
                     self.ready.push_back(Bytes::from(out));
                 }
                 continue;
             }
             let Some(batch) = self.stream.next_batch().await? else {
                 self.ended = true;
-                let mut out = Vec::new();
+                let mut out = std::mem::take(&mut self.begun);
                 encode::trailer(&self.options, &mut out);
                 if !out.is_empty() {
                     self.ready.push_back(Bytes::from(out));
@@ -288,7 +294,8 @@ impl CopyOut {
                 .zip(self.stream.columns.iter())
                 .map(|(array, column)| CellReader::new(array.as_ref(), &column.data_type))
                 .collect::<Result<Vec<_>>>()?;
-            let mut out = Vec::with_capacity(batch.num_rows() * 32);
+            let mut out = std::mem::take(&mut self.begun);
+            out.reserve(batch.num_rows() * 32);
             let mut ends = Vec::with_capacity(batch.num_rows());
             for row in 0..batch.num_rows() {
                 encode::begin_row(&self.options, readers.len(), &mut out);

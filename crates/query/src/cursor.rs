@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast::{self, FetchDirection};
-use luma_model::{Error, ErrorKind, Result};
+use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 use crate::execute;
 use crate::names::identifier;
@@ -191,7 +191,12 @@ fn number(value: &ast::ValueWithSpan) -> Result<i64> {
 }
 
 /// Runs DECLARE.
-pub(crate) async fn declare(session: &mut Session, statements: &[ast::Declare]) -> Result<()> {
+pub(crate) async fn declare(
+    session: &mut Session,
+    statements: &[ast::Declare],
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<()> {
     let [declare] = statements else {
         return Err(Error::new(ErrorKind::Syntax, "DECLARE takes one cursor"));
     };
@@ -209,7 +214,7 @@ pub(crate) async fn declare(session: &mut Session, statements: &[ast::Declare]) 
         return Err(Error::new(ErrorKind::DuplicateCursor, format!("cursor \"{name}\" already exists")));
     }
     let info = session.new_info();
-    let (columns, batches) = execute::run_query(session, query, &[], &[], &info).await?;
+    let (columns, batches) = execute::run_query(session, query, types, parameters, &info).await?;
     let stream = RowStream::new(columns.into(), batches, CommandTag::Fetch(0));
     let memory = session.shared.options.statement_memory_bytes;
     let cursor = Cursor::new(stream, hold, declare.scroll == Some(true), memory);

@@ -18,6 +18,8 @@ use crate::session::{Session, SessionInfo};
 
 /// The one database there is.
 pub const DATABASE_NAME: &str = "lumadb";
+/// Its identifier.
+pub(crate) const DATABASE_OID: Oid = 5;
 /// The first administrator.
 pub const ADMINISTRATOR: &str = "lumadb";
 /// PostgreSQL's number for the first administrator.
@@ -102,6 +104,7 @@ pub(crate) struct Shared {
     expressions: PerDefinition<TableExpressions>,
     pub(crate) advisory: crate::advisory::AdvisoryLocks,
     pub(crate) channels: Arc<crate::news::Channels>,
+    pub(crate) activities: crate::activity::Activities,
     next_session: AtomicU64,
 }
 
@@ -198,6 +201,7 @@ impl Database {
             expressions: RwLock::default(),
             advisory: crate::advisory::AdvisoryLocks::default(),
             channels: Arc::default(),
+            activities: crate::activity::Activities::default(),
             next_session: AtomicU64::new(1),
         };
         Ok(Self { shared: Arc::new(shared) })

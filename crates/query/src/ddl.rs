@@ -14,6 +14,7 @@ use luma_rows::LockSpace;
 
 use crate::dml::target::{lock_table, refuse_read_only};
 use crate::execute;
+use crate::expression::Evaluator;
 use crate::outcome::{CommandTag, Outcome};
 use crate::session::Session;
 use crate::statement::Body;
@@ -178,7 +179,8 @@ pub(crate) fn rewrite_table(
     let old_open = session.shared.open_table(old)?;
     let new_open = session.shared.rows.table(&Arc::new(new.clone()))?;
     let budget = session.shared.options.build_memory_bytes;
-    luma_rows::rewrite(&session.shared.rows, &old_open, &new_open, &reader, budget, convert)?;
+    let evaluator = Evaluator { info: session.new_info() };
+    luma_rows::rewrite(&session.shared.rows, &old_open, &new_open, &reader, budget, &evaluator, convert)?;
     // What was ingested just now is newer than the transaction's snapshot.
     session.active()?.engine.refresh();
     Ok(new)

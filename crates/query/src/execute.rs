@@ -7,8 +7,8 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use luma_catalog::Oid;
 use luma_model::arrow::data_type;
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
@@ -113,13 +113,11 @@ async fn execute_query(
     parameters: &[Value],
 ) -> Result<Outcome> {
     let types = prepared.parameter_types();
-    let unlocked = if query.locks.is_empty() {
-        None
-    } else {
-        crate::dml::lock::lock_rows(session, query, types, parameters).await?;
-        Some(ast::Query { locks: Vec::new(), ..query.clone() })
-    };
-    let query = unlocked.as_ref().unwrap_or(query);
+    if !query.locks.is_empty() {
+        let stream = execute_locking(session, query, types, parameters).await?;
+        prepared.check_columns(&stream.columns)?;
+        return Ok(Outcome::Rows(stream));
+    }
     if crate::advisory::mentioned(&prepared.statement.text) {
         let (columns, batches) = run_waiting(session, query, types, parameters).await?;
         return Ok(Outcome::Rows(RowStream::ready(columns.into(), batches, CommandTag::Select(0))));
@@ -131,6 +129,24 @@ async fn execute_query(
     Ok(Outcome::Rows(RowStream::new(columns, batches, CommandTag::Select(0))))
 }
 
+/// Runs a query with locking clauses: its rows are locked, then given.
+async fn execute_locking(
+    session: &mut Session,
+    query: &ast::Query,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<RowStream> {
+    let (columns, batches) = match crate::dml::lock::lock_rows(session, query, types, parameters).await? {
+        Some((columns, batches)) => (columns, futures::stream::iter(batches.into_iter().map(Ok)).boxed()),
+        None => {
+            let unlocked = ast::Query { locks: Vec::new(), ..query.clone() };
+            let info = session.new_info();
+            run_query(session, &unlocked, types, parameters, &info).await?
+        }
+    };
+    Ok(RowStream::new(columns.into(), batches, CommandTag::Select(0)))
+}
+
 /// Runs a statement of sqlparser's grammar that the fast path left.
 pub(crate) async fn execute_body(
     session: &mut Session,
@@ -139,6 +155,9 @@ pub(crate) async fn execute_body(
     parameters: &[Value],
 ) -> Result<Outcome> {
     match body {
+        Sql::Query(query) if !query.locks.is_empty() => {
+            Ok(Outcome::Rows(execute_locking(session, query, types, parameters).await?))
+        }
         Sql::Query(query) => {
             let info = session.new_info();
             let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
@@ -148,6 +167,10 @@ pub(crate) async fn execute_body(
         Sql::Update(statement) => modify::update(session, statement, types, parameters).await,
         Sql::Delete(statement) => modify::delete(session, statement, types, parameters).await,
         Sql::Copy { .. } => crate::copy::statement(session, body).await,
+        Sql::Declare { stmts } => {
+            crate::cursor::declare(session, stmts, types, parameters).await?;
+            Ok(Outcome::Complete(CommandTag::Other("DECLARE CURSOR")))
+        }
         Sql::Explain { .. } => explain::statement(session, body, types, parameters).await,
         _ => match utility::statement(session, body).await? {
             Some(outcome) => Ok(outcome),
@@ -275,6 +298,23 @@ pub(crate) fn select_query(
     }
 }
 
+/// A table in FROM.
+pub(crate) fn table_named(name: &str) -> ast::TableWithJoins {
+    let relation = ast::TableFactor::Table {
+        name: ast::ObjectName::from(vec![ast::Ident::new(name)]),
+        alias: None,
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    };
+    ast::TableWithJoins { relation, joins: Vec::new() }
+}
+
 fn empty_select() -> ast::Select {
     ast::Select {
         select_token: ast::helpers::attached_token::AttachedToken::empty(),
@@ -326,8 +366,17 @@ pub(crate) fn describe_body(
     collect_placeholders(body, parameters);
     let returning = match body {
         Sql::Query(query) => return describe_query(session, query, parameters).map(Some),
+        Sql::Declare { stmts } => {
+            if let [ast::Declare { for_query: Some(query), .. }] = stmts.as_slice()
+                && !parameters.is_empty()
+            {
+                describe_query(session, query, parameters)?;
+            }
+            return Ok(None);
+        }
         Sql::Explain { .. } => {
-            return Ok(Some(vec![Column::new("QUERY PLAN", DataType::Text)].into()));
+            let data_type = if explain::gives_json(body) { DataType::Json } else { DataType::Text };
+            return Ok(Some(vec![Column::new("QUERY PLAN", data_type)].into()));
         }
         Sql::Insert(insert) => {
             learn_insert(session, insert, parameters)?;
@@ -415,6 +464,12 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
         let mut schema = datafusion::common::DFSchema::empty();
         for input in node.inputs() {
             schema.merge(input.schema());
+        }
+        if let LogicalPlan::Filter(filter) = node
+            && let datafusion::logical_expr::Expr::Placeholder(placeholder) = &filter.predicate
+            && let Ok(place) = placeholder.id.trim_start_matches('$').parse::<usize>()
+        {
+            learnt.push((place, DataType::Bool));
         }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {

@@ -1,16 +1,21 @@
-//! EXPLAIN and EXPLAIN ANALYZE.
+//! EXPLAIN and EXPLAIN ANALYZE, as text or as JSON in PostgreSQL's frame.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
+use luma_model::arrow::{ColumnBuilder, field};
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 use crate::execute;
 use crate::fast::compile::{self, Context};
 use crate::names::Scope;
-use crate::outcome::Outcome;
+use crate::outcome::{Column, CommandTag, Outcome, RowStream};
 use crate::plan::context::Names;
 use crate::plan::run;
 use crate::session::Session;
@@ -27,6 +32,7 @@ pub(crate) async fn statement(
         return Err(execute::unsupported(body));
     };
     let mut analyze = *analyze;
+    let mut json = format.as_ref().map(|format| is_json(&format.to_string())).transpose()?.unwrap_or(false);
     for option in options.iter().flatten() {
         let on = option
             .arg
@@ -34,35 +40,24 @@ pub(crate) async fn statement(
             .is_none_or(|arg| !matches!(arg.to_string().to_lowercase().as_str(), "false" | "off" | "0"));
         match option.name.value.to_lowercase().as_str() {
             "analyze" => analyze = on,
-            "format"
-                if option.arg.as_ref().is_some_and(|arg| !arg.to_string().eq_ignore_ascii_case("text")) =>
-            {
-                return Err(Error::new(
-                    ErrorKind::FeatureNotSupported,
-                    "EXPLAIN gives its plan as text only",
-                ));
+            "format" => {
+                let name = option.arg.as_ref().map(ToString::to_string).unwrap_or_default();
+                json = is_json(name.trim_matches('\''))?;
             }
             _ => {}
         }
     }
-    if format.is_some() {
-        return Err(Error::new(ErrorKind::FeatureNotSupported, "EXPLAIN gives its plan as text only"));
-    }
-    let mut lines = Vec::new();
+    let planning = Instant::now();
     if let Some(fast) = fast_path(session, statement, types)? {
-        lines.push(fast);
+        let mut plan = Explained::new(fast, planning);
         if analyze {
             let started = Instant::now();
-            let rows = run_statement(session, statement, parameters, types).await?;
-            lines.push(format!("rows={rows}"));
-            lines.push(format!("Execution Time: {:.3} ms", started.elapsed().as_secs_f64() * 1000.0));
+            plan.rows = Some(run_statement(session, statement, parameters, types).await?);
+            plan.ran = Some(started.elapsed());
         }
-        return texts(vec![("QUERY PLAN", lines)]);
+        return plan.outcome(json);
     }
     let query = as_query(statement)?;
-    if let Some(kind) = changes(statement) {
-        lines.push(kind);
-    }
     let info = session.new_info();
     let state = execute::state_for(&info.shared, &info);
     let reader = session.active()?.engine.reader();
@@ -73,24 +68,159 @@ pub(crate) async fn statement(
         let plan = run::bind(plan, types, parameters)?;
         run::physical(&state, &plan).await?
     };
-    if !analyze {
-        let text = DisplayableExecutionPlan::new(physical.as_ref()).indent(*verbose).to_string();
-        lines.extend(text.lines().map(str::to_owned));
-        return texts(vec![("QUERY PLAN", lines)]);
+    let mut plan = Explained::new(changes(statement).unwrap_or_default(), planning);
+    plan.physical = Some(Arc::clone(&physical));
+    plan.verbose = *verbose;
+    if analyze {
+        let started = Instant::now();
+        let batches = run::collect(&session.shared, &state, physical).await?;
+        plan.rows = Some(batches.iter().map(|batch| batch.num_rows() as u64).sum());
+        drop(batches);
+        if changes(statement).is_some() {
+            run_statement(session, statement, parameters, types).await?;
+        }
+        plan.ran = Some(started.elapsed());
     }
-    let started = Instant::now();
-    let batches = run::collect(&session.shared, &state, Arc::clone(&physical)).await?;
-    let rows: usize = batches.iter().map(datafusion::arrow::array::RecordBatch::num_rows).sum();
-    drop(batches);
-    if changes(statement).is_some() {
-        run_statement(session, statement, parameters, types).await?;
+    plan.outcome(json)
+}
+
+/// Whether a format is JSON, and not text.
+fn is_json(name: &str) -> Result<bool> {
+    match name.to_lowercase().as_str() {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        "xml" | "yaml" => Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            format!("EXPLAIN gives its plan as text or JSON, not as {name}"),
+        )),
+        _ => Err(Error::new(
+            ErrorKind::InvalidParameterValue,
+            format!("unrecognized value for EXPLAIN option \"format\": \"{name}\""),
+        )),
     }
-    let elapsed = started.elapsed().as_secs_f64() * 1000.0;
-    let text = DisplayableExecutionPlan::with_metrics(physical.as_ref()).indent(*verbose).to_string();
-    lines.extend(text.lines().map(str::to_owned));
-    lines.push(format!("rows={rows}"));
-    lines.push(format!("Execution Time: {elapsed:.3} ms"));
-    texts(vec![("QUERY PLAN", lines)])
+}
+
+/// A plan, and how it ran if it did.
+struct Explained {
+    /// What is done with the rows, or all that is done.
+    heading: String,
+    physical: Option<Arc<dyn ExecutionPlan>>,
+    verbose: bool,
+    planned: Duration,
+    rows: Option<u64>,
+    ran: Option<Duration>,
+}
+
+impl Explained {
+    fn new(heading: String, planning: Instant) -> Self {
+        Self { heading, physical: None, verbose: false, planned: planning.elapsed(), rows: None, ran: None }
+    }
+
+    fn outcome(&self, json: bool) -> Result<Outcome> {
+        if json {
+            return json_text(&self.json());
+        }
+        let mut lines = Vec::new();
+        if !self.heading.is_empty() {
+            lines.push(self.heading.clone());
+        }
+        if let Some(physical) = &self.physical {
+            let display = if self.ran.is_some() {
+                DisplayableExecutionPlan::with_metrics(physical.as_ref())
+            } else {
+                DisplayableExecutionPlan::new(physical.as_ref())
+            };
+            lines.extend(display.indent(self.verbose).to_string().lines().map(str::to_owned));
+        }
+        if let (Some(rows), Some(ran)) = (self.rows, self.ran) {
+            lines.push(format!("rows={rows}"));
+            lines.push(format!("Execution Time: {:.3} ms", milliseconds(ran)));
+        }
+        texts(vec![("QUERY PLAN", lines)])
+    }
+
+    /// PostgreSQL's frame; the nodes are those of our plan.
+    fn json(&self) -> serde_json::Value {
+        let child = self.physical.as_ref().map(|plan| node(plan.as_ref(), self.ran.is_some()));
+        let mut plan = match child {
+            Some(child) if self.heading.is_empty() => child,
+            child => {
+                let mut own = serde_json::json!({ "Node Type": self.heading, "Plan Rows": 1 });
+                if let Some(child) = child {
+                    own["Plans"] = serde_json::Value::Array(vec![child]);
+                }
+                own
+            }
+        };
+        if let (Some(rows), Some(ran)) = (self.rows, self.ran) {
+            plan["Actual Rows"] = rows.into();
+            plan["Actual Total Time"] = rounded(milliseconds(ran));
+            plan["Actual Loops"] = 1.into();
+        }
+        let mut whole = serde_json::json!({ "Plan": plan });
+        if let Some(ran) = self.ran {
+            whole["Planning Time"] = rounded(milliseconds(self.planned));
+            whole["Execution Time"] = rounded(milliseconds(ran));
+        }
+        serde_json::Value::Array(vec![whole])
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn rounded(value: f64) -> serde_json::Value {
+    serde_json::json!((value * 1000.0).round() / 1000.0)
+}
+
+fn node(plan: &dyn ExecutionPlan, ran: bool) -> serde_json::Value {
+    let shown = DisplayableExecutionPlan::new(plan).one_line().to_string();
+    let mut node = serde_json::json!({
+        "Node Type": plan.name().trim_end_matches("Exec"),
+        "Description": shown.trim(),
+    });
+    let arguments = StatisticsArgs::new();
+    if let Ok(statistics) = StatisticsContext::new().compute(plan, &arguments)
+        && let Some(rows) = statistics.num_rows.get_value()
+    {
+        node["Plan Rows"] = (*rows).into();
+    }
+    if let Some(rows) = plan.metrics().and_then(|metrics| metrics.output_rows()).filter(|_| ran) {
+        node["Actual Rows"] = rows.into();
+    }
+    let children: Vec<_> = plan.children().iter().map(|child| self::node(child.as_ref(), ran)).collect();
+    if !children.is_empty() {
+        node["Plans"] = serde_json::Value::Array(children);
+    }
+    node
+}
+
+/// One row with one value of type json.
+fn json_text(value: &serde_json::Value) -> Result<Outcome> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::internal(error.to_string()))?;
+    let mut builder = ColumnBuilder::new(&DataType::Json, 1);
+    builder.append(luma_model::ValueRef::Text(&text))?;
+    let schema = Schema::new(vec![field("QUERY PLAN", &DataType::Json, false)]);
+    let batch = RecordBatch::try_new(Arc::new(schema), vec![builder.finish()])
+        .map_err(|error| Error::internal(error.to_string()))?;
+    let columns = vec![Column::new("QUERY PLAN", DataType::Json)].into();
+    Ok(Outcome::Rows(RowStream::ready(columns, vec![batch], CommandTag::Select(0))))
+}
+
+/// Whether an EXPLAIN gives JSON.
+pub(crate) fn gives_json(body: &Sql) -> bool {
+    let Sql::Explain { format, options, .. } = body else { return false };
+    let mut json = format.as_ref().is_some_and(|format| format.to_string().eq_ignore_ascii_case("json"));
+    for option in options.iter().flatten() {
+        if option.name.value.eq_ignore_ascii_case("format") {
+            json = option
+                .arg
+                .as_ref()
+                .is_some_and(|arg| arg.to_string().trim_matches('\'').eq_ignore_ascii_case("json"));
+        }
+    }
+    json
 }
 
 /// What the fast path would do, if it takes the statement.

@@ -12,7 +12,7 @@ use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
-use luma_catalog::{Column as TableColumn, Table};
+use luma_catalog::{Column as TableColumn, Index, Oid, Table};
 use luma_model::arrow::{CellReader, ColumnBuilder, data_type, field};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
 use luma_rows::{Expressions, OpenTable};
@@ -254,6 +254,15 @@ pub(crate) struct TableExpressions {
     generated: Vec<(usize, Assigned)>,
     /// Ordinals of times that are rounded, and to how many digits of a second.
     rounded: Vec<(usize, u8)>,
+    /// Of indexes that are not plain, by their identifiers.
+    indexes: Vec<(Oid, IndexExpressions)>,
+}
+
+/// What an index asks of a row beside its columns.
+#[derive(Debug)]
+struct IndexExpressions {
+    keys: Vec<RowExpression>,
+    predicate: Option<RowExpression>,
 }
 
 impl TableExpressions {
@@ -305,7 +314,17 @@ impl TableExpressions {
             .live_columns()
             .filter_map(|column| Some((usize::from(column.number) - 1, column.precision?)))
             .collect();
-        Ok(Self { defaults, checks, generated, rounded })
+        let mut indexes = Vec::new();
+        for index in table.indexes.iter().filter(|index| !index.is_plain()) {
+            let mut compile = |text: &str| {
+                RowExpression::compile(&parse_expression(text)?, &[source], names, &mut parameters)
+            };
+            let keys =
+                index.expressions.iter().map(|part| compile(&part.expression)).collect::<Result<_>>()?;
+            let predicate = index.predicate.as_deref().map(compile).transpose()?;
+            indexes.push((index.oid, IndexExpressions { keys, predicate }));
+        }
+        Ok(Self { defaults, checks, generated, rounded, indexes })
     }
 }
 
@@ -354,6 +373,25 @@ impl Expressions for Evaluator {
             }
         }
         Ok(())
+    }
+
+    fn index_values(
+        &self,
+        table: &OpenTable,
+        index: &Index,
+        values: &[ValueRef<'_>],
+    ) -> Result<Option<Vec<Value>>> {
+        let expressions = self.info.shared.expressions(&table.definition, &self.info)?;
+        let Some((_, found)) = expressions.indexes.iter().find(|(oid, _)| *oid == index.oid) else {
+            return Err(Error::new(ErrorKind::Internal, "an index's expressions were not compiled"));
+        };
+        if let Some(predicate) = &found.predicate
+            && predicate.evaluate(&[values], &[], &self.info)? != Value::Bool(true)
+        {
+            return Ok(None);
+        }
+        let keys = found.keys.iter().map(|key| key.evaluate(&[values], &[], &self.info));
+        keys.collect::<Result<Vec<Value>>>().map(Some)
     }
 
     fn default_value(&self, table: &OpenTable, column: &TableColumn) -> Result<Value> {

@@ -8,10 +8,10 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub(crate) mod arithmetic;
-mod arrays;
+pub(crate) mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
-mod json;
+pub(crate) mod json;
 pub(crate) mod missing;
 pub(crate) mod numbers;
 pub(crate) mod operators;
@@ -26,7 +26,7 @@ mod series;
 mod single;
 mod sum;
 mod system;
-mod text;
+pub(crate) mod text;
 
 use overload::OverloadedFunction;
 use row::RowFunction;
@@ -51,6 +51,7 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     let all = system::FUNCTIONS
         .iter()
         .chain(crate::advisory::FUNCTIONS)
+        .chain(crate::activity::FUNCTIONS)
         .chain(sequence::FUNCTIONS)
         .chain(scalar::FUNCTIONS)
         .chain(reg::FUNCTIONS.as_flattened());

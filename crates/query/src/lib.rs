@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod activity;
 mod advisory;
 mod collection;
 mod copy;

@@ -1,5 +1,7 @@
 //! Names: from SQL's identifiers to the catalog's objects.
 
+mod keyword;
+
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
@@ -25,6 +27,36 @@ impl std::fmt::Display for QualifiedName {
             None => formatter.write_str(&self.name),
         }
     }
+}
+
+pub(crate) use keyword::is_keyword;
+
+/// The parts of a name with dots and quotes between them.
+///
+/// # Errors
+/// 42602 for one that has an empty part, or a quote that does not end.
+pub(crate) fn parse_name(text: &str) -> Result<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    let mut characters = text.trim().chars().peekable();
+    let mut quoted = false;
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                part.push('"');
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(std::mem::take(&mut part)),
+            other if quoted => part.push(other),
+            other => part.extend(other.to_lowercase()),
+        }
+    }
+    parts.push(part);
+    if quoted || parts.iter().any(String::is_empty) {
+        return Err(Error::new(ErrorKind::InvalidName, format!("invalid name syntax: \"{text}\"")));
+    }
+    Ok(parts)
 }
 
 /// An identifier as it is stored: lower case unless quoted.

@@ -11,6 +11,8 @@ pub(crate) mod apply;
 pub(crate) mod context;
 pub(crate) mod lateral;
 pub(crate) mod operator;
+pub(crate) mod order;
+pub(crate) mod origin;
 pub(crate) mod provider;
 pub(crate) mod rewrite;
 pub(crate) mod run;

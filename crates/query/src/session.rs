@@ -7,7 +7,7 @@
 //! Outside of a transaction block, the statements up to the next [`Session::sync`] are one implicit
 //! transaction, as in PostgreSQL; what was executed is durable when `sync` returns, not before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::activity::{Activity, NamedStatement};
 use crate::advisory::Attempt;
 use crate::cursor::Cursor;
 use crate::database::{Counters, SessionOptions, Shared};
@@ -130,23 +131,7 @@ impl SessionInfo {
 
 /// `schema.name` or `"Quoted"` as text.
 pub(crate) fn parse_qualified(text: &str) -> Result<QualifiedName> {
-    let mut parts = Vec::new();
-    let mut part = String::new();
-    let mut characters = text.trim().chars().peekable();
-    let mut quoted = false;
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                part.push('"');
-            }
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(std::mem::take(&mut part)),
-            other if quoted => part.push(other),
-            other => part.extend(other.to_lowercase()),
-        }
-    }
-    parts.push(part);
+    let parts = crate::names::parse_name(text)?;
     match parts.as_slice() {
         [name] => Ok(QualifiedName { schema: None, name: name.clone() }),
         [schema, name] => Ok(QualifiedName { schema: Some(schema.clone()), name: name.clone() }),
@@ -236,6 +221,21 @@ impl CancelHandle {
         }
     }
 
+    /// Waits until the session is to end for good.
+    pub async fn terminated(&self) -> Error {
+        loop {
+            let notified = self.state.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.state.state.load(Ordering::Acquire) == TERMINATED
+                && let Err(error) = self.check()
+            {
+                return error;
+            }
+            notified.await;
+        }
+    }
+
     /// Waits until an end is asked for.
     pub async fn canceled(&self) -> Error {
         loop {
@@ -258,8 +258,8 @@ pub struct Session {
     client_address: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) transaction: Option<Box<ActiveTransaction>>,
-    /// `PREPARE name`.
-    pub(crate) named: BTreeMap<String, Arc<Prepared>>,
+    /// What others see of it, and its named statements.
+    activity: Arc<Activity>,
     pub(crate) cursors: HashMap<String, Cursor>,
     notices: Vec<Notice>,
     changes: Vec<(String, String)>,
@@ -283,6 +283,10 @@ impl Session {
         let settings = Settings::for_session(&options.user, &options.application_name, &options.parameters)?;
         let search_path = settings.search_path();
         let news = News::new(Arc::clone(&shared.channels), number);
+        let cancel = CancelHandle::new();
+        let address = options.client_address.as_deref();
+        let activity = shared.activities.enter(number, &options.user, address, cancel.clone());
+        activity.calls_itself(&options.application_name);
         Ok(Self {
             shared,
             number,
@@ -290,11 +294,11 @@ impl Session {
             client_address: options.client_address,
             settings,
             transaction: None,
-            named: BTreeMap::new(),
+            activity,
             cursors: HashMap::new(),
             notices: Vec::new(),
             changes: Vec::new(),
-            cancel: CancelHandle::new(),
+            cancel,
             sequences: Arc::default(),
             wanted: Arc::default(),
             search_path,
@@ -342,6 +346,7 @@ impl Session {
         Counters::count(&self.shared.counters.statements);
         self.take_over_settings();
         self.cancel.arm();
+        self.activity.begins(prepared, self.transaction.as_ref().map(|active| active.started_micros));
         let Some(sink) = sink else { return self.execute_guarded(prepared, parameters, None).await };
         if self.transaction.is_none() {
             // The shortest way: a read of one row outside of a transaction needs none.
@@ -394,7 +399,7 @@ impl Session {
         }
         outcome.map_err(|error| {
             self.fail();
-            statement::locate(error, &prepared.statement)
+            statement::locate(self.with_schema(error), &prepared.statement)
         })
     }
 
@@ -403,14 +408,85 @@ impl Session {
     /// # Errors
     /// When the commit fails; nothing of the transaction is kept then.
     pub async fn sync(&mut self) -> Result<()> {
-        match &self.transaction {
+        let ended = match &self.transaction {
             Some(transaction) if transaction.implicit && transaction.failed => {
                 self.rollback();
                 Ok(())
             }
-            Some(transaction) if transaction.implicit => self.commit().await,
+            Some(transaction) if transaction.implicit => {
+                self.commit().await.map_err(|error| self.with_schema(error))
+            }
             _ => Ok(()),
+        };
+        self.activity.rests(self.status());
+        ended
+    }
+
+    /// Adds the schema of the table that an error is about.
+    fn with_schema(&self, error: Error) -> Error {
+        let (Some(name), None) = (&error.table, &error.schema) else { return error };
+        let catalog = self.catalog();
+        let mut found = catalog.tables().filter(|table| table.name == *name);
+        // Of several tables with one name it could be any.
+        let schema = match (found.next(), found.next()) {
+            (Some(table), None) => catalog.schema_by_oid(table.schema).map(|schema| schema.name.clone()),
+            _ => None,
+        };
+        match schema {
+            Some(schema) => error.schema(schema),
+            None => error,
         }
+    }
+
+    /// How long the client may stay silent now, and the error that its session then ends with.
+    pub fn patience(&self) -> Option<(std::time::Duration, Error)> {
+        let (outside, inside) = self.settings.idle_timeouts();
+        if self.status() == TransactionStatus::Idle {
+            let limit = outside?;
+            let message = "terminating connection due to idle-session timeout";
+            return Some((limit, Error::new(ErrorKind::IdleSessionTimeout, message)));
+        }
+        let limit = inside?;
+        let message = "terminating connection due to idle-in-transaction timeout";
+        Some((limit, Error::new(ErrorKind::IdleTransactionTimeout, message)))
+    }
+
+    /// A statement that has a name; the empty statement is `Some(None)`.
+    pub fn named_statement(&self, name: &str) -> Option<Option<Arc<Prepared>>> {
+        self.activity.statements.lock().get(name).map(|named| named.prepared.clone())
+    }
+
+    /// Gives a statement a name; the empty statement is `None`.
+    ///
+    /// # Errors
+    /// 42P05 when the name is taken.
+    pub fn name_statement(&self, name: &str, prepared: Option<Arc<Prepared>>) -> Result<()> {
+        self.keep_statement(name, prepared, false)
+    }
+
+    pub(crate) fn keep_statement(
+        &self,
+        name: &str,
+        prepared: Option<Arc<Prepared>>,
+        from_sql: bool,
+    ) -> Result<()> {
+        let mut statements = self.activity.statements.lock();
+        if statements.contains_key(name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(Error::new(ErrorKind::DuplicatePreparedStatement, message));
+        }
+        statements.insert(name.to_owned(), NamedStatement::new(prepared, from_sql));
+        Ok(())
+    }
+
+    /// Forgets a named statement; whether there was one.
+    pub fn forget_statement(&self, name: &str) -> bool {
+        self.activity.statements.lock().remove(name).is_some()
+    }
+
+    /// Forgets all named statements.
+    pub(crate) fn forget_statements(&self) {
+        self.activity.statements.lock().clear();
     }
 
     /// Marks the transaction failed, if there is one.
@@ -692,7 +768,7 @@ impl Session {
 
     /// `DISCARD ALL`: the session as it began.
     pub(crate) fn discard(&mut self) {
-        self.named.clear();
+        self.forget_statements();
         self.cursors.clear();
         self.news.silence();
         self.shared.advisory.end_session(self.number);
@@ -722,6 +798,7 @@ impl Session {
 
     fn look_at_settings(&mut self) {
         self.search_path = self.settings.search_path();
+        self.activity.calls_itself(self.settings.get("application_name").unwrap_or_default());
         if self.has_temporary {
             self.search_path.insert(0, crate::temporary::schema_name(self.number));
         }
@@ -754,6 +831,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.advisory.end_session(self.number);
+        self.shared.activities.leave(self.number);
         if self.has_temporary {
             // Its locks first: a table that is still locked could not go.
             self.rollback();

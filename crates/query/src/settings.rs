@@ -78,6 +78,7 @@ static SETTINGS: &[Definition] = &[
         false,
         "Ends sessions that idle in a transaction; 0 is never.",
     ),
+    setting("idle_session_timeout", "0", Kind::Milliseconds, false, "Ends sessions that idle; 0 is never."),
     setting("in_hot_standby", "off", Kind::Fixed, true, "Whether the server only replays."),
     setting("integer_datetimes", "on", Kind::Fixed, true, "Timestamps are integers."),
     setting("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), true, "Text form of intervals."),
@@ -155,7 +156,6 @@ static ACCEPTED: LazyLock<Vec<Definition>> = LazyLock::new(|| {
         ("enable_sort", "on"),
         ("escape_string_warning", "on"),
         ("geqo", "on"),
-        ("idle_session_timeout", "0"),
         ("jit", "off"),
         ("log_min_duration_statement", "-1"),
         ("log_statement", "none"),
@@ -194,6 +194,8 @@ pub struct Settings {
     time_zone: chrono_tz::Tz,
     lock_timeout: Option<Duration>,
     statement_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    idle_transaction_timeout: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -204,6 +206,8 @@ impl Default for Settings {
             time_zone: chrono_tz::UTC,
             lock_timeout: None,
             statement_timeout: None,
+            idle_timeout: None,
+            idle_transaction_timeout: None,
         }
     }
 }
@@ -311,6 +315,11 @@ impl Settings {
         self.lock_timeout
     }
 
+    /// Longest silence of a client outside of a transaction, and in one.
+    pub fn idle_timeouts(&self) -> (Option<Duration>, Option<Duration>) {
+        (self.idle_timeout, self.idle_transaction_timeout)
+    }
+
     /// Longest run of a statement.
     pub fn statement_timeout(&self) -> Option<Duration> {
         self.statement_timeout
@@ -339,7 +348,9 @@ impl Settings {
             None | Some(0) => None,
             Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
         };
+        let idle = (timeout("idle_session_timeout"), timeout("idle_in_transaction_session_timeout"));
         (self.lock_timeout, self.statement_timeout) = (timeout("lock_timeout"), timeout("statement_timeout"));
+        (self.idle_timeout, self.idle_transaction_timeout) = idle;
     }
 }
 

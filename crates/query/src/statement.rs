@@ -33,9 +33,62 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// The cursor that a MOVE passes over rows of, and how many, if it goes forward.
+    pub fn moves_forward(&self) -> Option<(String, u64)> {
+        use ast::FetchDirection::{All, Count, Forward, ForwardAll, Next};
+        let Body::Move { name, direction } = &self.body else { return None };
+        let count = match direction {
+            Next | Forward { limit: None } => 1,
+            All | ForwardAll => u64::MAX,
+            Count { limit } | Forward { limit: Some(limit) } => limit.to_string().parse().ok()?,
+            _ => return None,
+        };
+        Some((crate::names::identifier(name), count))
+    }
+
+    /// Takes parameters away from the arguments of functions: places that a client keeps for results.
+    pub fn drop_arguments(&mut self, parameters: &[usize]) {
+        if parameters.is_empty() {
+            return;
+        }
+        let Body::Sql(body) = &mut self.body else { return };
+        let dropped = |argument: &ast::FunctionArg| match argument {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Value(value))) => {
+                let ast::Value::Placeholder(name) = &value.value else { return false };
+                let place = name.strip_prefix('$').and_then(|digits| digits.parse().ok());
+                place.is_some_and(|place| parameters.contains(&place))
+            }
+            _ => false,
+        };
+        let _ = ast::VisitMut::visit(body.as_mut(), &mut ArgumentDropper(&dropped));
+    }
+
     /// A statement that is part of another one; it stands for itself in no text.
     pub(crate) fn part(statement: ast::Statement) -> Self {
         Self { text: statement.to_string(), start: None, body: Body::Sql(Box::new(statement)) }
+    }
+}
+
+/// Takes arguments away from the functions of a statement.
+struct ArgumentDropper<'a>(&'a dyn Fn(&ast::FunctionArg) -> bool);
+
+impl ast::VisitorMut for ArgumentDropper<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> std::ops::ControlFlow<()> {
+        if let ast::Expr::Function(function) = expr
+            && let ast::FunctionArguments::List(list) = &mut function.args
+        {
+            list.args.retain(|argument| !(self.0)(argument));
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> std::ops::ControlFlow<()> {
+        if let ast::TableFactor::Table { args: Some(function), .. } = factor {
+            function.args.retain(|argument| !(self.0)(argument));
+        }
+        std::ops::ControlFlow::Continue(())
     }
 }
 
@@ -201,6 +254,13 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             Ok(Some(Body::Refused {
                 message: "DO blocks are not supported",
                 hint: "There is no procedural language; run the block's statements one by one.",
+            }))
+        }
+        ("PREPARE", "TRANSACTION") | ("COMMIT" | "ROLLBACK", "PREPARED") => {
+            while parser.next_token().token != Token::EOF {}
+            Ok(Some(Body::Refused {
+                message: "prepared transactions are not supported",
+                hint: "Commit with COMMIT; there is no two-phase commit.",
             }))
         }
         ("CHECKPOINT", _) => {

@@ -73,6 +73,10 @@ pub(crate) fn data_type(sql: &ast::DataType) -> Result<DataType> {
     if let ast::DataType::Custom(name, modifiers) = sql {
         // pg_catalog.int4 is int4.
         let last = name.0.last().and_then(ast::ObjectNamePart::as_ident).map(|part| &part.value);
+        let quoted = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+        if quoted.is_some_and(|part| part.quote_style.is_some() && part.value == "char") {
+            return Ok(DataType::InternalChar);
+        }
         if let Some(last) = last {
             let spelled =
                 if modifiers.is_empty() { last.clone() } else { format!("{last}({})", modifiers.join(",")) };

@@ -168,29 +168,18 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
         }
         Sql::Prepare { name, data_types, statement } => {
             let name = identifier(name);
-            if session.named.contains_key(&name) {
-                return Err(Error::new(
-                    ErrorKind::DuplicatePreparedStatement,
-                    format!("prepared statement \"{name}\" already exists"),
-                ));
-            }
             let types = data_types
                 .iter()
                 .map(|data_type| crate::types::data_type(data_type).map(Some))
                 .collect::<Result<Vec<_>>>()?;
             let inner = Statement::part((**statement).clone());
             let inner = prepared::prepare(session, inner, &types)?;
-            session.named.insert(name, Arc::new(inner));
+            session.keep_statement(&name, Some(Arc::new(inner)), true)?;
             done("PREPARE")
         }
         Sql::Execute { name: Some(name), parameters, using, .. } => {
             let name = crate::names::qualified(name)?.name;
-            let inner = session.named.get(&name).map(Arc::clone).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidStatementName,
-                    format!("prepared statement \"{name}\" does not exist"),
-                )
-            })?;
+            let inner = session.named_statement(&name).flatten().ok_or_else(|| no_statement(&name))?;
             if !using.is_empty() {
                 return Err(execute::unsupported(body));
             }
@@ -200,20 +189,13 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
         Sql::Deallocate { name, .. } => {
             let name = identifier(name);
             if name == "all" {
-                session.named.clear();
+                session.forget_statements();
                 return done("DEALLOCATE ALL");
             }
-            if session.named.remove(&name).is_none() {
-                return Err(Error::new(
-                    ErrorKind::InvalidStatementName,
-                    format!("prepared statement \"{name}\" does not exist"),
-                ));
+            if !session.forget_statement(&name) {
+                return Err(no_statement(&name));
             }
             done("DEALLOCATE")
-        }
-        Sql::Declare { stmts } => {
-            cursor::declare(session, stmts).await?;
-            done("DECLARE CURSOR")
         }
         Sql::Fetch { name, direction, .. } => {
             cursor::fetch(session, &identifier(name), direction).await.map(Some)
@@ -258,6 +240,11 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
     }
 }
 
+fn no_statement(name: &str) -> Error {
+    let message = format!("prepared statement \"{name}\" does not exist");
+    Error::new(ErrorKind::InvalidStatementName, message)
+}
+
 /// What statements about the session give.
 pub(crate) fn describe(session: &mut Session, body: &Sql) -> Result<Option<Arc<[Column]>>> {
     let text = |name: &str| Column::new(name, DataType::Text);
@@ -272,7 +259,8 @@ pub(crate) fn describe(session: &mut Session, body: &Sql) -> Result<Option<Arc<[
         }
         Sql::Execute { name: Some(name), .. } => {
             let name = crate::names::qualified(name)?.name;
-            Ok(session.named.get(&name).and_then(|inner| inner.columns().map(Arc::clone)))
+            let inner = session.named_statement(&name).flatten();
+            Ok(inner.and_then(|inner| inner.columns().map(Arc::clone)))
         }
         Sql::Fetch { name, .. } => {
             let name = identifier(name);

@@ -123,3 +123,48 @@ async fn the_level_can_be_a_sessions_default() {
     let late = run(&mut session, "SELECT 1; SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await;
     assert_eq!(late.err().as_ref().map(state), Some("25001"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skip_locked_gives_each_session_rows_that_no_other_holds() {
+    let fixture = Fixture::new();
+    let (mut one, mut other) = (fixture.session(), fixture.session());
+    let jobs = "CREATE TABLE job (id int PRIMARY KEY, state text); \
+                INSERT INTO job SELECT n, 'new' FROM generate_series(1, 6) AS g(n)";
+    run(&mut one, jobs).await.unwrap();
+    let take = "SELECT id FROM job WHERE state = 'new' ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED";
+    assert_eq!(run(&mut one, &format!("BEGIN; {take}")).await.unwrap(), ["1", "2"]);
+    assert_eq!(run(&mut other, &format!("BEGIN; {take}")).await.unwrap(), ["3", "4"]);
+    let first = "UPDATE job SET state = 'taken' WHERE id = \
+                 (SELECT id FROM job WHERE state = 'new' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING id";
+    // What a session holds itself is no obstacle.
+    assert_eq!(run(&mut one, first).await.unwrap(), ["1"]);
+    assert_eq!(run(&mut other, first).await.unwrap(), ["3"]);
+    let rest = "SELECT id FROM job ORDER BY id FOR UPDATE SKIP LOCKED";
+    assert_eq!(run(&mut one, rest).await.unwrap(), ["1", "2", "5", "6"]);
+    let held = run(&mut other, "SELECT id FROM job WHERE id = 5 FOR UPDATE NOWAIT").await;
+    assert_eq!(held.err().as_ref().map(state), Some("55P03"));
+    run(&mut one, "COMMIT").await.unwrap();
+    run(&mut other, "ROLLBACK").await.unwrap();
+    // What was committed since the snapshot counts.
+    assert_eq!(run(&mut other, take).await.unwrap(), ["2", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_unique_index_holds_between_transactions() {
+    let fixture = Fixture::new();
+    let (mut one, mut other) = (fixture.session(), fixture.session());
+    run(&mut one, "CREATE TABLE t (id int PRIMARY KEY, name text, open bool)").await.unwrap();
+    run(&mut one, "CREATE UNIQUE INDEX one_open ON t (lower(name)) WHERE open").await.unwrap();
+    run(&mut one, "BEGIN; INSERT INTO t VALUES (1, 'A', true), (2, 'a', false)").await.unwrap();
+    run(&mut other, "SET lock_timeout = '100ms'").await.unwrap();
+    let waits = run(&mut other, "INSERT INTO t VALUES (3, 'a', true)").await;
+    assert_eq!(waits.err().as_ref().map(state), Some("55P03"));
+    run(&mut other, "INSERT INTO t VALUES (4, 'a', false)").await.unwrap();
+    run(&mut one, "COMMIT").await.unwrap();
+    let twice = run(&mut other, "UPDATE t SET open = true WHERE id = 4").await;
+    assert_eq!(twice.err().as_ref().map(state), Some("23505"));
+    run(&mut other, "UPDATE t SET open = false WHERE id = 1; UPDATE t SET open = true WHERE id = 4")
+        .await
+        .unwrap();
+    assert_eq!(run(&mut one, "SELECT id FROM t WHERE open").await.unwrap(), ["4"]);
+}

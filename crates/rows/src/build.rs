@@ -9,12 +9,12 @@ use std::ops::Bound;
 
 use lightning::{Direction, Durability, Readable, TransactionReader, WriteBatch};
 use luma_catalog::engine_error;
-use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef, decode_key};
+use luma_model::{DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, decode_key};
 
 use crate::index::Entry;
 use crate::store::Store;
 use crate::table::{OpenIndex, OpenTable, encode_row};
-use crate::write::key_text;
+use crate::write::{Expressions, text_of};
 
 /// Pairs on their way into an unseen keyspace.
 struct Filler<'a> {
@@ -96,6 +96,7 @@ pub fn build_index(
     index: &OpenIndex,
     reader: &TransactionReader,
     budget_bytes: usize,
+    expressions: &dyn Expressions,
 ) -> Result<()> {
     let mut filler = Filler::new(store, index.entries.clone(), budget_bytes);
     let mut entry = Entry::default();
@@ -106,7 +107,9 @@ pub fn build_index(
     while let Some((key, bytes)) = rows.next().map_err(engine_error)? {
         let values = table.row(bytes)?.values()?;
         let values: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
-        entry.build(table, index, &values, key)?;
+        if !entry.build(table, index, &values, key, expressions)? {
+            continue;
+        }
         twice = filler.add(entry.key.clone(), entry.value.clone())?;
         if twice.is_some() {
             break;
@@ -117,7 +120,7 @@ pub fn build_index(
     }
     match twice {
         None => Ok(()),
-        Some(key) => Err(not_unique(table, &index.definition.name, &columns(table, index), &key)),
+        Some(key) => Err(not_unique_in(table, index, &key)),
     }
 }
 
@@ -132,6 +135,7 @@ pub fn rewrite(
     new: &OpenTable,
     reader: &TransactionReader,
     budget_bytes: usize,
+    expressions: &dyn Expressions,
     convert: &mut dyn FnMut(Vec<Value>) -> Result<Vec<Value>>,
 ) -> Result<()> {
     let share = budget_bytes / (1 + new.indexes.len());
@@ -139,9 +143,6 @@ pub fn rewrite(
     let mut indexes: Vec<Filler<'_>> =
         new.indexes.iter().map(|index| Filler::new(store, index.entries.clone(), share)).collect();
     let mut entry = Entry::default();
-    let key_columns: Vec<(usize, KeyOrder)> =
-        new.key_ordinals().iter().map(|ordinal| (*ordinal, KeyOrder::default())).collect();
-    let key_name = new.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
     let mut scan = reader
         .range(&old.rows, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
         .map_err(engine_error)?;
@@ -153,50 +154,68 @@ pub fn rewrite(
         let mut bytes = Vec::new();
         encode_row(&values, None, &mut bytes);
         for (filler, index) in indexes.iter_mut().zip(&new.indexes) {
-            entry.build(new, index, &values, &key)?;
+            if !entry.build(new, index, &values, &key, expressions)? {
+                continue;
+            }
             if let Some(key) = filler.add(entry.key.clone(), entry.value.clone())? {
-                return Err(not_unique(new, &index.definition.name, &columns(new, index), &key));
+                return Err(not_unique_in(new, index, &key));
             }
         }
         if let Some(key) = rows.add(key, bytes)? {
-            return Err(not_unique(new, key_name, &key_columns, &key));
+            return Err(key_not_unique(new, &key));
         }
     }
     if let Some(key) = rows.finish()? {
-        return Err(not_unique(new, key_name, &key_columns, &key));
+        return Err(key_not_unique(new, &key));
     }
     for (filler, index) in indexes.into_iter().zip(&new.indexes) {
         if let Some(key) = filler.finish()? {
-            return Err(not_unique(new, &index.definition.name, &columns(new, index), &key));
+            return Err(not_unique_in(new, index, &key));
         }
     }
     Ok(())
 }
 
-fn columns(table: &OpenTable, index: &OpenIndex) -> Vec<(usize, KeyOrder)> {
-    debug_assert!(
-        index.definition.columns.iter().all(|part| usize::from(part.column) <= table.columns().len())
-    );
-    let order = |descending, nulls_first| KeyOrder { descending, nulls_first };
-    let parts = index.definition.columns.iter();
-    parts.map(|part| (usize::from(part.column) - 1, order(part.descending, part.nulls_first))).collect()
+/// The error of two rows with one key of an index.
+fn not_unique_in(table: &OpenTable, index: &OpenIndex, key: &[u8]) -> Error {
+    let mut computed = index.definition.expressions.iter();
+    let parts = index.definition.columns.iter().filter_map(|part| {
+        let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
+        match table.definition.column_by_number(part.column) {
+            Some(column) => Some((column.name.as_str(), &column.data_type, order)),
+            None => computed.next().map(|part| (part.expression.as_str(), &part.data_type, order)),
+        }
+    });
+    not_unique(table, &index.definition.name, parts, key)
+}
+
+/// The error of two rows with one primary key.
+fn key_not_unique(table: &OpenTable, key: &[u8]) -> Error {
+    let name = table.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
+    let parts = table.key_ordinals().iter().map(|ordinal| {
+        let column = &table.columns()[*ordinal];
+        (column.name.as_str(), &column.data_type, KeyOrder::default())
+    });
+    not_unique(table, name, parts, key)
 }
 
 /// The error of two rows with one key, its values decoded from the key.
-fn not_unique(table: &OpenTable, constraint: &str, columns: &[(usize, KeyOrder)], key: &[u8]) -> Error {
+fn not_unique<'a>(
+    table: &OpenTable,
+    constraint: &str,
+    parts: impl Iterator<Item = (&'a str, &'a DataType, KeyOrder)>,
+    key: &[u8],
+) -> Error {
     let mut rest = key;
-    let mut row = vec![Value::Null; table.columns().len()];
-    for (ordinal, order) in columns {
-        let Ok((value, used)) = decode_key(rest, table.data_type(*ordinal), *order) else { break };
-        row[*ordinal] = value;
+    let (mut names, mut shown) = (Vec::new(), Vec::new());
+    for (name, data_type, order) in parts {
+        let Ok((value, used)) = decode_key(rest, data_type, order) else { break };
+        names.push(name);
+        shown.push(text_of(data_type, value.as_ref()));
         rest = rest.get(used..).unwrap_or_default();
     }
-    let refs: Vec<ValueRef<'_>> = row.iter().map(Value::as_ref).collect();
     Error::new(ErrorKind::UniqueViolation, format!("could not create unique index \"{constraint}\""))
-        .detail(format!(
-            "Key {} is duplicated.",
-            key_text(table, columns.iter().map(|(ordinal, _)| *ordinal), &refs)
-        ))
+        .detail(format!("Key ({})=({}) is duplicated.", names.join(", "), shown.join(", ")))
         .table(&table.definition.name)
         .constraint(constraint)
 }

@@ -290,8 +290,8 @@ fn unique_row_key(
         return Ok(Some(key));
     }
     for index in table.indexes.iter().filter(|index| index.definition.unique) {
-        let indexed: Vec<usize> =
-            index.definition.columns.iter().map(|part| usize::from(part.column) - 1).collect();
+        let Some(numbers) = index.definition.plain_columns() else { continue };
+        let indexed: Vec<usize> = numbers.map(|number| usize::from(number) - 1).collect();
         if !same_set(&indexed, columns) {
             continue;
         }
@@ -352,10 +352,10 @@ fn find(writer: &Writer<'_>, table: &OpenTable, columns: &[usize], values: &[Val
         }
         return Ok(found);
     }
-    let by_index = table
-        .indexes
-        .iter()
-        .find(|index| leading(&mut index.definition.columns.iter().map(|part| usize::from(part.column) - 1)));
+    let by_index = table.indexes.iter().find(|index| {
+        let numbers = index.definition.plain_columns();
+        numbers.is_some_and(|numbers| leading(&mut numbers.map(|number| usize::from(number) - 1)))
+    });
     if let Some(index) = by_index {
         let mut parts = index.definition.columns.iter().take(columns.len()).map(|part| {
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };

@@ -6,10 +6,12 @@
 //! | any other | indexed columns, row key | `0`, length of the indexed columns (u16, big endian) |
 //!
 //! So two rows with one unique key meet in one entry, and rows whose key has a NULL never do.
+//! A row that does not satisfy an index's predicate has no entry in it.
 
 use luma_model::{Error, ErrorKind, KeyOrder, Result, ValueRef, encode_key};
 
 use crate::table::{OpenIndex, OpenTable};
+use crate::write::Expressions;
 
 const IN_KEY: u8 = 0;
 const IN_VALUE: u8 = 1;
@@ -24,23 +26,40 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Builds the entry of a row.
+    /// Builds the entry of a row; says whether the row has one.
     pub(crate) fn build(
         &mut self,
         table: &OpenTable,
         index: &OpenIndex,
         values: &[ValueRef<'_>],
         row_key: &[u8],
-    ) -> Result<()> {
+        expressions: &dyn Expressions,
+    ) -> Result<bool> {
         self.key.clear();
         self.value.clear();
+        self.exclusive = false;
+        let definition = &index.definition;
+        let computed = if definition.is_plain() {
+            Vec::new()
+        } else {
+            let Some(computed) = expressions.index_values(table, definition, values)? else {
+                return Ok(false);
+            };
+            computed
+        };
         let mut has_null = false;
-        for part in &index.definition.columns {
-            let ordinal = usize::from(part.column) - 1;
-            let value = values[ordinal];
+        let mut computed = computed.iter().zip(&definition.expressions);
+        for part in &definition.columns {
+            let (value, data_type) = match usize::from(part.column).checked_sub(1) {
+                Some(ordinal) => (values[ordinal], table.data_type(ordinal)),
+                None => computed
+                    .next()
+                    .map(|(value, expression)| (value.as_ref(), &expression.data_type))
+                    .ok_or_else(|| Error::new(ErrorKind::Internal, "an index misses an expression"))?,
+            };
             has_null |= matches!(value, ValueRef::Null);
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
-            encode_key(value, table.data_type(ordinal), order, &mut self.key)?;
+            encode_key(value, data_type, order, &mut self.key)?;
         }
         self.exclusive = index.definition.unique && !has_null;
         if self.exclusive {
@@ -52,7 +71,8 @@ impl Entry {
             self.value.extend_from_slice(&length.to_be_bytes());
             self.key.extend_from_slice(row_key);
         }
-        table.check_key_size(&self.key)
+        table.check_key_size(&self.key)?;
+        Ok(true)
     }
 }
 

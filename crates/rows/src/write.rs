@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::{LockMode, Transaction};
-use luma_catalog::{Column, Snapshot, engine_error};
-use luma_model::{Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
+use luma_catalog::{Column, Index, Snapshot, engine_error};
+use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
 
 use crate::foreign::{DeferredKeys, ForeignKeys, KeyChange};
 use crate::index::{self, Entry};
@@ -34,6 +34,13 @@ pub trait Expressions: Send + Sync {
     fn check_row(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()>;
     /// A new default value for the column.
     fn default_value(&self, table: &OpenTable, column: &Column) -> Result<Value>;
+    /// What an index's expressions give for a row; `None` when its predicate leaves the row out.
+    fn index_values(
+        &self,
+        table: &OpenTable,
+        index: &Index,
+        values: &[ValueRef<'_>],
+    ) -> Result<Option<Vec<Value>>>;
 }
 
 /// Which constraint an insert may run into without failing.
@@ -200,12 +207,14 @@ impl<'a> Writer<'a> {
             if is_target && let Some(row) = self.lock_row(table, &row_key).await? {
                 return Ok(InsertOutcome::Conflict(Conflict { row_key, row }));
             }
-            return Err(duplicate(table, &index.definition.name, ordinals(index), values));
+            return Err(duplicate_in(table, index, values, self.expressions));
         }
         self.put_row(table, &key, values)?;
         for index in &table.indexes {
-            self.entry.build(table, index, values, &key)?;
-            self.transaction.put(&index.entries, &self.entry.key, &self.entry.value).map_err(engine_error)?;
+            if self.entry.build(table, index, values, &key, self.expressions)? {
+                let Entry { key, value, .. } = &self.entry;
+                self.transaction.put(&index.entries, key, value).map_err(engine_error)?;
+            }
         }
         self.foreign.require_parents(table, values, None);
         self.key = key;
@@ -237,23 +246,28 @@ impl<'a> Writer<'a> {
             }
         }
         for index in &table.indexes {
-            let same = ordinals(index).all(|ordinal| old[ordinal] == new[ordinal]);
+            let mut same =
+                index.definition.is_plain() && ordinals(index).all(|ordinal| old[ordinal] == new[ordinal]);
             if same && !moved {
                 continue;
             }
-            self.old_entry.build(table, index, old, row_key)?;
+            let had = self.old_entry.build(table, index, old, row_key, self.expressions)?;
+            let has = self.entry.build(table, index, new, &key, self.expressions)?;
+            same |= had && has && self.old_entry.key == self.entry.key;
             if index.definition.unique
                 && !same
                 && let Some(other) = self.lock_unique(table, index, new, &key).await?
                 && other != row_key
             {
-                return Err(duplicate(table, &index.definition.name, ordinals(index), new));
+                return Err(duplicate_in(table, index, new, self.expressions));
             }
-            self.entry.build(table, index, new, &key)?;
-            if self.old_entry.key != self.entry.key {
+            if had && !(has && self.old_entry.key == self.entry.key) {
                 self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
             }
-            self.transaction.put(&index.entries, &self.entry.key, &self.entry.value).map_err(engine_error)?;
+            if has {
+                let Entry { key, value, .. } = &self.entry;
+                self.transaction.put(&index.entries, key, value).map_err(engine_error)?;
+            }
         }
         if moved {
             self.transaction.delete(&table.rows, row_key).map_err(engine_error)?;
@@ -268,8 +282,9 @@ impl<'a> Writer<'a> {
     /// Deletes a row that [`Writer::lock_row`] locked.
     pub fn delete(&mut self, table: &OpenTable, row_key: &[u8], old: &[ValueRef<'_>]) -> Result<()> {
         for index in &table.indexes {
-            self.old_entry.build(table, index, old, row_key)?;
-            self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
+            if self.old_entry.build(table, index, old, row_key, self.expressions)? {
+                self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
+            }
         }
         self.transaction.delete(&table.rows, row_key).map_err(engine_error)?;
         self.note_key_change(table, old, None);
@@ -343,7 +358,7 @@ impl<'a> Writer<'a> {
         values: &[ValueRef<'_>],
         row_key: &[u8],
     ) -> Result<Option<Vec<u8>>> {
-        self.entry.build(table, index, values, row_key)?;
+        self.entry.build(table, index, values, row_key, self.expressions)?;
         if !self.entry.exclusive {
             return Ok(None);
         }
@@ -374,9 +389,36 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Ordinals of an index's columns.
+/// Ordinals of a plain index's columns.
 fn ordinals(index: &OpenIndex) -> impl Iterator<Item = usize> + Clone {
     index.definition.columns.iter().map(|part| usize::from(part.column) - 1)
+}
+
+/// The error of a second row with one key of an index.
+fn duplicate_in(
+    table: &OpenTable,
+    index: &OpenIndex,
+    values: &[ValueRef<'_>],
+    expressions: &dyn Expressions,
+) -> Error {
+    if index.definition.expressions.is_empty() {
+        return duplicate(table, &index.definition.name, ordinals(index), values);
+    }
+    let computed = expressions.index_values(table, &index.definition, values).ok().flatten();
+    let computed = computed.unwrap_or_default();
+    let mut names = Vec::new();
+    let mut shown = Vec::new();
+    let mut computed = computed.iter().zip(&index.definition.expressions);
+    for part in &index.definition.columns {
+        if let Some(ordinal) = usize::from(part.column).checked_sub(1) {
+            names.push(table.definition.columns[ordinal].name.as_str());
+            shown.push(text_of(table.data_type(ordinal), values[ordinal]));
+        } else if let Some((value, expression)) = computed.next() {
+            names.push(&expression.expression);
+            shown.push(text_of(&expression.data_type, value.as_ref()));
+        }
+    }
+    duplicate_of(table, &index.definition.name, &format!("({})=({})", names.join(", "), shown.join(", ")))
 }
 
 /// The error of a second row with one key.
@@ -386,11 +428,15 @@ pub(crate) fn duplicate(
     ordinals: impl Iterator<Item = usize> + Clone,
     values: &[ValueRef<'_>],
 ) -> Error {
+    duplicate_of(table, constraint, &key_text(table, ordinals, values))
+}
+
+fn duplicate_of(table: &OpenTable, constraint: &str, key: &str) -> Error {
     Error::new(
         ErrorKind::UniqueViolation,
         format!("duplicate key value violates unique constraint \"{constraint}\""),
     )
-    .detail(format!("Key {} already exists.", key_text(table, ordinals, values)))
+    .detail(format!("Key {key} already exists."))
     .table(&table.definition.name)
     .constraint(constraint)
 }
@@ -421,11 +467,15 @@ pub fn row_text(table: &OpenTable, values: &[ValueRef<'_>]) -> String {
 }
 
 fn value_text(table: &OpenTable, ordinal: usize, value: ValueRef<'_>) -> String {
+    text_of(table.data_type(ordinal), value)
+}
+
+pub(crate) fn text_of(data_type: &DataType, value: ValueRef<'_>) -> String {
     if matches!(value, ValueRef::Null) {
         return "null".into();
     }
     let mut text = Vec::new();
-    format_text(value, table.data_type(ordinal), &TextContext::default(), &mut text);
+    format_text(value, data_type, &TextContext::default(), &mut text);
     let mut text = String::from_utf8_lossy(&text).into_owned();
     if text.chars().count() > 64 {
         text = text.chars().take(64).collect::<String>() + "...";

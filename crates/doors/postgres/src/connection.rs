@@ -28,8 +28,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A client's connection.
 pub(crate) struct Connection<T> {
     pub(crate) runner: Runner<T>,
-    /// Statements of Parse; `None` is the empty one.
-    pub(crate) statements: Slots<Option<Arc<Prepared>>>,
+    /// The unnamed statement of Parse, if there is one; `Some(None)` is the empty statement. Those with
+    /// names are the session's, as SQL names statements, too.
+    #[allow(clippy::option_option, reason = "no statement, and the empty one, are two things")]
+    pub(crate) unnamed: Option<Option<Arc<Prepared>>>,
     pub(crate) portals: Slots<Portal>,
     /// After an error, until Sync.
     skipping: bool,
@@ -42,7 +44,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn new(runner: Runner<T>, stop: CancellationToken, registration: Registration) -> Self {
         Self {
             runner,
-            statements: Slots::new(),
+            unnamed: None,
             portals: Slots::new(),
             skipping: false,
             stop,
@@ -74,8 +76,18 @@ impl<T: Transport> Connection<T> {
             }
             self.runner.io.flush().await?;
             // While a transaction is open, what others say waits for its end.
-            let Runner { io, session, .. } = &mut self.runner;
+            let Runner { io, session, cancel, .. } = &mut self.runner;
             let at_rest = io.output.is_empty();
+            let patience = session.patience();
+            let idle = async {
+                match patience {
+                    Some((limit, error)) => {
+                        tokio::time::sleep(limit).await;
+                        error
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 read = io.read() => read?,
@@ -83,6 +95,8 @@ impl<T: Transport> Connection<T> {
                     self.runner.notifications();
                     self.runner.io.release();
                 }
+                error = cancel.terminated() => return Err(Failure::Fatal(error)),
+                error = idle => return Err(Failure::Fatal(error)),
                 () = self.stop.cancelled() => return Err(Failure::Fatal(shutting_down())),
             }
         }
@@ -154,7 +168,12 @@ impl<T: Transport> Connection<T> {
 pub(crate) async fn send_away<T: Transport>(io: &mut Io<T>, error: &Error) {
     backend::error_response(&mut io.output, error, true);
     io.release();
-    let _: Result<Result<(), Disconnected>, _> = tokio::time::timeout(LAST_WORDS, io.flush()).await;
+    let last = async {
+        io.flush().await?;
+        io.shut_down().await;
+        Ok(())
+    };
+    let _: Result<Result<(), Disconnected>, _> = tokio::time::timeout(LAST_WORDS, last).await;
 }
 
 pub(crate) fn shutting_down() -> Error {

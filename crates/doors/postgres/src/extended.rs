@@ -17,6 +17,8 @@ use crate::session::Run;
 
 /// The type of a literal whose type is not known.
 const UNKNOWN_OID: u32 = 705;
+/// The type of nothing.
+const VOID_OID: u32 = 2278;
 
 /// A statement with its values, run in whole or in parts.
 #[derive(Default)]
@@ -54,17 +56,16 @@ impl Portal {
 impl<T: Transport> Connection<T> {
     pub(crate) async fn parse(&mut self, body: &[u8]) -> Result<(), Failure> {
         let parse = Parse::read(body)?;
-        if self.statements.is_taken(parse.name) {
-            let message = format!("prepared statement \"{}\" already exists", parse.name);
-            return Err(Error::new(ErrorKind::DuplicatePreparedStatement, message).into());
-        }
         if parse.name.is_empty() {
-            self.statements.remove("");
+            self.unnamed = None;
         }
         let mut statements = self.runner.session.parse_script(parse.text)?;
         let prepared = match (statements.pop(), statements.is_empty()) {
             (None, _) => None,
-            (Some(statement), true) => {
+            (Some(mut statement), true) => {
+                // JDBC gives the results of a call places among its arguments.
+                let void = parse.types().enumerate().filter(|(_, oid)| *oid == VOID_OID);
+                statement.drop_arguments(&void.map(|(place, _)| place + 1).collect::<Vec<_>>());
                 let types = parse.types().map(parameter_type).collect::<Result<Vec<_>>>()?;
                 Some(self.runner.prepare(statement, &types).await?)
             }
@@ -73,14 +74,18 @@ impl<T: Transport> Connection<T> {
                 return Err(Error::new(ErrorKind::Syntax, message).into());
             }
         };
-        self.statements.insert(parse.name, prepared);
+        if parse.name.is_empty() {
+            self.unnamed = Some(prepared);
+        } else {
+            self.runner.session.name_statement(parse.name, prepared)?;
+        }
         self.runner.io.output.extend_from_slice(backend::PARSE_COMPLETE);
         Ok(())
     }
 
     pub(crate) fn bind(&mut self, body: &[u8]) -> Result<(), Failure> {
         let bind = Bind::read(body)?;
-        let prepared = self.statements.get(bind.statement).ok_or_else(|| no_statement(bind.statement))?;
+        let prepared = self.statement(bind.statement)?;
         if self.portals.is_taken(bind.portal) {
             let message = format!("cursor \"{}\" already exists", bind.portal);
             return Err(Error::new(ErrorKind::DuplicateCursor, message).into());
@@ -89,8 +94,8 @@ impl<T: Transport> Connection<T> {
         portal.parameters.clear();
         portal.formats.clear();
         portal.state = State::Bound;
-        portal.prepared.clone_from(prepared);
-        if let Some(prepared) = prepared {
+        portal.prepared.clone_from(&prepared);
+        if let Some(prepared) = &prepared {
             let context = self.runner.session.text_context();
             let types = prepared.parameter_types();
             if bind.parameter_count != types.len() {
@@ -135,10 +140,14 @@ impl<T: Transport> Connection<T> {
             backend::row_description(&mut self.runner.io.output, &columns, |_| Format::Text);
             return Ok(());
         }
+        let named = match subject {
+            Subject::Statement(name) => self.statement(name)?,
+            Subject::Portal(_) => None,
+        };
         let out = &mut self.runner.io.output;
         let (prepared, formats): (_, &[Format]) = match subject {
-            Subject::Statement(name) => {
-                let prepared = self.statements.get(name).ok_or_else(|| no_statement(name))?;
+            Subject::Statement(_) => {
+                let prepared = &named;
                 let types = prepared.as_ref().map_or(&[][..], |prepared| prepared.parameter_types());
                 backend::parameter_description(out, types.iter().map(DataType::oid));
                 (prepared, &[])
@@ -160,7 +169,10 @@ impl<T: Transport> Connection<T> {
 
     pub(crate) fn close(&mut self, body: &[u8]) -> Result<(), Failure> {
         match Subject::read(body)? {
-            Subject::Statement(name) => drop(self.statements.remove(name)),
+            Subject::Statement("") => self.unnamed = None,
+            Subject::Statement(name) => {
+                self.runner.session.forget_statement(name);
+            }
             Subject::Portal(name) => {
                 drop(self.portals.remove(name));
                 self.runner.session.close_cursor(name);
@@ -208,13 +220,49 @@ impl<T: Transport> Connection<T> {
             }
         };
         match tag {
-            Some(tag) => {
-                self.forget_if_told(&tag);
-                self.runner.complete(&tag, started);
-            }
+            Some(tag) => self.runner.complete(&tag, started),
             None => self.runner.io.output.extend_from_slice(backend::PORTAL_SUSPENDED),
         }
         Ok(())
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// The statement of that name.
+    fn statement(&self, name: &str) -> Result<Option<Arc<Prepared>>> {
+        let found =
+            if name.is_empty() { self.unnamed.clone() } else { self.runner.session.named_statement(name) };
+        found.ok_or_else(|| no_statement(name))
+    }
+
+    /// `MOVE` of what Bind made: passes over rows that nobody gets.
+    pub(crate) async fn move_portal(&mut self, name: &str, count: u64) -> Result<CommandTag, Failure> {
+        let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
+        let runner = &mut self.runner;
+        let mut rows = match std::mem::replace(&mut portal.state, State::Done) {
+            State::Running(rows) => rows,
+            State::Bound => {
+                let Some(prepared) = &portal.prepared else { return Ok(CommandTag::Move(0)) };
+                let run = Run {
+                    prepared,
+                    parameters: &portal.parameters,
+                    formats: &portal.formats,
+                    describe: false,
+                    all_rows: false,
+                };
+                match runner.execute(&run).await? {
+                    Outcome::Rows(stream) => Rows::new(stream),
+                    _ => return Ok(CommandTag::Move(0)),
+                }
+            }
+            State::Done => return Ok(CommandTag::Move(0)),
+            State::Ended => return Err(no_portal(name).into()),
+        };
+        let passed = runner.pass_rows(&mut rows, count).await?;
+        if passed == count {
+            portal.state = State::Running(rows);
+        }
+        Ok(CommandTag::Move(passed))
     }
 }
 
@@ -235,7 +283,7 @@ async fn give<T: Transport>(
 /// The type a client gives a parameter; `None` where the server is to find out.
 fn parameter_type(oid: u32) -> Result<Option<DataType>> {
     match oid {
-        0 | UNKNOWN_OID => Ok(None),
+        0 | UNKNOWN_OID | VOID_OID => Ok(None),
         oid => DataType::from_oid(oid, -1).map(Some).ok_or_else(|| {
             Error::new(ErrorKind::UndefinedObject, format!("type with OID {oid} does not exist"))
         }),

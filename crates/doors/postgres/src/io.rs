@@ -46,13 +46,28 @@ pub(crate) struct Io<T> {
     /// Answers before that; the first `sent` bytes are sent.
     ready: Vec<u8>,
     sent: usize,
+    /// Whether the stream may hold back what was written to it, as TLS does.
+    unflushed: bool,
     /// Ends waiting for a client that does not read, when the server must stop.
     force: CancellationToken,
 }
 
 impl<T: Transport> Io<T> {
     pub(crate) fn new(stream: T, force: CancellationToken) -> Self {
-        Self { stream, input: Input::new(), output: Vec::new(), ready: Vec::new(), sent: 0, force }
+        Self {
+            stream,
+            input: Input::new(),
+            output: Vec::new(),
+            ready: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            force,
+        }
+    }
+
+    /// The stream alone; what arrived and what waits is lost.
+    pub(crate) fn into_stream(self) -> T {
+        self.stream
     }
 
     /// Reads what arrived; waits if that is nothing. Cancel-safe.
@@ -85,6 +100,15 @@ impl<T: Transport> Io<T> {
                 return Err(Disconnected);
             }
             self.sent += sent;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            tokio::select! {
+                biased;
+                flushed = self.stream.flush() => flushed?,
+                () = self.force.cancelled() => return Err(Disconnected),
+            }
+            self.unflushed = false;
         }
         self.ready.clear();
         self.sent = 0;
@@ -135,14 +159,28 @@ impl<T: Transport> Io<T> {
         while self.sent < self.ready.len() {
             match Pin::new(&mut self.stream).poll_write(context, &self.ready[self.sent..]) {
                 Poll::Ready(Ok(0)) => return Err(Disconnected),
-                Poll::Ready(Ok(sent)) => self.sent += sent,
+                Poll::Ready(Ok(sent)) => {
+                    self.sent += sent;
+                    self.unflushed = true;
+                }
                 Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => return Ok(()),
             }
         }
         self.ready.clear();
         self.sent = 0;
+        if self.unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context)
+        {
+            flushed?;
+            self.unflushed = false;
+        }
         Ok(())
+    }
+
+    /// Tells the other side that nothing more comes, where the transport can.
+    pub(crate) async fn shut_down(&mut self) {
+        let _ = self.stream.shutdown().await;
     }
 
     /// Ends only when the client is gone.

@@ -25,7 +25,9 @@ mod session;
 mod simple;
 mod slots;
 mod startup;
+mod tls;
 
 pub use io::Transport;
 pub use metrics::{DURATION_BOUNDS_SECONDS, Histogram, Metrics, StatementKind};
 pub use server::{Door, DoorOptions, serve};
+pub use tls::Tls;

@@ -82,6 +82,13 @@ impl OpenBatch {
         self.next >= self.rows
     }
 
+    /// Passes over up to `rows_max` rows; the answer is how many.
+    pub(crate) fn pass(&mut self, rows_max: usize) -> usize {
+        let passed = rows_max.min(self.rows - self.next);
+        self.next += passed;
+        passed
+    }
+
     /// Writes rows until there are `rows_max` of them, `out` is past `bytes_max` bytes, or the batch
     /// is at its end; the answer is how many.
     pub(crate) fn write(

@@ -10,6 +10,7 @@ use luma_query::{ADMINISTRATOR, Database, SessionOptions};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::session::Runner;
 use crate::startup::{self, Packet, Startup};
+use crate::tls::Tls;
 
 /// Connections past `max_connections` that may ask for a cancel or be told that there are too many.
 const SPARE_CONNECTIONS: usize = 64;
@@ -44,6 +46,8 @@ pub struct DoorOptions {
     pub shutdown_grace: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Encrypts the connections of clients that ask for it.
+    pub tls: Option<Tls>,
 }
 
 impl Default for DoorOptions {
@@ -54,6 +58,7 @@ impl Default for DoorOptions {
             auth_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),
             metrics: Arc::default(),
+            tls: None,
         }
     }
 }
@@ -104,6 +109,23 @@ impl Connected {
 impl Drop for Connected {
     fn drop(&mut self) {
         self.0.active_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a client wants.
+enum Greeting {
+    /// To say what it wants where nobody else hears it.
+    Encryption,
+    /// To end what another session runs, which is done.
+    Cancel,
+    Session(Startup),
+}
+
+/// Sends a client away that got no session.
+async fn refuse<T: Transport>(io: &mut Io<T>, failure: Failure) {
+    match failure {
+        Failure::Disconnected => {}
+        Failure::Fatal(error) | Failure::Statement(error) => send_away(io, &error).await,
     }
 }
 
@@ -189,29 +211,62 @@ impl Door {
 
     /// Serves one client over any stream until it leaves.
     pub async fn connect<T: Transport>(&self, stream: T, address: Option<String>) {
-        let mut io = Io::new(stream, self.shared.force.child_token());
-        let timeout = self.shared.options.auth_timeout;
-        let admitted = tokio::select! {
-            admitted = tokio::time::timeout(timeout, self.admit(&mut io)) => match admitted {
-                Ok(admitted) => admitted,
-                Err(_) => Err(Failure::Fatal(Error::new(
-                    ErrorKind::QueryCanceled,
-                    "canceling authentication due to timeout",
-                ))),
+        let deadline = Instant::now() + self.shared.options.auth_timeout;
+        let mut io = self.io(stream);
+        let tls = self.shared.options.tls.as_ref();
+        match self.in_time(deadline, self.greet(&mut io, tls.is_some())).await {
+            Ok(Greeting::Session(startup)) => self.welcome(io, startup, address, deadline).await,
+            Ok(Greeting::Encryption) => {
+                let Some(tls) = tls else { return };
+                // A client that can't be understood can't be told anything.
+                let Ok(stream) = self.in_time(deadline, tls.accept(io.into_stream())).await else { return };
+                let mut io = self.io(stream);
+                match self.in_time(deadline, self.greet(&mut io, false)).await {
+                    Ok(Greeting::Session(startup)) => self.welcome(io, startup, address, deadline).await,
+                    Ok(_) => {}
+                    Err(failure) => refuse(&mut io, failure).await,
+                }
+            }
+            Ok(Greeting::Cancel) => {}
+            Err(failure) => refuse(&mut io, failure).await,
+        }
+    }
+
+    fn io<T: Transport>(&self, stream: T) -> Io<T> {
+        Io::new(stream, self.shared.force.child_token())
+    }
+
+    /// Does a part of the start, as long as the client has time for it and the server goes on.
+    async fn in_time<R>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let ended = |kind, message: &str| Err(Failure::Fatal(Error::new(kind, message)));
+        tokio::select! {
+            done = tokio::time::timeout_at(deadline, work) => match done {
+                Ok(done) => done,
+                Err(_) => ended(ErrorKind::QueryCanceled, "canceling authentication due to timeout"),
             },
-            () = self.shared.stop.cancelled() => Err(Failure::Fatal(Error::new(
-                ErrorKind::CannotConnectNow,
-                "the database system is shutting down",
-            ))),
-        };
-        let started = match admitted {
-            Ok(Some(admitted)) => match self.begin(&mut io, &admitted.startup, address) {
-                Ok((session, registration)) => Ok((admitted, session, registration)),
-                Err(failure) => Err(failure),
-            },
-            Ok(None) => return,
-            Err(failure) => Err(failure),
-        };
+            () = self.shared.stop.cancelled() => {
+                ended(ErrorKind::CannotConnectNow, "the database system is shutting down")
+            }
+        }
+    }
+
+    /// Gives a client its session and serves it.
+    async fn welcome<T: Transport>(
+        &self,
+        mut io: Io<T>,
+        startup: Startup,
+        address: Option<String>,
+        deadline: Instant,
+    ) {
+        let admitted = self.in_time(deadline, self.admit(&mut io, startup)).await;
+        let started = admitted.and_then(|admitted| {
+            let (session, registration) = self.begin(&mut io, &admitted.startup, address)?;
+            Ok((admitted, session, registration))
+        });
         match started {
             Ok((admitted, session, registration)) => {
                 let runner = Runner {
@@ -223,36 +278,43 @@ impl Door {
                 debug!(user = admitted.startup.user, process = registration.process, "a session began");
                 Connection::new(runner, self.shared.stop.child_token(), registration).run().await;
             }
-            Err(Failure::Disconnected) => {}
-            Err(Failure::Fatal(error) | Failure::Statement(error)) => send_away(&mut io, &error).await,
+            Err(failure) => refuse(&mut io, failure).await,
         }
     }
 
-    /// From the first packet to the proof of who the client is; `None` if it wants no session.
-    async fn admit<T: Transport>(&self, io: &mut Io<T>) -> Result<Option<Admitted>, Failure> {
-        let startup = loop {
+    /// From the first packet to what the client wants.
+    async fn greet<T: Transport>(&self, io: &mut Io<T>, may_encrypt: bool) -> Result<Greeting, Failure> {
+        loop {
             let Some((code, body)) = io.input.startup_packet().map_err(Failure::Fatal)? else {
                 io.read().await?;
                 continue;
             };
             match startup::read(code, &body).map_err(Failure::Fatal)? {
-                Packet::Encryption => {
+                Packet::Encryption { tls } => {
                     if !io.input.buffer.is_empty() {
                         // It could have come from someone between the client and us.
                         let message = "received unencrypted data after an encryption request";
                         return Err(Failure::Fatal(violation(message)));
                     }
-                    io.output.push(b'N');
+                    let encrypts = tls && may_encrypt;
+                    io.output.push(if encrypts { b'S' } else { b'N' });
                     io.release();
                     io.flush().await?;
+                    if encrypts {
+                        return Ok(Greeting::Encryption);
+                    }
                 }
                 Packet::Cancel { process, secret } => {
                     self.shared.registry.cancel(process, secret);
-                    return Ok(None);
+                    return Ok(Greeting::Cancel);
                 }
-                Packet::Startup(startup) => break startup,
+                Packet::Startup(startup) => return Ok(Greeting::Session(startup)),
             }
-        };
+        }
+    }
+
+    /// To the proof of who the client is.
+    async fn admit<T: Transport>(&self, io: &mut Io<T>, startup: Startup) -> Result<Admitted, Failure> {
         if startup.newer || !startup.unknown_options.is_empty() {
             backend::negotiate_protocol_version(&mut io.output, &startup.unknown_options);
         }
@@ -265,7 +327,7 @@ impl Door {
         if self.shared.options.require_auth {
             self.authenticate(io, &startup.user).await?;
         }
-        Ok(Some(Admitted { startup, _permit: permit, _connected: connected }))
+        Ok(Admitted { startup, _permit: permit, _connected: connected })
     }
 
     async fn authenticate<T: Transport>(&self, io: &mut Io<T>, user: &str) -> Result<(), Failure> {

@@ -114,6 +114,22 @@ impl<T: Transport> Runner<T> {
         }
     }
 
+    /// Passes over up to `rows_max` rows; the answer is how many.
+    pub(crate) async fn pass_rows(&mut self, rows: &mut Rows, rows_max: u64) -> Result<u64, Failure> {
+        let mut passed = 0;
+        while passed < rows_max {
+            let batch = match &mut rows.batch {
+                Some(batch) if !batch.is_done() => batch,
+                _ => match self.next_batch(rows).await? {
+                    Some(batch) => rows.batch.insert(OpenBatch::new(&batch, &rows.stream.columns)?),
+                    None => break,
+                },
+            };
+            passed += batch.pass(usize::try_from(rows_max - passed).unwrap_or(usize::MAX)) as u64;
+        }
+        Ok(passed)
+    }
+
     async fn next_batch(&mut self, rows: &mut Rows) -> Result<Option<arrow_array::RecordBatch>, Failure> {
         let cancel = &self.cancel;
         let stream = &mut rows.stream;

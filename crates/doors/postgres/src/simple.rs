@@ -19,7 +19,7 @@ use crate::session::{Run, Runner};
 
 impl<T: Transport> Connection<T> {
     pub(crate) async fn query(&mut self, body: &[u8]) -> Result<(), Failure> {
-        self.statements.remove("");
+        self.unnamed = None;
         self.portals.remove("");
         match self.script(body).await {
             Ok(()) => {}
@@ -40,23 +40,20 @@ impl<T: Transport> Connection<T> {
         let last = statements.len().saturating_sub(1);
         for (place, statement) in statements.into_iter().enumerate() {
             let started = Instant::now();
-            let prepared = self.runner.prepare(statement, &[]).await?;
-            let tag = self.runner.run_simple(&prepared).await?;
+            let tag = match statement.moves_forward() {
+                Some((name, count)) if self.portals.is_taken(&name) => self.move_portal(&name, count).await?,
+                _ => {
+                    let prepared = self.runner.prepare(statement, &[]).await?;
+                    self.runner.run_simple(&prepared).await?
+                }
+            };
             if place == last {
                 self.runner.sync().await?;
             }
-            self.forget_if_told(&tag);
             self.runner.complete(&tag, started);
             self.runner.io.relieve().await?;
         }
         Ok(())
-    }
-
-    /// Forgets the prepared statements after `DISCARD ALL` and `DEALLOCATE ALL`.
-    pub(crate) fn forget_if_told(&mut self, tag: &CommandTag) {
-        if matches!(tag, CommandTag::Other("DISCARD ALL" | "DEALLOCATE ALL")) {
-            self.statements.clear_named();
-        }
     }
 }
 

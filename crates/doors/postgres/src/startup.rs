@@ -11,8 +11,8 @@ const GSS_ENCRYPTION_REQUEST: u32 = 80_877_104;
 /// What a first packet asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Packet {
-    /// Encryption, which is refused with `N`; another packet follows.
-    Encryption,
+    /// Encryption by TLS or by another way; after a refusal with `N` another packet follows.
+    Encryption { tls: bool },
     /// To end what another connection runs.
     Cancel { process: i32, secret: i32 },
     /// A session.
@@ -47,7 +47,7 @@ pub(crate) fn read(code: u32, body: &[u8]) -> Result<Packet> {
         }
         SSL_REQUEST | GSS_ENCRYPTION_REQUEST => {
             fields.end()?;
-            Ok(Packet::Encryption)
+            Ok(Packet::Encryption { tls: code == SSL_REQUEST })
         }
         code if code >> 16 == 3 => startup(fields, code & 0xffff > 0).map(Packet::Startup),
         code => Err(Error::new(

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use super::node::{Node, Place};
 use super::{BTree, Inner, Root};
-use crate::Result;
 use crate::options::Direction;
+use crate::{Error, Result};
 
 /// A walk over a tree that is too large for the cache anyway puts one of so many parts of it there.
 const CACHE_SHARE: usize = 8;
@@ -87,6 +87,19 @@ impl TreeCursor {
         };
         self.enter_leaf_at(at);
         Ok(())
+    }
+
+    /// Like `seek`, from an entry before `key`. What it finds comes after that entry, or a damaged tree whose
+    /// checksums match could send a walk around in circles.
+    pub(crate) fn seek_on(&mut self, key: &[u8]) -> Result<()> {
+        let before = self.path.clone();
+        self.seek(key)?;
+        let Some(here) = self.key() else { return Ok(()) };
+        let goes_on = match self.direction {
+            Direction::Forward => self.path >= before && here >= key,
+            Direction::Reverse => self.path <= before && here <= key,
+        };
+        if goes_on { Ok(()) } else { Err(Error::corruption(&self.tree.path(), 0, "keys are not in order")) }
     }
 
     /// To no entry.

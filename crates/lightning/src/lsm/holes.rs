@@ -89,6 +89,12 @@ impl HoledRun {
         self.settle()
     }
 
+    /// Like `seek`, from an entry before `key` in the walk's direction.
+    pub(crate) fn seek_on(&mut self, key: &[u8]) -> Result<()> {
+        self.run.seek_on(key)?;
+        self.settle()
+    }
+
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
         self.run.advance()?;
@@ -118,10 +124,10 @@ impl HoledRun {
                 return Ok(());
             };
             match (self.direction, &hole.end) {
-                (Direction::Forward, Some(end)) => self.run.seek(end)?,
+                (Direction::Forward, Some(end)) => self.run.seek_on(end)?,
                 (Direction::Forward, None) => self.run.finish(),
                 (Direction::Reverse, _) => {
-                    self.run.seek(&hole.start)?;
+                    self.run.seek_on(&hole.start)?;
                     if self.run.key() == Some(hole.start.as_slice()) {
                         self.run.advance()?;
                     }

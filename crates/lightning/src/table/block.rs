@@ -217,7 +217,12 @@ impl Block {
                     return None;
                 }
             }
-            if entry.shared > key.len() || (offsets.is_empty() && restart == 0) {
+            if offsets.is_empty() {
+                if restart == 0 || entry.shared > 0 {
+                    return None;
+                }
+            } else if entry.rest <= key.get(entry.shared..)? {
+                // Walks and searches rely on the order.
                 return None;
             }
             key.truncate(entry.shared);
@@ -537,6 +542,17 @@ mod tests {
         let mut bytes = Vec::new();
         builder.finish(&mut bytes);
         Arc::new(Block::new(bytes.into()).unwrap())
+    }
+
+    #[test]
+    fn keys_out_of_order_are_no_block() {
+        for keys in [[b"a", b"b"], [b"b", b"a"], [b"a", b"a"]] {
+            let mut builder = BlockBuilder::default();
+            keys.iter().for_each(|key| builder.add(*key, Stored::Tombstone));
+            let mut bytes = Vec::new();
+            builder.finish(&mut bytes);
+            assert_eq!(Block::new(bytes.into()).is_some(), keys == [b"a", b"b"]);
+        }
     }
 
     proptest! {

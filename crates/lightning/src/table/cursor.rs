@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::block::{Block, BlockCursor};
 use super::{Loaded, Part, Stored, Table};
-use crate::Result;
 use crate::cache::Cached;
 use crate::options::Direction;
+use crate::{Error, Result};
 
 /// A walk over a run that is too large for the cache anyway puts one of so many parts of it there.
 const CACHE_SHARE: usize = 8;
@@ -199,6 +199,20 @@ impl RunCursor {
             self.skip_exhausted()?;
         }
         Ok(())
+    }
+
+    /// Like `seek`, from an entry before `key`. What it finds comes after that entry, or a damaged table whose
+    /// checksums match could send a walk around in circles.
+    pub(crate) fn seek_on(&mut self, key: &[u8]) -> Result<()> {
+        let before = (self.table, self.part, self.block);
+        self.seek(key)?;
+        let after = (self.table, self.part, self.block);
+        let (Some(here), Some(table)) = (self.key(), self.table()) else { return Ok(()) };
+        let goes_on = match self.direction {
+            Direction::Forward => after >= before && here >= key,
+            Direction::Reverse => after <= before && here <= key,
+        };
+        if goes_on { Ok(()) } else { Err(Error::corruption(&table.path, 0, "keys are not in order")) }
     }
 
     /// To no entry.

@@ -1,4 +1,5 @@
-//! `pg_dump` of either server, given to `psql` for a LumaDB: the copy is dumped as its original is.
+//! `pg_dump` of either server, given to `psql` for the other one and for a LumaDB: the copy is dumped as its
+//! original is.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +15,9 @@ const DEFINITIONS: &[&str] = &[
      double int GENERATED ALWAYS AS (p * 2) STORED)",
     "CREATE TABLE other.\"Odd name\" (\"A b\" int, j jsonb, list int[], raw bytea, f float8)",
     "CREATE INDEX child_p ON child (p DESC, id)",
+    "CREATE INDEX child_sum ON child ((p + id)) WHERE p > 0",
+    "CREATE INDEX parent_with ON parent (lower(a)) INCLUDE (b)",
+    "CREATE TABLE \"user\" (\"order\" int PRIMARY KEY, \"select\" text)",
     "CREATE UNIQUE INDEX odd ON other.\"Odd name\" (\"A b\")",
     "CREATE VIEW seen AS SELECT id, a FROM parent WHERE b > 1",
     "CREATE SEQUENCE loose START 5 INCREMENT 3 MAXVALUE 100 CYCLE",
@@ -31,12 +35,12 @@ fn dump(programs: &Path, source: &str, options: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn restore(programs: &Path, target: &Lumadb, script: &str) {
+fn restore(programs: &Path, target: &str, script: &str) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dump.sql");
     std::fs::write(&file, script).unwrap();
     let output = Command::new(programs.join("psql"))
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &target.connection_string(), "-f"])
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target, "-f"])
         .arg(&file)
         .output()
         .unwrap();
@@ -64,13 +68,17 @@ fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
     }
     let whole = dump(&programs, &original.connection_string(), &[]);
     let copy = Lumadb::start();
-    restore(&programs, &copy, &whole);
+    restore(&programs, &copy.connection_string(), &whole);
     assert_eq!(statements(&dump(&programs, &copy.connection_string(), &[])), statements(&whole));
     // In two parts, as many do it.
     let in_parts = Lumadb::start();
-    restore(&programs, &in_parts, &dump(&programs, &original.connection_string(), &["--schema-only"]));
+    restore(
+        &programs,
+        &in_parts.connection_string(),
+        &dump(&programs, &original.connection_string(), &["--schema-only"]),
+    );
     let rows = dump(&programs, &original.connection_string(), &["--data-only"]);
-    restore(&programs, &in_parts, &rows);
+    restore(&programs, &in_parts.connection_string(), &rows);
     assert_eq!(statements(&dump(&programs, &in_parts.connection_string(), &[])), statements(&whole));
 }
 
@@ -89,8 +97,33 @@ fn a_dump_of_postgresql_is_taken_whole() {
     let copy = Lumadb::start();
     let roles = copy.session().simple("CREATE ROLE postgres");
     assert_eq!(roles.error, None, "{}", roles.message);
-    restore(&programs, &copy, &dump(&programs, &postgres.connection_string(), &[]));
+    restore(&programs, &copy.connection_string(), &dump(&programs, &postgres.connection_string(), &[]));
     let rows = ["--data-only"];
     let theirs = dump(&programs, &postgres.connection_string(), &rows);
     assert_eq!(statements(&dump(&programs, &copy.connection_string(), &rows)), statements(&theirs));
+}
+
+#[test]
+fn a_dump_of_ours_is_taken_whole_by_postgresql() {
+    let (Ok(programs), Ok(mut postgres)) = (programs(), Postgres::start()) else {
+        assert!(std::env::var_os("CI").is_none(), "there is no PostgreSQL");
+        eprintln!("skipped: there is no PostgreSQL");
+        return;
+    };
+    let original = Lumadb::start();
+    let mut session = original.session();
+    for definition in DEFINITIONS {
+        let answer = session.simple(definition);
+        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
+    }
+    let mut target = postgres.session();
+    let role = target.simple("CREATE ROLE lumadb");
+    assert_eq!(role.error, None, "{}", role.message);
+    let source = original.connection_string();
+    for part in ["--schema-only", "--data-only"] {
+        restore(&programs, &postgres.connection_string(), &dump(&programs, &source, &[part]));
+    }
+    let rows = ["--data-only"];
+    let theirs = dump(&programs, &postgres.connection_string(), &rows);
+    assert_eq!(statements(&theirs), statements(&dump(&programs, &source, &rows)));
 }

@@ -125,6 +125,7 @@ kinds! {
     NoActiveTransaction "25P01" 409 "No transaction is in progress.";
     InFailedTransaction "25P02" 409 "The transaction has failed and accepts only its end.";
     IdleTransactionTimeout "25P03" 408 "A transaction was idle for too long.";
+    IdleSessionTimeout "57P05" 408 "A session was idle for too long.";
     ReadOnlyTransaction "25006" 403 "The transaction is read-only.";
     InvalidSavepoint "3B001" 404 "A savepoint does not exist.";
 

@@ -117,7 +117,10 @@ impl Decoder {
                             format!("invalid byte sequence for encoding \"UTF8\" in column \"{name}\""),
                         )
                     })?;
-                    read(data_type, text, context).map_err(|error| error.column(name))?
+                    read(data_type, text, context).map_err(|error| {
+                        let place = format!("COPY {}, line {}, column {name}", self.table, self.line);
+                        error.column(name).context(format!("{place}: \"{text}\""))
+                    })?
                 });
             }
             if at <= line_end {

@@ -9,7 +9,7 @@ use luma_model::{
 };
 
 use crate::ddl::constraint::{self, Allocator, column_ordinal};
-use crate::ddl::drop::drop_dependent_views;
+use crate::ddl::drop::{drop_dependent_views, drop_views_of_column};
 use crate::ddl::{
     create_storage, done, drop_storage, edit, lock_catalog, lock_definition, put, rewrite_table, table,
 };
@@ -322,10 +322,10 @@ fn drop_column(
         )
         .detail(format!("constraint {key} on table {other} depends on it")));
     }
-    // A view may name the column; without looking into its query, any view of the table counts.
-    drop_dependent_views(
+    drop_views_of_column(
         session,
         table.oid,
+        &column.name,
         &format!("column {} of table {}", column.name, table.name),
         cascade,
     )?;
@@ -333,7 +333,11 @@ fn drop_column(
     let gone: Vec<u32> = changed
         .indexes
         .iter()
-        .filter(|index| index.columns.iter().any(|part| part.column == number))
+        .filter(|index| {
+            index.columns.iter().any(|part| part.column == number)
+                || index.include.contains(&number)
+                || index.texts().any(|text| mentions(text, &column.name))
+        })
         .map(|index| index.storage)
         .collect();
     for storage in &gone {
@@ -411,7 +415,9 @@ fn rename_column(
     let mut renamed = table.as_ref().clone();
     renamed.columns[ordinal].name.clone_from(&new);
     let generated = renamed.columns.iter_mut().filter_map(|column| column.generated.as_mut());
-    let expressions = renamed.checks.iter_mut().map(|check| &mut check.expression).chain(generated);
+    let indexes = renamed.indexes.iter_mut().flat_map(luma_catalog::Index::texts_mut);
+    let checks = renamed.checks.iter_mut().map(|check| &mut check.expression);
+    let expressions = checks.chain(generated).chain(indexes);
     for expression in expressions {
         let mut expr = crate::expression::parse_expression(expression)?;
         let _ = ast::visit_expressions_mut(&mut expr, |expr| {
@@ -421,7 +427,8 @@ fn rename_column(
                 _ => None,
             };
             if let Some(name) = last.filter(|name| identifier(name) == old) {
-                *name = ast::Ident::with_quote('"', new.clone());
+                let quoted = crate::ddl::quoted(&new) != new;
+                *name = if quoted { ast::Ident::with_quote('"', &new) } else { ast::Ident::new(&new) };
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
@@ -729,6 +736,14 @@ fn set_type(
             ErrorKind::FeatureNotSupported,
             format!("cannot change the type of column \"{}\": a foreign key uses it", column.name),
         ));
+    }
+    let index = table.indexes.iter().find(|index| index.texts().any(|text| mentions(text, &column.name)));
+    if let Some(index) = index {
+        let (column, index) = (&column.name, &index.name);
+        let message =
+            format!("cannot change the type of column \"{column}\": index \"{index}\" computes with it");
+        return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+            .hint("Drop the index, and create it again afterwards."));
     }
     let info = session.new_info();
     let state = execute::state_for(&info.shared, &info);

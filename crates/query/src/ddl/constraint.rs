@@ -104,7 +104,17 @@ pub(crate) fn unique(
         .collect();
     let storage = (allocate.storage)()?;
     let oid = (allocate.oid)();
-    table.indexes.push(Index { oid, name, storage, columns, unique: true, constraint: true });
+    table.indexes.push(Index {
+        oid,
+        name,
+        storage,
+        columns,
+        unique: true,
+        constraint: true,
+        expressions: Vec::new(),
+        predicate: None,
+        include: Vec::new(),
+    });
     Ok(())
 }
 
@@ -188,8 +198,8 @@ pub(crate) fn foreign_key(
         columns.len() == referenced.len() && columns.iter().all(|column| referenced.contains(column))
     };
     let by_index = parent.indexes.iter().any(|index| {
-        let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
-        index.unique && same(&columns)
+        let columns: Option<Vec<u16>> = index.plain_columns().map(Iterator::collect);
+        index.unique && columns.is_some_and(|columns| same(&columns))
     });
     if !by_index && !parent.primary_key.as_ref().is_some_and(|key| same(&key.columns)) {
         return Err(Error::new(

@@ -1,9 +1,10 @@
 //! DROP of every kind.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as Sql};
+use datafusion::sql::sqlparser::ast::{self, ObjectName, ObjectType, Statement as Sql};
 use luma_catalog::{Object, Oid, Relation, Snapshot, Table};
 use luma_model::{Error, ErrorKind, Result};
 
@@ -139,11 +140,75 @@ fn depends(what: &str, detail: &str) -> Error {
 
 /// Views that read a relation go with it, or keep it.
 pub(crate) fn drop_dependent_views(session: &mut Session, oid: Oid, what: &str, cascade: bool) -> Result<()> {
+    drop_views(session, oid, None, what, cascade)
+}
+
+/// Views that read a table's column go with it, or keep it.
+pub(crate) fn drop_views_of_column(
+    session: &mut Session,
+    oid: Oid,
+    column: &str,
+    what: &str,
+    cascade: bool,
+) -> Result<()> {
+    drop_views(session, oid, Some(column), what, cascade)
+}
+
+/// Whether a view's query names a column, or all of them.
+fn names_column(view: &luma_catalog::View, column: &str) -> bool {
+    let Ok(query) = crate::plan::context::parse_query(&view.query) else { return true };
+    let mut finder = ColumnFinder { column, found: false };
+    let _ = ast::Visit::visit(&query, &mut finder);
+    finder.found
+}
+
+struct ColumnFinder<'a> {
+    column: &'a str,
+    found: bool,
+}
+
+impl ast::Visitor for ColumnFinder<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+        use ast::SelectItem::{QualifiedWildcard, Wildcard};
+        self.found |=
+            select.projection.iter().any(|item| matches!(item, Wildcard(_) | QualifiedWildcard(..)));
+        // USING and NATURAL name columns that are no expressions.
+        let joins: Vec<String> =
+            select.from.iter().flat_map(|from| &from.joins).map(ToString::to_string).collect();
+        self.found |= joins.iter().any(|join| join.contains("USING") || join.contains("NATURAL"));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<()> {
+        let name = match expr {
+            ast::Expr::Identifier(name) => Some(name),
+            ast::Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        self.found |= name.is_some_and(|name| crate::names::identifier(name) == self.column);
+        ControlFlow::Continue(())
+    }
+}
+
+fn drop_views(
+    session: &mut Session,
+    oid: Oid,
+    column: Option<&str>,
+    what: &str,
+    cascade: bool,
+) -> Result<()> {
     let catalog: Arc<Snapshot> = session.catalog();
     let mut pending = vec![oid];
     let mut seen = BTreeSet::new();
     while let Some(oid) = pending.pop() {
-        for view in catalog.views().filter(|view| view.depends_on.contains(&oid)) {
+        // Only the views next to the table can name its column.
+        let column = column.filter(|_| seen.is_empty());
+        let reads = |view: &&Arc<luma_catalog::View>| {
+            view.depends_on.contains(&oid) && column.is_none_or(|column| names_column(view, column))
+        };
+        for view in catalog.views().filter(reads) {
             if !cascade {
                 return Err(depends(what, &format!("view {} depends on {what}", view.name)));
             }

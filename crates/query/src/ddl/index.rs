@@ -3,16 +3,47 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr};
-use luma_catalog::{Index, IndexColumn, Object, Table};
-use luma_model::{Error, ErrorKind, Result};
+use luma_catalog::{Column, Index, IndexColumn, IndexExpression, Object, Table};
+use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::ddl::{create_storage, done, latest_reader, lock_catalog, lock_definition, put};
+use crate::execute;
+use crate::expression::{Evaluator, RowExpression, Source};
 use crate::names::{Scope, identifier, qualified};
 use crate::outcome::{Outcome, Severity};
+use crate::plan::context::Names;
 use crate::session::Session;
 
 /// Most columns of an index.
 const COLUMNS_MAX: usize = 32;
+/// Functions whose answers depend on more than their arguments.
+const CHANGING: &[&str] = &[
+    "random",
+    "now",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "current_timestamp",
+    "localtimestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+    "gen_random_uuid",
+    "pg_sleep",
+    "current_setting",
+    "current_user",
+    "session_user",
+    "txid_current",
+    "age",
+    "to_char",
+    "to_timestamp",
+    "to_date",
+];
 
 /// Runs CREATE INDEX.
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> Result<Outcome> {
@@ -22,12 +53,17 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
     let catalog = session.catalog();
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     let table = Arc::clone(scope.table(&table_name)?);
-    let columns = columns(&table, &create.columns)?;
+    let info = session.new_info();
+    let state = execute::state_for(&info.shared, &info);
+    let reader = session.active()?.engine.reader();
+    let parts = {
+        let names = Names::new(&info.shared, &state, &info, &catalog, &info.search_path, reader);
+        Parts::compile(&table, create, &names)?
+    };
     let name = match &create.name {
         Some(name) => qualified(name)?.name,
         None => {
-            let numbers: Vec<u16> = columns.iter().map(|part| part.column).collect();
-            let stem = format!("{}_{}_idx", table.name, table.column_names(&numbers).join("_"));
+            let stem = format!("{}_{}_idx", table.name, parts.names.join("_"));
             (0..u16::MAX)
                 .map(|count| if count == 0 { stem.clone() } else { format!("{stem}{count}") })
                 .find(|name| catalog.relation(table.schema, name).is_none())
@@ -46,7 +82,17 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
     lock_definition(session, &table).await?;
     let storage = create_storage(session)?;
     let oid = session.shared.catalog.allocate_oid();
-    let index = Index { oid, name, storage, columns, unique: create.unique, constraint: false };
+    let index = Index {
+        oid,
+        name,
+        storage,
+        columns: parts.columns,
+        unique: create.unique,
+        constraint: false,
+        expressions: parts.expressions,
+        predicate: parts.predicate,
+        include: parts.include,
+    };
     let extended = with_index(session, &table, index)?;
     put(session, Object::Table(extended))?;
     Ok(done("CREATE INDEX"))
@@ -60,24 +106,16 @@ pub(crate) fn with_index(session: &mut Session, table: &Arc<Table>, index: Index
     let open = session.shared.rows.table(&Arc::new(extended.clone()))?;
     if let Some(index) = open.indexes.last() {
         let budget = session.shared.options.build_memory_bytes;
-        luma_rows::build_index(&session.shared.rows, &open, index, &reader, budget)?;
+        let evaluator = Evaluator { info: session.new_info() };
+        luma_rows::build_index(&session.shared.rows, &open, index, &reader, budget, &evaluator)?;
     }
     session.active()?.engine.refresh();
     Ok(extended)
 }
 
 fn refuse_unknown(create: &ast::CreateIndex) -> Result<()> {
-    let refused = if create.predicate.is_some() {
-        Some("partial indexes are not supported")
-    } else if !create.include.is_empty() {
-        Some("INCLUDE columns are not supported")
-    } else if create.nulls_distinct == Some(false) {
-        Some("NULLS NOT DISTINCT is not supported")
-    } else {
-        None
-    };
-    if let Some(message) = refused {
-        return Err(Error::new(ErrorKind::FeatureNotSupported, message));
+    if create.nulls_distinct == Some(false) {
+        return Err(Error::new(ErrorKind::FeatureNotSupported, "NULLS NOT DISTINCT is not supported"));
     }
     match &create.using {
         None | Some(ast::IndexType::BTree | ast::IndexType::Hash) => Ok(()),
@@ -89,30 +127,107 @@ fn refuse_unknown(create: &ast::CreateIndex) -> Result<()> {
     }
 }
 
-fn columns(table: &Table, given: &[ast::IndexColumn]) -> Result<Vec<IndexColumn>> {
-    if given.len() > COLUMNS_MAX {
-        return Err(Error::new(
-            ErrorKind::ProgramLimit,
-            format!("cannot use more than {COLUMNS_MAX} columns in an index"),
-        ));
-    }
-    given
-        .iter()
-        .map(|part| {
-            let Expr::Identifier(name) = &part.column.expr else {
-                return Err(Error::new(
-                    ErrorKind::FeatureNotSupported,
-                    "expression indexes are not supported",
-                ));
+/// What a CREATE INDEX says of rows.
+struct Parts {
+    columns: Vec<IndexColumn>,
+    expressions: Vec<IndexExpression>,
+    predicate: Option<String>,
+    include: Vec<u16>,
+    /// What a name for the index is made of.
+    names: Vec<String>,
+}
+
+impl Parts {
+    fn compile(table: &Table, create: &ast::CreateIndex, names: &Names<'_>) -> Result<Self> {
+        if create.columns.len() + create.include.len() > COLUMNS_MAX {
+            return Err(Error::new(
+                ErrorKind::ProgramLimit,
+                format!("cannot use more than {COLUMNS_MAX} columns in an index"),
+            ));
+        }
+        let source = Source { name: &table.name, table };
+        let compile = |expr: &Expr| RowExpression::compile(expr, &[source], names, &mut Vec::new());
+        let mut parts = Self {
+            columns: Vec::new(),
+            expressions: Vec::new(),
+            predicate: None,
+            include: Vec::new(),
+            names: Vec::new(),
+        };
+        for given in &create.columns {
+            let descending = given.column.options.asc == Some(false);
+            let nulls_first = given.column.options.nulls_first.unwrap_or(descending);
+            let mut expr = &given.column.expr;
+            while let Expr::Nested(inner) = expr {
+                expr = inner;
+            }
+            let column = if let Expr::Identifier(name) = expr {
+                let name = identifier(name);
+                let column = named_column(table, &name)?;
+                crate::ddl::constraint::refuse_unordered(&column.data_type, &name)?;
+                parts.names.push(name);
+                column.number
+            } else {
+                refuse_volatile(expr, "index expression")?;
+                let data_type = compile(expr)?.data_type().clone();
+                crate::ddl::constraint::refuse_unordered(&data_type, "expr")?;
+                parts.names.push(match expr {
+                    Expr::Function(function) => function.name.to_string().to_lowercase(),
+                    _ => "expr".to_owned(),
+                });
+                parts.expressions.push(IndexExpression { expression: expr.to_string(), data_type });
+                0
             };
-            let name = identifier(name);
-            let column = table.column(&name).ok_or_else(|| {
-                Error::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" does not exist"))
-            })?;
-            crate::ddl::constraint::refuse_unordered(&column.data_type, &name)?;
-            let descending = part.column.options.asc == Some(false);
-            let nulls_first = part.column.options.nulls_first.unwrap_or(descending);
-            Ok(IndexColumn { column: column.number, descending, nulls_first })
-        })
-        .collect()
+            parts.columns.push(IndexColumn { column, descending, nulls_first });
+        }
+        if let Some(predicate) = &create.predicate {
+            refuse_volatile(predicate, "index predicate")?;
+            let given = compile(predicate)?.data_type().clone();
+            if given != DataType::Bool {
+                return Err(Error::new(
+                    ErrorKind::DatatypeMismatch,
+                    format!("argument of WHERE must be type boolean, not type {given}"),
+                ));
+            }
+            parts.predicate = Some(predicate.to_string());
+        }
+        for name in &create.include {
+            parts.include.push(named_column(table, &identifier(name))?.number);
+        }
+        Ok(parts)
+    }
+}
+
+fn named_column<'t>(table: &'t Table, name: &str) -> Result<&'t Column> {
+    table
+        .column(name)
+        .ok_or_else(|| Error::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" does not exist")))
+}
+
+/// An index may only keep what is the same whenever it is computed.
+fn refuse_volatile(expr: &Expr, place: &str) -> Result<()> {
+    let mut refused = None;
+    let _ = ast::visit_expressions(expr, |expr| {
+        refused = match expr {
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_lowercase();
+                let changing = CHANGING.contains(&name.trim_start_matches("pg_catalog."));
+                changing.then(|| {
+                    Error::new(
+                        ErrorKind::InvalidObjectDefinition,
+                        format!("functions in {place} must be marked IMMUTABLE"),
+                    )
+                })
+            }
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                Some(Error::new(ErrorKind::FeatureNotSupported, format!("cannot use subquery in {place}")))
+            }
+            _ => None,
+        };
+        match refused {
+            Some(_) => std::ops::ControlFlow::Break(()),
+            None => std::ops::ControlFlow::Continue(()),
+        }
+    });
+    refused.map_or(Ok(()), Err)
 }

@@ -422,7 +422,8 @@ pub(crate) fn quoted(name: &str) -> String {
         && name.chars().all(|character| {
             character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'
         })
-        && !name.starts_with(|character: char| character.is_ascii_digit());
+        && !name.starts_with(|character: char| character.is_ascii_digit())
+        && !crate::names::is_keyword(name);
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"").replace('\'', "''")) }
 }
 

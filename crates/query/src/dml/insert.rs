@@ -510,8 +510,8 @@ fn on_conflict(
                     && ordinals.iter().all(|ordinal| wanted.contains(ordinal))
             };
             let index = table.indexes.iter().position(|index| {
-                let ordinals: Vec<usize> =
-                    index.definition.columns.iter().map(|part| usize::from(part.column) - 1).collect();
+                let Some(numbers) = index.definition.plain_columns() else { return false };
+                let ordinals: Vec<usize> = numbers.map(|number| usize::from(number) - 1).collect();
                 index.definition.unique && same(&ordinals)
             });
             if same(table.key_ordinals()) {

@@ -1,7 +1,8 @@
-//! WITH queries that change rows.
+//! WITH queries that change rows, and queries inside of a statement that lock rows.
 //!
-//! Their parts run in the order they are written, then the statement itself. All of them see the data
-//! as it was before the first; what a part did is seen only in the rows that its RETURNING gives,
+//! What locks rows runs first, and the statement sees the data as it is once they are locked. Then the
+//! other parts run in the order they are written, then the statement itself. All of them see the data
+//! as it was before the first of them; what a part did is seen only in the rows that its RETURNING gives,
 //! which stand under its name for the parts after it and for the statement.
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::TableSource;
+use datafusion::sql::sqlparser::ast;
 use luma_model::arrow::field;
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
@@ -30,9 +32,10 @@ pub(crate) async fn run(
     types: &[DataType],
     parameters: &[Value],
 ) -> Result<Outcome> {
-    // A statement that is dropped halfway leaves this behind; the next one begins without it.
-    session.frozen = Some(session.active()?.engine.reader());
     for part in &with.parts {
+        if session.frozen.is_none() && !locks(&part.statement) {
+            freeze(session)?;
+        }
         let outcome = Box::pin(execute::execute_body(session, &part.statement, types, parameters)).await?;
         let Outcome::Rows(mut stream) = outcome else { continue };
         let mut rows = Vec::new();
@@ -42,9 +45,23 @@ pub(crate) async fn run(
         let columns = Arc::clone(&stream.columns);
         name(session, part, &columns, rows)?;
     }
+    if session.frozen.is_none() {
+        freeze(session)?;
+    }
     let outcome = Box::pin(execute::execute_body(session, &with.main, types, parameters)).await;
     session.forget_parts();
     outcome
+}
+
+/// From now on the statement sees the data as it is now. A statement that is dropped halfway leaves this
+/// behind; the next one begins without it.
+fn freeze(session: &mut Session) -> Result<()> {
+    session.frozen = Some(session.active()?.engine.reader());
+    Ok(())
+}
+
+fn locks(statement: &ast::Statement) -> bool {
+    matches!(statement, ast::Statement::Query(query) if !query.locks.is_empty())
 }
 
 /// The columns of the statement; learns parameter types on the way.

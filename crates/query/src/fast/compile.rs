@@ -298,9 +298,9 @@ fn point(
         })
         .collect();
     let unique = table.indexes.iter().enumerate().filter(|(_, index)| index.definition.unique);
-    let unique = unique.map(|(place, index)| {
-        let ordinals = index.definition.columns.iter().map(|part| usize::from(part.column) - 1);
-        (Some(place), ordinals.collect::<Vec<usize>>())
+    let unique = unique.filter_map(|(place, index)| {
+        let ordinals = index.definition.plain_columns()?.map(|number| usize::from(number) - 1);
+        Some((Some(place), ordinals.collect::<Vec<usize>>()))
     });
     for (place, ordinals) in std::iter::once((None, table.key_ordinals().to_vec())).chain(unique) {
         if ordinals.is_empty() {

@@ -6,11 +6,14 @@ use luma_model::{
 
 use crate::functions::numbers::{float, int};
 use crate::functions::overload::Kind::{
-    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Text, TextArray,
+    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Jsonb, Text, TextArray,
 };
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text;
+
+/// The dimension that stands for the only one of a vector of numbers, which counts from 0.
+pub(crate) const FROM_ZERO: u32 = i32::MAX as u32;
 
 fn items<'a>(value: &'a ValueRef<'a>) -> Vec<ValueRef<'a>> {
     match value {
@@ -243,6 +246,20 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         .takes_null()],
     ),
     &Function::new(
+        "parse_ident",
+        &[Overload::new(&[Text, Bool], TextArray, |_, values, _| {
+            let name = text(values[0], &DataType::Text);
+            let parts = crate::names::parse_name(&name).map_err(|_| {
+                let message = format!("string is not a valid identifier: \"{name}\"");
+                Error::new(ErrorKind::InvalidParameterValue, message)
+            })?;
+            Ok(array(parts.into_iter().map(Value::Text).collect()))
+        })
+        .optional(1)],
+    ),
+    // What a session waits for is not told; it shows in pg_stat_activity as a statement that runs.
+    &Function::new("pg_blocking_pids", &[Overload::new(&[Int4], Int4Array, |_, _, _| Ok(array(Vec::new())))]),
+    &Function::new(
         "array_positions",
         &[Overload::new(&[Array, Element], Int4Array, |_, values, types| {
             if values[0].is_null() {
@@ -311,8 +328,13 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     &Function::new(
         "luma_generate_subscripts",
         &[Overload::new(&[Array, Int4], Int4Array, |_, values, _| {
-            let count = if int(values[1]) == 1 { length(values[0]) } else { 0 };
-            Ok(array((1..=count).map(|at| Value::Int4(at as i32)).collect()))
+            let all = length(values[0]);
+            let (first, count) = match int(values[1]) {
+                1 => (1, all),
+                dimension if dimension == i64::from(FROM_ZERO) => (0, all),
+                _ => (1, 0),
+            };
+            Ok(array((first..first + count).map(|at| Value::Int4(at as i32)).collect()))
         })],
     ),
     // The halves of ordered-set aggregates: a place in the array of all values in their order.
@@ -347,14 +369,18 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Ok(best.map_or(Value::Null, |(_, item)| item.to_owned()))
         })],
     ),
-    // Subscripts: an element, and a part of an array.
+    // Subscripts: an element, a member of a JSON value, and a part of an array.
     &Function::new(
         "luma_element",
-        &[Overload::new(&[Array, Int4], Element, |_, values, _| {
-            let at = usize::try_from(int(values[1]) - 1).ok();
-            let all = items(&values[0]);
-            Ok(at.and_then(|at| all.get(at)).map_or(Value::Null, ValueRef::to_owned))
-        })],
+        &[
+            Overload::new(&[Array, Int4], Element, |_, values, _| {
+                let at = usize::try_from(int(values[1]) - 1).ok();
+                let all = items(&values[0]);
+                Ok(at.and_then(|at| all.get(at)).map_or(Value::Null, ValueRef::to_owned))
+            }),
+            Overload::new(&[Jsonb, Int4], Jsonb, super::json::get),
+            Overload::new(&[Jsonb, Text], Jsonb, super::json::get),
+        ],
     ),
     &Function::new(
         "luma_slice",

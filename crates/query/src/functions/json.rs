@@ -21,6 +21,7 @@ use crate::plan::operator::call;
 use crate::plan::typing::logical_type;
 
 pub(crate) mod build;
+pub(crate) mod order;
 
 /// Plans the operators as calls of the functions below.
 #[derive(Debug)]
@@ -173,7 +174,7 @@ fn get_by_key<'j>(json: &'j Json, key: ValueRef<'_>) -> Option<&'j Json> {
     }
 }
 
-fn get(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+pub(super) fn get(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     Ok(found(get_by_key(&json(values[0])?, values[1]), values[0], &types[0]))
 }
 

@@ -16,7 +16,7 @@ use crate::session::{SessionInfo, parse_qualified};
 const ADMINISTRATOR_OID: u32 = 10;
 
 /// The system's tables that clients name to say of what kind an object is (`classoid`).
-static SYSTEM_TABLES: [(u32, &str); 54] = [
+pub(crate) static SYSTEM_TABLES: [(u32, &str); 54] = [
     (826, "pg_default_acl"),
     (1213, "pg_tablespace"),
     (1247, "pg_type"),

@@ -81,6 +81,19 @@ fn comment(info: &SessionInfo, oid: u32, column: i64) -> Value {
     found.map_or(Value::Null, Value::Text)
 }
 
+/// A default that takes from a sequence, which it names as the search path lets it.
+fn visible_sequence(info: &SessionInfo, expression: String) -> String {
+    let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
+    let found = name.and_then(|name| info.sequence(&name.replace("''", "'")).ok());
+    match found {
+        Some(found) => {
+            let name = definition::relation_name(&info.scope(), found.schema, &found.name, found.oid);
+            format!("nextval('{name}'::regclass)")
+        }
+        None => expression,
+    }
+}
+
 fn type_name(value: ValueRef<'_>, modifier: Option<ValueRef<'_>>) -> Value {
     let oid = oid_of(value);
     let modifier = modifier.and_then(integer).unwrap_or(-1) as i32;
@@ -200,8 +213,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         })
     })
     .takes_null(),
-    Definition::new("pg_get_expr", (2, 3), DataType::Text, |_, values, types| {
-        Ok(Value::Text(text(values[0], &types[0])))
+    Definition::new("pg_get_expr", (2, 3), DataType::Text, |info, values, types| {
+        Ok(Value::Text(visible_sequence(info, text(values[0], &types[0]))))
     }),
     Definition::new("pg_get_constraintdef", (1, 2), DataType::Text, |info, values, _| {
         Ok(definition::constraint(&info.scope(), oid_of(values[0])).map_or(Value::Null, Value::Text))

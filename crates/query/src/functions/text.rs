@@ -295,7 +295,31 @@ const POSITION: &[Overload] = &[
     }),
 ];
 
+/// A LIKE pattern with another escape character as one with the backslash.
+pub(crate) fn escaped_with_backslash(pattern: &str, escape: &str) -> String {
+    let escape = escape.chars().next();
+    let mut characters = pattern.chars();
+    let mut escaped = String::new();
+    while let Some(character) = characters.next() {
+        if Some(character) == escape {
+            escaped.push('\\');
+            escaped.extend(characters.next());
+        } else if character == '\\' {
+            escaped.push_str("\\\\");
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new(
+        "luma_like_pattern",
+        &[Overload::new(&[Text, Text], Text, |_, values, _| {
+            Ok(Value::Text(escaped_with_backslash(string(values[0]), string(values[1]))))
+        })],
+    ),
     &Function::new("substring", SUBSTRING),
     &Function::new(
         "substr",

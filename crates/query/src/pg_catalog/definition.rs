@@ -20,12 +20,15 @@ fn schema_name(catalog: &Snapshot, table: &Table) -> String {
 
 /// `CREATE [UNIQUE] INDEX …` of a secondary index.
 pub(crate) fn index(catalog: &Snapshot, table: &Table, index: &Index) -> String {
+    let mut expressions = index.expressions.iter();
     let columns: Vec<String> = index
         .columns
         .iter()
         .map(|part| {
-            let name = table.column_by_number(part.column).map_or("", |column| column.name.as_str());
-            let mut text = quoted(name);
+            let mut text = match table.column_by_number(part.column) {
+                Some(column) => quoted(&column.name),
+                None => expressions.next().map_or_else(String::new, |part| in_parentheses(&part.expression)),
+            };
             if part.descending {
                 text.push_str(" DESC");
             }
@@ -35,7 +38,24 @@ pub(crate) fn index(catalog: &Snapshot, table: &Table, index: &Index) -> String 
             text
         })
         .collect();
-    create_index(catalog, table, &index.name, index.unique, &columns.join(", "))
+    let mut text = create_index(catalog, table, &index.name, index.unique, &columns.join(", "));
+    if !index.include.is_empty() {
+        text.push_str(&format!(" INCLUDE {}", column_list(table, &index.include)));
+    }
+    if let Some(predicate) = &index.predicate {
+        text.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
+    }
+    text
+}
+
+/// An expression as a part of a definition: in parentheses unless it is a name or a call.
+pub(crate) fn in_parentheses(expression: &str) -> String {
+    match crate::expression::parse_expression(expression) {
+        Ok(
+            ast::Expr::Identifier(_) | ast::Expr::Function(_) | ast::Expr::Nested(_) | ast::Expr::Value(_),
+        ) => expression.to_owned(),
+        _ => format!("({expression})"),
+    }
 }
 
 /// `CREATE UNIQUE INDEX …` of the primary key.
@@ -117,21 +137,25 @@ pub(crate) fn constraint(scope: &Scope<'_>, oid: u32) -> Option<String> {
 /// The definition of the index with that identifier, or the name of its `column`-th column.
 pub(crate) fn index_by_oid(catalog: &Snapshot, oid: u32, column: usize) -> Option<String> {
     for table in catalog.tables() {
-        let columns: Vec<u16> = if table.primary_key.as_ref().is_some_and(|key| key.oid == oid) {
-            table.primary_key.as_ref()?.columns.clone()
-        } else if let Some(found) = table.indexes.iter().find(|index| index.oid == oid) {
-            found.columns.iter().map(|part| part.column).collect()
-        } else {
-            continue;
+        let Some(found) = table.indexes.iter().find(|index| index.oid == oid) else {
+            let Some(key) = table.primary_key.as_ref().filter(|key| key.oid == oid) else { continue };
+            if column > 0 {
+                let number = key.columns.get(column - 1)?;
+                return table.column_by_number(*number).map(|column| quoted(&column.name));
+            }
+            return primary_index(catalog, table);
         };
-        if column > 0 {
-            let number = columns.get(column - 1)?;
-            return table.column_by_number(*number).map(|column| quoted(&column.name));
+        if column == 0 {
+            return Some(index(catalog, table, found));
         }
-        return match table.indexes.iter().find(|index| index.oid == oid) {
-            Some(found) => Some(index(catalog, table, found)),
-            None => primary_index(catalog, table),
-        };
+        let numbers: Vec<u16> =
+            found.columns.iter().map(|part| part.column).chain(found.include.iter().copied()).collect();
+        let number = *numbers.get(column - 1)?;
+        if let Some(column) = table.column_by_number(number) {
+            return Some(quoted(&column.name));
+        }
+        let before = numbers[..column - 1].iter().filter(|number| **number == 0).count();
+        return found.expressions.get(before).map(|part| in_parentheses(&part.expression));
     }
     None
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use datafusion::sql::sqlparser::ast;
 use luma_catalog::{
-    ConstraintTiming, ForeignKey, Identity, Oid, ReferentialAction, Relation, Snapshot, Table, TableKind,
+    ConstraintTiming, ForeignKey, Identity, Index, Oid, ReferentialAction, Relation, Snapshot, Table,
+    TableKind,
 };
 use luma_model::{ArrayValue, DataType, Value};
 
@@ -158,8 +160,13 @@ fn classes(names: &Names<'_>) -> Rows {
             index(key.oid, &key.name, key.columns.len(), table.storage);
         }
         for secondary in &table.indexes {
-            index(secondary.oid, &secondary.name, secondary.columns.len(), secondary.storage);
+            let columns = secondary.columns.len() + secondary.include.len();
+            index(secondary.oid, &secondary.name, columns, secondary.storage);
         }
+    }
+    for (oid, name) in &crate::functions::reg::SYSTEM_TABLES {
+        let schema = super::PG_CATALOG_OID;
+        add(Class { oid: *oid, name, schema, kind: "r", columns: 0, storage: 0, rows: -1.0, table: None });
     }
     for view in names.catalog.views() {
         add(Class {
@@ -283,8 +290,19 @@ fn attributes(catalog: &Snapshot) -> Rows {
             key_columns(key.oid, &key.columns);
         }
         for index in &table.indexes {
-            let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
-            key_columns(index.oid, &columns);
+            let mut expressions = index.expressions.iter();
+            let numbers = index.columns.iter().map(|part| part.column).chain(index.include.iter().copied());
+            for (place, number) in numbers.enumerate() {
+                if let Some(column) = table.column_by_number(number) {
+                    add(index.oid, place + 1, &column.name, &column.data_type, None);
+                } else if let Some(part) = expressions.next() {
+                    let name = match crate::expression::parse_expression(&part.expression) {
+                        Ok(ast::Expr::Function(function)) => function.name.to_string().to_lowercase(),
+                        _ => "expr".to_owned(),
+                    };
+                    add(index.oid, place + 1, &name, &part.data_type, None);
+                }
+            }
         }
     }
     for view in catalog.views() {
@@ -349,44 +367,53 @@ fn indexes(catalog: &Snapshot) -> Rows {
         ("indpred", Text),
     ]);
     for table in catalog.tables() {
-        let mut add = |relation: Oid, columns: &[u16], options: Vec<Value>, unique: bool, primary: bool| {
-            let count = columns.len() as i16;
-            let zeros = || Value::Array(ArrayValue::new(vec![Value::Oid(0); columns.len()]));
-            rows.add(vec![
-                oid(relation),
-                oid(table.oid),
-                Value::Int2(count),
-                Value::Int2(count),
-                Value::Bool(unique),
-                Value::Bool(false),
-                Value::Bool(primary),
-                Value::Bool(false),
-                Value::Bool(true),
-                Value::Bool(false),
-                Value::Bool(true),
-                Value::Bool(false),
-                Value::Bool(true),
-                Value::Bool(true),
-                Value::Bool(false),
-                numbers(columns),
-                zeros(),
-                zeros(),
-                Value::Array(ArrayValue::new(options)),
-                Value::Null,
-                Value::Null,
-            ]);
-        };
+        let mut add =
+            |relation: Oid, columns: &[u16], options: Vec<Value>, unique: bool, special: Option<&Index>| {
+                let keys = options.len();
+                let zeros = || Value::Array(ArrayValue::new(vec![Value::Oid(0); keys]));
+                let expressions = special.filter(|index| !index.expressions.is_empty()).map(|index| {
+                    let shown =
+                        index.expressions.iter().map(|part| definition::in_parentheses(&part.expression));
+                    shown.collect::<Vec<_>>().join(", ")
+                });
+                let predicate =
+                    special.and_then(|index| index.predicate.as_deref()).map(definition::in_parentheses);
+                rows.add(vec![
+                    oid(relation),
+                    oid(table.oid),
+                    Value::Int2(columns.len() as i16),
+                    Value::Int2(keys as i16),
+                    Value::Bool(unique),
+                    Value::Bool(false),
+                    Value::Bool(special.is_none()),
+                    Value::Bool(false),
+                    Value::Bool(true),
+                    Value::Bool(false),
+                    Value::Bool(true),
+                    Value::Bool(false),
+                    Value::Bool(true),
+                    Value::Bool(true),
+                    Value::Bool(false),
+                    numbers(columns),
+                    zeros(),
+                    zeros(),
+                    Value::Array(ArrayValue::new(options)),
+                    expressions.map_or(Value::Null, text),
+                    predicate.map_or(Value::Null, text),
+                ]);
+            };
         if let Some(key) = &table.primary_key {
-            add(key.oid, &key.columns, vec![Value::Int2(0); key.columns.len()], true, true);
+            add(key.oid, &key.columns, vec![Value::Int2(0); key.columns.len()], true, None);
         }
         for index in &table.indexes {
-            let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
+            let numbers = index.columns.iter().map(|part| part.column);
+            let columns: Vec<u16> = numbers.chain(index.include.iter().copied()).collect();
             let options = index
                 .columns
                 .iter()
                 .map(|part| Value::Int2(i16::from(part.descending) + 2 * i16::from(part.nulls_first)))
                 .collect();
-            add(index.oid, &columns, options, index.unique, false);
+            add(index.oid, &columns, options, index.unique, Some(index));
         }
     }
     rows

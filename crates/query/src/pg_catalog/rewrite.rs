@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, Value,
 };
 
+use crate::functions::arrays::FROM_ZERO;
 use crate::functions::reg;
 use crate::plan::rewrite::is_aggregate;
 
@@ -21,7 +22,10 @@ pub(crate) fn rewrite_expression(expr: &mut Expr) {
         Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type),
         Expr::Function(function) => function_call(function),
         Expr::Subquery(query) => nothing_of(query),
-        Expr::CompoundFieldAccess { root, access_chain } => first_letter(root, access_chain),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            from_zero(root, access_chain);
+            first_letter(root, access_chain)
+        }
         _ => None,
     };
     if let Some(replaced) = replaced {
@@ -67,6 +71,24 @@ fn name_of(expr: &Expr) -> Option<Expr> {
     }
 }
 
+/// `indoption[0]`: vectors of numbers count from 0, and arrays from 1.
+fn from_zero(root: &Expr, chain: &mut [ast::AccessExpr]) {
+    let vector = match root {
+        Expr::Identifier(name) => is_vector(name),
+        Expr::CompoundIdentifier(parts) => parts.last().is_some_and(is_vector),
+        _ => false,
+    };
+    let (vector, subscript) = match chain {
+        [ast::AccessExpr::Dot(Expr::Identifier(name)), subscript] => (is_vector(name), subscript),
+        [subscript] => (vector, subscript),
+        _ => return,
+    };
+    if let (true, ast::AccessExpr::Subscript(ast::Subscript::Index { index })) = (vector, subscript) {
+        let place = Box::new(Expr::Nested(Box::new(index.clone())));
+        *index = Expr::BinaryOp { left: place, op: ast::BinaryOperator::Plus, right: Box::new(number(1)) };
+    }
+}
+
 /// `typname[0]`: pg_dump asks which types are called as arrays are.
 fn first_letter(root: &Expr, chain: &[ast::AccessExpr]) -> Option<Expr> {
     let (Expr::Identifier(name), [ast::AccessExpr::Subscript(ast::Subscript::Index { index })]) =
@@ -80,7 +102,8 @@ fn first_letter(root: &Expr, chain: &[ast::AccessExpr]) -> Option<Expr> {
 
 /// Columns of the system's tables that are `int2vector` or `oidvector` in PostgreSQL.
 fn is_vector(name: &Ident) -> bool {
-    let vectors = ["indkey", "indoption", "indclass", "indcollation", "proargtypes"];
+    // The last one is what the JDBC driver calls indoption in a query around its own.
+    let vectors = ["indkey", "indoption", "indclass", "indcollation", "proargtypes", "i_indoption"];
     vectors.iter().any(|known| name.value.eq_ignore_ascii_case(known))
 }
 
@@ -193,6 +216,16 @@ fn function_call(function: &mut Function) -> Option<Expr> {
     let nothing = ["reloptions", "polroles", "pg_options_to_table"];
     if name == "array_to_string" && nothing.iter().any(|word| arguments.contains(word)) {
         return Some(Expr::Value(Value::SingleQuotedString(String::new()).with_empty_span()));
+    }
+    if name == "generate_subscripts"
+        && let FunctionArguments::List(list) = &mut function.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(array)), dimension] = list.args.as_mut_slice()
+        && matches!(array, Expr::Identifier(name) if is_vector(name))
+            | matches!(array, Expr::CompoundIdentifier(parts) if parts.last().is_some_and(is_vector))
+    {
+        // Vectors of numbers count from 0.
+        *dimension = FunctionArg::Unnamed(FunctionArgExpr::Expr(number(FROM_ZERO)));
+        return None;
     }
     // Nothing is partitioned: a table is its only ancestor.
     if name == "pg_partition_ancestors"

@@ -19,7 +19,8 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_proc" => functions(names),
         "pg_language" => languages(),
         "pg_tablespace" => tablespaces(),
-        "pg_stat_activity" => activity(names),
+        "pg_stat_activity" => crate::activity::table(names),
+        "pg_prepared_statements" => crate::activity::prepared_statements(names),
         "pg_get_keywords" => keywords(),
         _ => return crate::pg_catalog::absent::table(name),
     })
@@ -203,7 +204,7 @@ fn databases() -> Rows {
         ("datacl", DataType::Array(Box::new(DataType::Text))),
     ]);
     rows.add(vec![
-        oid(5),
+        oid(crate::database::DATABASE_OID),
         text(crate::database::DATABASE_NAME),
         oid(10),
         Value::Int4(6),
@@ -428,30 +429,5 @@ fn tablespaces() -> Rows {
     let mut rows =
         Rows::new(vec![("oid", DataType::Oid), ("spcname", DataType::Name), ("spcowner", DataType::Oid)]);
     rows.add(vec![oid(1663), text("pg_default"), oid(10)]);
-    rows
-}
-
-fn activity(names: &Names<'_>) -> Rows {
-    let mut rows = Rows::new(vec![
-        ("datid", DataType::Oid),
-        ("datname", DataType::Name),
-        ("pid", DataType::Int4),
-        ("usename", DataType::Name),
-        ("application_name", DataType::Text),
-        ("client_addr", DataType::Text),
-        ("query_start", DataType::TimestampTz),
-        ("state", DataType::Text),
-    ]);
-    let info = names.info;
-    rows.add(vec![
-        oid(5),
-        text(crate::database::DATABASE_NAME),
-        Value::Int4(info.number as i32),
-        text(info.user.as_str()),
-        text(info.settings.get("application_name").unwrap_or_default()),
-        info.client_address.as_deref().map_or(Value::Null, text),
-        Value::TimestampTz(info.statement_micros),
-        text("active"),
-    ]);
     rows
 }

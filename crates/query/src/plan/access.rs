@@ -69,7 +69,8 @@ pub(crate) fn choose(table: &OpenTable, filters: &[Expr], rows: u64) -> Chosen {
             }
         }
     }
-    for (place, index) in table.indexes.iter().enumerate() {
+    let whole = table.indexes.iter().enumerate().filter(|(_, index)| index.definition.is_plain());
+    for (place, index) in whole {
         let parts: Vec<(usize, KeyOrder)> = index
             .definition
             .columns

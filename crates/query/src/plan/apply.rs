@@ -44,7 +44,7 @@ impl AnalyzerRule for ApplyRefused {
         let refused = |outer: &LogicalPlan, expr: &Expr, subquery: &Subquery| {
             check_subquery_expr(outer, &subquery.subquery, expr).is_err() || reaches_out(&subquery.subquery)
         };
-        plan.transform_up_with_subqueries(|plan| rewrite(plan, &refused)).map(|done| done.data)
+        plan.transform_up_with_subqueries(|plan| rewrite(plan, &refused, false)).map(|done| done.data)
     }
 
     fn name(&self) -> &'static str {
@@ -80,7 +80,7 @@ impl OptimizerRule for ApplyLeft {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> PlanResult<Transformed<LogicalPlan>> {
-        rewrite(plan, &|_, _, _| true)
+        rewrite(plan, &|_, _, _| true, true)
     }
 }
 
@@ -95,15 +95,20 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-/// Replaces the wanted correlated subqueries in the expressions of one node.
-fn rewrite(plan: LogicalPlan, wanted: Wanted<'_>) -> PlanResult<Transformed<LogicalPlan>> {
+/// Replaces the wanted correlated subqueries in the expressions of one node, and with `conditions` also
+/// EXISTS and IN whose subqueries name nothing outside: these are no joins outside of a filter.
+fn rewrite(plan: LogicalPlan, wanted: Wanted<'_>, conditions: bool) -> PlanResult<Transformed<LogicalPlan>> {
     // Only these two run functions that wait for others.
     if !matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Filter(_)) {
         return Ok(Transformed::no(plan));
     }
     let taken = |outer: &LogicalPlan, expr: &Expr| -> PlanResult<bool> {
         let Some(subquery) = subquery_of(expr) else { return Ok(false) };
-        Ok(wanted(outer, expr, subquery) && !free_references(&subquery.subquery)?.is_empty())
+        if !wanted(outer, expr, subquery) {
+            return Ok(false);
+        }
+        let condition = conditions && matches!(expr, Expr::Exists(_) | Expr::InSubquery(_));
+        Ok(condition || !free_references(&subquery.subquery)?.is_empty())
     };
     let mut any = false;
     plan.apply_expressions(|expr| {
@@ -193,7 +198,10 @@ fn call(outer: &LogicalPlan, expr: Expr) -> PlanResult<Expr> {
         Kind::Value | Kind::In { .. } => Arc::unwrap_or_clone(subquery.subquery),
     };
     // Volatile, so that it is neither moved into a join nor computed ahead of its rows.
-    let signature = Signature::new(TypeSignature::Any(arguments.len()), Volatility::Volatile);
+    let signature = match arguments.len() {
+        0 => Signature::nullary(Volatility::Volatile),
+        count => Signature::new(TypeSignature::Any(count), Volatility::Volatile),
+    };
     let apply = Apply { plan, columns, kind, returns: Arc::new(returns), signature };
     Ok(AsyncScalarUDF::new(Arc::new(apply)).into_scalar_udf().call(arguments))
 }

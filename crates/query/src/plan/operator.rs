@@ -27,7 +27,7 @@ use crate::error::to_datafusion;
 use crate::functions::arithmetic::{Operation, arithmetic};
 use crate::functions::cast::cast_to;
 use crate::functions::overload::{Function, OverloadedFunction};
-use crate::functions::{numbers, operators};
+use crate::functions::{json, numbers, operators};
 use crate::plan::typing::{logical_type, same_in_arrow, unknown_literal};
 
 /// Plans operators by the types of their operands.
@@ -310,6 +310,9 @@ fn prepared(left: Expr, right: Expr, one: &DataType, other: &DataType) -> (Expr,
         }
         (DataType::Interval, DataType::Interval) => {
             (call(&operators::INTERVAL_MICROS, vec![left]), call(&operators::INTERVAL_MICROS, vec![right]))
+        }
+        (DataType::Jsonb, DataType::Jsonb) => {
+            (call(&json::order::ORDER, vec![left]), call(&json::order::ORDER, vec![right]))
         }
         (one, other) if one == other || one.is_string() => (left, right),
         (DataType::Date | DataType::Timestamp | DataType::TimestampTz, _) => {

@@ -11,6 +11,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use lightning::TransactionReader;
+use luma_catalog::Oid;
 use luma_model::arrow::field;
 use luma_rows::{OpenTable, ScanColumn};
 
@@ -92,6 +93,14 @@ impl RowTable {
         };
         let constraints = primary_key(&table);
         Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows, constraints }
+    }
+
+    /// The table, and the number of the column at `place`.
+    pub(crate) fn origin(&self, place: usize) -> Option<(Oid, i16)> {
+        match self.columns.get(place)? {
+            ScanColumn::Value(ordinal) => Some((self.table.definition.oid, *ordinal as i16 + 1)),
+            _ => None,
+        }
     }
 
     fn column_statistics(&self) -> Vec<ColumnStatistics> {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::database::Shared;
 use crate::error::from_datafusion;
 use crate::outcome::Column;
+use crate::plan::origin;
 use crate::plan::rewrite::visible_name;
 
 /// The columns a plan gives.
@@ -23,7 +24,12 @@ pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
     plan.schema()
         .fields()
         .iter()
-        .map(|field| Ok(Column::new(visible_name(field.name()), data_type(field)?)))
+        .enumerate()
+        .map(|(place, field)| {
+            let mut column = Column::new(visible_name(field.name()), data_type(field)?);
+            (column.table_oid, column.attribute) = origin::of_column(plan, place).unwrap_or_default();
+            Ok(column)
+        })
         .collect()
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct PostgresTypes;
 
 impl AnalyzerRule for PostgresTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> PlanResult<LogicalPlan> {
-        let plan = crate::plan::lateral::rewrite(plan)?;
+        let plan = crate::plan::order::rewrite(crate::plan::lateral::rewrite(plan)?)?;
         // A recursive query's two terms were planned for each other; their literals stay as they are.
         let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
         plan.transform_up_with_subqueries(|node| type_node(node, !recursive)).map(|done| done.data)

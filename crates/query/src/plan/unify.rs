@@ -354,7 +354,11 @@ pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Ve
                 Operand::Unknown => None,
             })
             .collect();
-        crate::functions::overload::learnt(function.func.name(), &given).unwrap_or_default()
+        let name = function.func.name();
+        // Functions of the session take one type, which they do not say.
+        let process = matches!(name, "pg_cancel_backend" | "pg_terminate_backend");
+        let own = process.then(|| vec![DataType::Int4; given.len()]);
+        own.or_else(|| crate::functions::overload::learnt(name, &given)).unwrap_or_default()
     };
     let places = function.args.iter().zip(types);
     places.filter_map(|(argument, data_type)| Some((place(argument)?, data_type))).collect()

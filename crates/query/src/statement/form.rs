@@ -20,6 +20,9 @@ use crate::statement::Body;
 fn word(token: &TokenWithSpan) -> String {
     match &token.token {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        Token::LParen => "(".to_owned(),
+        Token::RParen => ")".to_owned(),
+        Token::Comma => ",".to_owned(),
         _ => String::new(),
     }
 }
@@ -70,10 +73,36 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 instead.push((places[order + 2], Vec::new()));
                 instead.push((places[order + 3], Vec::new()));
             }
+            // A serializable transaction that only reads never waits; there is nothing to defer.
+            "DEFERRABLE" if is(0, "BEGIN") || is(0, "START") || (is(0, "SET") && is(1, "TRANSACTION")) => {
+                instead.push((*at, Vec::new()));
+                let negated = usize::from(previous(1) == "NOT");
+                if negated == 1 {
+                    instead.push((places[order - 1], Vec::new()));
+                }
+                if previous(1 + negated) == "," {
+                    instead.push((places[order - 1 - negated], Vec::new()));
+                }
+            }
             // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.
             "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),
             "KEY" if previous(1) == "FOR" && is(order + 1, "SHARE") => instead.push((*at, Vec::new())),
             "KEY" if previous(1) == "NO" && previous(2) == "FOR" => instead.push((*at, Vec::new())),
+            // LIMIT may come after the locking clause.
+            "LIMIT" | "OFFSET" | "FETCH" => {
+                if let Some(start) = locking_clause_before(&words, order) {
+                    let end = limit_end(&words, order);
+                    if instead.iter().any(|(place, _)| *place == places[start]) {
+                        continue;
+                    }
+                    let moved = |range: std::ops::Range<usize>| {
+                        range.filter_map(|order| places.get(order)).map(|at| tokens[*at].clone())
+                    };
+                    let both = moved(order..end).chain(moved(start..order)).collect();
+                    instead.push((places[start], both));
+                    instead.extend(places[start + 1..end].iter().map(|at| (*at, Vec::new())));
+                }
+            }
             _ => {}
         }
     }
@@ -90,7 +119,32 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     rewritten
 }
 
-/// A statement whose WITH queries change rows.
+/// Where the locking clause begins that ends before the word at `order`.
+fn locking_clause_before(words: &[String], order: usize) -> Option<usize> {
+    let start = words[..order].iter().rposition(|word| word == "FOR")?;
+    let lock =
+        words.get(start + 1).is_some_and(|word| matches!(word.as_str(), "UPDATE" | "SHARE" | "NO" | "KEY"));
+    // A parenthesis ends the query; what stands between are names, commas and words of the clause.
+    let whole = words[start..order].iter().all(|word| !matches!(word.as_str(), "(" | ")" | ";" | "SELECT"));
+    (lock && whole).then_some(start)
+}
+
+/// Where the LIMIT, OFFSET or FETCH at `order`, and those after it, end.
+fn limit_end(words: &[String], order: usize) -> usize {
+    let mut depth = 0;
+    for (at, word) in words.iter().enumerate().skip(order) {
+        match word.as_str() {
+            "(" => depth += 1,
+            ")" if depth == 0 => return at,
+            ")" => depth -= 1,
+            "FOR" | "UNION" | "RETURNING" | ";" if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    words.len()
+}
+
+/// A statement whose WITH queries change rows, or which locks rows inside of it.
 #[derive(Clone, Debug)]
 pub(crate) struct With {
     pub(crate) parts: Vec<Part>,
@@ -114,8 +168,65 @@ fn changing(query: &Query) -> Option<&Statement> {
     }
 }
 
-/// A statement in its plain form.
-pub(super) fn statement(statement: Statement) -> Result<Body> {
+/// A statement in its plain form. What locks rows inside of it runs before it, as a part of its own.
+pub(super) fn statement(mut statement: Statement) -> Result<Body> {
+    let locking = take_locking(&mut statement);
+    let body = without_locking(statement)?;
+    if locking.is_empty() {
+        return Ok(body);
+    }
+    Ok(Body::With(match body {
+        Body::With(mut with) => {
+            with.parts.splice(0..0, locking);
+            with
+        }
+        Body::Sql(main) => With { parts: locking, main },
+        other => return Ok(other),
+    }))
+}
+
+/// Takes the queries with locking clauses out of a statement, apart from the statement itself; each leaves
+/// a name behind.
+fn take_locking(statement: &mut Statement) -> Vec<Part> {
+    struct Taker {
+        depth: usize,
+        own: usize,
+        parts: Vec<Part>,
+    }
+    impl VisitorMut for Taker {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            if self.depth >= self.own && !query.locks.is_empty() {
+                let name = format!("luma_locked_{}", self.parts.len());
+                let rows = crate::execute::select_query(
+                    vec![ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default())],
+                    vec![crate::execute::table_named(&name)],
+                    None,
+                );
+                let locking = std::mem::replace(query, rows);
+                let statement = Box::new(Statement::Query(Box::new(locking)));
+                self.parts.push(Part { name, columns: Vec::new(), statement });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    if matches!(statement, Statement::Explain { .. }) {
+        return Vec::new();
+    }
+    let own = usize::from(matches!(statement, Statement::Query(_) | Statement::Declare { .. }));
+    let mut taker = Taker { depth: 0, own, parts: Vec::new() };
+    let _ = statement.visit(&mut taker);
+    taker.parts
+}
+
+fn without_locking(statement: Statement) -> Result<Body> {
     let plain = |statement| Ok(Body::Sql(Box::new(statement)));
     let Statement::Query(mut query) = statement else { return plain(statement) };
     if let Some(created) = created_by_select(&mut query) {

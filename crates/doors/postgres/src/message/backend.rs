@@ -160,6 +160,7 @@ fn fields(out: &mut Vec<u8>, severity: &str, error: &Error) {
     let optional = [
         (b'D', &error.detail),
         (b'H', &error.hint),
+        (b'W', &error.context),
         (b's', &error.schema),
         (b't', &error.table),
         (b'c', &error.column),

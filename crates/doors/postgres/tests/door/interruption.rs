@@ -100,3 +100,45 @@ async fn the_statement_timeout_also_ends_a_statement_whose_rows_are_being_sent()
     assert!(count > 0);
     assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_seen_canceled_and_ended_by_their_process_numbers() {
+    let server = with_rows().await;
+    let (client, other) = (server.client().await, server.client().await);
+    let process: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let seen = "SELECT state, query FROM pg_stat_activity WHERE pid = $1";
+    let row = other.query_one(seen, &[&process]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("idle", "SELECT pg_backend_pid()"));
+    let (failed, ()) = tokio::join!(client.query(ENDLESS, &[]), async {
+        while other.query_one(seen, &[&process]).await.unwrap().get::<_, &str>(0) != "active" {}
+        assert!(
+            other.query_one("SELECT pg_cancel_backend($1)", &[&process]).await.unwrap().get::<_, bool>(0)
+        );
+    });
+    assert_eq!(failed.unwrap_err().code().unwrap().code(), "57014");
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    let row = other.query_one(seen, &[&process]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "idle in transaction");
+    assert!(other.query_one("SELECT pg_terminate_backend($1)", &[&process]).await.unwrap().get::<_, bool>(0));
+    while other.query_opt(seen, &[&process]).await.unwrap().is_some() {}
+    assert!(client.query("SELECT 1", &[]).await.is_err());
+    assert!(!other.query_one("SELECT pg_cancel_backend($1)", &[&process]).await.unwrap().get::<_, bool>(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_idle_longer_than_they_may_are_sent_away() {
+    let server = with_rows().await;
+    for (setting, expected) in [
+        ("SET idle_in_transaction_session_timeout = 50; BEGIN", "25P03"),
+        ("SET idle_session_timeout = 50", "57P05"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        raw.send(&query(setting)).await;
+        assert_eq!(raw.last_words().await.as_deref(), Some(expected), "{setting}");
+    }
+    // Outside of a transaction the first one does not count.
+    let client = server.client().await;
+    client.batch_execute("SET idle_in_transaction_session_timeout = 20").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(client.query("SELECT 1", &[]).await.is_ok());
+}

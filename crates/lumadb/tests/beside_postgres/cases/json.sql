@@ -146,3 +146,12 @@ SELECT count(*) FROM j WHERE d = '[1, 2]';
 SELECT d, count(*) FROM j GROUP BY d ORDER BY count(*), d;
 SELECT DISTINCT jsonb_typeof(d) FROM j ORDER BY 1;
 SELECT id FROM j ORDER BY d NULLS FIRST;
+-- Order and subscripts of jsonb.
+SELECT v FROM (VALUES ('10'::jsonb), ('9'), ('"a"'), ('null'), ('true'), ('false'), ('[]'), ('[1]'), ('{}'), ('{"a": 1}'), ('"b"'), ('[1, 2]'), ('-1'), ('1.5')) AS t(v) WHERE v < '[1]' AND v > '9';
+SELECT '10'::jsonb > '9'::jsonb, '"10"'::jsonb > '"9"'::jsonb, 'null'::jsonb < '"a"', '"a"'::jsonb < '1', '1'::jsonb < 'false', 'false'::jsonb < 'true', 'true'::jsonb < '[1]', '[1]'::jsonb < '{}';
+SELECT '[1, 2]'::jsonb > '[3]', '{"b": 1}'::jsonb < '{"a": 1, "c": 2}', '{"aa": 1}'::jsonb > '{"b": 2}', '[]'::jsonb < 'null', '1.0'::jsonb = '1', '[1, 2]'::jsonb <> '[1, 2.0]';
+SELECT ('{"a": {"b": [10, 20]}}'::jsonb)['a']['b'][1], ('[1, 2]'::jsonb)[0], ('{"a": 1}'::jsonb)['x'];
+CREATE TABLE sub (d jsonb);
+INSERT INTO sub VALUES ('{"k": {"n": 5}}'), ('{"k": [7]}');
+SELECT d['k'], sub.d['k']['n'], d['k'][0] FROM sub ORDER BY d['k']['n'];
+SELECT count(*) FROM sub WHERE sub.d['k']['n'] = '5';

@@ -47,3 +47,24 @@ SELECT tableoid::regclass, tableoid = 't'::regclass, t.tableoid = 't'::regclass 
 SELECT indkey, indoption FROM pg_index WHERE indrelid = 't'::regclass;
 CREATE EXTENSION plpgsql;
 CREATE EXTENSION nosuch;
+-- Locks inside of other statements, and SKIP LOCKED.
+CREATE TABLE job (id int PRIMARY KEY, state text);
+INSERT INTO job SELECT n, 'new' FROM generate_series(1, 5) AS g(n);
+SELECT * FROM job WHERE id > 3 ORDER BY id FOR UPDATE;
+SELECT job.*, count(*) OVER () FROM job WHERE id > 3 FOR UPDATE;
+SELECT id FROM job ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED;
+SELECT id FROM job ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 2;
+SELECT * FROM job WHERE id > 1 ORDER BY id DESC LIMIT 2 OFFSET 1 FOR NO KEY UPDATE SKIP LOCKED;
+SELECT id + 1 AS next, upper(state) FROM job ORDER BY id FETCH FIRST 1 ROW ONLY FOR SHARE SKIP LOCKED;
+--$ 2
+SELECT id FROM job ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
+SELECT id FROM job WHERE false FOR UPDATE SKIP LOCKED;
+UPDATE job SET state = 'taken' WHERE id = (SELECT id FROM job WHERE state = 'new' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING *;
+UPDATE job SET state = 'taken' WHERE id IN (SELECT id FROM job WHERE state = 'new' ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED) RETURNING id;
+WITH next AS (SELECT id FROM job WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) UPDATE job SET state = 'taken' FROM next WHERE job.id = next.id RETURNING job.id;
+DELETE FROM job WHERE id = (SELECT id FROM job WHERE state = 'new' FOR UPDATE SKIP LOCKED) RETURNING id;
+SELECT * FROM (SELECT id FROM job ORDER BY id FOR UPDATE LIMIT 2) AS first ORDER BY id;
+WITH taken AS (SELECT * FROM job WHERE state = 'taken' FOR UPDATE) SELECT count(*) FROM taken;
+SELECT id, state FROM job ORDER BY id;
+SELECT id FROM job LIMIT -1 FOR UPDATE SKIP LOCKED;
+SELECT j.id FROM job j JOIN job k ON k.id = j.id ORDER BY 1 FOR UPDATE OF j SKIP LOCKED;

@@ -118,3 +118,8 @@ WITH w AS (SELECT id FROM t WHERE id = $1) SELECT * FROM w;
 SELECT $1::varchar(2);
 --$ abc
 SELECT CAST($1 AS text);
+-- A condition that is only a parameter.
+--$ t
+SELECT 1 WHERE $1;
+--$ f
+SELECT count(*) FROM generate_series(1, 3) AS g(n) WHERE $1;

@@ -326,7 +326,23 @@ fn expr_parts(root: &mut Expr, chain: &mut Vec<ast::AccessExpr>) -> Subscripts {
 }
 
 /// `a[1]`, `a[1:2]`.
-fn subscripts((root, chain): Subscripts, expr: &mut Expr) -> Result<()> {
+fn subscripts((mut root, mut chain): Subscripts, expr: &mut Expr) -> Result<()> {
+    // `t.a[1]` comes as a field of `t`.
+    while chain.len() > 1
+        && let [ast::AccessExpr::Dot(Expr::Identifier(column)), ..] = chain.as_slice()
+    {
+        let mut parts = match root {
+            Expr::Identifier(name) => vec![name],
+            Expr::CompoundIdentifier(parts) => parts,
+            other => {
+                root = other;
+                break;
+            }
+        };
+        parts.push(column.clone());
+        root = Expr::CompoundIdentifier(parts);
+        chain.remove(0);
+    }
     if let [ast::AccessExpr::Dot(Expr::Identifier(field))] = chain.as_slice()
         && matches!(identifier(field).as_str(), "x" | "n")
     {
@@ -422,25 +438,12 @@ fn escape_with_backslash(pattern: &mut Box<Expr>, escape_char: &mut Option<ast::
     let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|escape| &escape.value) else {
         return;
     };
-    let Some(written) = literal(pattern) else { return };
-    if escape == "\\" {
-        *escape_char = None;
-        return;
+    if escape != "\\" {
+        **pattern = match literal(pattern) {
+            Some(written) => text(crate::functions::text::escaped_with_backslash(written, escape)),
+            None => call("luma_like_pattern", vec![take(pattern), text(escape.clone())]),
+        };
     }
-    let escape = escape.chars().next();
-    let mut characters = written.chars();
-    let mut rewritten = String::new();
-    while let Some(character) = characters.next() {
-        if Some(character) == escape {
-            rewritten.push('\\');
-            rewritten.extend(characters.next());
-        } else if character == '\\' {
-            rewritten.push_str("\\\\");
-        } else {
-            rewritten.push(character);
-        }
-    }
-    **pattern = text(rewritten);
     *escape_char = None;
 }
 

@@ -128,7 +128,21 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         *factor = system_table("pg_get_keywords", alias);
         return Ok(());
     }
-    let Some(function) = set_function(&name) else { return Ok(()) };
+    let Some(function) = set_function(&name) else {
+        // Any other function gives one row.
+        let shown = alias.as_ref().map_or_else(|| name.clone(), |alias| identifier(&alias.name));
+        let column = alias.as_ref().and_then(|alias| alias.columns.first());
+        let column = column.map_or_else(|| shown.clone(), |column| identifier(&column.name));
+        let mut projection = vec![item(call(&name, arguments), &column)];
+        if ordinality {
+            let one = Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
+            projection.push(item(cast(one, ast::DataType::BigInt(None)), "ordinality"));
+        }
+        let query = crate::execute::select_query(projection, Vec::new(), None);
+        let alias = Some(alias_of(&shown, &[]));
+        *factor = TableFactor::Derived { lateral: true, subquery: Box::new(query), alias, sample: None };
+        return Ok(());
+    };
     let single = function.named_by_alias;
     let columns = function
         .columns
