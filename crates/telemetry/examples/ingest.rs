@@ -1,7 +1,9 @@
-//! How many samples go in per second, and what a series takes: `cargo run --release -p luma-telemetry --example ingest`.
+//! How many samples go in per second, and what a series takes:
+//! `cargo run --release -p luma-telemetry --example ingest -- SERIES SAMPLES_PER_BATCH`.
 //!
-//! A fleet of hosts sends its series every 15 seconds, a batch per host or one for many. The log is on a real disk
-//! in a temporary directory; every batch is waited for.
+//! A fleet sends its series every 15 seconds. The batches of one round share a sync, as those of senders that
+//! send at the same time do, and are acknowledged before the next round. The log is on a real disk in a
+//! temporary directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +16,7 @@ use luma_vfs::RealDisk;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SERIES: usize = 10_000;
-const ROUNDS: i64 = 480;
+const ROUNDS: i64 = 241;
 const INTERVAL_MS: i64 = 15_000;
 
 struct Fleet {
@@ -24,8 +25,8 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new() -> Self {
-        let labels = (0..SERIES).map(|n| {
+    fn new(series: usize) -> Self {
+        let labels = (0..series).map(|n| {
             let pair = |name: &str, value: String| (name.to_owned(), value);
             vec![
                 pair("__name__", format!("node_metric_{}_total", n % 100)),
@@ -37,7 +38,7 @@ impl Fleet {
                 pair("region", "eu-central".into()),
             ]
         });
-        Self { labels: labels.collect(), values: vec![0.0; SERIES] }
+        Self { labels: labels.collect(), values: vec![0.0; series] }
     }
 
     /// The samples of a part of the series: a quarter stands still, others grow by whole steps of their own.
@@ -73,46 +74,49 @@ fn processor_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-fn run(directory: &Path, per_batch: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let mut fleet = Fleet::new();
+fn run(directory: &Path, series: usize, per_batch: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let mut fleet = Fleet::new(series);
     let before = resident_bytes();
     let metrics = Metrics::open(Arc::new(RealDisk), directory, MetricsOptions::default())?;
     let mut batch = Batch::default();
     let (began, processor) = (Instant::now(), processor_time());
     for round in 0..ROUNDS {
-        for start in (0..SERIES).step_by(per_batch) {
-            fleet.fill(&mut batch, start..(start + per_batch).min(SERIES), round)?;
-            metrics.append(&batch)?;
+        let mut pending = None;
+        for start in (0..series).step_by(per_batch) {
+            fleet.fill(&mut batch, start..(start + per_batch).min(series), round)?;
+            pending = Some(metrics.begin_append(&batch)?);
         }
-        if round == 120 || round == ROUNDS - 1 {
+        if let Some(pending) = pending {
+            pending.wait()?;
+        }
+        if round % 120 == 0 && round > 0 {
             let bytes = resident_bytes().saturating_sub(before);
-            println!("  {} samples a series: {} bytes a series", round + 1, bytes / SERIES as u64);
+            println!("{} samples a series: {} bytes a series", round + 1, bytes / series as u64);
         }
     }
-    let samples = SERIES as f64 * ROUNDS as f64;
+    let samples = series as f64 * ROUNDS as f64;
     let (took, used) = (began.elapsed(), processor_time().saturating_sub(processor));
     println!(
-        "  {per_batch} samples a batch: {:.0} samples/s, {:.0} per second of processor time",
+        "{per_batch} samples a batch: {:.0} samples/s, {:.0} per second of processor time",
         samples / took.as_secs_f64(),
         samples / used.as_secs_f64()
     );
     for query in ["sum by (instance) (rate(node_metric_1_total[5m]))", "count({instance=~\"host-00.*\"})"] {
         let began = Instant::now();
         range(&metrics, query, 0, ROUNDS * INTERVAL_MS, 60_000, &Options::default())?;
-        println!("  {query}: {:.1} ms", began.elapsed().as_secs_f64() * 1000.0);
+        println!("{query}: {:.1} ms", began.elapsed().as_secs_f64() * 1000.0);
     }
     drop(metrics);
     let began = Instant::now();
     let metrics = Metrics::open(Arc::new(RealDisk), directory, MetricsOptions::default())?;
-    println!("  opened again with {} series in {:.2} s", metrics.series_len(), began.elapsed().as_secs_f64());
+    println!("opened again with {} series in {:.2} s", metrics.series_len(), began.elapsed().as_secs_f64());
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for per_batch in [SERIES, 1000, 100] {
-        println!("{SERIES} series, {ROUNDS} rounds, {per_batch} samples a batch");
-        let directory = tempfile::tempdir()?;
-        run(directory.path(), per_batch)?;
-    }
-    Ok(())
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
+    let (series, per_batch) = (number(10_000)?.max(1), number(1000)?.max(1));
+    let directory = tempfile::tempdir()?;
+    run(directory.path(), series, per_batch)
 }
