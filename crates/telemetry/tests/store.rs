@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use luma_log::{Flusher, LogOptions};
 use luma_promql::{
@@ -205,14 +205,14 @@ fn a_directory_in_use_is_refused_by_name() {
 
 #[test]
 fn readers_see_a_batch_as_a_whole_while_others_write() {
-    let metrics = open_with(&SimDisk::new(), MetricsOptions { shards: 8, ..options() });
-    let names: Vec<String> = (0..32).map(|n| n.to_string()).collect();
-    let done = AtomicBool::new(false);
+    let metrics = open_with(&SimDisk::new(), MetricsOptions { shards: 16, ..options() });
+    let names: Vec<String> = (0..24).map(|n| n.to_string()).collect();
+    let writing = AtomicUsize::new(2);
     std::thread::scope(|scope| {
         for writer in ["x", "y"] {
-            let (metrics, names, done) = (&metrics, &names, &done);
+            let (metrics, names, writing) = (&metrics, &names, &writing);
             scope.spawn(move || {
-                for round in 1..400i64 {
+                for round in 1..4000i64 {
                     let mut batch = Batch::default();
                     for name in names {
                         let series =
@@ -221,19 +221,20 @@ fn readers_see_a_batch_as_a_whole_while_others_write() {
                     }
                     assert_eq!(metrics.begin_append(&batch).unwrap().wait().unwrap().stored, names.len());
                 }
-                done.store(true, Ordering::Relaxed);
+                writing.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        let mut reads = 0;
-        while !done.load(Ordering::Relaxed) || reads == 0 {
-            reads += 1;
-            let matchers = [Matcher::equal("__name__", "m")];
-            let found = metrics.select(&Select { matchers: &matchers, start: 0, end: i64::MAX }).unwrap();
-            let mut rounds: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-            for data in found.map(Result::unwrap) {
-                let newest = data.floats.last().unwrap().t;
-                assert_eq!(data.floats.len() as i64, newest);
-                rounds.entry(data.labels.get("writer").to_owned()).or_default().push(newest);
+        let matchers = [Matcher::equal("__name__", "m")];
+        let select = Select { matchers: &matchers, start: 0, end: i64::MAX };
+        while writing.load(Ordering::Relaxed) > 0 {
+            // Most of the time goes into selecting: only that can come between.
+            let selects: Vec<_> = (0..50).map(|_| metrics.select(&select).unwrap()).collect();
+            let mut rounds: BTreeMap<(usize, String), Vec<i64>> = BTreeMap::new();
+            for (at, found) in selects.into_iter().enumerate() {
+                for data in found.map(Result::unwrap) {
+                    let writer = data.labels.get("writer").to_owned();
+                    rounds.entry((at, writer)).or_default().push(data.floats.last().unwrap().t);
+                }
             }
             for newest in rounds.values() {
                 assert_eq!(newest.len(), names.len());
