@@ -3,7 +3,7 @@
 use crate::block::Error;
 
 /// Collects bits.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
     /// Bits not in `bytes` yet, at the top.

@@ -2,7 +2,8 @@
 //!
 //! - [`encode_floats`]: numbers, bit for bit, as the differences of their bits (Gorilla).
 //! - [`encode_timestamps`]: times as the differences of their differences.
-//! - [`encode_samples`]: times with numbers, with one prefix for both (after Prometheus' XOR2).
+//! - [`encode_samples`]: times with numbers, with one prefix for both (after Prometheus' XOR2);
+//!   [`OpenSamples`] takes them one at a time and can be read meanwhile.
 //! - [`encode_strings`]: texts as numbers of a dictionary.
 //! - [`compress`] packs a block with LZ4 or Zstandard into another one.
 //!
@@ -26,11 +27,11 @@ mod floats;
 mod samples;
 mod strings;
 mod timestamps;
-mod varint;
+pub mod varint;
 mod xor;
 
 pub use block::{Block, Compression, Content, Error, Limits, compress};
 pub use floats::encode_floats;
-pub use samples::{SampleColumns, encode_samples};
+pub use samples::{OpenSamples, SampleColumns, encode_samples};
 pub use strings::{Strings, encode_strings};
 pub use timestamps::encode_timestamps;

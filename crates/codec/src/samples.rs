@@ -33,23 +33,42 @@ pub struct SampleColumns {
     pub values: Vec<f64>,
 }
 
-/// Appends a block of times with numbers.
-pub fn encode_samples(samples: impl IntoIterator<Item = (i64, f64)>, out: &mut Vec<u8>) {
-    let mut bits = BitWriter::default();
-    let (mut count, mut before, mut delta, mut value) = (0usize, 0i64, 0i64, 0u64);
-    let mut window = Window::none();
-    for (t, v) in samples {
+/// A block of times with numbers that still grows, a sample at a time.
+///
+/// It takes the bytes of the finished block and some 80 more; it can be read while it grows.
+#[derive(Debug, Clone)]
+pub struct OpenSamples {
+    bits: BitWriter,
+    count: usize,
+    before: i64,
+    delta: i64,
+    /// The last number that was no marker behind another number.
+    value: u64,
+    last: u64,
+    window: Window,
+}
+
+impl Default for OpenSamples {
+    fn default() -> Self {
+        let bits = BitWriter::default();
+        Self { bits, count: 0, before: 0, delta: 0, value: 0, last: 0, window: Window::none() }
+    }
+}
+
+impl OpenSamples {
+    /// Adds a sample.
+    pub fn push(&mut self, t: i64, v: f64) {
         let v = v.to_bits();
-        if count == 0 {
-            bits.write(t as u64, 64);
-            bits.write(v, 64);
-            value = v;
+        if self.count == 0 {
+            self.bits.write(t as u64, 64);
+            self.bits.write(v, 64);
+            self.value = v;
         } else {
-            let new_delta = t.wrapping_sub(before);
-            let change = new_delta.wrapping_sub(delta);
-            delta = new_delta;
-            let ends = v == STALE && value != STALE;
-            let (prefix, width) = match (change == 0, v == value, ends) {
+            let new_delta = t.wrapping_sub(self.before);
+            let change = new_delta.wrapping_sub(self.delta);
+            self.delta = new_delta;
+            let ends = v == STALE && self.value != STALE;
+            let (prefix, width) = match (change == 0, v == self.value, ends) {
                 (true, true, _) => SAME,
                 (true, _, true) => ENDS,
                 (true, false, false) => DIFFERS,
@@ -57,22 +76,55 @@ pub fn encode_samples(samples: impl IntoIterator<Item = (i64, f64)>, out: &mut V
                 (false, _, true) => LATE_ENDS,
                 (false, false, false) => LATE_DIFFERS,
             };
-            bits.write(prefix, width);
+            self.bits.write(prefix, width);
             if change != 0 {
-                write_change(change, &mut bits);
+                write_change(change, &mut self.bits);
             }
             // The end is no number to take differences from.
-            if v != value && !ends {
-                window.write(v ^ value, &mut bits);
+            if v != self.value && !ends {
+                self.window.write(v ^ self.value, &mut self.bits);
             }
             if !ends {
-                value = v;
+                self.value = v;
             }
         }
-        before = t;
-        count += 1;
+        self.before = t;
+        self.last = v;
+        self.count += 1;
     }
-    frame(Content::Samples, count, &bits.finish(), out);
+
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The sample that came last.
+    pub fn last(&self) -> Option<(i64, f64)> {
+        (self.count > 0).then_some((self.before, f64::from_bits(self.last)))
+    }
+
+    /// Appends the samples so far as a block.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        frame(Content::Samples, self.count, &self.bits.clone().finish(), out);
+    }
+
+    /// The columns of the samples so far.
+    pub fn columns(&self) -> Result<SampleColumns, Error> {
+        let payload = self.bits.clone().finish().into();
+        Block { content: Content::Samples, count: self.count, payload }.samples()
+    }
+}
+
+/// Appends a block of times with numbers.
+pub fn encode_samples(samples: impl IntoIterator<Item = (i64, f64)>, out: &mut Vec<u8>) {
+    let mut open = OpenSamples::default();
+    samples.into_iter().for_each(|(t, v)| open.push(t, v));
+    frame(Content::Samples, open.count, &open.bits.finish(), out);
 }
 
 impl Block<'_> {

@@ -3,7 +3,8 @@
 
 use crate::block::Error;
 
-pub(crate) fn write(mut value: u64, out: &mut Vec<u8>) {
+/// Appends a number.
+pub fn write(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -12,7 +13,12 @@ pub(crate) fn write(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// The number at the start of some bytes, and the bytes behind it.
-pub(crate) fn read(bytes: &[u8]) -> Result<(u64, &[u8]), Error> {
+///
+/// # Errors
+///
+/// When the bytes end before it does, or it has more than 64 bits.
+#[inline]
+pub fn read(bytes: &[u8]) -> Result<(u64, &[u8]), Error> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().enumerate().take(10) {
         let part = u64::from(byte & 0x7f);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use luma_codec::{
-    Block, Compression, Content, Error, Limits, compress, encode_floats, encode_samples, encode_strings,
-    encode_timestamps,
+    Block, Compression, Content, Error, Limits, OpenSamples, compress, encode_floats, encode_samples,
+    encode_strings, encode_timestamps,
 };
 use proptest::prelude::*;
 
@@ -123,6 +123,21 @@ proptest! {
             let columns = opened(&form).samples().unwrap();
             prop_assert_eq!(&columns.timestamps, &samples.iter().map(|s| s.0).collect::<Vec<_>>());
             prop_assert_eq!(bits(&columns.values), bits(&samples.iter().map(|s| s.1).collect::<Vec<_>>()));
+        }
+    }
+
+    #[test]
+    fn samples_that_still_come_read_as_the_block_they_will_be(times in timestamps(), values in floats()) {
+        let mut open = OpenSamples::default();
+        for (t, v) in times.into_iter().zip(values) {
+            open.push(t, v);
+            prop_assert_eq!(open.last().map(|(t, v)| (t, v.to_bits())), Some((t, v.to_bits())));
+            let mut block = Vec::new();
+            open.write_to(&mut block);
+            let (now, finished) = (open.columns().unwrap(), opened(&block).samples().unwrap());
+            prop_assert_eq!(now.timestamps.last(), Some(&t));
+            prop_assert_eq!(now.timestamps, finished.timestamps);
+            prop_assert_eq!(bits(&now.values), bits(&finished.values));
         }
     }
 

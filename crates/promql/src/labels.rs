@@ -34,6 +34,14 @@ impl Labels {
         Self(sorted.into())
     }
 
+    /// The set of names and values that others may hold too, as a store that keeps each text once. They
+    /// must be in the order of names, without a name twice and without an empty value.
+    pub fn of_shared(pairs: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) -> Self {
+        let labels = Self(pairs.into_iter().collect());
+        debug_assert!(labels.0.is_sorted_by(|a, b| a.0 < b.0) && labels.0.iter().all(|(_, v)| !v.is_empty()));
+        labels
+    }
+
     /// The value of a label, empty if the set has no such label.
     pub fn get(&self, name: &str) -> &str {
         self.find(name).unwrap_or("")
@@ -53,6 +61,11 @@ impl Labels {
     /// Names and values in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Names and values in the order of names, to be kept by others too.
+    pub fn shared(&self) -> impl Iterator<Item = &(Arc<str>, Arc<str>)> {
+        self.0.iter()
     }
 
     /// How many labels there are.

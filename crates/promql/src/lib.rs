@@ -50,7 +50,7 @@ pub use histogram::{
     mark_counter_resets,
 };
 pub use labels::{BUCKET_LABEL, Labels, METRIC_NAME};
-pub use matcher::{MatchOp, Matcher, matches_all};
+pub use matcher::{Candidates, MatchOp, Matcher, matches_all};
 pub use memory::MemorySource;
 pub use number::{format_plain, parse_number};
 pub use parser::{DEPTH_MAX, ParseError, parse, parse_duration, parse_selector, unquote};

@@ -3,9 +3,13 @@
 //! Regular expressions are anchored on both sides, and `.` matches a line feed. An absent label
 //! has the empty value.
 
+mod candidates;
+
 use regex::Regex;
 
 use crate::labels::Labels;
+
+pub use candidates::Candidates;
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,15 @@ impl Matcher {
         &self.value
     }
 
+    /// Where the values that [`Matcher::matches`], or for the negative operations those that do not, are
+    /// to be looked for.
+    pub fn candidates(&self) -> Candidates {
+        match self.op {
+            MatchOp::Equal | MatchOp::NotEqual => Candidates::Values(vec![self.value.clone()]),
+            MatchOp::Regex | MatchOp::NotRegex => Candidates::of_regex(&self.value),
+        }
+    }
+
     /// Whether a label of this value matches; an absent label's value is empty.
     pub fn matches(&self, value: &str) -> bool {
         match (self.op, &self.regex) {
@@ -80,10 +93,14 @@ pub fn matches_all(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|m| m.matches(labels.get(&m.name)))
 }
 
+/// The text of a regular expression that must match a whole value.
+fn whole(pattern: &str) -> String {
+    format!("^(?s:{})$", literal_braces(pattern))
+}
+
 /// Compiles a regular expression that must match a whole value.
 pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
-    let anchored = format!("^(?s:{})$", literal_braces(pattern));
-    Regex::new(&anchored).map_err(|e| {
+    Regex::new(&whole(pattern)).map_err(|e| {
         let reason = match e {
             regex::Error::Syntax(text) => text.lines().last().unwrap_or_default().trim().to_owned(),
             regex::Error::CompiledTooBig(bytes) => format!("compiled it would exceed {bytes} bytes"),

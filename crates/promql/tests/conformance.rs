@@ -15,6 +15,18 @@ mod series;
 
 use std::path::{Path, PathBuf};
 
+use luma_promql::{Labels, MemorySource, Sample, Source};
+
+impl script::Store for MemorySource {
+    fn insert(&mut self, labels: &Labels, t: i64, start: i64, sample: Sample) {
+        Self::insert(self, labels, t, start, sample);
+    }
+
+    fn source(&self) -> &dyn Source {
+        self
+    }
+}
+
 /// Runs every script of a directory; the failures of all.
 fn run_directory(directory: &Path) -> (usize, Vec<String>) {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
@@ -26,7 +38,7 @@ fn run_directory(directory: &Path) -> (usize, Vec<String>) {
     let (mut cases, mut failures) = (0, Vec::new());
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let outcome = script::run(&std::fs::read_to_string(&file).unwrap());
+        let outcome = script::run(&std::fs::read_to_string(&file).unwrap(), MemorySource::default);
         println!("{name}: {} of {} cases pass", outcome.cases - outcome.failures.len(), outcome.cases);
         cases += outcome.cases;
         failures.extend(outcome.failures.into_iter().map(|failure| format!("{name}:{failure}")));
@@ -68,7 +80,10 @@ fn a_wrong_expectation_is_noticed() {
         ("expect warn\n{} 1", "expected a warning"),
         ("{} {{count:1}}", "expected histogram"),
     ] {
-        let outcome = script::run(&format!("load 1m\n m 1\n\neval instant at 0 sum(m)\n{expected}\n"));
+        let outcome = script::run(
+            &format!("load 1m\n m 1\n\neval instant at 0 sum(m)\n{expected}\n"),
+            MemorySource::default,
+        );
         assert_eq!(outcome.failures.len(), 1, "{expected}");
         assert!(outcome.failures[0].contains(complaint), "{expected}: {}", outcome.failures[0]);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use luma_promql::{
-    BUCKET_LABEL, Bucket, CUSTOM_BUCKETS, FloatHistogram, Labels, METRIC_NAME, MemorySource, Options, Sample,
+    BUCKET_LABEL, Bucket, CUSTOM_BUCKETS, FloatHistogram, Labels, METRIC_NAME, Options, Sample, Source,
     parse_duration, unquote,
 };
 
@@ -16,12 +16,21 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Runs a script; every `eval` is a case.
-pub fn run(text: &str) -> Outcome {
+/// What series are loaded into and queried from.
+pub trait Store {
+    /// Adds a sample; one of the same series and time may be replaced or kept.
+    fn insert(&mut self, labels: &Labels, t: i64, start: i64, sample: Sample);
+    /// Called when a `load` is done.
+    fn loaded(&mut self) {}
+    fn source(&self) -> &dyn Source;
+}
+
+/// Runs a script on stores that are empty at first; every `eval` is a case.
+pub fn run<S: Store>(text: &str, empty: impl Fn() -> S) -> Outcome {
     let lines: Vec<&str> =
         text.lines().map(str::trim).map(|l| if l.starts_with('#') { "" } else { l }).collect();
     let mut outcome = Outcome { cases: 0, failures: Vec::new() };
-    let mut source = MemorySource::default();
+    let mut store = empty();
     let mut at = 0;
     while at < lines.len() {
         let start = at;
@@ -38,13 +47,13 @@ pub fn run(text: &str) -> Outcome {
         let result = match command.as_str() {
             "" => Ok(()),
             "clear" => {
-                source = MemorySource::default();
+                store = empty();
                 Ok(())
             }
-            c if c.starts_with("load") => load(line, &block, &mut source),
+            c if c.starts_with("load") => load(line, &block, &mut store),
             c if c.starts_with("eval") => {
                 outcome.cases += 1;
-                eval(line, &block, &source)
+                eval(line, &block, store.source())
             }
             other => Err(format!("unknown command {other}")),
         };
@@ -63,7 +72,7 @@ fn is_command(line: &str) -> bool {
     )
 }
 
-fn load(line: &str, block: &[&str], source: &mut MemorySource) -> Result<(), String> {
+fn load(line: &str, block: &[&str], store: &mut impl Store) -> Result<(), String> {
     let mut words = line.split_whitespace();
     let classic_too = words.next() == Some("load_with_nhcb");
     let step = parse_duration(words.next().ok_or("load needs a step")?)?;
@@ -90,13 +99,14 @@ fn load(line: &str, block: &[&str], source: &mut MemorySource) -> Result<(), Str
                 None if default_starts.is_empty() => None,
                 None => default_starts[at % default_starts.len()],
             };
-            source.insert(&labels, t, start.map_or(0, |offset| t + offset), sample.clone());
+            store.insert(&labels, t, start.map_or(0, |offset| t + offset), sample.clone());
         }
         loaded.push((labels, items));
     }
     if classic_too {
-        native_from_classic(step, &loaded, source)?;
+        native_from_classic(step, &loaded, store)?;
     }
+    store.loaded();
     Ok(())
 }
 
@@ -112,7 +122,7 @@ struct Parts {
 fn native_from_classic(
     step: i64,
     loaded: &[(Labels, Vec<Item>)],
-    source: &mut MemorySource,
+    store: &mut impl Store,
 ) -> Result<(), String> {
     let mut histograms: BTreeMap<(Labels, usize), Parts> = BTreeMap::new();
     for (labels, items) in loaded {
@@ -159,7 +169,7 @@ fn native_from_classic(
             custom_bounds: bounds.into(),
             ..FloatHistogram::default()
         };
-        source.insert(&labels, at as i64 * step, 0, Sample::Histogram(Arc::new(h.compacted())));
+        store.insert(&labels, at as i64 * step, 0, Sample::Histogram(Arc::new(h.compacted())));
     }
     Ok(())
 }
@@ -186,7 +196,7 @@ fn keyed<'t>(text: &'t str, key: &str) -> Result<(&'t str, &'t str), String> {
     Ok((&rest[..end], rest[end..].trim_start()))
 }
 
-fn eval(line: &str, block: &[&str], source: &MemorySource) -> Result<(), String> {
+fn eval(line: &str, block: &[&str], source: &dyn Source) -> Result<(), String> {
     let (command, rest) = line.split_once(char::is_whitespace).ok_or("eval needs more")?;
     let rest = rest.trim_start();
     let (when, query) = if let Some(rest) = rest.strip_prefix("instant") {

@@ -1,0 +1,36 @@
+//! A durable store of metrics: series with their samples in memory, behind a log.
+//!
+//! - [`Batch`] takes the samples of one request; [`Metrics::append`] stores them durably and as a whole.
+//! - [`Metrics`] is a [`Source`](luma_promql::Source) for PromQL, and knows label names, values and series.
+//! - [`Appended`] says what was stored, and [`Refusal`] why a sample was not.
+//!
+//! ```
+//! use luma_promql::{Options, Value, instant};
+//! use luma_telemetry::{Batch, Metrics, MetricsOptions};
+//! use luma_vfs::SimDisk;
+//! use std::{path::Path, sync::Arc};
+//!
+//! let disk = Arc::new(SimDisk::new());
+//! let metrics = Metrics::open(disk, Path::new("/metrics"), MetricsOptions::default())?;
+//! let mut batch = Batch::default();
+//! let series = batch.series([("__name__", "up"), ("job", "api")])?;
+//! batch.float(series, 1_000, 0, 1.0);
+//! assert_eq!(metrics.append(&batch)?.stored, 1);
+//! let answer = instant(&metrics, "sum(up)", 2_000, &Options::default())?;
+//! assert!(matches!(answer.value, Value::Vector(_, samples) if samples.len() == 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch;
+mod chunk;
+mod error;
+mod head;
+mod index;
+mod read;
+mod record;
+mod shard;
+mod store;
+
+pub use batch::{Batch, BatchSeries, LABEL_BYTES_MAX, LABELS_MAX};
+pub use error::{Error, LabelError, Refusal, Result};
+pub use store::{Appended, Metrics, MetricsOptions, Pending};
