@@ -548,7 +548,9 @@ mod tests {
     fn keys_out_of_order_are_no_block() {
         for keys in [[b"a", b"b"], [b"b", b"a"], [b"a", b"a"]] {
             let mut builder = BlockBuilder::default();
-            keys.iter().for_each(|key| builder.add(*key, Stored::Tombstone));
+            for key in keys {
+                builder.add(key, Stored::Tombstone);
+            }
             let mut bytes = Vec::new();
             builder.finish(&mut bytes);
             assert_eq!(Block::new(bytes.into()).is_some(), keys == [b"a", b"b"]);
