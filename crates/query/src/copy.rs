@@ -223,21 +223,8 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
                     ast::SelectItem::UnnamedExpr(ast::Expr::Identifier(name))
                 })
                 .collect();
-            let from = ast::TableWithJoins {
-                relation: ast::TableFactor::Table {
-                    name: table_name.clone(),
-                    alias: None,
-                    args: None,
-                    with_hints: Vec::new(),
-                    version: None,
-                    with_ordinality: false,
-                    partitions: Vec::new(),
-                    json_path: None,
-                    sample: None,
-                    index_hints: Vec::new(),
-                },
-                joins: Vec::new(),
-            };
+            let relation = execute::table_factor(table_name.clone(), None);
+            let from = ast::TableWithJoins { relation, joins: Vec::new() };
             execute::select_query(items, vec![from], None)
         }
     };

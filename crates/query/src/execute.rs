@@ -300,9 +300,15 @@ pub(crate) fn select_query(
 
 /// A table in FROM.
 pub(crate) fn table_named(name: &str) -> ast::TableWithJoins {
-    let relation = ast::TableFactor::Table {
-        name: ast::ObjectName::from(vec![ast::Ident::new(name)]),
-        alias: None,
+    let relation = table_factor(ast::ObjectName::from(vec![ast::Ident::new(name)]), None);
+    ast::TableWithJoins { relation, joins: Vec::new() }
+}
+
+/// A table by its name, and what it is called here.
+pub(crate) fn table_factor(name: ast::ObjectName, alias: Option<ast::TableAlias>) -> ast::TableFactor {
+    ast::TableFactor::Table {
+        name,
+        alias,
         args: None,
         with_hints: Vec::new(),
         version: None,
@@ -311,8 +317,7 @@ pub(crate) fn table_named(name: &str) -> ast::TableWithJoins {
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
-    };
-    ast::TableWithJoins { relation, joins: Vec::new() }
+    }
 }
 
 fn empty_select() -> ast::Select {

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 use luma_model::{Error, ErrorKind, Result};
 
 use super::expression::{call, cast};
+use crate::execute::table_factor;
 use crate::names::identifier;
 
 /// A column that a function in FROM gives: the function of its values, and their type beside text.
@@ -155,19 +156,7 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
 
 /// A function of the system that is a table here.
 fn system_table(name: &str, alias: Option<TableAlias>) -> TableFactor {
-    let name = ast::ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(name)]);
-    TableFactor::Table {
-        name,
-        alias,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    }
+    table_factor(ast::ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(name)]), alias)
 }
 
 /// The table of some arrays beside each other, under the names that an alias gives.
