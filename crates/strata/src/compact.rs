@@ -59,7 +59,8 @@ impl Table {
             done.rows.0 += entry.rows;
             done.bytes.0 += entry.bytes;
         }
-        let wanted = Wanted { series: None, from: i64::MIN, to: i64::MAX, labels: true };
+        let (from, to) = (i64::MIN, i64::MAX);
+        let wanted = Wanted { series: None, from, to, previous: false, labels: true };
         let snapshot = Snapshot::of(Arc::clone(&state), usize::MAX);
         let mut merged = snapshot.merged(&wanted, |number| plan.inputs.contains(&number), usize::MAX)?;
         let mut add: Vec<Finished> = Vec::new();
@@ -147,7 +148,7 @@ mod tests {
         table.commit(Change { tombstones, ..Change::default() }, |_| Ok(())).unwrap();
         let outcome = table.commit_with(change, &upkeep, |_| Ok(()));
         assert!(matches!(outcome, Err(Error::Outdated { .. })));
-        let scan = Scan { series: None, from: i64::MIN, to: i64::MAX };
+        let scan = Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false };
         assert_eq!(table.snapshot().scan(&scan).unwrap().count(), 0);
         assert_eq!(table.snapshot().stats().files, 1);
     }

@@ -35,6 +35,8 @@ pub(crate) struct Wanted {
     pub series: Option<Arc<RoaringBitmap>>,
     pub from: i64,
     pub to: i64,
+    /// Whether a run begins one sample before `from`, if its rows do.
+    pub previous: bool,
     pub labels: bool,
 }
 
@@ -211,6 +213,7 @@ impl Group {
             if from >= to {
                 continue;
             }
+            let from = from - usize::from(wanted.previous && from > 0);
             times.truncate(to);
             times.drain(..from);
             let rows = rows.start + from..rows.start + to;

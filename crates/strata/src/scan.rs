@@ -24,6 +24,9 @@ pub struct Scan {
     pub from: i64,
     /// Up to this time.
     pub to: i64,
+    /// Whether the sample before the first is given too, if it is at hand: whether a counter was reset, the sample
+    /// before tells.
+    pub previous: bool,
 }
 
 /// Runs of several files as one per series.
@@ -45,7 +48,8 @@ impl Snapshot {
     /// # Errors
     /// When a file is missing or damaged.
     pub fn scan(&self, scan: &Scan) -> Result<Merged> {
-        let wanted = Wanted { series: scan.series.clone(), from: scan.from, to: scan.to, labels: false };
+        let (series, previous) = (scan.series.clone(), scan.previous);
+        let wanted = Wanted { series, from: scan.from, to: scan.to, previous, labels: false };
         self.merged(&wanted, |_| true, self.rows_max())
     }
 

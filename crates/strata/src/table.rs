@@ -174,6 +174,11 @@ impl Table {
         })
     }
 
+    /// Its options.
+    pub fn options(&self) -> &TableOptions {
+        &self.options
+    }
+
     /// Begins a file.
     pub fn new_file(&self) -> Result<NewFile> {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);

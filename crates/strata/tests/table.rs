@@ -76,7 +76,7 @@ proptest! {
         drop(world);
         world = World::open(&disk);
         let (series, from, length) = asked;
-        let scan = Scan { series: Some(Arc::new(series.iter().copied().collect())), from, to: from + length };
+        let scan = Scan { series: Some(Arc::new(series.iter().copied().collect())), from, to: from + length, previous: false };
         let chosen: Content = expected
             .iter()
             .filter(|((s, t), _)| series.contains(s) && (from..=from + length).contains(t))
@@ -109,7 +109,7 @@ fn rows_over_many_pages_and_groups_come_back_and_one_series_needs_few_of_them() 
     let bytes = finished.entry().bytes;
     world.table.commit(Change { add: vec![finished], ..Change::default() }, |_| Ok(())).unwrap();
     let read = |world: &World, chosen: u32| -> Result<Vec<Run>, Error> {
-        let scan = Scan { series: Some(Arc::new([chosen].into())), from: 0, to: i64::MAX };
+        let scan = Scan { series: Some(Arc::new([chosen].into())), from: 0, to: i64::MAX, previous: false };
         world.table.snapshot().scan(&scan)?.collect()
     };
     let path = world.table.snapshot().paths().next().unwrap().to_owned();
@@ -149,7 +149,7 @@ fn a_file_that_is_missing_or_damaged_is_named() {
         assert!(error.contains("000000000001.parquet is damaged"), "{error}");
         assert!(matches!(world.table.snapshot().verify(), Err(Error::Damaged { .. })));
         // What does not need the file goes on.
-        let scan = Scan { series: Some(Arc::new([2].into())), from: 0, to: i64::MAX };
+        let scan = Scan { series: Some(Arc::new([2].into())), from: 0, to: i64::MAX, previous: false };
         assert_eq!(world.table.snapshot().scan(&scan).unwrap().count(), 1);
         disk.flip_bit(&paths[0], offset, (offset % 8) as u8).unwrap();
     }
@@ -170,7 +170,7 @@ fn a_file_stays_while_a_snapshot_has_it_and_goes_with_the_last() {
     let paths: Vec<_> = held.paths().map(std::path::Path::to_owned).collect();
     assert!(world.table.compact(DAY * 2).unwrap().is_some());
     assert!(paths.iter().all(|path| disk.exists(path)));
-    let scan = Scan { series: None, from: i64::MIN, to: i64::MAX };
+    let scan = Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false };
     assert_eq!(content(held.scan(&scan).unwrap()), world.all());
     let reading = held.scan(&scan).unwrap();
     drop(held);
@@ -178,6 +178,20 @@ fn a_file_stays_while_a_snapshot_has_it_and_goes_with_the_last() {
     assert_eq!(content(reading).len(), 90);
     assert!(!paths.iter().any(|path| disk.exists(path)));
     assert_eq!(world.all().len(), 90);
+}
+
+#[test]
+fn a_scan_gives_the_sample_before_the_first_if_it_is_asked_to() {
+    let world = World::open(&SimDisk::new());
+    write(&world, &run_of(1, 0..50));
+    let times = |from, previous| -> Vec<i64> {
+        let scan = Scan { series: None, from, to: 30, previous };
+        world.table.snapshot().scan(&scan).unwrap().flat_map(|run| run.unwrap().times).collect()
+    };
+    assert_eq!(times(28, false), [28, 29, 30]);
+    assert_eq!(times(28, true), [27, 28, 29, 30]);
+    assert_eq!(times(0, true).len(), 31);
+    assert!(times(31, true).is_empty());
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl World {
     }
 
     fn try_everything(&self) -> Result<Merged> {
-        self.table.snapshot().scan(&Scan { series: None, from: i64::MIN, to: i64::MAX })
+        self.table.snapshot().scan(&Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false })
     }
 
     pub fn all(&self) -> Content {
