@@ -46,6 +46,11 @@ impl Chunk {
         self.first <= to && self.last >= from
     }
 
+    /// The time of its newest sample.
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
     /// Gives its samples in the order of time.
     pub fn for_each(&self, mut f: impl FnMut(Point)) -> Result<(), Error> {
         match &self.content {

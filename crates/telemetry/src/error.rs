@@ -27,6 +27,26 @@ pub enum Error {
         /// What the file system said.
         source: std::io::Error,
     },
+    /// Files of samples, or their manifest, could not be read or written.
+    #[error(transparent)]
+    Files(#[from] luma_strata::Error),
+    /// The registry of series could not be read or written.
+    #[error("the registry of series: {0}")]
+    Registry(#[from] lightning::Error),
+    /// The registry of series makes no sense.
+    #[error("the registry of series is damaged: {0}; restore the store from a backup")]
+    DamagedRegistry(String),
+    /// Samples in memory could not be unpacked.
+    #[error("samples in memory: {0}")]
+    Chunk(#[from] luma_codec::Error),
+    /// A histogram in a file makes no sense.
+    #[error("the histogram of series {series} at {t} is none; restore the store from a backup")]
+    DamagedHistogram {
+        /// The series.
+        series: u32,
+        /// Its time.
+        t: i64,
+    },
     /// A batch would make a record longer than the log should hold at once.
     #[error("a batch of {bytes} bytes is over the limit of {limit}; send it in parts")]
     BatchTooLarge {

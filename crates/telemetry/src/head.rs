@@ -24,6 +24,8 @@ const LATE_OPEN_MAX: usize = 32;
 struct Late {
     open: Arc<Vec<Point>>,
     closed: Vec<Arc<Chunk>>,
+    /// How many of the closed ones are in files.
+    in_files: usize,
 }
 
 /// The samples of one series.
@@ -32,6 +34,15 @@ pub(crate) struct Head {
     open: Open,
     closed: Vec<Arc<Chunk>>,
     late: Option<Box<Late>>,
+    /// Samples in order up to this time are in files.
+    in_files_to: Option<i64>,
+}
+
+/// How far a flush goes: up to this time of samples in order, and so many chunks of late ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlushMark {
+    to: Option<i64>,
+    late: usize,
 }
 
 impl Head {
@@ -52,15 +63,99 @@ impl Head {
         }
     }
 
+    /// Marks all samples that are not in files yet; `None` if there is none.
+    pub fn mark(&mut self) -> Option<FlushMark> {
+        if let Some(late) = &mut self.late
+            && !late.open.is_empty()
+        {
+            late.closed.extend(Chunk::of_points(&late.open));
+            late.open = Arc::default();
+        }
+        let to = self.open.last().or_else(|| self.closed.last().map(|chunk| chunk.last()));
+        let late = self.late.as_ref().map_or((0, 0), |late| (late.closed.len(), late.in_files));
+        (to > self.in_files_to || late.0 > late.1)
+            .then_some(FlushMark { to: to.max(self.in_files_to), late: late.0 })
+    }
+
+    /// The samples that a mark has and files have not.
+    pub fn unflushed(&self, mark: FlushMark) -> UnflushedSamples {
+        let late =
+            self.late.as_ref().and_then(|late| late.closed.get(late.in_files..mark.late)).unwrap_or_default();
+        let new = |last: Option<i64>| last > self.in_files_to;
+        UnflushedSamples {
+            closed: self.closed.iter().filter(|chunk| new(Some(chunk.last()))).map(Arc::clone).collect(),
+            open: if new(self.open.last()) { self.open.clone() } else { Open::Empty },
+            after: self.in_files_to,
+            to: mark.to,
+            late: late.to_vec(),
+        }
+    }
+
+    /// Notes that what a mark has is in files, and gives the memory of what is older than `hot_from` back.
+    pub fn flushed(&mut self, mark: FlushMark, hot_from: i64) {
+        self.in_files_to = self.in_files_to.max(mark.to);
+        let in_files_to = self.in_files_to;
+        let goes = |last: i64| last < hot_from && Some(last) <= in_files_to;
+        let gone = self.closed.partition_point(|chunk| goes(chunk.last()));
+        self.closed.drain(..gone);
+        if self.open.last().is_some_and(goes) {
+            self.open = Open::Empty;
+        }
+        if self.closed.is_empty() {
+            self.closed = Vec::new();
+        }
+        let Some(late) = &mut self.late else { return };
+        let mut at = 0;
+        late.closed.retain(|chunk| {
+            at += 1;
+            at > mark.late || chunk.last() >= hot_from
+        });
+        late.in_files = late.closed.len() - (at - mark.late.min(at));
+        if late.closed.is_empty() && late.open.is_empty() {
+            self.late = None;
+        }
+    }
+
+    /// Forgets the samples from `from` to `to`.
+    pub fn delete(&mut self, from: i64, to: i64) -> Result<(), Error> {
+        let keeps = |point: &Point| !(from..=to).contains(&point.t);
+        if self.open.overlaps(from, to) || self.closed.iter().any(|chunk| chunk.overlaps(from, to)) {
+            let mut kept = Vec::new();
+            for chunk in &self.closed {
+                chunk.for_each(|point| kept.push(point))?;
+            }
+            self.open.for_each(|point| kept.push(point))?;
+            kept.retain(keeps);
+            self.closed = Chunk::of_points(&kept);
+            self.open = Open::Empty;
+        }
+        let Some(late) = &mut self.late else { return Ok(()) };
+        let mut closed = Vec::new();
+        let mut in_files = 0;
+        for (at, chunk) in late.closed.iter().enumerate() {
+            let mut kept = Vec::new();
+            chunk.for_each(|point| kept.push(point))?;
+            kept.retain(keeps);
+            closed.extend(Chunk::of_points(&kept));
+            if at < late.in_files {
+                in_files = closed.len();
+            }
+        }
+        (late.closed, late.in_files) = (closed, in_files);
+        Arc::make_mut(&mut late.open).retain(keeps);
+        Ok(())
+    }
+
     /// What there is now of samples from `from` to `to`, in whole chunks; `None` if there is nothing.
     pub fn snapshot(&self, from: i64, to: i64) -> Option<HeadSnapshot> {
         let chosen = |chunks: &[Arc<Chunk>]| -> Vec<Arc<Chunk>> {
             chunks.iter().filter(|chunk| chunk.overlaps(from, to)).map(Arc::clone).collect()
         };
-        let late = self
-            .late
-            .as_ref()
-            .map(|late| Late { open: Arc::clone(&late.open), closed: chosen(&late.closed) });
+        let late = self.late.as_ref().map(|late| Late {
+            open: Arc::clone(&late.open),
+            closed: chosen(&late.closed),
+            in_files: 0,
+        });
         let open = if self.open.overlaps(from, to) { self.open.clone() } else { Open::Empty };
         let snapshot = HeadSnapshot { closed: chosen(&self.closed), open, late };
         let nothing = snapshot.closed.is_empty()
@@ -81,24 +176,25 @@ pub(crate) struct HeadSnapshot {
 impl HeadSnapshot {
     /// The samples from `from` to `to`.
     pub fn read(&self, labels: Labels, from: i64, to: i64) -> Result<SeriesData, Error> {
-        let mut reading = Reading::new(labels, from, to);
-        let Some(late) = &self.late else {
+        if self.late.is_none() {
+            let mut reading = Reading::new(labels, from, to);
             self.in_order(|point| reading.add(point))?;
             return Ok(reading.finish());
-        };
+        }
         let mut points = Vec::new();
+        self.add_to(&mut points)?;
+        Ok(read_points(labels, from, to, points))
+    }
+
+    /// Adds its samples behind others, those that count before those that do not.
+    pub fn add_to(&self, points: &mut Vec<Point>) -> Result<(), Error> {
         self.in_order(|point| points.push(point))?;
+        let Some(late) = &self.late else { return Ok(()) };
         for chunk in &late.closed {
             chunk.for_each(|point| points.push(point))?;
         }
         points.extend(late.open.iter().cloned());
-        // Stable, so that what came first stays first.
-        points.sort_by_key(|point| point.t);
-        points.dedup_by_key(|point| point.t);
-        for point in points {
-            reading.add(point);
-        }
-        Ok(reading.finish())
+        Ok(())
     }
 
     fn in_order(&self, mut f: impl FnMut(Point)) -> Result<(), Error> {
@@ -106,6 +202,55 @@ impl HeadSnapshot {
             chunk.for_each(&mut f)?;
         }
         self.open.for_each(f)
+    }
+}
+
+/// What a query gets of samples in any order; of those of one time the first counts.
+pub(crate) fn read_points(labels: Labels, from: i64, to: i64, points: Vec<Point>) -> SeriesData {
+    let mut reading = Reading::new(labels, from, to);
+    for point in in_order(points) {
+        reading.add(point);
+    }
+    reading.finish()
+}
+
+/// Samples in the order of time; of those of one time the first counts.
+fn in_order(mut points: Vec<Point>) -> Vec<Point> {
+    if !points.is_sorted_by(|a, b| a.t < b.t) {
+        // Stable, so that what came first stays first.
+        points.sort_by_key(|point| point.t);
+        points.dedup_by_key(|point| point.t);
+    }
+    points
+}
+
+/// Samples that go to files.
+pub(crate) struct UnflushedSamples {
+    closed: Vec<Arc<Chunk>>,
+    open: Open,
+    /// Of samples in order those after one time and up to another.
+    after: Option<i64>,
+    to: Option<i64>,
+    late: Vec<Arc<Chunk>>,
+}
+
+impl UnflushedSamples {
+    /// The samples in the order of time.
+    pub fn points(&self) -> Result<Vec<Point>, Error> {
+        let mut points = Vec::new();
+        let mut add = |point: Point| {
+            if Some(point.t) > self.after && Some(point.t) <= self.to {
+                points.push(point);
+            }
+        };
+        for chunk in &self.closed {
+            chunk.for_each(&mut add)?;
+        }
+        self.open.for_each(&mut add)?;
+        for chunk in &self.late {
+            chunk.for_each(|point| points.push(point))?;
+        }
+        Ok(in_order(points))
     }
 }
 

@@ -1,7 +1,8 @@
-//! A durable store of metrics: series with their samples in memory, behind a log.
+//! A durable store of metrics: series with their samples in memory behind a log, and in Parquet files.
 //!
 //! - [`Batch`] takes the samples of one request; [`Metrics::append`] stores them durably and as a whole.
 //! - [`Metrics`] is a [`Source`](luma_promql::Source) for PromQL, and knows label names, values and series.
+//! - [`Metrics::flush`] moves samples from memory to files; queries see no difference.
 //! - [`Appended`] says what was stored, and [`Refusal`] why a sample was not.
 //!
 //! ```
@@ -24,13 +25,19 @@
 mod batch;
 mod chunk;
 mod error;
+mod flush;
 mod head;
 mod index;
+mod open;
 mod read;
 mod record;
 mod shard;
 mod store;
+mod tier;
+mod upkeep;
 
 pub use batch::{Batch, BatchSeries, LABEL_BYTES_MAX, LABELS_MAX};
 pub use error::{Error, LabelError, Refusal, Result};
+pub use flush::Flushed;
+pub use luma_strata::{Compacted, FileEntry, TableOptions, TableStats};
 pub use store::{Appended, Metrics, MetricsOptions, Pending};

@@ -1,16 +1,23 @@
 //! Reading: what queries select, and which labels there are.
 //!
 //! A select holds all shards for reading while it notes which chunks it needs; they are decoded one series
-//! at a time afterwards. So it sees whole batches, and what it holds is a reference per chunk.
+//! at a time afterwards. So it sees whole batches, and what it holds is a reference per chunk. If it asks for what
+//! memory may not have, files are read along, as far as memory is not complete.
 
 use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use luma_promql::{Labels, Matcher, Select, SeriesSet, Source, SourceError};
+use luma_promql::{Labels, Matcher, Select, SeriesData, SeriesSet, Source, SourceError};
+use luma_strata::{Merged, Run, Scan};
 use parking_lot::RwLockReadGuard;
 
+use crate::error::{Error, Result};
+use crate::head::{HeadSnapshot, read_points};
 use crate::shard::State;
 use crate::store::Metrics;
+use crate::tier::points_of;
 
 impl Metrics {
     /// The names of labels, of all series or of those that fulfil some matchers, in order.
@@ -46,28 +53,75 @@ impl Metrics {
     }
 }
 
+/// A series that a query wants, and what memory has of it.
+struct Chosen {
+    reference: u32,
+    labels: Labels,
+    hot: Option<HeadSnapshot>,
+}
+
 impl Source for Metrics {
-    /// Series come in the order in which they came to the store.
+    /// Series come in the order in which they came to the store, which is that of the files as well.
     fn select(&self, request: &Select<'_>) -> Result<SeriesSet<'_>, SourceError> {
         let (from, to) = (request.start, request.end);
-        let mut found = Vec::new();
+        let mut chosen = Vec::new();
         let states = self.states();
         for state in &states {
             for id in state.index.select(request.matchers) {
                 if let (Some(labels), Some((reference, head))) =
                     (state.index.labels(id), state.series.get(id as usize))
-                    && let Some(snapshot) = head.snapshot(from, to)
                 {
-                    found.push((*reference, labels.clone(), snapshot));
+                    let hot = head.snapshot(from, to);
+                    chosen.push(Chosen { reference: *reference, labels: labels.clone(), hot });
                 }
             }
         }
         drop(states);
-        found.sort_unstable_by_key(|(reference, ..)| *reference);
+        // Read after memory was: what left memory before is in files by now.
+        let hot_from = self.hot_from.load(Ordering::Acquire);
+        let warm = if from >= hot_from && from < i64::MAX {
+            chosen.retain(|series| series.hot.is_some());
+            None
+        } else {
+            let series = chosen.iter().map(|series| series.reference).collect();
+            let to = if hot_from == i64::MAX { to } else { to.min(hot_from - 1) };
+            let scan = Scan { series: Some(Arc::new(series)), from, to, previous: true };
+            let merged = self.tier.table.snapshot().scan(&scan).map_err(Error::from)?;
+            Some(merged.peekable())
+        };
+        chosen.sort_unstable_by_key(|series| series.reference);
+        let mut reading = Reading { warm, from, to };
         Ok(Box::new(
-            found
+            chosen
                 .into_iter()
-                .map(move |(_, labels, snapshot)| snapshot.read(labels, from, to).map_err(SourceError::from)),
+                .filter_map(move |series| reading.next(series).map_err(SourceError::from).transpose()),
         ))
+    }
+}
+
+struct Reading {
+    warm: Option<Peekable<Merged>>,
+    from: i64,
+    to: i64,
+}
+
+impl Reading {
+    /// The samples of a series from files and memory; `None` if there is none.
+    fn next(&mut self, Chosen { reference, labels, hot }: Chosen) -> Result<Option<SeriesData>> {
+        let of_series = |run: &Result<Run, _>| run.as_ref().map_or(true, |run| run.series == reference);
+        let warm = self.warm.as_mut().and_then(|warm| warm.next_if(of_series)).transpose()?;
+        let data = match (warm, hot) {
+            (None, None) => return Ok(None),
+            (None, Some(hot)) => hot.read(labels, self.from, self.to)?,
+            (Some(warm), hot) => {
+                // What is in files came first.
+                let mut points = points_of(&warm)?;
+                if let Some(hot) = hot {
+                    hot.add_to(&mut points)?;
+                }
+                read_points(labels, self.from, self.to, points)
+            }
+        };
+        Ok(Some(data))
     }
 }

@@ -68,6 +68,11 @@ impl RecordWriter {
         }
     }
 
+    /// How many bytes there are so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The record, unless it says nothing.
     pub fn finish(self) -> Option<Vec<u8>> {
         (self.bytes.len() > 1).then_some(self.bytes)
@@ -102,6 +107,19 @@ impl RecordWriter {
     fn float(&mut self, value: f64) {
         self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
     }
+}
+
+/// A histogram alone, as records have it.
+pub(crate) fn histogram_to_bytes(h: &FloatHistogram) -> Vec<u8> {
+    let mut writer = RecordWriter { bytes: Vec::new(), reference: 0, t: 0 };
+    writer.histogram(h);
+    writer.bytes
+}
+
+/// The histogram of such bytes; `None` if they are damaged.
+pub(crate) fn histogram_of_bytes(bytes: &[u8]) -> Option<FloatHistogram> {
+    let mut reader = RecordReader { rest: bytes, reference: 0, t: 0 };
+    reader.histogram().filter(|_| reader.rest.is_empty())
 }
 
 /// Reads a record.

@@ -146,6 +146,17 @@ impl Writer {
         }
     }
 
+    /// The newest sample of a series, if there is one.
+    pub fn newest(&self, id: u32) -> Option<(u32, Point)> {
+        let placed = self.placed.get(id as usize)?;
+        let sample = match &placed.newest {
+            Newest::None => return None,
+            Newest::Float(bits) => Sample::Float(f64::from_bits(*bits)),
+            Newest::Histogram(h) => Sample::Histogram(Arc::clone(h)),
+        };
+        Some((placed.reference, Point { t: placed.t, start: 0, sample }))
+    }
+
     /// Notes a sample that was accepted once; whether it came late.
     pub fn accept(&mut self, id: u32, point: &Point) -> bool {
         let Some(placed) = self.placed.get_mut(id as usize) else { return false };

@@ -7,23 +7,23 @@
 //! Invariants: the log's order is that in which each shard changed. What the log refused is not put in, and
 //! then the log takes nothing more.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
-use hashbrown::HashMap;
 use luma_log::{Log, LogOptions, Lsn};
 use luma_promql::Labels;
-use luma_vfs::{FileLock, Vfs};
+use luma_strata::TableOptions;
+use luma_vfs::FileLock;
+use parking_lot::Mutex;
 
-use crate::batch::{Batch, Point, hash_of};
+use crate::batch::{Batch, Point};
 use crate::error::{Error, Refusal, Result};
-use crate::record::{Entry, RecordReader, RecordWriter};
+use crate::record::RecordWriter;
 use crate::shard::{Decision, Shard};
+use crate::tier::{Saved, Tier};
 
 /// The longest record that a batch may make.
 const RECORD_BYTES_MAX: usize = 256 << 20;
-const SHARDS_MAX: usize = 64;
+pub(crate) const SHARDS_MAX: usize = 64;
 
 /// Options of a store.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct MetricsOptions {
     pub out_of_order_window_ms: i64,
     /// The log.
     pub log: LogOptions,
+    /// The files that samples go to from memory.
+    pub warm: TableOptions,
 }
 
 impl Default for MetricsOptions {
@@ -45,6 +47,7 @@ impl Default for MetricsOptions {
             series_max: 5_000_000,
             out_of_order_window_ms: 3_600_000,
             log: LogOptions::default(),
+            warm: TableOptions::default(),
         }
     }
 }
@@ -92,15 +95,20 @@ impl Pending<'_> {
     }
 }
 
-/// A store of metrics in memory behind a log.
+/// A store of metrics: in memory behind a log, and in files.
 pub struct Metrics {
     pub(crate) shards: Box<[Shard]>,
-    log: Log,
-    series: AtomicUsize,
-    next_reference: AtomicU32,
-    series_max: usize,
-    out_of_order_window_ms: i64,
-    _lock: Box<dyn FileLock>,
+    pub(crate) log: Log,
+    pub(crate) tier: Tier,
+    /// All samples from this time on are in memory; it only grows.
+    pub(crate) hot_from: AtomicI64,
+    /// Held by whatever moves samples to files or deletes them.
+    pub(crate) moving: Mutex<Saved>,
+    pub(crate) series: AtomicUsize,
+    pub(crate) next_reference: AtomicU32,
+    pub(crate) series_max: usize,
+    pub(crate) out_of_order_window_ms: i64,
+    pub(crate) _lock: Box<dyn FileLock>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -122,33 +130,6 @@ struct Changes {
 }
 
 impl Metrics {
-    /// Opens the store in a directory, which is made if it does not exist, with all that is in its log.
-    ///
-    /// # Errors
-    /// When another process has the directory, or the log is damaged.
-    pub fn open(vfs: Arc<dyn Vfs>, directory: &Path, options: MetricsOptions) -> Result<Self> {
-        vfs.create_dir_all(directory).map_err(|error| Error::of_lock(directory, error.into()))?;
-        let lock = vfs.lock(&directory.join("LOCK")).map_err(|error| Error::of_lock(directory, error))?;
-        let mut shards: Box<[Shard]> =
-            (0..options.shards.clamp(1, SHARDS_MAX)).map(|_| Shard::default()).collect();
-        let mut known: HashMap<u32, (usize, u32)> = HashMap::new();
-        let mut next_reference = 0;
-        let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
-            replay(&mut shards, &mut known, &mut next_reference, &record).map_err(|what| {
-                luma_log::Error::Replay(format!("the batch that ends at {} is damaged: {what}", lsn.0))
-            })
-        })?;
-        Ok(Self {
-            shards,
-            log,
-            series: AtomicUsize::new(known.len()),
-            next_reference: AtomicU32::new(next_reference),
-            series_max: options.series_max,
-            out_of_order_window_ms: options.out_of_order_window_ms.max(0),
-            _lock: lock,
-        })
-    }
-
     /// How many series there are.
     pub fn series_len(&self) -> usize {
         self.series.load(Ordering::Relaxed)
@@ -262,43 +243,7 @@ impl Appended {
     }
 }
 
-fn shard_of(hash: u64, shards: usize) -> usize {
+pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
     // The lowest and the highest bits find the series within the shard.
     (hash >> 16) as u32 as usize % shards
-}
-
-fn replay(
-    shards: &mut [Shard],
-    known: &mut HashMap<u32, (usize, u32)>,
-    next_reference: &mut u32,
-    record: &[u8],
-) -> Result<(), String> {
-    let mut reader = RecordReader::new(record)?;
-    while let Some(entry) = reader.next()? {
-        match entry {
-            Entry::Series { reference, key } => {
-                let hash = hash_of(key);
-                let at = shard_of(hash, shards.len());
-                let shard = &mut shards[at];
-                let (id, labels) = shard.writer.get_mut().add_series(hash, key, reference);
-                shard.state.get_mut().add_series(reference, labels);
-                if known.insert(reference, (at, id)).is_some() {
-                    return Err(format!("it defines series {reference} again"));
-                }
-                *next_reference = reference
-                    .checked_add(1)
-                    .ok_or("its series has the last number there is")?
-                    .max(*next_reference);
-            }
-            Entry::Sample { reference, point } => {
-                let (at, id) = known.get(&reference).ok_or_else(|| {
-                    format!("it has a sample of series {reference}, which no batch defined")
-                })?;
-                let shard = &mut shards[*at];
-                let late = shard.writer.get_mut().accept(*id, &point);
-                shard.state.get_mut().put(*id, point, late);
-            }
-        }
-    }
-    Ok(())
 }

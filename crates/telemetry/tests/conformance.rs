@@ -1,4 +1,5 @@
-//! The PromQL scripts on series that went through this store: appended, restarted, then queried.
+//! The PromQL scripts on series that went through this store: appended, moved to files or not, restarted, then
+//! queried.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -24,12 +25,28 @@ struct Restarted {
     disk: SimDisk,
     metrics: Option<Metrics>,
     batch: Batch,
+    in_files: InFiles,
+}
+
+/// How much of each `load` goes to files before the queries.
+#[derive(Clone, Copy)]
+enum InFiles {
+    Nothing,
+    Everything,
+    /// Each 37 samples that came together; what is left stays in memory.
+    Half,
 }
 
 impl Restarted {
-    fn empty() -> Self {
+    fn empty(in_files: InFiles) -> Self {
         let disk = SimDisk::new();
-        Self { metrics: Some(open(&disk)), disk, batch: Batch::default() }
+        Self { metrics: Some(open(&disk)), disk, batch: Batch::default(), in_files }
+    }
+
+    fn append(&mut self, metrics: &Metrics) {
+        let appended = metrics.append(&self.batch).unwrap();
+        assert_eq!(appended.stored + appended.duplicates, self.batch.len(), "{appended:?}");
+        self.batch.clear();
     }
 }
 
@@ -50,13 +67,20 @@ impl script::Store for Restarted {
             Sample::Float(v) => self.batch.float(series, t, start, v),
             Sample::Histogram(h) => self.batch.histogram(series, t, start, h),
         }
+        if matches!(self.in_files, InFiles::Half) && self.batch.len() == 37 {
+            let metrics = self.metrics.take().unwrap();
+            self.append(&metrics);
+            metrics.flush(i64::MAX).unwrap();
+            self.metrics = Some(metrics);
+        }
     }
 
     fn loaded(&mut self) {
         let metrics = self.metrics.take().unwrap();
-        let appended = metrics.append(&self.batch).unwrap();
-        assert_eq!(appended.stored + appended.duplicates, self.batch.len(), "{appended:?}");
-        self.batch.clear();
+        self.append(&metrics);
+        if matches!(self.in_files, InFiles::Everything) {
+            metrics.flush(i64::MAX).unwrap();
+        }
         drop(metrics);
         self.metrics = Some(open(&self.disk));
     }
@@ -66,7 +90,7 @@ impl script::Store for Restarted {
     }
 }
 
-fn assert_passes(directory: &Path) {
+fn assert_passes(directory: &Path, in_files: InFiles) {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|e| e == "test")).collect();
@@ -74,7 +98,7 @@ fn assert_passes(directory: &Path) {
     let (mut cases, mut failures) = (0, Vec::new());
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let outcome = script::run(&std::fs::read_to_string(&file).unwrap(), Restarted::empty);
+        let outcome = script::run(&std::fs::read_to_string(&file).unwrap(), || Restarted::empty(in_files));
         println!("{name}: {} of {} cases pass", outcome.cases - outcome.failures.len(), outcome.cases);
         cases += outcome.cases;
         failures.extend(outcome.failures.into_iter().map(|failure| format!("{name}:{failure}")));
@@ -83,20 +107,53 @@ fn assert_passes(directory: &Path) {
     assert!(failures.is_empty(), "{} of {cases} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
+const OF_THE_LANGUAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../promql/tests/cases");
+
 #[test]
 fn every_case_of_the_language_passes_on_this_store() {
-    assert_passes(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../promql/tests/cases"));
+    assert_passes(Path::new(OF_THE_LANGUAGE), InFiles::Nothing);
 }
 
 #[test]
-fn every_case_of_prometheus_passes_on_this_store() {
+fn every_case_of_the_language_passes_with_all_samples_in_files() {
+    assert_passes(Path::new(OF_THE_LANGUAGE), InFiles::Everything);
+}
+
+#[test]
+fn every_case_of_the_language_passes_with_samples_in_files_and_in_memory() {
+    assert_passes(Path::new(OF_THE_LANGUAGE), InFiles::Half);
+}
+
+/// Where Prometheus' own cases are.
+fn of_prometheus() -> Option<PathBuf> {
     let directory = match std::env::var_os("LUMADB_PROMQL_CASES") {
         Some(directory) => PathBuf::from(directory),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql"),
     };
     if !directory.is_dir() {
         println!("skipped: {} is not there; LUMADB_PROMQL_CASES may name the cases", directory.display());
-        return;
+        return None;
     }
-    assert_passes(&directory);
+    Some(directory)
+}
+
+#[test]
+fn every_case_of_prometheus_passes_on_this_store() {
+    if let Some(directory) = of_prometheus() {
+        assert_passes(&directory, InFiles::Nothing);
+    }
+}
+
+#[test]
+fn every_case_of_prometheus_passes_with_all_samples_in_files() {
+    if let Some(directory) = of_prometheus() {
+        assert_passes(&directory, InFiles::Everything);
+    }
+}
+
+#[test]
+fn every_case_of_prometheus_passes_with_samples_in_files_and_in_memory() {
+    if let Some(directory) = of_prometheus() {
+        assert_passes(&directory, InFiles::Half);
+    }
 }

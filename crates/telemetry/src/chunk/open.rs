@@ -93,16 +93,23 @@ impl Open {
         }
     }
 
+    /// The time of its newest sample.
+    pub fn last(&self) -> Option<i64> {
+        match self {
+            Self::Empty => None,
+            Self::Floats(open) => open.samples.last().map(|(last, _)| last),
+            Self::Histograms(open) => open.points.last().map(|point| point.t),
+        }
+    }
+
     /// Whether it may have samples from `from` to `to`.
     pub fn overlaps(&self, from: i64, to: i64) -> bool {
         match self {
             Self::Empty => false,
-            Self::Floats(open) => {
-                open.first <= to && open.samples.last().is_some_and(|(last, _)| last >= from)
-            }
+            Self::Floats(open) => open.first <= to && self.last().is_some_and(|last| last >= from),
             Self::Histograms(open) => {
                 open.points.first().is_some_and(|first| first.t <= to)
-                    && open.points.last().is_some_and(|last| last.t >= from)
+                    && self.last().is_some_and(|last| last >= from)
             }
         }
     }

@@ -1,0 +1,34 @@
+//! Series with their samples as Parquet files on disk, and the manifest that says which there are.
+//!
+//! - [`Table`] is a set of files with one manifest; [`Table::snapshot`] is the set at a moment, whose files
+//!   stay until it is dropped.
+//! - [`NewFile`] takes [`Run`]s, samples of one series each, in the order of series. It counts when
+//!   [`Table::commit`] has put it into the manifest.
+//! - [`Snapshot::scan`] reads the samples of some series and some time from all files, merged.
+//! - [`Table::compact`] makes large files of small ones, [`Table::retain`] removes old ones, and a
+//!   [`Tombstone`] hides what was deleted until compaction drops it.
+//!
+//! `FORMAT.md` has the columns and the manifest's bytes.
+
+mod blocks;
+mod compact;
+mod cursor;
+mod decimal;
+mod error;
+mod file_writer;
+mod layout;
+mod manifest;
+mod open_file;
+mod run;
+mod scan;
+mod table;
+mod tombstone;
+
+pub use compact::Compacted;
+pub use error::{Error, Result};
+pub use file_writer::{Finished, NewFile};
+pub use manifest::FileEntry;
+pub use run::Run;
+pub use scan::{Merged, Scan};
+pub use table::{Change, Snapshot, Table, TableOptions, TableStats};
+pub use tombstone::Tombstone;

@@ -1,0 +1,195 @@
+//! Moving samples from memory to files.
+//!
+//! A flush takes everything that is not in files, window by window of time, so that the log can be cut where it
+//! began. What is newer than `hot_from` also stays in memory, for queries; the rest gives its memory back.
+//!
+//! Invariants: a place in the log is taken while no batch is half in, so every sample before it is flushed. What
+//! is flushed beyond it is durable in the log before files have it, so no batch shows in part after a crash; it
+//! is put in again by a replay and recognised when it is read. Files, registry and that place change in one
+//! transaction. Memory is given back after that, and `hot_from` is raised before it is.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use luma_log::Lsn;
+use luma_promql::Labels;
+use luma_strata::{Change, Finished, NewFile};
+
+use crate::batch::Point;
+use crate::error::Result;
+use crate::head::{FlushMark, Head};
+use crate::store::Metrics;
+use crate::tier::{BLOCK_SERIES, Saved, json_of, run_of};
+
+/// How many files are written at the same time, each of its own window: they hold up to a row group in memory.
+const WINDOWS_MAX: usize = 4;
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// How many series had new samples.
+    pub series: usize,
+    /// How many samples went to files.
+    pub samples: u64,
+    /// How many files were written.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A series in memory.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    reference: u32,
+    shard: u32,
+    id: u32,
+}
+
+impl Metrics {
+    /// Moves all samples in memory to files and cuts the log. Samples from `hot_from` on (in milliseconds)
+    /// also stay in memory, where queries that ask for no older ones find them.
+    ///
+    /// # Errors
+    /// When files cannot be written, or the manifest or the log fails. Everything is in the log then as before.
+    pub fn flush(&self, hot_from: i64) -> Result<Flushed> {
+        let mut saved = self.moving.lock();
+        let (to, known) = self.whole_batches();
+        let places = self.places();
+        let marked: Vec<(Place, FlushMark)> =
+            places.iter().filter_map(|place| Some((*place, self.mark(*place)?))).collect();
+        // Samples that came after `to` are among the marked ones.
+        self.log.wait_durable(self.log.end())?;
+        let add = self.write_files(&marked)?;
+        let mut done = Flushed { series: marked.len(), files: add.len(), ..Flushed::default() };
+        for finished in &add {
+            done.samples += finished.entry().rows;
+            done.bytes += finished.entry().bytes;
+        }
+        let new: Vec<(u32, Labels)> = places
+            .iter()
+            .filter(|place| (saved.series..known).contains(&place.reference))
+            .filter_map(|place| Some((place.reference, self.labels(*place)?)))
+            .collect();
+        self.tier.add_series(new.iter().map(|(reference, labels)| (*reference, labels)))?;
+        self.tier.table.commit(Change { add, ..Change::default() }, |transaction| {
+            for block in places.chunk_by(|a, b| a.reference / BLOCK_SERIES == b.reference / BLOCK_SERIES) {
+                let Some(first) = block.first() else { continue };
+                let number = first.reference / BLOCK_SERIES;
+                let at = marked.partition_point(|(place, _)| place.reference / BLOCK_SERIES < number);
+                if marked.get(at).is_some_and(|(place, _)| place.reference / BLOCK_SERIES == number) {
+                    self.tier.put_newest(transaction, number, &self.newest(block))?;
+                }
+            }
+            self.tier.put_saved(transaction, to)
+        })?;
+        *saved = Saved { to, series: known };
+        let in_files = self.tier.table.snapshot().entries().map(|entry| entry.times.1).max();
+        let complete_from = in_files.map_or(i64::MIN, |t| t.saturating_add(1)).min(hot_from);
+        self.hot_from.fetch_max(complete_from, Ordering::AcqRel);
+        for (place, mark) in &marked {
+            self.in_state(*place, |head| head.flushed(*mark, hot_from));
+        }
+        self.log.truncate_before(to)?;
+        Ok(done)
+    }
+
+    /// A place in the log before which every batch is in memory as a whole, and a reference below which all
+    /// series are.
+    pub(crate) fn whole_batches(&self) -> (Lsn, u32) {
+        let _writers: Vec<_> = self.shards.iter().map(|shard| shard.writer.lock()).collect();
+        (self.log.end(), self.next_reference.load(Ordering::Relaxed))
+    }
+
+    /// All series in the order of references.
+    fn places(&self) -> Vec<Place> {
+        let mut places = Vec::with_capacity(self.series_len());
+        for (shard, of_shard) in self.shards.iter().enumerate() {
+            let state = of_shard.state.read();
+            let of_series = state.series.iter().zip(0..);
+            places.extend(of_series.map(|((reference, _), id)| Place {
+                reference: *reference,
+                shard: shard as u32,
+                id,
+            }));
+        }
+        places.sort_unstable_by_key(|place| place.reference);
+        places
+    }
+
+    fn in_state<R>(&self, place: Place, change: impl FnOnce(&mut Head) -> R) -> Option<R> {
+        let mut state = self.shards.get(place.shard as usize)?.state.write();
+        state.series.get_mut(place.id as usize).map(|(_, head)| change(head))
+    }
+
+    fn mark(&self, place: Place) -> Option<FlushMark> {
+        self.in_state(place, Head::mark).flatten()
+    }
+
+    fn labels(&self, place: Place) -> Option<Labels> {
+        self.shards.get(place.shard as usize)?.state.read().index.labels(place.id).cloned()
+    }
+
+    fn newest(&self, places: &[Place]) -> Vec<(u32, Point)> {
+        let newest = |place: &Place| self.shards.get(place.shard as usize)?.writer.lock().newest(place.id);
+        places.iter().filter_map(newest).collect()
+    }
+
+    /// Writes what is marked, one file for each window of time.
+    fn write_files(&self, marked: &[(Place, FlushMark)]) -> Result<Vec<Finished>> {
+        let mut add = Vec::new();
+        let mut from = Some(i64::MIN);
+        while let Some(window) = from {
+            let (files, next) = self.write_windows(marked, window)?;
+            for file in files {
+                add.extend(file.finish()?);
+            }
+            from = next;
+        }
+        Ok(add)
+    }
+
+    /// Writes the first windows from a number on; and from where there are more.
+    fn write_windows(
+        &self,
+        marked: &[(Place, FlushMark)],
+        from: i64,
+    ) -> Result<(impl Iterator<Item = NewFile>, Option<i64>)> {
+        let window_ms = self.tier.table.options().window_ms.max(1);
+        let window = |point: &Point| point.t.div_euclid(window_ms);
+        let mut files: BTreeMap<i64, NewFile> = BTreeMap::new();
+        let mut next: Option<i64> = None;
+        for (place, mark) in marked {
+            let state = self.shards.get(place.shard as usize).map(|shard| shard.state.read());
+            let found = state.as_ref().and_then(|state| {
+                let (_, head) = state.series.get(place.id as usize)?;
+                Some((head.unflushed(*mark), state.index.labels(place.id)?.clone()))
+            });
+            drop(state);
+            let Some((unflushed, labels)) = found else { continue };
+            let points = unflushed.points()?;
+            let json = json_of(&labels);
+            for points in points.chunk_by(|a, b| window(a) == window(b)) {
+                let Some(number) = points.first().map(window).filter(|number| *number >= from) else {
+                    continue;
+                };
+                if !files.contains_key(&number) {
+                    // The first windows stay, so that those which stay have all series from the start.
+                    let last = files.keys().next_back().copied().filter(|_| files.len() >= WINDOWS_MAX);
+                    if let Some(last) = last {
+                        let left = last.max(number);
+                        next = Some(next.map_or(left, |next| next.min(left)));
+                        if number > last {
+                            continue;
+                        }
+                        files.remove(&last);
+                    }
+                    files.insert(number, self.tier.table.new_file()?);
+                }
+                if let Some(file) = files.get_mut(&number) {
+                    file.push(&json, &run_of(place.reference, points))?;
+                }
+            }
+        }
+        Ok((files.into_values(), next))
+    }
+}

@@ -1,0 +1,116 @@
+//! Opening: the series that are known, then the log from where files end.
+//!
+//! Series come from the registry, each with its newest sample, so what was refused before a restart is refused
+//! after it. Of the log only what no flush has is put in again; what files have as well is recognised when it
+//! is read.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize};
+
+use hashbrown::HashMap;
+use luma_log::Log;
+use luma_strata::Tombstone;
+use luma_vfs::Vfs;
+use parking_lot::Mutex;
+
+use crate::batch::hash_of;
+use crate::error::{Error, Result};
+use crate::record::{Entry, RecordReader};
+use crate::shard::Shard;
+use crate::store::{Metrics, MetricsOptions, SHARDS_MAX, shard_of};
+use crate::tier::Tier;
+
+impl Metrics {
+    /// Opens the store in a directory, which is made if it does not exist, with all that is in its files and
+    /// its log.
+    ///
+    /// # Errors
+    /// When another process has the directory, or the log or the manifest is damaged.
+    pub fn open(vfs: Arc<dyn Vfs>, directory: &Path, options: MetricsOptions) -> Result<Self> {
+        vfs.create_dir_all(directory).map_err(|error| Error::of_lock(directory, error.into()))?;
+        let lock = vfs.lock(&directory.join("LOCK")).map_err(|error| Error::of_lock(directory, error))?;
+        let tier = Tier::open(&vfs, directory, &options)?;
+        let shards = (0..options.shards.clamp(1, SHARDS_MAX)).map(|_| Shard::default()).collect();
+        let mut opening = Opening { shards, known: HashMap::new(), next_reference: 0 };
+        // Newest samples are known from there, and in files.
+        tier.load(&mut |record| opening.put(record, |_, _| true))?;
+        let saved = tier.saved(opening.next_reference)?;
+        let warm = tier.table.snapshot();
+        let tombstones = warm.tombstones();
+        let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
+            let of_log = |tombstone: &&Arc<Tombstone>| lsn.0 <= tombstone.mark;
+            let deleted: Vec<_> = tombstones.iter().filter(of_log).collect();
+            let skips = |series, t| lsn <= saved.to || deleted.iter().any(|grave| grave.hides(series, t));
+            opening.put(&record, skips).map_err(|what| {
+                luma_log::Error::Replay(format!("the batch that ends at {} is damaged: {what}", lsn.0))
+            })
+        })?;
+        if log.end() < saved.to {
+            let (end, to) = (log.end().0, saved.to.0);
+            return Err(Error::DamagedRegistry(format!(
+                "the log ends at {end}, but files have it up to {to}"
+            )));
+        }
+        let hot_from = warm.entries().map(|entry| entry.times.1.saturating_add(1)).max();
+        Ok(Self {
+            shards: opening.shards,
+            log,
+            tier,
+            hot_from: AtomicI64::new(hot_from.unwrap_or(i64::MIN)),
+            moving: Mutex::new(saved),
+            series: AtomicUsize::new(opening.known.len()),
+            next_reference: AtomicU32::new(opening.next_reference),
+            series_max: options.series_max,
+            out_of_order_window_ms: options.out_of_order_window_ms.max(0),
+            _lock: lock,
+        })
+    }
+}
+
+/// What has been put together so far.
+struct Opening {
+    shards: Box<[Shard]>,
+    known: HashMap<u32, (usize, u32)>,
+    next_reference: u32,
+}
+
+impl Opening {
+    /// Puts in what a record says, but not samples that `skips` accepts: those are in files, or deleted.
+    fn put(&mut self, record: &[u8], skips: impl Fn(u32, i64) -> bool) -> Result<(), String> {
+        let mut reader = RecordReader::new(record)?;
+        while let Some(entry) = reader.next()? {
+            match entry {
+                Entry::Series { reference, key } => self.add_series(reference, key)?,
+                Entry::Sample { reference, point } => {
+                    let (at, id) = self.known.get(&reference).ok_or_else(|| {
+                        format!("it has a sample of series {reference}, which no batch defined")
+                    })?;
+                    let shard = &mut self.shards[*at];
+                    let late = shard.writer.get_mut().accept(*id, &point);
+                    if !skips(reference, point.t) {
+                        shard.state.get_mut().put(*id, point, late);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_series(&mut self, reference: u32, key: &[u8]) -> Result<(), String> {
+        let hash = hash_of(key);
+        let at = shard_of(hash, self.shards.len());
+        let shard = &mut self.shards[at];
+        if let Some((before, id)) = self.known.get(&reference) {
+            // The registry and the log both have it.
+            let same = *before == at && shard.writer.get_mut().find(hash, key) == Some(*id);
+            return if same { Ok(()) } else { Err(format!("it defines series {reference} again")) };
+        }
+        let (id, labels) = shard.writer.get_mut().add_series(hash, key, reference);
+        shard.state.get_mut().add_series(reference, labels);
+        self.known.insert(reference, (at, id));
+        let next = reference.checked_add(1).ok_or("its series has the last number there is")?;
+        self.next_reference = self.next_reference.max(next);
+        Ok(())
+    }
+}

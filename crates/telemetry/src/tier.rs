@@ -1,0 +1,220 @@
+//! What is on disk besides the log: files of samples, and the registry of series in the same database as their
+//! manifest, so that both change in one transaction.
+//!
+//! The registry has the series in groups, as records that define them, and for each block of references the
+//! newest sample of each series in it, as a record of samples (`FORMAT.md`).
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use lightning::{
+    Database, Direction, Durability, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionOptions,
+};
+use luma_log::{Flusher, Lsn};
+use luma_promql::{Labels, Sample};
+use luma_strata::{Run, Table};
+use luma_vfs::Vfs;
+
+use crate::batch::Point;
+use crate::error::{Error, Result};
+use crate::record::{RecordWriter, histogram_of_bytes, histogram_to_bytes};
+use crate::store::MetricsOptions;
+
+/// Series of one block of newest samples.
+pub(crate) const BLOCK_SERIES: u32 = 4096;
+/// Bytes of a group of series, and of the transactions that write them.
+const GROUP_BYTES: usize = 256 << 10;
+const TRANSACTION_BYTES: usize = 8 << 20;
+
+const SAVED_KEY: &[u8] = b"saved";
+const CACHE_BYTES: usize = 16 << 20;
+
+/// How much of the log is in files, and how many series are in the registry.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Saved {
+    /// All samples that the log has up to here are in files.
+    pub to: Lsn,
+    /// All series with a lower reference are in the registry.
+    pub series: u32,
+}
+
+/// Files and registry.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub table: Table,
+    database: Database,
+    series: Keyspace,
+    newest: Keyspace,
+}
+
+impl Tier {
+    pub fn open(vfs: &Arc<dyn Vfs>, directory: &Path, options: &MetricsOptions) -> Result<Self> {
+        let inline = options.log.flusher == Flusher::Inline;
+        let of_database = lightning::Options {
+            cache_bytes: CACHE_BYTES,
+            max_wal_bytes: 32 << 20,
+            wal_segment_bytes: 4 << 20,
+            background_threads: usize::from(!inline),
+            ..lightning::Options::default()
+        };
+        let database = Database::open_with_vfs(Arc::clone(vfs), directory.join("manifest"), of_database)?;
+        let keyspace = |name: &str| match database.keyspace(name) {
+            Some(keyspace) => Ok(keyspace),
+            None => database.create_keyspace(name, KeyspaceOptions::default()),
+        };
+        let (series, newest) = (keyspace("metrics.series")?, keyspace("metrics.newest")?);
+        let files = directory.join("files");
+        let table = Table::open(Arc::clone(vfs), &files, &database, "metrics", options.warm.clone())?;
+        Ok(Self { table, database, series, newest })
+    }
+
+    /// Hands all records of the registry to `put`: those that define series, then those with newest samples.
+    pub fn load(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<()> {
+        let snapshot = self.database.snapshot();
+        for keyspace in [&self.series, &self.newest] {
+            let mut range =
+                snapshot.range(keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
+            while let Some((key, record)) = range.next()? {
+                if key != SAVED_KEY {
+                    put(record).map_err(Error::DamagedRegistry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the log is in files. `series` are those that were loaded.
+    pub fn saved(&self, series: u32) -> Result<Saved> {
+        let bytes = self.database.snapshot().get(&self.newest, SAVED_KEY)?;
+        let Some(bytes) = bytes else { return Ok(Saved { to: Lsn(0), series }) };
+        let to = bytes.try_into().map_err(|_| Error::DamagedRegistry("its place in the log".to_owned()))?;
+        Ok(Saved { to: Lsn(u64::from_le_bytes(to)), series })
+    }
+
+    /// Adds series to the registry, in the order of their references. They may get there before anything
+    /// else of a flush does: the log has them as well.
+    pub fn add_series<'a>(&self, series: impl Iterator<Item = (u32, &'a Labels)>) -> Result<()> {
+        let begin = || {
+            let options =
+                TransactionOptions { durability: Durability::Buffered, ..TransactionOptions::default() };
+            self.database.begin(options)
+        };
+        let mut transaction = begin();
+        let mut group: Option<(u32, RecordWriter)> = None;
+        let mut series = series.peekable();
+        while let Some((reference, labels)) = series.next() {
+            let (first, mut record) =
+                group.take().unwrap_or_else(|| (reference, RecordWriter::with_capacity(GROUP_BYTES)));
+            record.series(reference, &key_of(labels));
+            if record.len() < GROUP_BYTES && series.peek().is_some() {
+                group = Some((first, record));
+                continue;
+            }
+            if let Some(record) = record.finish() {
+                transaction.put(&self.series, &first.to_be_bytes(), &record)?;
+            }
+            if transaction.write_set_bytes() >= TRANSACTION_BYTES {
+                std::mem::replace(&mut transaction, begin()).commit()?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Notes in a transaction the newest samples of the series of a block.
+    pub fn put_newest(
+        &self,
+        transaction: &mut Transaction,
+        block: u32,
+        samples: &[(u32, Point)],
+    ) -> lightning::Result<()> {
+        let mut record = RecordWriter::with_capacity(samples.len() * 16);
+        for (reference, point) in samples {
+            record.sample(*reference, point);
+        }
+        match record.finish() {
+            Some(record) => transaction.put(&self.newest, &block.to_be_bytes(), &record),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes in a transaction how far the log is in files.
+    pub fn put_saved(&self, transaction: &mut Transaction, to: Lsn) -> lightning::Result<()> {
+        transaction.put(&self.newest, SAVED_KEY, &to.0.to_le_bytes())
+    }
+}
+
+/// The key of labels, as batches and records have it.
+fn key_of(labels: &Labels) -> Vec<u8> {
+    let mut key = Vec::new();
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        luma_codec::varint::write(text.len() as u64, &mut key);
+        key.extend_from_slice(text.as_bytes());
+    }
+    key
+}
+
+/// The samples of a series as files have them.
+pub(crate) fn run_of(series: u32, points: &[Point]) -> Run {
+    let mut run = Run { series, ..Run::default() };
+    for point in points {
+        match &point.sample {
+            Sample::Float(v) => run.push_value(point.t, point.start, *v),
+            Sample::Histogram(h) => run.push_payload(point.t, point.start, histogram_to_bytes(h)),
+        }
+    }
+    run
+}
+
+/// The samples of a run.
+pub(crate) fn points_of(run: &Run) -> Result<Vec<Point>> {
+    let mut points = Vec::with_capacity(run.len());
+    for (t, start, value, payload) in run.samples() {
+        let sample = match payload {
+            None => Sample::Float(value),
+            Some(bytes) => {
+                let histogram =
+                    histogram_of_bytes(bytes).ok_or(Error::DamagedHistogram { series: run.series, t })?;
+                Sample::Histogram(Arc::new(histogram))
+            }
+        };
+        points.push(Point { t, start, sample });
+    }
+    Ok(points)
+}
+
+/// Labels as a JSON object, as files have them for other tools.
+pub(crate) fn json_of(labels: &Labels) -> String {
+    let mut json = String::from("{");
+    for (at, text) in labels.iter().flat_map(|(name, value)| [name, value]).enumerate() {
+        json.push_str(match at {
+            0 => "\"",
+            _ if at % 2 == 0 => ",\"",
+            _ => ":\"",
+        });
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => json.extend(['\\', c]),
+                '\u{0}'..='\u{1f}' => json.push_str(&format!("\\u{:04x}", c as u32)),
+                _ => json.push(c),
+            }
+        }
+        json.push('"');
+    }
+    json.push('}');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_json_whatever_is_in_them() {
+        let labels = Labels::new([("__name__", "up"), ("path", "C:\\a\n\"b\""), ("ü", "😀")]);
+        let expected = r#"{"__name__":"up","path":"C:\\a\u000a\"b\"","ü":"😀"}"#;
+        assert_eq!(json_of(&labels), expected);
+        assert_eq!(json_of(&Labels::default()), "{}");
+    }
+}

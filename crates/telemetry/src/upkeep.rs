@@ -1,0 +1,80 @@
+//! What keeps a store small: flushes, merging of files, deletes, and retention.
+
+use std::sync::atomic::Ordering;
+
+use luma_promql::Matcher;
+use luma_strata::{Change, Compacted, FileEntry, TableStats, Tombstone};
+use roaring::RoaringBitmap;
+
+use crate::error::Result;
+use crate::store::Metrics;
+
+impl Metrics {
+    /// Deletes the samples from `from` to `to` (in milliseconds, both included) of all series that fulfil all
+    /// matchers, and gives the number of those series. What comes later with such a time is taken as ever.
+    ///
+    /// # Errors
+    /// When the log or the manifest fails: then nothing is deleted.
+    pub fn delete(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<usize> {
+        let _moving = self.moving.lock();
+        // Nobody appends meanwhile, so the place in the log says what is older.
+        let _writers: Vec<_> = self.shards.iter().map(|shard| shard.writer.lock()).collect();
+        let end = self.log.end();
+        self.log.wait_durable(end)?;
+        let mut states: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
+        let mut series = RoaringBitmap::new();
+        let chosen: Vec<RoaringBitmap> = states.iter().map(|state| state.index.select(matchers)).collect();
+        for (state, chosen) in states.iter().zip(&chosen) {
+            series.extend(chosen.iter().filter_map(|id| Some(state.series.get(id as usize)?.0)));
+        }
+        let count = series.len() as usize;
+        if count == 0 {
+            return Ok(0);
+        }
+        let tombstones = vec![Tombstone::new(series, from, to, end.0)];
+        self.tier.table.commit(Change { tombstones, ..Change::default() }, |_| Ok(()))?;
+        for (state, chosen) in states.iter_mut().zip(&chosen) {
+            for id in chosen {
+                if let Some((_, head)) = state.series.get_mut(id as usize) {
+                    head.delete(from, to)?;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Merges files, if there are some that are worth it; what it did. `now` is the time by which days are over,
+    /// in milliseconds.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged or cannot be written. What was there stays.
+    pub fn compact(&self, now: i64) -> Result<Option<Compacted>> {
+        let done = self.tier.table.compact(now)?;
+        self.tier.table.forget_tombstones(self.log.begin().0)?;
+        Ok(done)
+    }
+
+    /// Removes files whose samples are all from before `from`, and the oldest while all have more than `bytes_max`
+    /// bytes; gives what it removed.
+    ///
+    /// # Errors
+    /// When the manifest fails.
+    pub fn retain(&self, from: Option<i64>, bytes_max: Option<u64>) -> Result<Vec<FileEntry>> {
+        Ok(self.tier.table.retain(from, bytes_max)?)
+    }
+
+    /// Figures of the files.
+    pub fn files(&self) -> TableStats {
+        self.tier.table.snapshot().stats()
+    }
+
+    /// Bytes of the log that a start would read.
+    pub fn log_bytes(&self) -> u64 {
+        self.log.live_bytes()
+    }
+
+    /// From which time on memory has all samples, in milliseconds.
+    pub fn hot_from(&self) -> i64 {
+        self.hot_from.load(Ordering::Acquire)
+    }
+}
