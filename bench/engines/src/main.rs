@@ -7,6 +7,7 @@ mod data;
 mod driver;
 mod engine;
 mod engines;
+mod losses;
 mod measure;
 mod plot;
 mod report;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::driver::results_directory;
 use crate::engine::{NAMES, Result};
+use crate::losses::{LOSS, reason};
 use crate::measure::Figure;
 use crate::plot;
 
@@ -106,8 +107,11 @@ pub fn report(results: Option<PathBuf>) -> Result<()> {
     let rows = rows(&path)?;
     let present: Vec<&str> =
         NAMES.iter().copied().filter(|name| rows.iter().any(|row| row.medians.contains_key(*name))).collect();
-    let mut table = format!("| workload | unit | {} | ratio to the best peer |\n", present.join(" | "));
-    table += &format!("|---|---|{}---:|\n", "---:|".repeat(present.len()));
+    let mut table = format!(
+        "| workload | unit | {} | ratio to the best peer | why, below {LOSS} |\n",
+        present.join(" | ")
+    );
+    table += &format!("|---|---|{}---:|---|\n", "---:|".repeat(present.len()));
     for row in &rows {
         let best = row.best(|_| true).map(|(engine, _)| engine);
         table += &format!("| {} | {} |", row.workload, row.unit);
@@ -115,7 +119,9 @@ pub fn report(results: Option<PathBuf>) -> Result<()> {
             let cell = row.medians.get(*engine).map_or("-".into(), |median| short(*median));
             table += &if best == Some(engine) { format!(" **{cell}** |") } else { format!(" {cell} |") };
         }
-        table += &row.against_best().map_or(" - |\n".into(), |ratio| format!(" {ratio:.2} |\n"));
+        table += &row
+            .against_best()
+            .map_or(" - | |\n".into(), |ratio| format!(" {ratio:.2} | {} |\n", reason(&row.workload, ratio)));
     }
     let all: Vec<f64> = rows.iter().filter_map(Row::against_best).collect();
     if let Some(mean) = geometric_mean(&all) {
