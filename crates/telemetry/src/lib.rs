@@ -22,15 +22,21 @@
 //! ```
 
 mod batch;
+mod cardinality;
 mod chunk;
 mod error;
+mod exemplars;
 mod head;
 mod index;
+mod metadata;
 mod read;
 mod record;
 mod shard;
 mod store;
 
 pub use batch::{Batch, BatchSeries, LABEL_BYTES_MAX, LABELS_MAX};
+pub use cardinality::Cardinality;
 pub use error::{Error, LabelError, Refusal, Result};
+pub use exemplars::Exemplar;
+pub use metadata::Metadata;
 pub use store::{Appended, Metrics, MetricsOptions, Pending};
