@@ -27,6 +27,9 @@ pub enum Error {
         /// What the file system said.
         source: std::io::Error,
     },
+    /// A chunk could not be read.
+    #[error("samples in memory are damaged: {0}; start the server again and check its memory")]
+    Damaged(#[from] luma_codec::Error),
     /// A batch would make a record longer than the log should hold at once.
     #[error("a batch of {bytes} bytes is over the limit of {limit}; send it in parts")]
     BatchTooLarge {

@@ -60,6 +60,25 @@ impl Head {
         self.open.overlaps(from, to) || any(&self.closed) || self.late.as_deref().is_some_and(late)
     }
 
+    /// Takes out the samples from `from` to `to`.
+    pub fn delete(&mut self, from: i64, to: i64) -> Result<(), Error> {
+        let stays = |point: &Point| !(from..=to).contains(&point.t);
+        self.closed = without(&self.closed, from, to)?;
+        if self.open.overlaps(from, to) {
+            let mut points = Vec::new();
+            self.open.for_each(|point| points.push(point))?;
+            self.open = Open::Empty;
+            for point in points.into_iter().filter(stays) {
+                self.closed.extend(self.open.push(point));
+            }
+        }
+        if let Some(late) = self.late.as_deref_mut() {
+            late.closed = without(&late.closed, from, to)?;
+            Arc::make_mut(&mut late.open).retain(stays);
+        }
+        Ok(())
+    }
+
     /// How many chunks there are.
     pub fn chunks(&self) -> usize {
         let late =
@@ -83,6 +102,22 @@ impl Head {
             && snapshot.late.as_ref().is_none_or(|late| late.open.is_empty() && late.closed.is_empty());
         (!nothing).then_some(snapshot)
     }
+}
+
+/// Chunks without their samples from `from` to `to`.
+fn without(chunks: &[Arc<Chunk>], from: i64, to: i64) -> Result<Vec<Arc<Chunk>>, Error> {
+    let mut kept = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        if !chunk.overlaps(from, to) {
+            kept.push(Arc::clone(chunk));
+            continue;
+        }
+        let mut points = Vec::new();
+        chunk.for_each(|point| points.push(point))?;
+        points.retain(|point| !(from..=to).contains(&point.t));
+        kept.extend(Chunk::of_points(&points));
+    }
+    Ok(kept)
 }
 
 /// The samples of a series at a moment.

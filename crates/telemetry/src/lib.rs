@@ -2,6 +2,7 @@
 //!
 //! - [`Batch`] takes the samples of one request; [`Metrics::append`] stores them durably and as a whole.
 //! - [`Metrics`] is a [`Source`](luma_promql::Source) for PromQL, and knows label names, values and series.
+//! - [`Metrics::delete`] takes samples out.
 //! - [`Appended`] says what was stored, and [`Refusal`] why a sample was not.
 //!
 //! ```
@@ -24,6 +25,7 @@
 mod batch;
 mod cardinality;
 mod chunk;
+mod delete;
 mod error;
 mod exemplars;
 mod head;

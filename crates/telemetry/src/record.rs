@@ -20,6 +20,7 @@ const HISTOGRAM: u8 = 4;
 const HISTOGRAM_WITH_START: u8 = 5;
 const METADATA: u8 = 6;
 const EXEMPLAR: u8 = 7;
+const DELETE: u8 = 8;
 
 const HINTS: [ResetHint; 4] = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
 
@@ -34,6 +35,8 @@ pub(crate) enum Entry<'a> {
     Metadata { family: &'a str, metadata: Metadata },
     /// A series has an exemplar.
     Exemplar { reference: u32, exemplar: Exemplar },
+    /// A series has no samples from `from` to `to` any more.
+    Delete { reference: u32, from: i64, to: i64 },
 }
 
 /// Makes a record.
@@ -93,6 +96,13 @@ impl RecordWriter {
             self.text(name);
             self.text(value);
         }
+    }
+
+    pub fn delete(&mut self, reference: u32, from: i64, to: i64) {
+        self.bytes.push(DELETE);
+        varint::write(u64::from(reference), &mut self.bytes);
+        self.signed(from);
+        self.signed(to);
     }
 
     fn text(&mut self, text: &str) {
@@ -189,6 +199,10 @@ impl<'a> RecordReader<'a> {
                 reference,
                 exemplar: Exemplar { labels: Labels::new(pairs), value, t },
             });
+        }
+        if tag == DELETE {
+            let reference = u32::try_from(self.varint()?).ok()?;
+            return Some(Entry::Delete { reference, from: self.signed()?, to: self.signed()? });
         }
         self.reference = self.reference.checked_add(self.signed()?)?;
         self.t = self.t.wrapping_add(self.signed()?);
@@ -343,6 +357,7 @@ mod tests {
             entries.push(match entry {
                 Entry::Series { reference, key } => format!("{reference} {key:?}"),
                 Entry::Sample { reference, point } => shown(reference, &point),
+                Entry::Delete { reference, from, to } => format!("{reference} {from} {to}"),
                 Entry::Metadata { family, metadata } => format!("{family} {metadata:?}"),
                 Entry::Exemplar { reference, exemplar } => exemplar_shown(reference, &exemplar),
             });
@@ -359,11 +374,12 @@ mod tests {
             writer.metadata("m", &metadata);
             let exemplar = Exemplar { labels: Labels::new([("trace", "1"), ("span", "2")]), value: 0.5, t };
             writer.exemplar(7, &exemplar);
+            writer.delete(7, t, i64::MAX);
             for (reference, point) in &points {
                 writer.sample(*reference, point);
             }
             let mut expected =
-                vec![format!("7 {key:?}"), format!("m {metadata:?}"), exemplar_shown(7, &exemplar)];
+                vec![format!("7 {key:?}"), format!("m {metadata:?}"), exemplar_shown(7, &exemplar), format!("7 {t} {}", i64::MAX)];
             expected.extend(points.iter().map(|(reference, point)| shown(*reference, point)));
             prop_assert_eq!(read(&writer.finish().unwrap()), Ok(expected));
         }

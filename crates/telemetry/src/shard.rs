@@ -50,6 +50,8 @@ impl State {
 #[derive(Debug)]
 enum Newest {
     None,
+    /// It was deleted.
+    Deleted,
     Float(u64),
     Histogram(Arc<FloatHistogram>),
 }
@@ -131,7 +133,7 @@ impl Writer {
         if t > newest || matches!(placed.newest, Newest::None) {
             placed.take(&point);
             Decision::InOrder(point)
-        } else if t == newest {
+        } else if t == newest && !matches!(placed.newest, Newest::Deleted) {
             if placed.is_newest(&point.sample) {
                 Decision::Duplicate
             } else {
@@ -143,6 +145,16 @@ impl Writer {
             Decision::Refused(Refusal::OutOfOrder { t, newest })
         } else {
             Decision::Refused(Refusal::TooOld { t, newest, window_ms })
+        }
+    }
+
+    /// Notes that samples were deleted: one of the newest one's time is no duplicate any more.
+    pub fn deleted(&mut self, id: u32, from: i64, to: i64) {
+        if let Some(placed) = self.placed.get_mut(id as usize)
+            && (from..=to).contains(&placed.t)
+            && !matches!(placed.newest, Newest::None)
+        {
+            placed.newest = Newest::Deleted;
         }
     }
 

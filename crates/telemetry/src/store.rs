@@ -104,7 +104,7 @@ impl Pending<'_> {
 /// A store of metrics in memory behind a log.
 pub struct Metrics {
     pub(crate) shards: Box<[Shard]>,
-    log: Log,
+    pub(crate) log: Log,
     series: AtomicUsize,
     next_reference: AtomicU32,
     series_max: usize,
@@ -388,6 +388,16 @@ fn replay(
                 let shard = &mut shards[*at];
                 let late = shard.writer.get_mut().accept(*id, &point);
                 shard.state.get_mut().put(*id, point, late);
+            }
+            Entry::Delete { reference, from, to } => {
+                let (at, id) = known.get(&reference).ok_or_else(|| {
+                    format!("it deletes samples of series {reference}, which no batch defined")
+                })?;
+                let shard = &mut shards[*at];
+                shard.writer.get_mut().deleted(*id, from, to);
+                if let Some((_, head)) = shard.state.get_mut().series.get_mut(*id as usize) {
+                    head.delete(from, to).map_err(|error| error.to_string())?;
+                }
             }
             Entry::Metadata { family, metadata } => replayed.metadata.replay(family, metadata),
             Entry::Exemplar { reference, exemplar } => replayed.exemplars.replay(reference, exemplar),

@@ -95,6 +95,41 @@ fn metadata_and_exemplars_are_there_after_a_restart() {
 }
 
 #[test]
+fn deleted_samples_are_gone_also_after_a_restart_and_what_comes_afterwards_stays() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    // More than a chunk, some late, and histograms.
+    let samples: Vec<(i64, f64)> = (0..300).map(|t| (t * 10, t as f64)).collect();
+    metrics.append(&floats("m", &samples)).unwrap();
+    metrics.append(&floats("m", &[(2895, 1.0), (2985, 2.0)])).unwrap();
+    metrics.append(&floats("other", &samples)).unwrap();
+    let matchers = [Matcher::equal("__name__", "m")];
+    assert_eq!(metrics.delete(&matchers, 500, 2890).unwrap(), 1);
+    assert_eq!(metrics.delete(&matchers, 500, 2890).unwrap(), 0, "there is nothing left of that time");
+    // Late, and where something was deleted.
+    metrics.append(&floats("m", &[(2890, 7.0)])).unwrap();
+    let mut expected: Vec<(i64, f64)> =
+        samples.iter().copied().filter(|(t, _)| !(500..=2890).contains(t)).collect();
+    expected.extend([(2890, 7.0), (2895, 1.0), (2985, 2.0)]);
+    expected.sort_by_key(|(t, _)| *t);
+    assert_eq!(all(&metrics, "m"), expected);
+    assert_eq!(all(&metrics, "other"), samples);
+    // The newest sample is gone, so the same one is none that is there already.
+    assert_eq!(metrics.delete(&matchers, 2900, i64::MAX).unwrap(), 1);
+    assert_eq!(metrics.append(&floats("m", &[(2990, 299.0)])).unwrap().stored, 1);
+    metrics.append(&floats("m", &[(3000, 8.0)])).unwrap();
+    expected.retain(|(t, _)| *t < 2900);
+    expected.extend([(2990, 299.0), (3000, 8.0)]);
+    assert_eq!(all(&metrics, "m"), expected);
+    drop(metrics);
+    let metrics = open(&disk.crash_image(1));
+    assert_eq!(all(&metrics, "m"), expected);
+    assert_eq!(all(&metrics, "other"), samples);
+    assert_eq!(metrics.delete(&matchers, i64::MIN, i64::MAX).unwrap(), 1);
+    assert_eq!(metrics.series(&matchers, i64::MIN, i64::MAX), []);
+}
+
+#[test]
 fn series_are_counted_by_what_they_have_in_common() {
     let metrics = open(&SimDisk::new());
     let mut batch = Batch::default();

@@ -47,7 +47,7 @@ impl From<luma_promql::Error> for Failure {
     }
 }
 
-/// A `data`, which is JSON, and what is to be said about it.
+/// A `data`, which is JSON (or empty if there is none), and what is to be said about it.
 #[derive(Debug, Default)]
 pub(crate) struct Success {
     pub data: String,
@@ -58,6 +58,11 @@ pub(crate) struct Success {
 impl Success {
     pub fn of(data: impl Into<String>) -> Self {
         Self { data: data.into(), ..Self::default() }
+    }
+
+    /// There is nothing to say.
+    pub fn none() -> Self {
+        Self::default()
     }
 
     /// Says that a limit cut the result off.
@@ -72,6 +77,7 @@ impl Success {
 /// The outcome of a request as its client gets it.
 pub(crate) fn respond(headers: &HeaderMap, outcome: Result<Success, Failure>) -> Response {
     let (status, body) = match outcome {
+        Ok(success) if success.data.is_empty() => return StatusCode::NO_CONTENT.into_response(),
         Ok(success) => (200, answer::success(&success.data, &success.warnings, &success.infos)),
         Err(failure) => (failure.kind.status(), answer::failure(failure.kind, &failure.message)),
     };

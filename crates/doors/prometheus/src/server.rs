@@ -26,7 +26,7 @@ use crate::read::read;
 use crate::reply::{Failure, Success, respond, text};
 use crate::runner::Runner;
 use crate::write::{Rejected, UNPACKED_FACTOR, write};
-use crate::{body, federation, query, series, status, syntax};
+use crate::{admin, body, federation, query, series, status, syntax};
 
 /// How long a connection may be silent at least.
 const IDLE_MIN: Duration = Duration::from_mins(5);
@@ -218,7 +218,10 @@ impl Door {
             .route("/status/config", only_get(status::configuration))
             .route("/status/flags", only_get(status::flags))
             .route("/status/tsdb", only_get(status::store))
-            .route("/status/walreplay", only_get(status::replay));
+            .route("/status/walreplay", only_get(status::replay))
+            .route("/admin/tsdb/delete_series", only_post(admin::delete_series))
+            .route("/admin/tsdb/clean_tombstones", only_post(admin::clean_tombstones))
+            .route("/admin/tsdb/snapshot", only_post(admin::snapshot));
         Router::new()
             .nest("/api/v1", api)
             .route("/federate", get(federation::federate))
@@ -268,6 +271,16 @@ where
     F: Future<Output = Result<Success, Failure>> + Send + 'static,
 {
     get(async move |State(door): State<Door>, request: Request| answered(door, request, handler).await)
+}
+
+/// Changes are asked for by POST or PUT.
+fn only_post<F>(handler: fn(Door, Params) -> F) -> Routes
+where
+    F: Future<Output = Result<Success, Failure>> + Send + 'static,
+{
+    let also = async move |State(door): State<Door>, request: Request| answered(door, request, handler).await;
+    post(async move |State(door): State<Door>, request: Request| answered(door, request, handler).await)
+        .put(also)
 }
 
 fn both<F>(handler: fn(Door, Params) -> F) -> Routes

@@ -209,6 +209,27 @@ fn a_server_without_rules_and_targets_says_that_it_has_none() {
 }
 
 #[test]
+fn series_are_deleted_by_those_who_may() {
+    let server = loaded();
+    let mut client = server.client();
+    let path = "/api/v1/admin/tsdb/delete_series?match[]=%7Bjob=%22api%22%7D";
+    assert_eq!(client.get(path).status, 405);
+    assert_eq!(client.send("POST", path, &[("origin", "http://elsewhere.example")], b"").status, 403);
+    assert_eq!(client.send("POST", &format!("{path}&start=0&end=60"), &[], b"").status, 204);
+    let count = "/api/v1/query?query=count_over_time(requests_total%5B1h%5D)&time=540";
+    let result = client.get(count).data()["result"].clone();
+    assert_eq!((&result[0]["value"][1], &result[1]["value"][1]), (&json!("8"), &json!("10")));
+    assert_eq!(client.send("PUT", path, &[], b"").status, 204);
+    assert_eq!(client.get("/api/v1/series?match[]=requests_total").data().as_array().unwrap().len(), 1);
+    assert_eq!(client.post("/api/v1/admin/tsdb/delete_series", "").status, 400);
+    assert_eq!(client.post("/api/v1/admin/tsdb/clean_tombstones", "").status, 204);
+    assert_eq!(client.post("/api/v1/admin/tsdb/snapshot", "").json()["errorType"], "unavailable");
+    let server = loaded_with(DoorOptions { admin: false, ..timeless() });
+    let refused = server.client().send("POST", path, &[], b"");
+    assert_eq!((refused.status, refused.json()["error"].clone()), (503, json!("admin APIs disabled")));
+}
+
+#[test]
 fn federation_gives_current_values_in_the_text_form() {
     let server = Server::with(
         crate::http::store(&luma_vfs::SimDisk::new(), luma_telemetry::MetricsOptions::default()),
