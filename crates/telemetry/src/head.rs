@@ -146,6 +146,21 @@ impl Head {
         Ok(())
     }
 
+    /// Whether it may have samples from `from` to `to`.
+    pub fn overlaps(&self, from: i64, to: i64) -> bool {
+        let any = |chunks: &[Arc<Chunk>]| chunks.iter().any(|chunk| chunk.overlaps(from, to));
+        let late =
+            |late: &Late| any(&late.closed) || late.open.iter().any(|point| (from..=to).contains(&point.t));
+        self.open.overlaps(from, to) || any(&self.closed) || self.late.as_deref().is_some_and(late)
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        let late =
+            self.late.as_ref().map_or(0, |late| late.closed.len() + usize::from(!late.open.is_empty()));
+        self.closed.len() + usize::from(!matches!(self.open, Open::Empty)) + late
+    }
+
     /// What there is now of samples from `from` to `to`, in whole chunks; `None` if there is nothing.
     pub fn snapshot(&self, from: i64, to: i64) -> Option<HeadSnapshot> {
         let chosen = |chunks: &[Arc<Chunk>]| -> Vec<Arc<Chunk>> {

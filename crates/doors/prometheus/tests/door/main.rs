@@ -1,0 +1,9 @@
+//! The door over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod http;
+mod messages;
+mod queries;
+mod reading;
+mod writing;
