@@ -34,10 +34,8 @@ pub(crate) fn door_options(
     ready: Arc<AtomicBool>,
     counted: Arc<luma_door_prometheus::Metrics>,
 ) -> DoorOptions {
-    let gate: Option<Arc<dyn Gate>> = match config.flag("security", "require_auth") {
-        true => Some(Arc::new(Roles(database.clone()))),
-        false => None,
-    };
+    let gate: Option<Arc<dyn Gate>> =
+        if config.flag("security", "require_auth") { Some(Arc::new(Roles(database.clone()))) } else { None };
     let count = |name| config.count("prometheus", name) as usize;
     let duration = |name| config.duration("prometheus", name);
     DoorOptions {

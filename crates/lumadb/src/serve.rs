@@ -34,10 +34,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         say(&format!("password for {ADMINISTRATOR}: {password}"))?;
     }
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
-    let metrics = match config.flag("prometheus", "enabled") {
-        true => Some(Arc::new(metrics::open(config, &directory)?)),
-        false => None,
-    };
+    let enabled = config.flag("prometheus", "enabled");
+    let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
     let served = runtime.block_on(serve(config, &database, metrics));
     // Whatever a door left running must let go of the database before it is closed.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

@@ -16,6 +16,7 @@ mod connection;
 mod federation;
 mod memory;
 mod metrics;
+mod otlp;
 mod params;
 mod query;
 mod read;

@@ -26,7 +26,7 @@ use crate::read::read;
 use crate::reply::{Failure, Success, respond, text};
 use crate::runner::Runner;
 use crate::write::{Rejected, UNPACKED_FACTOR, write};
-use crate::{admin, body, federation, query, series, status, syntax};
+use crate::{admin, body, federation, otlp, query, series, status, syntax};
 
 /// How long a connection may be silent at least.
 const IDLE_MIN: Duration = Duration::from_mins(5);
@@ -204,6 +204,7 @@ impl Door {
             .route("/labels", both(series::label_names))
             .route("/label/{name}/values", get(label_values))
             .route("/write", post(write))
+            .route("/otlp/v1/metrics", post(otlp::metrics))
             .route("/read", post(read))
             .route("/metadata", only_get(series::metadata))
             .route("/targets", only_get(status::targets))

@@ -107,7 +107,7 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
 
 /// What of a request is in the store.
 #[derive(Debug, Clone, Copy, Default)]
-struct Stored {
+pub(crate) struct Stored {
     floats: usize,
     histograms: usize,
     exemplars: usize,
@@ -116,7 +116,7 @@ struct Stored {
 /// Counts and logs what became of a request.
 pub(crate) type Outcome = Result<(Appended, Option<String>), Rejected>;
 
-fn count(door: &Door, outcome: &Outcome) -> Stored {
+pub(crate) fn count(door: &Door, outcome: &Outcome) -> Stored {
     let metrics = &door.options().metrics;
     match outcome {
         Ok((appended, refusal)) => {

@@ -4,6 +4,7 @@
 
 mod http;
 mod messages;
+mod otlp;
 mod queries;
 mod reading;
 mod writing;
