@@ -50,6 +50,20 @@ pub fn verifier(password: &str) -> Result<Option<Verifier>> {
     Ok(Some(Verifier { scram: Some(scram), md5: None }))
 }
 
+/// Whether a password in clear is the one that a verifier was made of. It is not if the verifier is one of
+/// md5 only. Costs milliseconds.
+pub fn is_password(verifier: &Verifier, password: &str) -> bool {
+    let Some(scram) = &verifier.scram else { return false };
+    let stored = salted_password(password, &scram.salt, scram.iterations)
+        .and_then(|salted| hmac_sha256(&salted, b"Client Key"))
+        .map(|client_key| sha256(&client_key));
+    // Every byte is looked at, so that the time says nothing.
+    stored.is_ok_and(|stored| {
+        let differing = stored.iter().zip(&scram.stored_key).fold(0, |differing, (a, b)| differing | (a ^ b));
+        differing == 0 && scram.stored_key.len() == stored.len()
+    })
+}
+
 fn written_scram(text: &str) -> Option<ScramVerifier> {
     let (rounds_and_salt, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
     let (iterations, salt) = rounds_and_salt.split_once(':')?;
@@ -107,6 +121,14 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verifier_knows_the_password_it_was_made_of() {
+        let made = verifier("open sesame").unwrap().unwrap();
+        assert!(is_password(&made, "open sesame"));
+        assert!(!is_password(&made, "open sesam"));
+        assert!(!is_password(&Verifier { scram: None, md5: None }, ""));
+    }
 
     #[test]
     fn keys_are_those_of_rfc_7677() {

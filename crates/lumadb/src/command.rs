@@ -84,6 +84,9 @@ struct Serve {
     /// Port of the HTTP door; 0 picks a free one.
     #[arg(long, value_name = "N")]
     http_port: Option<String>,
+    /// Port of the Prometheus door; 0 picks a free one.
+    #[arg(long, value_name = "N")]
+    prometheus_port: Option<String>,
     /// Address that the doors listen on.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -143,6 +146,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         set("--data-dir", "storage", "data_dir", &serve.data_dir);
         set("--postgres-port", "postgres", "port", &serve.postgres_port);
         set("--http-port", "http", "port", &serve.http_port);
+        set("--prometheus-port", "prometheus", "port", &serve.prometheus_port);
         set("--listen", "server", "host", &serve.listen);
         set("--preset", "", "preset", &serve.preset);
     }

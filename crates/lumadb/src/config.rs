@@ -201,7 +201,7 @@ impl Config {
         if self.flag("security", "require_auth") {
             return Ok(());
         }
-        for door in ["postgres", "http"] {
+        for door in ["postgres", "http", "prometheus"] {
             let host = self.host(door);
             if self.flag(door, "enabled") && !is_loopback(&host) {
                 return Err(ConfigError(format!(
@@ -250,6 +250,13 @@ impl Config {
             Some(Value::Duration(duration)) => *duration,
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether nobody said anything about a setting.
+    pub fn is_default(&self, section: &str, name: &str) -> bool {
+        let key = keys::find(section, name);
+        let setting = key.and_then(|key| self.settings.get(&(key.section, key.name)));
+        setting.is_none_or(|setting| setting.source == Source::Default)
     }
 
     /// The address a door listens on.

@@ -20,12 +20,25 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Status {
     database: Database,
     postgres: Arc<Metrics>,
+    prometheus: Option<Prometheus>,
     ready: Arc<AtomicBool>,
 }
 
+/// The store of metrics, and what its door counts.
+#[derive(Clone)]
+pub(crate) struct Prometheus {
+    pub store: Arc<luma_telemetry::Metrics>,
+    pub counted: Arc<luma_door_prometheus::Metrics>,
+}
+
 impl Status {
-    pub(crate) fn new(database: Database, postgres: Arc<Metrics>, ready: Arc<AtomicBool>) -> Self {
-        Self { database, postgres, ready }
+    pub(crate) fn new(
+        database: Database,
+        postgres: Arc<Metrics>,
+        prometheus: Option<Prometheus>,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        Self { database, postgres, prometheus, ready }
     }
 }
 
@@ -72,7 +85,7 @@ async fn metrics(State(status): State<Status>) -> Response {
 }
 
 /// Metrics in Prometheus's text form.
-fn render(status: &Status) -> String {
+pub(crate) fn render(status: &Status) -> String {
     let mut text = String::new();
     let door = &status.postgres;
     let counters = status.database.counters();
@@ -134,6 +147,12 @@ fn render(status: &Status) -> String {
         );
     }
     durations(&mut text, door);
+    if let Some(Prometheus { store, counted }) = &status.prometheus {
+        let series = ("lumadb_metrics_series", "gauge", "Series of metrics.", store.series_len() as u64);
+        for (name, kind, help, value) in counted.all().into_iter().chain([series]) {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        }
+    }
     text
 }
 

@@ -18,6 +18,7 @@ mod failure;
 mod http;
 mod import;
 mod logging;
+mod metrics;
 mod output;
 mod serve;
 mod sql;

@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::{Failure, database, http};
+use crate::{Failure, database, http, metrics};
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
@@ -34,7 +34,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         say(&format!("password for {ADMINISTRATOR}: {password}"))?;
     }
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
-    let served = runtime.block_on(serve(config, &database));
+    let enabled = config.flag("prometheus", "enabled");
+    let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
+    let served = runtime.block_on(serve(config, &database, metrics));
     // Whatever a door left running must let go of the database before it is closed.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let engine = database.engine().clone();
@@ -46,12 +48,19 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
+async fn serve(
+    config: &Config,
+    database: &Database,
+    store: Option<Arc<luma_telemetry::Metrics>>,
+) -> Result<(), Failure> {
     // Before anything is printed, so that whoever waits for `ready` may stop us.
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
     let ready = Arc::new(AtomicBool::new(false));
-    let metrics: Arc<Metrics> = Arc::default();
+    let counted: Arc<Metrics> = Arc::default();
+    let prometheus = store.map(|store| http::Prometheus { store, counted: Arc::default() });
+    let status =
+        http::Status::new(database.clone(), Arc::clone(&counted), prometheus.clone(), Arc::clone(&ready));
     let mut doors = JoinSet::new();
     if config.flag("postgres", "enabled") {
         let (listener, address) = listen(config, "postgres").await?;
@@ -60,7 +69,7 @@ async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
             max_connections: config.count("postgres", "max_connections") as usize,
             auth_timeout: config.duration("security", "auth_timeout"),
             shutdown_grace: config.duration("server", "shutdown_grace"),
-            metrics: Arc::clone(&metrics),
+            metrics: counted,
             tls: tls(config)?,
         };
         let door = Door::new(database.clone(), options, stop.clone())?;
@@ -69,17 +78,31 @@ async fn serve(config: &Config, database: &Database) -> Result<(), Failure> {
     }
     if config.flag("http", "enabled") {
         let (listener, address) = listen(config, "http").await?;
-        let state = http::Status::new(database.clone(), metrics, Arc::clone(&ready));
-        let stop = stop.clone();
+        let (stop, status) = (stop.clone(), status.clone());
         doors.spawn(async move {
-            if let Err(error) = http::serve(listener, state, stop).await {
+            if let Err(error) = http::serve(listener, status, stop).await {
                 error!(%error, "the HTTP door failed");
             }
         });
         say(&format!("http {address}"))?;
     }
+    if let Some(http::Prometheus { store, counted }) = prometheus
+        && let Some((listener, address)) = listen_unless_taken(config, "prometheus").await?
+    {
+        let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
+        options.exposition = Some(Arc::new(move || http::render(&status)));
+        let door = luma_door_prometheus::Door::new(store, options);
+        let stop = stop.clone();
+        doors.spawn(async move {
+            if let Err(error) = door.listen(listener, stop).await {
+                error!(%error, "the Prometheus door failed");
+            }
+        });
+        say(&format!("prometheus {address}"))?;
+    }
     if doors.is_empty() {
-        return Err(Failure::new("no door is enabled: set postgres.enabled or http.enabled"));
+        let doors = "postgres.enabled, http.enabled or prometheus.enabled";
+        return Err(Failure::new(format!("no door is enabled: set {doors}")));
     }
     ready.store(true, Ordering::Release);
     say("ready")?;
@@ -110,6 +133,21 @@ async fn listen(config: &Config, door: &str) -> Result<(TcpListener, SocketAddr)
     })?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// The same, but a port that nobody asked for may be taken: Prometheus itself may be at its own.
+async fn listen_unless_taken(
+    config: &Config,
+    door: &str,
+) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+    match listen(config, door).await {
+        Ok(listening) => Ok(Some(listening)),
+        Err(failure) if config.is_default(door, "port") => {
+            warn!(%failure, "the door stays closed; {door}.port may name another port");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The first signal stops in order, the second at once.

@@ -28,7 +28,16 @@ struct Server {
 impl Server {
     fn start(directory: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lumadb"))
-            .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
+            .args([
+                "serve",
+                "--postgres-port",
+                "0",
+                "--http-port",
+                "0",
+                "--prometheus-port",
+                "0",
+                "--data-dir",
+            ])
             .arg(directory)
             .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")
             .stdout(Stdio::piped())

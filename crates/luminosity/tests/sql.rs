@@ -77,7 +77,7 @@ fn lumadb() -> Option<Server> {
     }
     let directory = tempfile::tempdir().unwrap();
     let mut process = Command::new(program)
-        .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
+        .args(["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0", "--data-dir"])
         .arg(directory.path())
         .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")
         .stdout(Stdio::piped())

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::histogram::FloatHistogram;
 use crate::labels::Labels;
 use crate::number::{format_plain, format_scientific};
-use crate::value::{Answer, Sample, Series, Value};
+use crate::value::{Sample, Series, Value};
 
 /// Which kind of failure a client is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub enum ErrorKind {
     Timeout,
     /// The store failed.
     Internal,
+    /// What is asked for is not there.
+    NotFound,
+    /// What is asked for cannot be had now.
+    Unavailable,
 }
 
 impl ErrorKind {
@@ -36,6 +40,8 @@ impl ErrorKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -45,8 +51,9 @@ impl ErrorKind {
             Self::BadData => 400,
             Self::Execution => 422,
             Self::Canceled => 499,
-            Self::Timeout => 503,
+            Self::Timeout | Self::Unavailable => 503,
             Self::Internal => 500,
+            Self::NotFound => 404,
         }
     }
 }
@@ -55,42 +62,42 @@ impl Error {
     /// Which kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parse(_) => ErrorKind::BadData,
+            Self::Parse(_) | Self::Type(_) => ErrorKind::BadData,
             Self::Evaluation(_) | Self::TooManySamples => ErrorKind::Execution,
             Self::Timeout => ErrorKind::Timeout,
             Self::Canceled => ErrorKind::Canceled,
             Self::Source(_) => ErrorKind::Internal,
         }
     }
+
+    /// What a client is told: a query that cannot be one is named as the parameter it came in.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Parse(_) | Self::Type(_) => format!("invalid parameter \"query\": {self}"),
+            error => error.to_string(),
+        }
+    }
 }
 
-/// The body of a successful answer to a query.
-pub fn success(query: &str, answer: &Answer) -> String {
-    let mut out = String::from(r#"{"status":"success","data":"#);
-    write_value(&answer.value, &mut out);
-    for (name, texts) in
-        [("warnings", answer.annotations.warnings(query)), ("infos", answer.annotations.infos(query))]
-    {
-        if texts.is_empty() {
-            continue;
+/// The body of a successful answer with its `data`, which is JSON.
+pub fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
+    let mut out = String::with_capacity(data.len() + 64);
+    out.push_str(r#"{"status":"success","data":"#);
+    out.push_str(data);
+    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            let _ = write!(out, ",\"{name}\":");
+            write_list(texts, &mut out, |text, out| write_text(text, out));
         }
-        let _ = write!(out, ",\"{name}\":");
-        list(&texts, &mut out, |text, out| write_text(text, out));
     }
     out.push('}');
     out
 }
 
-/// The body of an answer that says what failed. A query that does not parse is named as the parameter
-/// it came in.
-pub fn failure(error: &Error) -> String {
-    let kind = error.kind();
+/// The body of an answer that says what failed.
+pub fn failure(kind: ErrorKind, message: &str) -> String {
     let mut out = format!(r#"{{"status":"error","errorType":"{}","error":"#, kind.name());
-    let text = match error {
-        Error::Parse(error) => format!("invalid parameter \"query\": {error}"),
-        error => error.to_string(),
-    };
-    write_text(&text, &mut out);
+    write_text(message, &mut out);
     out.push('}');
     out
 }
@@ -107,7 +114,7 @@ pub fn write_value(value: &Value, out: &mut String) {
     match value {
         Value::Scalar(point) => write_point(point.t, out, |out| write_number(point.v, out)),
         Value::String(t, text) => write_point(*t, out, |out| write_text(text, out)),
-        Value::Vector(t, samples) => list(samples, out, |sample, out| {
+        Value::Vector(t, samples) => write_list(samples, out, |sample, out| {
             out.push_str("{\"metric\":");
             write_labels(&sample.labels, out);
             match &sample.value {
@@ -122,7 +129,7 @@ pub fn write_value(value: &Value, out: &mut String) {
             }
             out.push('}');
         }),
-        Value::Matrix(series) => list(series, out, write_series),
+        Value::Matrix(series) => write_list(series, out, write_series),
     }
     out.push('}');
 }
@@ -132,11 +139,13 @@ fn write_series(series: &Series, out: &mut String) {
     write_labels(&series.labels, out);
     if !series.floats.is_empty() {
         out.push_str(",\"values\":");
-        list(&series.floats, out, |point, out| write_point(point.t, out, |out| write_number(point.v, out)));
+        write_list(&series.floats, out, |point, out| {
+            write_point(point.t, out, |out| write_number(point.v, out));
+        });
     }
     if !series.histograms.is_empty() {
         out.push_str(",\"histograms\":");
-        list(&series.histograms, out, |p, out| write_point(p.t, out, |out| write_histogram(&p.h, out)));
+        write_list(&series.histograms, out, |p, out| write_point(p.t, out, |out| write_histogram(&p.h, out)));
     }
     out.push('}');
 }
@@ -155,7 +164,8 @@ pub fn write_labels(labels: &Labels, out: &mut String) {
     out.push('}');
 }
 
-fn list<T>(items: &[T], out: &mut String, mut write: impl FnMut(&T, &mut String)) {
+/// A list, each item as `write` writes it.
+pub fn write_list<T>(items: &[T], out: &mut String, mut write: impl FnMut(&T, &mut String)) {
     out.push('[');
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -174,7 +184,8 @@ fn write_point(t: i64, out: &mut String, value: impl FnOnce(&mut String)) {
     out.push(']');
 }
 
-fn write_time(t: i64, out: &mut String) {
+/// A time in seconds.
+pub fn write_time(t: i64, out: &mut String) {
     if t < 0 {
         out.push('-');
     }
@@ -186,7 +197,7 @@ fn write_time(t: i64, out: &mut String) {
 }
 
 /// A number as a text.
-fn write_number(v: f64, out: &mut String) {
+pub fn write_number(v: f64, out: &mut String) {
     let size = v.abs();
     let exponent = size != 0.0 && !(1e-6..1e21).contains(&size);
     let text = if exponent { format_scientific(v) } else { format_plain(v) };
@@ -201,7 +212,7 @@ fn write_histogram(h: &FloatHistogram, out: &mut String) {
     let buckets: Vec<_> = h.all_buckets().into_iter().filter(|b| b.count != 0.0).collect();
     if !buckets.is_empty() {
         out.push_str(",\"buckets\":");
-        list(&buckets, out, |bucket, out| {
+        write_list(&buckets, out, |bucket, out| {
             let ends = match (bucket.lower_inclusive, bucket.upper_inclusive) {
                 (false, true) => 0,
                 (true, false) => 1,
@@ -244,7 +255,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::annotation::Annotations;
     use crate::histogram::Bucket;
     use crate::memory::MemorySource;
     use crate::query::{Options, instant, range};
@@ -326,7 +336,11 @@ mod tests {
         let query = "quantile(2, x)";
         let answer = range(&source, query, 0, 0, 1000, &Options::default()).unwrap();
         assert_eq!(
-            success(query, &answer),
+            success(
+                &data(answer.value),
+                &answer.annotations.warnings(query),
+                &answer.annotations.infos(query)
+            ),
             concat!(
                 r#"{"status":"success","data":{"resultType":"matrix","result":[]},"#,
                 r#""warnings":["PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)"]}"#
@@ -335,14 +349,12 @@ mod tests {
         let error = instant(&source, "x[", 0, &Options::default()).unwrap_err();
         assert_eq!(error.kind().status(), 400);
         assert_eq!(
-            failure(&error),
+            failure(error.kind(), &error.message()),
             concat!(
                 r#"{"status":"error","errorType":"bad_data","#,
                 r#""error":"invalid parameter \"query\": 1:3: parse error: unexpected end of input in duration expression"}"#
             )
         );
-        let plain =
-            Answer { value: Value::Scalar(FloatPoint { t: 0, v: 1.0 }), annotations: Annotations::default() };
-        assert!(success("1", &plain).ends_with(r#"[0,"1"]}}"#));
+        assert_eq!(success("1", &[], &[]), r#"{"status":"success","data":1}"#);
     }
 }

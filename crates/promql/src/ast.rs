@@ -113,6 +113,35 @@ impl Expr {
         }
     }
 
+    /// All selectors in it, in the order of the text.
+    pub fn selectors(&self) -> Vec<&VectorSelector> {
+        let mut found = Vec::new();
+        self.collect_selectors(&mut found);
+        found
+    }
+
+    fn collect_selectors<'e>(&'e self, found: &mut Vec<&'e VectorSelector>) {
+        match self {
+            Self::Aggregate(aggregate) => {
+                if let Some(param) = &aggregate.param {
+                    param.collect_selectors(found);
+                }
+                aggregate.operand.collect_selectors(found);
+            }
+            Self::Binary(binary) => {
+                binary.left.collect_selectors(found);
+                binary.right.collect_selectors(found);
+            }
+            Self::Call(call) => call.args.iter().for_each(|arg| arg.collect_selectors(found)),
+            Self::Matrix(matrix) => found.push(&matrix.selector),
+            Self::Paren(inner, _) => inner.collect_selectors(found),
+            Self::Subquery(subquery) => subquery.operand.collect_selectors(found),
+            Self::Unary(unary) => unary.operand.collect_selectors(found),
+            Self::Vector(selector) => found.push(selector),
+            Self::Number(..) | Self::String(..) => {}
+        }
+    }
+
     /// The expression within any parentheses around it.
     pub fn without_parens(&self) -> &Self {
         let mut expr = self;

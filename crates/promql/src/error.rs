@@ -11,6 +11,9 @@ pub enum Error {
     /// The text is no query.
     #[error("{0}")]
     Parse(#[from] ParseError),
+    /// The query yields what cannot be asked for this way.
+    #[error("{0}")]
+    Type(String),
     /// The query cannot be evaluated on the data there is.
     #[error("{0}")]
     Evaluation(String),

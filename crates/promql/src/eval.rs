@@ -35,7 +35,7 @@ use crate::error::{Error, Result, failed, same_labelset};
 use crate::labels::Labels;
 use crate::query::Options;
 use crate::source::{SeriesData, Source};
-use crate::value::{FloatPoint, HistogramPoint, Series};
+use crate::value::{Answer, FloatPoint, HistogramPoint, Series, Statistics, Value};
 
 /// The times an expression is evaluated at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub(crate) struct Context<'a> {
     step: i64,
     is_range: bool,
     pub(crate) samples: Cell<usize>,
+    pub(crate) counted: Cell<Statistics>,
     notes: RefCell<Annotations>,
     /// How many calls around the current node need only counts and sums of histograms, and how
     /// many need the buckets.
@@ -95,13 +96,15 @@ impl<'a> Context<'a> {
             step,
             is_range,
             samples: Cell::new(0),
+            counted: Cell::default(),
             notes: RefCell::new(Annotations::default()),
             statistics: Cell::new((0, 0)),
         }
     }
 
-    pub fn into_annotations(self) -> Annotations {
-        self.notes.into_inner()
+    /// The answer with a value, and what was noted on the way.
+    pub fn answer(self, value: Value) -> Answer {
+        Answer { value, annotations: self.notes.into_inner(), statistics: self.counted.get() }
     }
 
     fn note(&self, f: impl FnOnce(&mut Annotations)) {

@@ -1,9 +1,12 @@
 //! Expressions as text, in Prometheus' spelling; parsing the text gives the same expression.
 
+mod pretty;
+
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use crate::ast::{
-    Aggregate, At, Binary, BinaryOp, Boundary, Call, Cardinality, DurationExpr, Expr, Shift, VectorSelector,
+    Aggregate, At, Binary, BinaryOp, Boundary, Call, Cardinality, DurationExpr, Expr, Shift, Subquery,
+    VectorSelector,
 };
 use crate::labels::{METRIC_NAME, is_plain_label_name};
 use crate::matcher::MatchOp;
@@ -23,14 +26,7 @@ impl Display for Expr {
             Self::Number(value, _) => f.write_str(&format_plain(*value)),
             Self::Paren(inner, _) => write!(f, "({inner})"),
             Self::String(text, _) => f.write_str(&quoted(text)),
-            Self::Subquery(s) => {
-                write!(f, "{}[{}:", s.operand, s.range)?;
-                if let Some(step) = &s.step {
-                    write!(f, "{step}")?;
-                }
-                f.write_char(']')?;
-                write_ends(&s.shift, Boundary::Plain, f)
-            }
+            Self::Subquery(s) => write!(f, "{}{}", s.operand, SubqueryTime(s)),
             Self::Unary(u) => write!(f, "{}{}", if u.negative { '-' } else { '+' }, u.operand),
             Self::Vector(v) => {
                 write_series(v, f)?;
@@ -42,12 +38,7 @@ impl Display for Expr {
 
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.name())?;
-        if self.without {
-            write!(f, " without ({}) ", LabelList(&self.grouping))?;
-        } else if !self.grouping.is_empty() {
-            write!(f, " by ({}) ", LabelList(&self.grouping))?;
-        }
+        AggregateHead(self).fmt(f)?;
         match &self.param {
             Some(param) => write!(f, "({param}, {})", self.operand),
             None => write!(f, "({})", self.operand),
@@ -55,13 +46,54 @@ impl Display for Aggregate {
     }
 }
 
+/// An aggregation up to its parenthesis.
+struct AggregateHead<'a>(&'a Aggregate);
+
+impl Display for AggregateHead<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(aggregate) = self;
+        f.write_str(aggregate.op.name())?;
+        if aggregate.without {
+            write!(f, " without ({}) ", LabelList(&aggregate.grouping))?;
+        } else if !aggregate.grouping.is_empty() {
+            write!(f, " by ({}) ", LabelList(&aggregate.grouping))?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands behind a subquery's operand.
+struct SubqueryTime<'a>(&'a Subquery);
+
+impl Display for SubqueryTime<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(subquery) = self;
+        write!(f, "[{}:", subquery.range)?;
+        if let Some(step) = &subquery.step {
+            write!(f, "{step}")?;
+        }
+        f.write_char(']')?;
+        write_ends(&subquery.shift, Boundary::Plain, f)
+    }
+}
+
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.left, self.op.name())?;
-        if self.return_bool {
+        write!(f, "{} {} {}", self.left, Operator(self), self.right)
+    }
+}
+
+/// What stands between two operands.
+struct Operator<'a>(&'a Binary);
+
+impl Display for Operator<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(binary) = self;
+        f.write_str(binary.op.name())?;
+        if binary.return_bool {
             f.write_str(" bool")?;
         }
-        let matching = &self.matching;
+        let matching = &binary.matching;
         if matching.on || !matching.labels.is_empty() {
             let word = if matching.on { "on" } else { "ignoring" };
             write!(f, " {word} ({})", LabelList(&matching.labels))?;
@@ -89,7 +121,7 @@ impl Display for Binary {
                 }
             }
         }
-        write!(f, " {}", self.right)
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, failed};
 use crate::eval::{Context, Evaluated, Grid, finish};
 use crate::parser::parse;
 use crate::source::Source;
-use crate::value::{Answer, FloatPoint, Sample, Series, Value, VectorSample};
+use crate::value::{Answer, FloatPoint, Sample, Series, Statistics, Value, VectorSample};
 
 /// The limits and defaults of a query.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub fn instant(source: &dyn Source, query: &str, t: i64, options: &Options) -> R
             Evaluated::Series(series) => Value::Vector(t, vector(finish(series)?)),
         },
     };
-    Ok(Answer { value, annotations: context.into_annotations() })
+    Ok(context.answer(value))
 }
 
 /// Evaluates a query at every step from `start` to `end` (both in milliseconds since the epoch, the
@@ -89,9 +89,9 @@ pub fn range(
     let value_type = expr.value_type();
     if !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
         let name = crate::number::quoted(value_type.documented());
-        return failed(format!(
+        return Err(Error::Type(format!(
             "invalid expression type {name} for range query, must be Scalar or instant Vector"
-        ));
+        )));
     }
     if step <= 0 {
         return failed(
@@ -108,7 +108,7 @@ pub fn range(
         Evaluated::Text(_) => Vec::new(),
         Evaluated::Series(series) => finish(series)?,
     };
-    Ok(Answer { value: Value::Matrix(sorted(series)), annotations: context.into_annotations() })
+    Ok(context.answer(Value::Matrix(sorted(series))))
 }
 
 fn sorted(mut series: Vec<Series>) -> Vec<Series> {
@@ -134,7 +134,16 @@ impl Context<'_> {
     pub(crate) fn charge(&self, samples: usize) -> Result<()> {
         let total = self.samples.get().saturating_add(samples);
         self.samples.set(total);
+        let counted = self.counted.get();
+        self.counted.set(Statistics { peak_samples: counted.peak_samples.max(total), ..counted });
         if total > self.options.max_samples { Err(Error::TooManySamples) } else { Ok(()) }
+    }
+
+    /// Notes that steps used samples of a selector.
+    pub(crate) fn used(&self, samples: usize) {
+        let counted = self.counted.get();
+        let read_samples = counted.read_samples.saturating_add(samples);
+        self.counted.set(Statistics { read_samples, ..counted });
     }
 
     /// Takes back what was counted.
@@ -193,6 +202,18 @@ mod tests {
         assert!(!over("sum(m) + sum(m)", 1050));
         // A window is held for one series at a time.
         assert!(!over("sum(sum_over_time(m[10m]))", 1050));
+    }
+
+    #[test]
+    fn an_answer_says_how_many_samples_it_took() {
+        let source = hundred_series();
+        let of = |query: &str| instant(&source, query, 540_000, &Options::default()).unwrap().statistics;
+        assert_eq!(of("m"), Statistics { read_samples: 100, peak_samples: 100 });
+        assert_eq!(of("sum(m)").read_samples, 100);
+        assert_eq!(of("sum_over_time(m[4m])").read_samples, 400);
+        assert_eq!(of("m[4m]").read_samples, 400);
+        let answer = range(&source, "m", 0, 540_000, 60_000, &Options::default()).unwrap();
+        assert_eq!(answer.statistics.read_samples, 1000);
     }
 
     #[test]

@@ -95,6 +95,15 @@ pub enum Value {
     Matrix(Vec<Series>),
 }
 
+/// How much a query looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Samples that selectors gave, each as often as a step used it.
+    pub read_samples: usize,
+    /// The most samples that were in memory at once.
+    pub peak_samples: usize,
+}
+
 /// What a query answers.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -102,4 +111,6 @@ pub struct Answer {
     pub value: Value,
     /// What is to be said about it.
     pub annotations: Annotations,
+    /// How much it looked at.
+    pub statistics: Statistics,
 }

@@ -7,9 +7,11 @@
 use std::sync::Arc;
 
 use luma_codec::varint;
-use luma_promql::{FloatHistogram, Sample};
+use luma_promql::{FloatHistogram, Labels, Sample};
 
 use crate::error::LabelError;
+use crate::exemplars::Exemplar;
+use crate::metadata::Metadata;
 
 /// How many labels a series may have.
 pub const LABELS_MAX: usize = 128;
@@ -41,6 +43,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     points: Vec<(u32, Point)>,
     histogram_bytes: usize,
+    metadata: Vec<(String, Metadata)>,
+    exemplars: Vec<(u32, Exemplar)>,
 }
 
 impl Batch {
@@ -97,12 +101,30 @@ impl Batch {
         self.points.push((series.0, Point { t, start, sample: Sample::Histogram(value) }));
     }
 
+    /// Adds what a family of metrics says of itself.
+    pub fn metadata(&mut self, family: &str, metadata: Metadata) {
+        self.metadata.push((family.to_owned(), metadata));
+    }
+
+    /// Adds an example of what a series measured. It is kept if it is newer than the series' others and its
+    /// labels have at most 128 characters.
+    pub fn exemplar(&mut self, series: BatchSeries, exemplar: Exemplar) {
+        self.exemplars.push((series.0, exemplar));
+    }
+
+    /// The labels and time of a sample, by its place in the batch.
+    pub fn describe(&self, at: usize) -> Option<(Labels, i64)> {
+        let (series, point) = self.points.get(at)?;
+        let (_, key) = self.key(*series)?;
+        Some((Labels::new(labels_of_key(key)), point.t))
+    }
+
     /// How many samples there are.
     pub fn len(&self) -> usize {
         self.points.len()
     }
 
-    /// Whether there is no sample.
+    /// Whether there is no sample; there may be metadata.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
@@ -113,11 +135,32 @@ impl Batch {
         self.bytes.clear();
         self.points.clear();
         self.histogram_bytes = 0;
+        self.metadata.clear();
+        self.exemplars.clear();
     }
 
     /// At least as many bytes as the batch takes in the log.
     pub(crate) fn record_bytes_max(&self) -> usize {
-        self.bytes.len() + self.keys.len() * 16 + self.points.len() * 40 + self.histogram_bytes
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|(family, m)| family.len() + m.kind.len() + m.help.len() + m.unit.len() + 48);
+        let of_labels =
+            |labels: &Labels| labels.iter().map(|(name, value)| name.len() + value.len() + 20).sum::<usize>();
+        let exemplars = self.exemplars.iter().map(|(_, exemplar)| of_labels(&exemplar.labels) + 48);
+        self.bytes.len()
+            + self.keys.len() * 16
+            + self.points.len() * 40
+            + self.histogram_bytes
+            + metadata.chain(exemplars).sum::<usize>()
+    }
+
+    pub(crate) fn metadata_given(&self) -> &[(String, Metadata)] {
+        &self.metadata
+    }
+
+    pub(crate) fn exemplars_given(&self) -> &[(u32, Exemplar)] {
+        &self.exemplars
     }
 
     pub(crate) fn points(&self) -> &[(u32, Point)] {

@@ -36,9 +36,6 @@ pub enum Error {
     /// The registry of series makes no sense.
     #[error("the registry of series is damaged: {0}; restore the store from a backup")]
     DamagedRegistry(String),
-    /// Samples in memory could not be unpacked.
-    #[error("samples in memory: {0}")]
-    Chunk(#[from] luma_codec::Error),
     /// A histogram in a file makes no sense.
     #[error("the histogram of series {series} at {t} is none; restore the store from a backup")]
     DamagedHistogram {
@@ -47,6 +44,9 @@ pub enum Error {
         /// Its time.
         t: i64,
     },
+    /// A chunk could not be read.
+    #[error("samples in memory are damaged: {0}; start the server again and check its memory")]
+    Damaged(#[from] luma_codec::Error),
     /// A batch would make a record longer than the log should hold at once.
     #[error("a batch of {bytes} bytes is over the limit of {limit}; send it in parts")]
     BatchTooLarge {

@@ -18,6 +18,7 @@ use luma_strata::{Change, Finished, NewFile};
 use crate::batch::Point;
 use crate::error::Result;
 use crate::head::{FlushMark, Head};
+use crate::record::RecordWriter;
 use crate::store::Metrics;
 use crate::tier::{BLOCK_SERIES, Saved, json_of, run_of};
 
@@ -57,6 +58,7 @@ impl Metrics {
         let places = self.places();
         let marked: Vec<(Place, FlushMark)> =
             places.iter().filter_map(|place| Some((*place, self.mark(*place)?))).collect();
+        self.say_again()?;
         // Samples that came after `to` are among the marked ones.
         self.log.wait_durable(self.log.end())?;
         let add = self.write_files(&marked)?;
@@ -91,6 +93,15 @@ impl Metrics {
         }
         self.log.truncate_before(to)?;
         Ok(done)
+    }
+
+    /// Puts metadata and exemplars at the log's end, before the log is cut.
+    fn say_again(&self) -> Result<()> {
+        let mut append = |record: RecordWriter| -> Result<()> {
+            record.finish().map_or(Ok(()), |record| Ok(self.log.append(&[&record]).map(drop)?))
+        };
+        self.metadata.say_again(&mut append)?;
+        self.exemplars.say_again(&mut append)
     }
 
     /// A place in the log before which every batch is in memory as a whole, and a reference below which all

@@ -118,32 +118,46 @@ impl Head {
 
     /// Forgets the samples from `from` to `to`.
     pub fn delete(&mut self, from: i64, to: i64) -> Result<(), Error> {
-        let keeps = |point: &Point| !(from..=to).contains(&point.t);
-        if self.open.overlaps(from, to) || self.closed.iter().any(|chunk| chunk.overlaps(from, to)) {
-            let mut kept = Vec::new();
-            for chunk in &self.closed {
-                chunk.for_each(|point| kept.push(point))?;
-            }
-            self.open.for_each(|point| kept.push(point))?;
-            kept.retain(keeps);
-            self.closed = Chunk::of_points(&kept);
-            self.open = Open::Empty;
+        let stays = |point: &Point| !(from..=to).contains(&point.t);
+        let mut closed = Vec::with_capacity(self.closed.len());
+        for chunk in &self.closed {
+            closed.extend(without(chunk, from, to)?);
         }
-        let Some(late) = &mut self.late else { return Ok(()) };
-        let mut closed = Vec::new();
-        let mut in_files = 0;
+        self.closed = closed;
+        if self.open.overlaps(from, to) {
+            let mut points = Vec::new();
+            self.open.for_each(|point| points.push(point))?;
+            self.open = Open::Empty;
+            for point in points.into_iter().filter(stays) {
+                self.closed.extend(self.open.push(point));
+            }
+        }
+        let Some(late) = self.late.as_deref_mut() else { return Ok(()) };
+        let (mut closed, mut in_files) = (Vec::with_capacity(late.closed.len()), 0);
         for (at, chunk) in late.closed.iter().enumerate() {
-            let mut kept = Vec::new();
-            chunk.for_each(|point| kept.push(point))?;
-            kept.retain(keeps);
-            closed.extend(Chunk::of_points(&kept));
+            closed.extend(without(chunk, from, to)?);
             if at < late.in_files {
                 in_files = closed.len();
             }
         }
         (late.closed, late.in_files) = (closed, in_files);
-        Arc::make_mut(&mut late.open).retain(keeps);
+        Arc::make_mut(&mut late.open).retain(stays);
         Ok(())
+    }
+
+    /// Whether it may have samples from `from` to `to`.
+    pub fn overlaps(&self, from: i64, to: i64) -> bool {
+        let any = |chunks: &[Arc<Chunk>]| chunks.iter().any(|chunk| chunk.overlaps(from, to));
+        let late =
+            |late: &Late| any(&late.closed) || late.open.iter().any(|point| (from..=to).contains(&point.t));
+        self.open.overlaps(from, to) || any(&self.closed) || self.late.as_deref().is_some_and(late)
+    }
+
+    /// How many chunks there are.
+    pub fn chunks(&self) -> usize {
+        let late =
+            self.late.as_ref().map_or(0, |late| late.closed.len() + usize::from(!late.open.is_empty()));
+        self.closed.len() + usize::from(!matches!(self.open, Open::Empty)) + late
     }
 
     /// What there is now of samples from `from` to `to`, in whole chunks; `None` if there is nothing.
@@ -163,6 +177,17 @@ impl Head {
             && snapshot.late.as_ref().is_none_or(|late| late.open.is_empty() && late.closed.is_empty());
         (!nothing).then_some(snapshot)
     }
+}
+
+/// A chunk without its samples from `from` to `to`.
+fn without(chunk: &Arc<Chunk>, from: i64, to: i64) -> Result<Vec<Arc<Chunk>>, Error> {
+    if !chunk.overlaps(from, to) {
+        return Ok(vec![Arc::clone(chunk)]);
+    }
+    let mut points = Vec::new();
+    chunk.for_each(|point| points.push(point))?;
+    points.retain(|point| !(from..=to).contains(&point.t));
+    Ok(Chunk::of_points(&points))
 }
 
 /// The samples of a series at a moment.

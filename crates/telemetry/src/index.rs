@@ -51,6 +51,13 @@ impl SeriesIndex {
         self.series.push(labels);
     }
 
+    /// Every name and value, and how many series have them.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.names.iter().flat_map(|(name, of_name)| {
+            of_name.values.iter().map(|(value, postings)| (&**name, &**value, postings.len()))
+        })
+    }
+
     /// The labels of a series.
     pub fn labels(&self, id: u32) -> Option<&Labels> {
         self.series.get(id as usize)

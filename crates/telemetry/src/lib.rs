@@ -23,11 +23,14 @@
 //! ```
 
 mod batch;
+mod cardinality;
 mod chunk;
 mod error;
+mod exemplars;
 mod flush;
 mod head;
 mod index;
+mod metadata;
 mod open;
 mod read;
 mod record;
@@ -37,7 +40,10 @@ mod tier;
 mod upkeep;
 
 pub use batch::{Batch, BatchSeries, LABEL_BYTES_MAX, LABELS_MAX};
+pub use cardinality::Cardinality;
 pub use error::{Error, LabelError, Refusal, Result};
+pub use exemplars::Exemplar;
 pub use flush::Flushed;
 pub use luma_strata::{Compacted, FileEntry, TableOptions, TableStats};
+pub use metadata::Metadata;
 pub use store::{Appended, Metrics, MetricsOptions, Pending};

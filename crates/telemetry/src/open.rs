@@ -16,9 +16,11 @@ use parking_lot::Mutex;
 
 use crate::batch::hash_of;
 use crate::error::{Error, Result};
+use crate::exemplars::Exemplars;
+use crate::metadata::MetadataTable;
 use crate::record::{Entry, RecordReader};
 use crate::shard::Shard;
-use crate::store::{Metrics, MetricsOptions, SHARDS_MAX, shard_of};
+use crate::store::{Metrics, MetricsOptions, Period, SHARDS_MAX, shard_of};
 use crate::tier::Tier;
 
 impl Metrics {
@@ -32,17 +34,30 @@ impl Metrics {
         let lock = vfs.lock(&directory.join("LOCK")).map_err(|error| Error::of_lock(directory, error))?;
         let tier = Tier::open(&vfs, directory, &options)?;
         let shards = (0..options.shards.clamp(1, SHARDS_MAX)).map(|_| Shard::default()).collect();
-        let mut opening = Opening { shards, known: HashMap::new(), next_reference: 0 };
+        let mut opening = Opening {
+            shards,
+            known: HashMap::new(),
+            next_reference: 0,
+            metadata: MetadataTable::default(),
+            exemplars: Exemplars::new(options.exemplars_max),
+            period: Period::default(),
+        };
         // Newest samples are known from there, and in files.
-        tier.load(&mut |record| opening.put(record, |_, _| true))?;
+        tier.load(&mut |record| opening.put(record, |_, _| Fate::InFiles))?;
         let saved = tier.saved(opening.next_reference)?;
         let warm = tier.table.snapshot();
+        warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
+        tombstones.iter().for_each(|grave| opening.deleted(grave));
         let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
             let of_log = |tombstone: &&Arc<Tombstone>| lsn.0 <= tombstone.mark;
             let deleted: Vec<_> = tombstones.iter().filter(of_log).collect();
-            let skips = |series, t| lsn <= saved.to || deleted.iter().any(|grave| grave.hides(series, t));
-            opening.put(&record, skips).map_err(|what| {
+            let fate = |series, t| match deleted.iter().any(|grave| grave.hides(series, t)) {
+                true => Fate::Deleted,
+                false if lsn <= saved.to => Fate::InFiles,
+                false => Fate::New,
+            };
+            opening.put(&record, fate).map_err(|what| {
                 luma_log::Error::Replay(format!("the batch that ends at {} is damaged: {what}", lsn.0))
             })
         })?;
@@ -59,6 +74,9 @@ impl Metrics {
             tier,
             hot_from: AtomicI64::new(hot_from.unwrap_or(i64::MIN)),
             moving: Mutex::new(saved),
+            metadata: opening.metadata,
+            exemplars: opening.exemplars,
+            period: opening.period,
             series: AtomicUsize::new(opening.known.len()),
             next_reference: AtomicU32::new(opening.next_reference),
             series_max: options.series_max,
@@ -73,11 +91,21 @@ struct Opening {
     shards: Box<[Shard]>,
     known: HashMap<u32, (usize, u32)>,
     next_reference: u32,
+    metadata: MetadataTable,
+    exemplars: Exemplars,
+    period: Period,
+}
+
+/// What became of a sample since it was logged.
+enum Fate {
+    New,
+    InFiles,
+    Deleted,
 }
 
 impl Opening {
-    /// Puts in what a record says, but not samples that `skips` accepts: those are in files, or deleted.
-    fn put(&mut self, record: &[u8], skips: impl Fn(u32, i64) -> bool) -> Result<(), String> {
+    /// Puts in what a record says, samples only if they are neither in files nor deleted.
+    fn put(&mut self, record: &[u8], fate: impl Fn(u32, i64) -> Fate) -> Result<(), String> {
         let mut reader = RecordReader::new(record)?;
         while let Some(entry) = reader.next()? {
             match entry {
@@ -88,13 +116,29 @@ impl Opening {
                     })?;
                     let shard = &mut self.shards[*at];
                     let late = shard.writer.get_mut().accept(*id, &point);
-                    if !skips(reference, point.t) {
-                        shard.state.get_mut().put(*id, point, late);
+                    match fate(reference, point.t) {
+                        Fate::New => {
+                            self.period.extend((point.t, point.t));
+                            shard.state.get_mut().put(*id, point, late);
+                        }
+                        Fate::Deleted => shard.writer.get_mut().deleted(*id, point.t, point.t),
+                        Fate::InFiles => {}
                     }
                 }
+                Entry::Metadata { family, metadata } => self.metadata.replay(family, metadata),
+                Entry::Exemplar { reference, exemplar } => self.exemplars.replay(reference, exemplar),
+                Entry::ForgetExemplars => self.exemplars.forget(),
             }
         }
         Ok(())
+    }
+
+    /// Notes that samples known so far were deleted, perhaps before some of them: then one that is sent again counts as
+    /// late, and is recognised when it is read.
+    fn deleted(&mut self, grave: &Tombstone) {
+        for (at, id) in grave.series.iter().filter_map(|series| self.known.get(&series)) {
+            self.shards[*at].writer.get_mut().deleted(*id, grave.from, grave.to);
+        }
     }
 
     fn add_series(&mut self, reference: u32, key: &[u8]) -> Result<(), String> {

@@ -4,17 +4,20 @@
 //! at a time afterwards. So it sees whole batches, and what it holds is a reference per chunk. If it asks for what
 //! memory may not have, files are read along, as far as memory is not complete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashMap;
 use luma_promql::{Labels, Matcher, Select, SeriesData, SeriesSet, Source, SourceError};
-use luma_strata::{Merged, Run, Scan};
+use luma_strata::{Merged, Run, Scan, Snapshot};
 use parking_lot::RwLockReadGuard;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::exemplars::Exemplar;
 use crate::head::{HeadSnapshot, read_points};
+use crate::metadata::Metadata;
 use crate::shard::State;
 use crate::store::Metrics;
 use crate::tier::points_of;
@@ -32,13 +35,43 @@ impl Metrics {
         states.iter().flat_map(|state| state.index.label_values(name, matchers)).collect()
     }
 
-    /// The labels of the series that fulfil all matchers, in the order in which the series came.
-    pub fn series(&self, matchers: &[Matcher]) -> Vec<Labels> {
-        let mut found = Vec::new();
+    /// The times of the oldest and the newest sample that there ever were.
+    pub fn period(&self) -> Option<(i64, i64)> {
+        self.period.get()
+    }
+
+    /// What metrics say of themselves, by the name of their family.
+    pub fn metadata(&self) -> BTreeMap<Arc<str>, Arc<Metadata>> {
+        self.metadata.all()
+    }
+
+    /// Examples from `from` to `to` of the series that fulfil all matchers, in the order of time for each.
+    pub fn exemplars(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<(Labels, Vec<Exemplar>)> {
+        let mut chosen = HashMap::new();
         for state in self.states() {
             for id in state.index.select(matchers) {
                 if let (Some(labels), Some((reference, _))) =
                     (state.index.labels(id), state.series.get(id as usize))
+                {
+                    chosen.insert(*reference, labels.clone());
+                }
+            }
+        }
+        let found = self.exemplars.select(&chosen, from, to);
+        found.into_iter().filter_map(|(reference, of)| Some((chosen.remove(&reference)?, of))).collect()
+    }
+
+    /// The labels of the series that fulfil all matchers and may have samples from `from` to `to`, in the
+    /// order in which the series came.
+    pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<Labels> {
+        // Which of the files' series have samples just then is not looked up.
+        let in_files = self.has_files_of(from, to);
+        let mut found = Vec::new();
+        for state in self.states() {
+            for id in state.index.select(matchers) {
+                if let (Some(labels), Some((reference, head))) =
+                    (state.index.labels(id), state.series.get(id as usize))
+                    && (in_files || head.overlaps(from, to))
                 {
                     found.push((*reference, labels.clone()));
                 }
@@ -48,7 +81,12 @@ impl Metrics {
         found.into_iter().map(|(_, labels)| labels).collect()
     }
 
-    fn states(&self) -> Vec<RwLockReadGuard<'_, State>> {
+    /// Whether files have samples from `from` to `to`.
+    pub(crate) fn has_files_of(&self, from: i64, to: i64) -> bool {
+        self.tier.table.snapshot().entries().any(|entry| entry.times.0 <= to && entry.times.1 >= from)
+    }
+
+    pub(crate) fn states(&self) -> Vec<RwLockReadGuard<'_, State>> {
         self.shards.iter().map(|shard| shard.state.read()).collect()
     }
 }
@@ -60,9 +98,32 @@ struct Chosen {
     hot: Option<HeadSnapshot>,
 }
 
-impl Source for Metrics {
-    /// Series come in the order in which they came to the store, which is that of the files as well.
-    fn select(&self, request: &Select<'_>) -> Result<SeriesSet<'_>, SourceError> {
+/// Where memory is not complete: the files, and up to when they are read.
+struct Warm {
+    files: Snapshot,
+    to: i64,
+}
+
+impl Metrics {
+    /// What [`Source::select`] gives, in the order of labels. If files are needed, each series looks into them anew.
+    ///
+    /// # Errors
+    /// When a chunk is damaged.
+    pub fn select_sorted(&self, request: &Select<'_>) -> Result<SeriesSet<'static>, SourceError> {
+        let (mut chosen, warm) = self.choose(request);
+        chosen.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        let (from, to) = (request.start, request.end);
+        let read = move |series: Chosen| {
+            let files = warm.as_ref().map(|warm| warm.scan([series.reference], from)).transpose()?;
+            Reading { warm: files.map(Iterator::peekable), from, to }.next(series)
+        };
+        Ok(Box::new(
+            chosen.into_iter().filter_map(move |series| read(series).map_err(SourceError::from).transpose()),
+        ))
+    }
+
+    /// The series that a request is for with their chunks as they are now, and the files if memory may not have all.
+    fn choose(&self, request: &Select<'_>) -> (Vec<Chosen>, Option<Warm>) {
         let (from, to) = (request.start, request.end);
         let mut chosen = Vec::new();
         let states = self.states();
@@ -79,18 +140,32 @@ impl Source for Metrics {
         drop(states);
         // Read after memory was: what left memory before is in files by now.
         let hot_from = self.hot_from.load(Ordering::Acquire);
-        let warm = if from >= hot_from && from < i64::MAX {
+        if from >= hot_from && from < i64::MAX {
             chosen.retain(|series| series.hot.is_some());
-            None
-        } else {
-            let series = chosen.iter().map(|series| series.reference).collect();
-            let to = if hot_from == i64::MAX { to } else { to.min(hot_from - 1) };
-            let scan = Scan { series: Some(Arc::new(series)), from, to, previous: true };
-            let merged = self.tier.table.snapshot().scan(&scan).map_err(Error::from)?;
-            Some(merged.peekable())
-        };
+            return (chosen, None);
+        }
+        let to = if hot_from == i64::MAX { to } else { to.min(hot_from - 1) };
+        (chosen, Some(Warm { files: self.tier.table.snapshot(), to }))
+    }
+}
+
+impl Warm {
+    /// The samples in files of some series from a time on.
+    fn scan(&self, series: impl IntoIterator<Item = u32>, from: i64) -> Result<Merged> {
+        let series = Some(Arc::new(series.into_iter().collect()));
+        Ok(self.files.scan(&Scan { series, from, to: self.to, previous: true })?)
+    }
+}
+
+impl Source for Metrics {
+    /// Series come in the order in which they came to the store, which is that of the files as well.
+    fn select(&self, request: &Select<'_>) -> Result<SeriesSet<'_>, SourceError> {
+        let (mut chosen, warm) = self.choose(request);
+        let (from, to) = (request.start, request.end);
+        let references = chosen.iter().map(|series| series.reference);
+        let warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
         chosen.sort_unstable_by_key(|series| series.reference);
-        let mut reading = Reading { warm, from, to };
+        let mut reading = Reading { warm: warm.map(Iterator::peekable), from, to };
         Ok(Box::new(
             chosen
                 .into_iter()

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use luma_codec::varint;
-use luma_promql::{Bucket, FloatHistogram, ResetHint, Sample};
+use luma_promql::{Bucket, FloatHistogram, Labels, ResetHint, Sample};
 
 use crate::batch::Point;
+use crate::exemplars::Exemplar;
+use crate::metadata::Metadata;
 
 const VERSION: u8 = 1;
 
@@ -16,6 +18,9 @@ const FLOAT: u8 = 2;
 const FLOAT_WITH_START: u8 = 3;
 const HISTOGRAM: u8 = 4;
 const HISTOGRAM_WITH_START: u8 = 5;
+const METADATA: u8 = 6;
+const EXEMPLAR: u8 = 7;
+const FORGET_EXEMPLARS: u8 = 8;
 
 const HINTS: [ResetHint; 4] = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
 
@@ -26,6 +31,12 @@ pub(crate) enum Entry<'a> {
     Series { reference: u32, key: &'a [u8] },
     /// A series has a sample.
     Sample { reference: u32, point: Point },
+    /// A family of metrics has metadata.
+    Metadata { family: &'a str, metadata: Metadata },
+    /// A series has an exemplar.
+    Exemplar { reference: u32, exemplar: Exemplar },
+    /// What exemplars there were before this is said again, or gone.
+    ForgetExemplars,
 }
 
 /// Makes a record.
@@ -71,6 +82,34 @@ impl RecordWriter {
     /// How many bytes there are so far.
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub fn metadata(&mut self, family: &str, metadata: &Metadata) {
+        self.bytes.push(METADATA);
+        for text in [family, &metadata.kind, &metadata.help, &metadata.unit] {
+            self.text(text);
+        }
+    }
+
+    pub fn forget_exemplars(&mut self) {
+        self.bytes.push(FORGET_EXEMPLARS);
+    }
+
+    pub fn exemplar(&mut self, reference: u32, exemplar: &Exemplar) {
+        self.bytes.push(EXEMPLAR);
+        varint::write(u64::from(reference), &mut self.bytes);
+        self.signed(exemplar.t);
+        self.float(exemplar.value);
+        varint::write(exemplar.labels.len() as u64, &mut self.bytes);
+        for (name, value) in exemplar.labels.iter() {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        varint::write(text.len() as u64, &mut self.bytes);
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     /// The record, unless it says nothing.
@@ -161,6 +200,24 @@ impl<'a> RecordReader<'a> {
             let length = usize::try_from(self.varint()?).ok()?;
             return Some(Entry::Series { reference, key: self.take(length)? });
         }
+        if tag == METADATA {
+            let family = self.text()?;
+            let [kind, help, unit] = [self.text()?, self.text()?, self.text()?].map(str::to_owned);
+            return Some(Entry::Metadata { family, metadata: Metadata { kind, help, unit } });
+        }
+        if tag == EXEMPLAR {
+            let reference = u32::try_from(self.varint()?).ok()?;
+            let (t, value) = (self.signed()?, self.float()?);
+            let count = self.length(2)?;
+            let pairs = (0..count).map(|_| Some((self.text()?, self.text()?))).collect::<Option<Vec<_>>>()?;
+            return Some(Entry::Exemplar {
+                reference,
+                exemplar: Exemplar { labels: Labels::new(pairs), value, t },
+            });
+        }
+        if tag == FORGET_EXEMPLARS {
+            return Some(Entry::ForgetExemplars);
+        }
         self.reference = self.reference.checked_add(self.signed()?)?;
         self.t = self.t.wrapping_add(self.signed()?);
         let t = self.t;
@@ -215,6 +272,11 @@ impl<'a> RecordReader<'a> {
     fn length(&mut self, bytes_each: usize) -> Option<usize> {
         let length = usize::try_from(self.varint()?).ok()?;
         (length <= self.rest.len() / bytes_each).then_some(length)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.length(1)?;
+        std::str::from_utf8(self.take(length)?).ok()
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -298,6 +360,10 @@ mod tests {
         format!("{reference} {} {} {value}", point.t, point.start)
     }
 
+    fn exemplar_shown(reference: u32, exemplar: &Exemplar) -> String {
+        format!("{reference} {exemplar:?}")
+    }
+
     fn read(record: &[u8]) -> Result<Vec<String>, String> {
         let mut reader = RecordReader::new(record)?;
         let mut entries = Vec::new();
@@ -305,6 +371,9 @@ mod tests {
             entries.push(match entry {
                 Entry::Series { reference, key } => format!("{reference} {key:?}"),
                 Entry::Sample { reference, point } => shown(reference, &point),
+                Entry::ForgetExemplars => "no exemplars".to_owned(),
+                Entry::Metadata { family, metadata } => format!("{family} {metadata:?}"),
+                Entry::Exemplar { reference, exemplar } => exemplar_shown(reference, &exemplar),
             });
         }
         Ok(entries)
@@ -312,13 +381,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_says_what_was_written(points in proptest::collection::vec(point(), 0..20), key: Vec<u8>) {
+        fn a_record_says_what_was_written(points in proptest::collection::vec(point(), 0..20), key: Vec<u8>, help: String, t: i64) {
             let mut writer = RecordWriter::with_capacity(0);
             writer.series(7, &key);
+            let metadata = Metadata { kind: "gauge".to_owned(), help, unit: String::new() };
+            writer.metadata("m", &metadata);
+            let exemplar = Exemplar { labels: Labels::new([("trace", "1"), ("span", "2")]), value: 0.5, t };
+            writer.forget_exemplars();
+            writer.exemplar(7, &exemplar);
             for (reference, point) in &points {
                 writer.sample(*reference, point);
             }
-            let mut expected = vec![format!("7 {key:?}")];
+            let mut expected =
+                vec![format!("7 {key:?}"), format!("m {metadata:?}"), "no exemplars".to_owned(), exemplar_shown(7, &exemplar)];
             expected.extend(points.iter().map(|(reference, point)| shown(*reference, point)));
             prop_assert_eq!(read(&writer.finish().unwrap()), Ok(expected));
         }

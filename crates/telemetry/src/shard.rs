@@ -50,6 +50,8 @@ impl State {
 #[derive(Debug)]
 enum Newest {
     None,
+    /// It was deleted.
+    Deleted,
     Float(u64),
     Histogram(Arc<FloatHistogram>),
 }
@@ -131,7 +133,7 @@ impl Writer {
         if t > newest || matches!(placed.newest, Newest::None) {
             placed.take(&point);
             Decision::InOrder(point)
-        } else if t == newest {
+        } else if t == newest && !matches!(placed.newest, Newest::Deleted) {
             if placed.is_newest(&point.sample) {
                 Decision::Duplicate
             } else {
@@ -150,11 +152,21 @@ impl Writer {
     pub fn newest(&self, id: u32) -> Option<(u32, Point)> {
         let placed = self.placed.get(id as usize)?;
         let sample = match &placed.newest {
-            Newest::None => return None,
+            Newest::None | Newest::Deleted => return None,
             Newest::Float(bits) => Sample::Float(f64::from_bits(*bits)),
             Newest::Histogram(h) => Sample::Histogram(Arc::clone(h)),
         };
         Some((placed.reference, Point { t: placed.t, start: 0, sample }))
+    }
+
+    /// Notes that samples were deleted: one of the newest one's time is no duplicate any more.
+    pub fn deleted(&mut self, id: u32, from: i64, to: i64) {
+        if let Some(placed) = self.placed.get_mut(id as usize)
+            && (from..=to).contains(&placed.t)
+            && !matches!(placed.newest, Newest::None)
+        {
+            placed.newest = Newest::Deleted;
+        }
     }
 
     /// Notes a sample that was accepted once; whether it came late.

@@ -10,13 +10,15 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use luma_log::{Log, LogOptions, Lsn};
-use luma_promql::Labels;
+use luma_promql::{Labels, Sample};
 use luma_strata::TableOptions;
 use luma_vfs::FileLock;
 use parking_lot::Mutex;
 
 use crate::batch::{Batch, Point};
 use crate::error::{Error, Refusal, Result};
+use crate::exemplars::{Exemplar, Exemplars};
+use crate::metadata::MetadataTable;
 use crate::record::RecordWriter;
 use crate::shard::{Decision, Shard};
 use crate::tier::{Saved, Tier};
@@ -34,6 +36,8 @@ pub struct MetricsOptions {
     pub series_max: usize,
     /// How far behind its series' newest sample a sample may be, in milliseconds.
     pub out_of_order_window_ms: i64,
+    /// How many exemplars are kept, the newest ones.
+    pub exemplars_max: usize,
     /// The log.
     pub log: LogOptions,
     /// The files that samples go to from memory.
@@ -46,6 +50,7 @@ impl Default for MetricsOptions {
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             series_max: 5_000_000,
             out_of_order_window_ms: 3_600_000,
+            exemplars_max: 100_000,
             log: LogOptions::default(),
             warm: TableOptions::default(),
         }
@@ -59,6 +64,10 @@ pub struct Appended {
     pub stored: usize,
     /// How many were there already, with the same value.
     pub duplicates: usize,
+    /// How many of those stored or there already are histograms.
+    pub histograms: usize,
+    /// How many exemplars were stored or there already.
+    pub exemplars: usize,
     /// How many were refused.
     pub refused: usize,
     /// Why the first one was, and which one of the batch that is.
@@ -108,6 +117,9 @@ pub struct Metrics {
     pub(crate) next_reference: AtomicU32,
     pub(crate) series_max: usize,
     pub(crate) out_of_order_window_ms: i64,
+    pub(crate) metadata: MetadataTable,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) period: Period,
     pub(crate) _lock: Box<dyn FileLock>,
 }
 
@@ -166,10 +178,21 @@ impl Metrics {
                 None => appended.refuse(at, Refusal::UnknownSeries),
             }
         }
+        let mut exemplars_by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
+        for (at, (series, _)) in batch.exemplars_given().iter().enumerate() {
+            if let Some((hash, _)) = batch.key(*series) {
+                exemplars_by_shard[shard_of(hash, self.shards.len())].push(at as u32);
+            }
+        }
         let mut record = RecordWriter::with_capacity(bytes / 2);
         let mut ids = vec![None; batch.series_len()];
         let mut held = Vec::with_capacity(self.shards.len());
-        for (shard, points) in self.shards.iter().zip(&by_shard).filter(|(_, points)| !points.is_empty()) {
+        let mut exemplars: Vec<(u32, &Exemplar)> = Vec::new();
+        let mut period = (i64::MAX, i64::MIN);
+        let touched = self.shards.iter().zip(by_shard.iter().zip(&exemplars_by_shard));
+        for (shard, (points, examples)) in
+            touched.filter(|(_, (points, examples))| !points.is_empty() || !examples.is_empty())
+        {
             let mut writer = shard.writer.lock();
             let mut changes = Changes { points: Vec::with_capacity(points.len()), ..Changes::default() };
             for at in points.iter().map(|at| *at as usize) {
@@ -189,11 +212,13 @@ impl Metrics {
                     }
                 };
                 ids[*series as usize] = Some(id);
+                let is_histogram = matches!(point.sample, Sample::Histogram(_));
                 let (point, late) = match writer.decide(id, point, self.out_of_order_window_ms) {
                     Decision::InOrder(point) => (point, false),
                     Decision::Late(point) => (point, true),
                     Decision::Duplicate => {
                         appended.duplicates += 1;
+                        appended.histograms += usize::from(is_histogram);
                         continue;
                     }
                     Decision::Refused(refusal) => {
@@ -202,16 +227,39 @@ impl Metrics {
                     }
                 };
                 appended.stored += 1;
+                appended.histograms += usize::from(is_histogram);
+                period = (period.0.min(point.t), period.1.max(point.t));
                 record.sample(writer.reference(id), &point);
                 changes.points.push((id, point, late));
             }
+            for (series, exemplar) in
+                examples.iter().filter_map(|at| batch.exemplars_given().get(*at as usize))
+            {
+                let Some((hash, key)) = batch.key(*series) else { continue };
+                if let Some(id) = ids[*series as usize].or_else(|| writer.find(hash, key)) {
+                    exemplars.push((writer.reference(id), exemplar));
+                }
+            }
             held.push((shard, writer, changes));
         }
+        let metadata = self.metadata.change(batch.metadata_given(), &mut record);
+        let adding = (!exemplars.is_empty()).then(|| {
+            let mut adding = self.exemplars.begin();
+            for (reference, exemplar) in exemplars {
+                appended.exemplars += usize::from(adding.add(reference, exemplar, &mut record));
+            }
+            adding
+        });
         let lsn = match record.finish() {
             Some(record) => self.log.append(&[&record])?,
             // Duplicates are acknowledged when what they duplicate is durable.
             None => self.log.end(),
         };
+        if let Some(changed) = metadata {
+            changed.put();
+        }
+        drop(adding);
+        self.period.extend(period);
         let states: Vec<_> = held.iter().map(|(shard, ..)| shard.state.write()).collect();
         for ((_, writer, changes), mut state) in held.into_iter().zip(states) {
             for (reference, labels) in changes.new_series {
@@ -246,4 +294,30 @@ impl Appended {
 pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
     // The lowest and the highest bits find the series within the shard.
     (hash >> 16) as u32 as usize % shards
+}
+
+/// The times of the oldest and the newest sample that there ever were.
+#[derive(Debug)]
+pub(crate) struct Period {
+    first: AtomicI64,
+    last: AtomicI64,
+}
+
+impl Default for Period {
+    fn default() -> Self {
+        Self { first: AtomicI64::new(i64::MAX), last: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Period {
+    pub fn extend(&self, (first, last): (i64, i64)) {
+        self.first.fetch_min(first, Ordering::Relaxed);
+        self.last.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// Both, if there is a sample.
+    pub fn get(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.first.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
+        (first <= last).then_some((first, last))
+    }
 }

@@ -7,23 +7,32 @@ use luma_strata::{Change, Compacted, FileEntry, TableStats, Tombstone};
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
+use crate::shard::State;
 use crate::store::Metrics;
 
 impl Metrics {
     /// Deletes the samples from `from` to `to` (in milliseconds, both included) of all series that fulfil all
-    /// matchers, and gives the number of those series. What comes later with such a time is taken as ever.
+    /// matchers, and gives the number of those that may have some. What comes later with such a time is taken as ever.
     ///
     /// # Errors
     /// When the log or the manifest fails: then nothing is deleted.
     pub fn delete(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<usize> {
         let _moving = self.moving.lock();
         // Nobody appends meanwhile, so the place in the log says what is older.
-        let _writers: Vec<_> = self.shards.iter().map(|shard| shard.writer.lock()).collect();
+        let mut writers: Vec<_> = self.shards.iter().map(|shard| shard.writer.lock()).collect();
         let end = self.log.end();
         self.log.wait_durable(end)?;
         let mut states: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
         let mut series = RoaringBitmap::new();
-        let chosen: Vec<RoaringBitmap> = states.iter().map(|state| state.index.select(matchers)).collect();
+        let in_files = self.has_files_of(from, to);
+        let has = |state: &State, id: &u32| {
+            let head = state.series.get(*id as usize).map(|(_, head)| head);
+            head.is_some_and(|head| in_files || head.overlaps(from, to))
+        };
+        let chosen: Vec<RoaringBitmap> = states
+            .iter()
+            .map(|state| state.index.select(matchers).into_iter().filter(|id| has(state, id)).collect())
+            .collect();
         for (state, chosen) in states.iter().zip(&chosen) {
             series.extend(chosen.iter().filter_map(|id| Some(state.series.get(id as usize)?.0)));
         }
@@ -33,8 +42,9 @@ impl Metrics {
         }
         let tombstones = vec![Tombstone::new(series, from, to, end.0)];
         self.tier.table.commit(Change { tombstones, ..Change::default() }, |_| Ok(()))?;
-        for (state, chosen) in states.iter_mut().zip(&chosen) {
+        for ((state, writer), chosen) in states.iter_mut().zip(&mut writers).zip(&chosen) {
             for id in chosen {
+                writer.deleted(id, from, to);
                 if let Some((_, head)) = state.series.get_mut(id as usize) {
                     head.delete(from, to)?;
                 }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use luma_log::{Flusher, LogOptions};
 use luma_promql::{
-    Bucket, FloatHistogram, MatchOp, Matcher, ResetHint, STALE_MARKER, Select, SeriesData, Source, is_stale,
+    Bucket, FloatHistogram, Labels, MatchOp, Matcher, ResetHint, STALE_MARKER, Select, SeriesData, Source,
+    is_stale,
 };
-use luma_telemetry::{Appended, Batch, Error, Metrics, MetricsOptions, Refusal};
+use luma_telemetry::{Appended, Batch, Error, Exemplar, Metadata, Metrics, MetricsOptions, Refusal};
 use luma_vfs::{FaultPlan, SimDisk};
 use proptest::prelude::*;
 
@@ -61,8 +62,103 @@ fn the_same_sample_again_is_a_duplicate_and_another_value_a_conflict() {
     assert_eq!(metrics.append(&floats("m", &[(10, 1.0)])).unwrap().stored, 1);
     let again = metrics.append(&floats("m", &[(10, 1.0), (10, 2.0), (20, 2.0)])).unwrap();
     let refusal = Some((1, Refusal::Conflicting { t: 10 }));
-    assert_eq!(again, Appended { stored: 1, duplicates: 1, refused: 1, first_refusal: refusal });
+    let expected =
+        Appended { stored: 1, duplicates: 1, refused: 1, first_refusal: refusal, ..Appended::default() };
+    assert_eq!(again, expected);
     assert_eq!(all(&metrics, "m"), [(10, 1.0), (20, 2.0)]);
+}
+
+#[test]
+fn metadata_and_exemplars_are_there_after_a_restart() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    let metadata = |help: &str| Metadata { kind: "counter".into(), help: help.into(), unit: String::new() };
+    for help in ["One.", "Two."] {
+        let mut batch = floats("m", &[(10, 1.0)]);
+        batch.metadata("m", metadata(help));
+        let series = batch.series([("__name__", "m")]).unwrap();
+        batch.exemplar(series, Exemplar { labels: Labels::new([("trace", help)]), value: 1.0, t: 10 });
+        let late = batch.series([("__name__", "none")]).unwrap();
+        batch.exemplar(late, Exemplar { labels: Labels::default(), value: 1.0, t: 10 });
+        let appended = metrics.append(&batch).unwrap();
+        // One of the same time as the newest is not newer, and one of a series that is not there has none.
+        assert_eq!(appended.exemplars, usize::from(help == "One."));
+    }
+    let mut metrics = Some(metrics);
+    // Out of the log, then out of what a flush left of it.
+    for flushed in [false, true] {
+        if flushed {
+            metrics.as_ref().unwrap().flush(i64::MAX).unwrap();
+        }
+        drop(metrics.take());
+        let reopened = metrics.insert(open(&disk.crash_image(1)));
+        assert_eq!(*reopened.metadata()["m"], metadata("Two."));
+        let found = reopened.exemplars(&[Matcher::equal("__name__", "m")], 0, 10);
+        let labels: Vec<_> = found[0].1.iter().map(|exemplar| exemplar.labels.to_string()).collect();
+        assert_eq!(labels, ["{trace=\"One.\"}"], "flushed: {flushed}");
+        assert_eq!(reopened.exemplars(&[Matcher::equal("__name__", "m")], 11, 20), []);
+        assert_eq!(reopened.period(), Some((10, 10)));
+        assert_eq!(reopened.series(&[Matcher::equal("__name__", "m")], 0, 10).len(), 1);
+        let sorted = Select { matchers: &[Matcher::equal("__name__", "m")], start: 0, end: 20 };
+        assert_eq!(reopened.select_sorted(&sorted).unwrap().count(), 1);
+        drop(metrics.take());
+        metrics = Some(open(&disk));
+    }
+}
+
+#[test]
+fn deleted_samples_are_gone_also_after_a_restart_and_what_comes_afterwards_stays() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    // More than a chunk, some late, and histograms.
+    let samples: Vec<(i64, f64)> = (0..300).map(|t| (t * 10, t as f64)).collect();
+    metrics.append(&floats("m", &samples)).unwrap();
+    metrics.append(&floats("m", &[(2895, 1.0), (2985, 2.0)])).unwrap();
+    metrics.append(&floats("other", &samples)).unwrap();
+    let matchers = [Matcher::equal("__name__", "m")];
+    assert_eq!(metrics.delete(&matchers, 500, 2890).unwrap(), 1);
+    assert_eq!(metrics.delete(&matchers, 500, 2890).unwrap(), 0, "there is nothing left of that time");
+    // Late, and where something was deleted.
+    metrics.append(&floats("m", &[(2890, 7.0)])).unwrap();
+    let mut expected: Vec<(i64, f64)> =
+        samples.iter().copied().filter(|(t, _)| !(500..=2890).contains(t)).collect();
+    expected.extend([(2890, 7.0), (2895, 1.0), (2985, 2.0)]);
+    expected.sort_by_key(|(t, _)| *t);
+    assert_eq!(all(&metrics, "m"), expected);
+    assert_eq!(all(&metrics, "other"), samples);
+    // The newest sample is gone, so the same one is none that is there already.
+    assert_eq!(metrics.delete(&matchers, 2900, i64::MAX).unwrap(), 1);
+    assert_eq!(metrics.append(&floats("m", &[(2990, 299.0)])).unwrap().stored, 1);
+    metrics.append(&floats("m", &[(3000, 8.0)])).unwrap();
+    expected.retain(|(t, _)| *t < 2900);
+    expected.extend([(2990, 299.0), (3000, 8.0)]);
+    assert_eq!(all(&metrics, "m"), expected);
+    drop(metrics);
+    let metrics = open(&disk.crash_image(1));
+    assert_eq!(all(&metrics, "m"), expected);
+    assert_eq!(all(&metrics, "other"), samples);
+    assert_eq!(metrics.delete(&matchers, i64::MIN, i64::MAX).unwrap(), 1);
+    assert_eq!(metrics.series(&matchers, i64::MIN, i64::MAX), []);
+}
+
+#[test]
+fn series_are_counted_by_what_they_have_in_common() {
+    let metrics = open(&SimDisk::new());
+    let mut batch = Batch::default();
+    for (name, host) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let series = batch.series([("__name__", name), ("host", host)]).unwrap();
+        batch.float(series, 0, 0, 1.0);
+    }
+    metrics.append(&batch).unwrap();
+    let counted = metrics.cardinality(2);
+    assert_eq!((counted.series, counted.pairs, counted.chunks), (3, 4, 3));
+    let list = |pairs: &[(&str, u64)]| -> Vec<(String, u64)> {
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    };
+    assert_eq!(counted.series_by_metric, list(&[("a", 2), ("b", 1)]));
+    assert_eq!(counted.values_by_label, list(&[("__name__", 2), ("host", 2)]));
+    assert_eq!(counted.bytes_by_label, list(&[("__name__", 3), ("host", 3)]));
+    assert_eq!(counted.series_by_pair, list(&[("__name__=a", 2), ("host=1", 2)]));
 }
 
 #[test]
@@ -185,7 +281,8 @@ fn another_number_of_shards_has_the_same_series_in_the_same_order() {
         let found = metrics.select(&Select { matchers: &matchers, start: 0, end: 1000 }).unwrap();
         let seen: Vec<(String, usize)> =
             found.map(Result::unwrap).map(|data| (data.labels.to_string(), data.floats.len())).collect();
-        let series: Vec<String> = metrics.series(&matchers).iter().map(ToString::to_string).collect();
+        let series: Vec<String> =
+            metrics.series(&matchers, i64::MIN, i64::MAX).iter().map(ToString::to_string).collect();
         assert_eq!(series, seen.iter().map(|(labels, _)| labels.clone()).collect::<Vec<_>>());
         seen
     };

@@ -139,7 +139,11 @@ impl TableWriter {
             self.meta.smallest = key.to_vec();
         } else if key <= self.meta.largest.as_slice() {
             // Only what was damaged so that its checksum matches gives such keys.
-            return Err(Error::corruption(&self.path, 0, "what is merged into it is damaged: keys do not ascend"));
+            return Err(Error::corruption(
+                &self.path,
+                0,
+                "what is merged into it is damaged: keys do not ascend",
+            ));
         }
         self.meta.largest.clear();
         self.meta.largest.extend_from_slice(key);

@@ -140,7 +140,16 @@ impl Lumadb {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lumadb"))
-            .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
+            .args([
+                "serve",
+                "--postgres-port",
+                "0",
+                "--http-port",
+                "0",
+                "--prometheus-port",
+                "0",
+                "--data-dir",
+            ])
             .arg(directory.path())
             .current_dir(directory.path() as &Path)
             .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")

@@ -82,7 +82,7 @@ fn a_server_without_a_certificate_says_no_and_one_with_a_wrong_key_does_not_star
     assert!(refused.contains("server does not support SSL"), "{refused}");
     let file = |name: &str| directory.path().join(name);
     let ended = Command::new(env!("CARGO_BIN_EXE_lumadb"))
-        .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
+        .args(["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0", "--data-dir"])
         .arg(file("data"))
         .env("LUMADB_POSTGRES_TLS_CERTIFICATE", file("own.pem"))
         .env("LUMADB_POSTGRES_TLS_KEY", file("other.key"))

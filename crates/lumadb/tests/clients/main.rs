@@ -30,7 +30,16 @@ impl Server {
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lumadb"))
-            .args(["serve", "--postgres-port", "0", "--http-port", "0", "--data-dir"])
+            .args([
+                "serve",
+                "--postgres-port",
+                "0",
+                "--http-port",
+                "0",
+                "--prometheus-port",
+                "0",
+                "--data-dir",
+            ])
             .arg(directory.path().join("data"))
             .current_dir(directory.path())
             .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")

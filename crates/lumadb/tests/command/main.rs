@@ -4,6 +4,7 @@
 mod configuration;
 mod example_data;
 mod importing;
+mod metrics;
 mod process;
 mod serving;
 mod statements;

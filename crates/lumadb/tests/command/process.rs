@@ -50,6 +50,7 @@ pub struct Server {
     pub password: Option<String>,
     pub postgres: String,
     pub http: String,
+    pub prometheus: String,
     _out: BufReader<ChildStdout>,
 }
 
@@ -60,10 +61,11 @@ impl Server {
     }
 
     pub fn start(command: &mut Command) -> Self {
-        command.args(["serve", "--postgres-port", "0", "--http-port", "0"]);
+        command.args(["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let (mut password, mut postgres, mut http) = (None, String::new(), String::new());
+        let mut prometheus = String::new();
         loop {
             let mut line = String::new();
             if out.read_line(&mut line).unwrap() == 0 {
@@ -75,13 +77,14 @@ impl Server {
                 None if line.trim() == "ready" => break,
                 Some(("postgres", address)) => postgres = address.to_owned(),
                 Some(("http", address)) => http = address.to_owned(),
+                Some(("prometheus", address)) => prometheus = address.to_owned(),
                 Some(("password", rest)) => {
                     password = Some(rest.trim_start_matches("for lumadb: ").to_owned());
                 }
                 _ => panic!("unexpected line: {line}"),
             }
         }
-        Self { child, password, postgres, http, _out: out }
+        Self { child, password, postgres, http, prometheus, _out: out }
     }
 
     pub fn url(&self) -> String {

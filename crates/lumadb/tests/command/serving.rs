@@ -60,7 +60,10 @@ fn health_and_metrics_are_told_over_http() {
 fn a_second_server_on_one_directory_is_told_who_has_it() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::open(directory.path());
-    let second = run(directory.path(), &["serve", "--postgres-port", "0", "--http-port", "0"]);
+    let second = run(
+        directory.path(),
+        &["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0"],
+    );
     assert_eq!(second.code, 1);
     assert!(second.err.contains(&server.child.id().to_string()), "{}", second.err);
     assert_eq!(server.stop(), 0);
@@ -71,7 +74,10 @@ fn a_directory_of_something_else_and_a_port_that_is_taken_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("data")).unwrap();
     std::fs::write(directory.path().join("data/letters.txt"), "dear").unwrap();
-    let foreign = run(directory.path(), &["serve", "--postgres-port", "0", "--http-port", "0"]);
+    let foreign = run(
+        directory.path(),
+        &["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0"],
+    );
     assert_eq!(foreign.code, 1);
     assert!(foreign.err.contains("cannot open the database in ./data"), "{}", foreign.err);
     assert_eq!(std::fs::read(directory.path().join("data/letters.txt")).unwrap(), b"dear");
@@ -79,7 +85,17 @@ fn a_directory_of_something_else_and_a_port_that_is_taken_are_refused() {
     let port = listener.local_addr().unwrap().port().to_string();
     let taken = run(
         directory.path(),
-        &["serve", "--data-dir", "other", "--postgres-port", &port, "--http-port", "0"],
+        &[
+            "serve",
+            "--data-dir",
+            "other",
+            "--postgres-port",
+            &port,
+            "--http-port",
+            "0",
+            "--prometheus-port",
+            "0",
+        ],
     );
     assert_eq!(taken.code, 1);
     assert!(taken.err.contains("postgres.port") && taken.err.contains(&port), "{}", taken.err);

@@ -115,6 +115,7 @@ impl Walk<'_> {
                 return failed("smoothed and anchored modifiers do not work with native histograms");
             }
             let size = window.floats.len() + window.histograms.iter().map(|p| p.h.samples()).sum::<usize>();
+            context.used(size);
             if size > largest {
                 context.charge(size - largest)?;
                 largest = size;

@@ -64,6 +64,7 @@ impl Context<'_> {
                 current(data, placement, grid, aspect)
             };
             if !series.is_empty() {
+                self.used(series.samples());
                 self.charge(series.samples())?;
                 out.push(series);
             }
@@ -99,6 +100,7 @@ impl Context<'_> {
                 series.floats = super::rate::extended(&window);
                 Ok(())
             })?;
+            self.used(series.samples());
             self.charge(series.samples())?;
             out.push(series);
             Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use luma_promql::{
-    BUCKET_LABEL, Bucket, CUSTOM_BUCKETS, FloatHistogram, Labels, METRIC_NAME, Options, Sample, Source,
-    parse_duration, unquote,
+    Answer, BUCKET_LABEL, Bucket, CUSTOM_BUCKETS, Error, FloatHistogram, Labels, METRIC_NAME, Options,
+    Sample, Source, parse_duration, unquote,
 };
 
 use super::compare::{self, Expected};
@@ -23,6 +23,12 @@ pub trait Store {
     /// Called when a `load` is done.
     fn loaded(&mut self) {}
     fn source(&self) -> &dyn Source;
+    fn instant(&self, query: &str, t: i64) -> Result<Answer, Error> {
+        luma_promql::instant(self.source(), query, t, &Options::default())
+    }
+    fn range(&self, query: &str, start: i64, end: i64, step: i64) -> Result<Answer, Error> {
+        luma_promql::range(self.source(), query, start, end, step, &Options::default())
+    }
 }
 
 /// Runs a script on stores that are empty at first; every `eval` is a case.
@@ -53,7 +59,7 @@ pub fn run<S: Store>(text: &str, empty: impl Fn() -> S) -> Outcome {
             c if c.starts_with("load") => load(line, &block, &mut store),
             c if c.starts_with("eval") => {
                 outcome.cases += 1;
-                eval(line, &block, store.source())
+                eval(line, &block, &store)
             }
             other => Err(format!("unknown command {other}")),
         };
@@ -196,7 +202,7 @@ fn keyed<'t>(text: &'t str, key: &str) -> Result<(&'t str, &'t str), String> {
     Ok((&rest[..end], rest[end..].trim_start()))
 }
 
-fn eval(line: &str, block: &[&str], source: &dyn Source) -> Result<(), String> {
+fn eval(line: &str, block: &[&str], store: &impl Store) -> Result<(), String> {
     let (command, rest) = line.split_once(char::is_whitespace).ok_or("eval needs more")?;
     let rest = rest.trim_start();
     let (when, query) = if let Some(rest) = rest.strip_prefix("instant") {
@@ -210,14 +216,13 @@ fn eval(line: &str, block: &[&str], source: &dyn Source) -> Result<(), String> {
         (When::Range { start: time(start)?, end: time(end)?, step: time(step)? }, query)
     };
     let expected = expectation(command, block, when)?;
-    let options = Options::default();
     match when {
         When::At(t) => {
-            let answer = luma_promql::instant(source, query, t, &options);
+            let answer = store.instant(query, t);
             compare::check(&expected, query, answer, None)?;
             if expected.in_ranges_too() {
                 // The middle of a range must be the same.
-                let answer = luma_promql::range(source, query, t - 60_000, t + 60_000, 60_000, &options);
+                let answer = store.range(query, t - 60_000, t + 60_000, 60_000);
                 compare::check(&expected, query, answer, Some(t)).map_err(|e| format!("as a range: {e}"))?;
             }
             let fixed =
@@ -226,17 +231,14 @@ fn eval(line: &str, block: &[&str], source: &dyn Source) -> Result<(), String> {
             for other in others {
                 // At any other time, the same samples must give the same.
                 let Some(fixed) = &fixed else { break };
-                let answer = luma_promql::instant(source, fixed, other, &options);
+                let answer = store.instant(fixed, other);
                 compare::check_values(&expected, answer).map_err(|e| format!("{fixed} at {other}: {e}"))?;
             }
             Ok(())
         }
-        When::Range { start, end, step } => compare::check(
-            &expected,
-            query,
-            luma_promql::range(source, query, start, end, step, &options),
-            None,
-        ),
+        When::Range { start, end, step } => {
+            compare::check(&expected, query, store.range(query, start, end, step), None)
+        }
     }
 }
 

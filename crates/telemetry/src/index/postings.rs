@@ -19,6 +19,14 @@ impl Postings {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(bitmap) => bitmap.len(),
+        }
+    }
+
     /// Adds the series to a set.
     pub fn add_to(&self, set: &mut RoaringBitmap) {
         match self {

@@ -1,0 +1,160 @@
+//! `query` and `query_range`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use luma_promql::answer::{write_number, write_value};
+use luma_promql::{Answer, Options, Value, instant, range};
+
+use crate::metrics::Metrics;
+use crate::params::{Params, duration};
+use crate::reply::{Failure, Success};
+use crate::server::Door;
+
+/// The most points a series may have in the answer to a range query.
+const STEPS_MAX: i64 = 11_000;
+
+/// What an answer is asked for and how it is to be cut.
+struct Asked {
+    query: String,
+    when: When,
+    limit: usize,
+    statistics: bool,
+    lookback_ms: Option<i64>,
+    timeout: Duration,
+}
+
+enum When {
+    At(i64),
+    Range { start: i64, end: i64, step: i64 },
+}
+
+pub(crate) async fn at_a_time(door: Door, params: Params) -> Result<Success, Failure> {
+    let limit = params.limit("limit")?;
+    let t = params.time_or("time", Door::now_ms())?;
+    answer(door, &params, limit, When::At(t)).await
+}
+
+pub(crate) async fn over_a_range(door: Door, params: Params) -> Result<Success, Failure> {
+    let limit = params.limit("limit")?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = params.duration("step")?;
+    if step <= 0 {
+        let what = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(Failure::parameter("step", what));
+    }
+    if end.saturating_sub(start) / step > STEPS_MAX {
+        return Err(Failure::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)",
+        ));
+    }
+    answer(door, &params, limit, When::Range { start, end, step }).await
+}
+
+async fn answer(door: Door, params: &Params, limit: usize, when: When) -> Result<Success, Failure> {
+    let timeout = match params.get("timeout") {
+        "" => door.options().query_timeout,
+        _ => {
+            Duration::from_millis(params.duration("timeout")?.max(0) as u64).min(door.options().query_timeout)
+        }
+    };
+    let lookback_ms =
+        match params.get("lookback_delta") {
+            "" => None,
+            text => Some(duration(text).map_err(|what| {
+                Failure::bad_data(format!("error parsing lookback delta duration: {what}"))
+            })?),
+        };
+    let asked = Asked {
+        query: params.get("query").to_owned(),
+        when,
+        limit,
+        statistics: !params.get("stats").is_empty(),
+        lookback_ms: lookback_ms.filter(|lookback| *lookback > 0),
+        timeout,
+    };
+    let counted = Abandoned(door.clone());
+    let outcome = run(door.clone(), asked).await;
+    std::mem::forget(counted);
+    let metrics = &door.options().metrics;
+    Metrics::add(&metrics.queries, 1);
+    Metrics::add(&metrics.failed_queries, usize::from(outcome.is_err()));
+    outcome
+}
+
+/// Counts a query if it is dropped before its answer.
+struct Abandoned(Door);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.options().metrics.abandoned_queries.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn run(door: Door, asked: Asked) -> Result<Success, Failure> {
+    let came = Instant::now();
+    let deadline = came + asked.timeout;
+    let runner = door.clone();
+    let work = move |cancel| {
+        let began = Instant::now();
+        let options = Options {
+            lookback_ms: asked.lookback_ms.unwrap_or(door.options().lookback.as_millis() as i64),
+            max_samples: door.options().query_max_samples,
+            deadline: Some(deadline),
+            cancel: Some(cancel),
+            ..Options::default()
+        };
+        let store = door.store();
+        let answer = match asked.when {
+            When::At(t) => instant(store, &asked.query, t, &options),
+            When::Range { start, end, step } => range(store, &asked.query, start, end, step, &options),
+        };
+        let mut answer = answer?;
+        let truncated = truncate(&mut answer.value, asked.limit);
+        let mut data = String::new();
+        write_value(&answer.value, &mut data);
+        if asked.statistics {
+            write_statistics(&answer, began - came, began.elapsed(), &mut data);
+        }
+        let (warnings, infos) =
+            (answer.annotations.warnings(&asked.query), answer.annotations.infos(&asked.query));
+        Ok(Success { data, warnings, infos }.truncated(truncated))
+    };
+    runner.run(deadline, work).await
+}
+
+/// Leaves at most so many series; whether there were more.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let shorten = |len: usize| len > limit;
+    match value {
+        Value::Vector(_, samples) if shorten(samples.len()) => samples.truncate(limit),
+        Value::Matrix(series) if shorten(series.len()) => series.truncate(limit),
+        _ => return false,
+    }
+    true
+}
+
+/// Adds statistics to the `data` of an answer.
+fn write_statistics(answer: &Answer, queued: Duration, ran: Duration, data: &mut String) {
+    data.truncate(data.len().saturating_sub(1));
+    let (queued, ran) = (queued.as_secs_f64(), ran.as_secs_f64());
+    let _ = write!(
+        data,
+        r#","stats":{{"timings":{{"evalTotalTime":{ran:.9},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{ran:.9},"execQueueTime":{queued:.9},"execTotalTime":{:.9}}},"samples":{{"totalQueryableSamples":{},"peakSamples":{}}}}}}}"#,
+        queued + ran,
+        answer.statistics.read_samples,
+        answer.statistics.peak_samples,
+    );
+}
+
+/// A number as answers have it, without its quotes.
+pub(crate) fn number(value: f64) -> String {
+    let mut text = String::new();
+    write_number(value, &mut text);
+    text.trim_matches('"').to_owned()
+}

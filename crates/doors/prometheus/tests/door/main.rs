@@ -1,0 +1,10 @@
+//! The door over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod http;
+mod messages;
+mod otlp;
+mod queries;
+mod reading;
+mod writing;
