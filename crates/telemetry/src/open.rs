@@ -48,7 +48,9 @@ impl Metrics {
         let warm = tier.table.snapshot();
         warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
-        tombstones.iter().for_each(|grave| opening.deleted(grave));
+        for grave in tombstones {
+            opening.deleted(grave);
+        }
         let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
             let of_log = |tombstone: &&Arc<Tombstone>| lsn.0 <= tombstone.mark;
             let deleted: Vec<_> = tombstones.iter().filter(of_log).collect();
