@@ -15,7 +15,10 @@ const REASONS: [(&str, &str); 11] = [
         "what was deleted just now are tombstones in memory, which are walked over until they are merged",
     ),
     ("W14 write", "a large value is written to the log and to its blob file"),
-    ("W14 read", "answered from the cache without a copy, in some microseconds; runs differ by a factor of three (1.02 the day before)"),
+    (
+        "W14 read",
+        "answered from the cache without a copy, in some microseconds; runs differ by a factor of three (1.02 the day before)",
+    ),
     ("W18 disk after W14", "the log still has what was written last"),
     (
         "W18 disk after W11",
