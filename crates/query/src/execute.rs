@@ -368,7 +368,9 @@ pub(crate) fn describe_body(
     body: &Sql,
     parameters: &mut Vec<Option<DataType>>,
 ) -> Result<Option<Arc<[Column]>>> {
-    collect_placeholders(body, parameters);
+    let catalog = session.catalog();
+    let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
+    collect_placeholders(body, scope, parameters);
     let returning = match body {
         Sql::Query(query) => return describe_query(session, query, parameters).map(Some),
         Sql::Declare { stmts } => {
@@ -502,7 +504,11 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
 }
 
 /// Makes room for every `$n` of a statement, and takes the types of those that are cast.
-fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>) {
+fn collect_placeholders(
+    statement: &Sql,
+    scope: crate::names::Scope<'_>,
+    parameters: &mut Vec<Option<DataType>>,
+) {
     let place = |expr: &ast::Expr| match expr {
         ast::Expr::Value(value) => match &value.value {
             ast::Value::Placeholder(name) => {
@@ -522,7 +528,8 @@ fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>)
         }
         if let ast::Expr::Cast { expr, data_type, .. } = expr
             && let Some(place) = place(expr)
-            && let Ok(known) = crate::types::data_type(data_type)
+            && let Ok(meaning) = scope.type_meaning(data_type)
+            && let Ok(known) = crate::types::data_type(&meaning.sql)
         {
             if parameters.len() < place && place <= 65536 {
                 parameters.resize(place, None);

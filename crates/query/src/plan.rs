@@ -20,3 +20,4 @@ pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod typing;
 pub(crate) mod unify;
+pub(crate) mod user_type;

@@ -14,6 +14,7 @@ pub(crate) mod form;
 mod locate;
 pub(crate) mod role;
 pub(crate) mod sequence;
+pub(crate) mod user_type;
 
 pub(crate) use locate::locate;
 
@@ -121,6 +122,8 @@ pub(crate) enum Body {
     Move { name: ast::Ident, direction: ast::FetchDirection },
     /// CREATE, ALTER and DROP of roles and users.
     Role(role::RoleStatement),
+    /// CREATE, ALTER and DROP of types and domains.
+    Type(user_type::TypeStatement),
 }
 
 /// Splits and parses a script.
@@ -159,6 +162,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         }
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
+        }
+        if let Some(statement) = user_type::parse(&mut parser)? {
+            return Ok(Body::Type(statement));
         }
         if let Some(body) = cursor::parse(&mut parser)? {
             return Ok(body);
