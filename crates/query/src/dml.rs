@@ -1,5 +1,6 @@
 //! Statements that change rows.
 
+mod inference;
 pub(crate) mod insert;
 pub(crate) mod lock;
 pub(crate) mod modify;

@@ -10,6 +10,8 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{Column as TableColumn, Index, Oid, Table};
@@ -20,6 +22,7 @@ use luma_rows::{Expressions, OpenTable};
 use crate::error::{from_datafusion, to_datafusion};
 use crate::fast::scalar::{Compiler, Environment, Rows, Typed, assignable, not_assignable};
 use crate::functions::domain::{broken, null_refused};
+use crate::plan::access::{PlannedIndex, conjuncts, unqualified};
 use crate::plan::context::Names;
 use crate::plan::run::scalar;
 use crate::plan::typing::type_expression;
@@ -266,6 +269,8 @@ pub(crate) struct TableExpressions {
     rounded: Vec<(usize, u8)>,
     /// Of indexes that are not plain, by their identifiers.
     indexes: Vec<(Oid, IndexExpressions)>,
+    /// The same as a query's filters are planned, for the planner.
+    planned: Vec<(Oid, PlannedIndex)>,
 }
 
 /// What a domain asks of a column's values.
@@ -322,6 +327,11 @@ struct IndexExpressions {
 }
 
 impl TableExpressions {
+    /// Of indexes that are not plain, what the planner compares filters with.
+    pub(crate) fn planned_indexes(&self) -> &[(Oid, PlannedIndex)] {
+        &self.planned
+    }
+
     /// Computes and rounds what is not the user's to give; for every row before it is written.
     pub(crate) fn complete(&self, values: &mut [Value], info: &Arc<SessionInfo>) -> Result<()> {
         for (ordinal, digits) in &self.rounded {
@@ -384,7 +394,7 @@ impl TableExpressions {
             .live_columns()
             .filter_map(|column| Some((usize::from(column.number) - 1, column.precision?)))
             .collect();
-        let mut indexes = Vec::new();
+        let (mut indexes, mut planned) = (Vec::new(), Vec::new());
         for index in table.indexes.iter().filter(|index| !index.is_plain()) {
             let mut compile = |text: &str| {
                 RowExpression::compile(&parse_expression(text)?, &[source], names, &mut parameters)
@@ -393,11 +403,43 @@ impl TableExpressions {
                 index.expressions.iter().map(|part| compile(&part.expression)).collect::<Result<_>>()?;
             let predicate = index.predicate.as_deref().map(compile).transpose()?;
             indexes.push((index.oid, IndexExpressions { keys, predicate }));
+            planned.push((index.oid, plan_index(index, table, names)?));
         }
         let domains = table.live_columns().map(|column| ColumnDomain::compile(column, table, names));
         let domains = domains.filter_map(Result::transpose).collect::<Result<_>>()?;
-        Ok(Self { defaults, checks, domains, generated, rounded, indexes })
+        Ok(Self { defaults, checks, domains, generated, rounded, indexes, planned })
     }
+}
+
+/// An index's texts as the optimizer leaves the same conditions of a query.
+fn plan_index(index: &Index, table: &Table, names: &Names<'_>) -> Result<PlannedIndex> {
+    let fields: Vec<Field> =
+        table.live_columns().map(|column| field(&column.name, &column.data_type, !column.not_null)).collect();
+    let schema =
+        DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &Schema::new(fields))
+            .map(Arc::new)
+            .map_err(from_datafusion)?;
+    let context = SimplifyContext::builder()
+        .with_config_options(Arc::clone(names.state.config_options()))
+        .with_schema(Arc::clone(&schema))
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let plan = |text: &str| -> Result<Expr> {
+        let planned = names.plan_expression(parse_expression(text)?, &schema)?;
+        let typed = type_expression(planned, &schema).map_err(from_datafusion)?.data;
+        let simplified = simplifier.coerce(typed, &schema).and_then(|expr| simplifier.simplify(expr));
+        simplified.map(unqualified).map_err(from_datafusion)
+    };
+    let keys = index
+        .expressions
+        .iter()
+        .map(|part| Ok((plan(&part.expression)?, part.data_type.clone())))
+        .collect::<Result<_>>()?;
+    let mut predicate = Vec::new();
+    if let Some(text) = &index.predicate {
+        conjuncts(&plan(text)?, &mut predicate);
+    }
+    Ok(PlannedIndex { keys, predicate })
 }
 
 /// Parses an expression as it is stored in the catalog.

@@ -149,7 +149,9 @@ mod tests {
             sql_name: "mood".into(),
             labels: Vec::new(),
         };
-        labels.iter().for_each(|label| mood.push(1, label).unwrap());
+        for label in labels {
+            mood.push(1, label).unwrap();
+        }
         mood
     }
 

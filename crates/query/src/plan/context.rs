@@ -199,7 +199,7 @@ impl ContextProvider for Names<'_> {
             Relation::Table(table) => {
                 let open = self.shared.open_table(table).map_err(to_datafusion)?;
                 let with_system = self.target == Some(table.oid);
-                let provider = RowTable::new(open, self.reader.clone(), self.shared, with_system);
+                let provider = RowTable::new(open, self.reader.clone(), self.info, with_system);
                 Ok(provider_as_source(Arc::new(provider)))
             }
             Relation::View(view) => self.view(view).map_err(to_datafusion),
