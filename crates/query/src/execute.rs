@@ -166,6 +166,7 @@ pub(crate) async fn execute_body(
         Sql::Insert(statement) => insert::run_general(session, statement, types, parameters).await,
         Sql::Update(statement) => modify::update(session, statement, types, parameters).await,
         Sql::Delete(statement) => modify::delete(session, statement, types, parameters).await,
+        Sql::Merge(statement) => crate::dml::merge::merge(session, statement, types, parameters).await,
         Sql::Copy { .. } => crate::copy::statement(session, body).await,
         Sql::Declare { stmts } => {
             crate::cursor::declare(session, stmts, types, parameters).await?;
@@ -407,6 +408,10 @@ pub(crate) fn describe_body(
             }
             delete.returning.as_deref().map(|items| (items, table()))
         }
+        Sql::Merge(merge) => {
+            learn_merge(session, merge, parameters)?;
+            return Ok(None);
+        }
         _ => return utility::describe(session, body),
     };
     let Some((items, table)) = returning else { return Ok(None) };
@@ -628,6 +633,19 @@ fn learn_update(
         }
     }
     learn_filter(update.selection.as_ref(), &table, &alias, parameters);
+    Ok(())
+}
+
+/// A parameter that MERGE assigns or inserts has its column's type.
+fn learn_merge(session: &mut Session, merge: &ast::Merge, parameters: &mut [Option<DataType>]) -> Result<()> {
+    let (table, alias) = crate::dml::merge::target(session, merge)?;
+    for (ordinal, expr) in crate::dml::merge::values(&table, merge)? {
+        learn(expr, &table.columns[ordinal].data_type, parameters);
+    }
+    learn_filter(Some(&merge.on), &table, &alias, parameters);
+    for clause in &merge.clauses {
+        learn_filter(clause.predicate.as_ref(), &table, &alias, parameters);
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod conflict;
 mod cursor;
 pub(crate) mod form;
 mod locate;
+pub(crate) mod merge;
 pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod user_type;

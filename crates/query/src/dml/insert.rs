@@ -113,7 +113,7 @@ pub(crate) async fn run(session: &mut Session, plan: &InsertPlan, parameters: &[
     Ok(Outcome::Complete(CommandTag::Insert(plan.rows.len() as u64)))
 }
 
-async fn insert_row(
+pub(crate) async fn insert_row(
     writer: &mut Writer<'_>,
     table: &OpenTable,
     values: &[Value],

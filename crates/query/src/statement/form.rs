@@ -47,6 +47,9 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let at = places[0];
         instead.push((at, vec![keyword(at, "SELECT"), keyword(at, "*"), keyword(at, "FROM")]));
     }
+    if is(0, "MERGE") {
+        super::merge::replace(&tokens, &places, &words, &mut instead);
+    }
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
     }
