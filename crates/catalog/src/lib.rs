@@ -17,6 +17,7 @@ mod object;
 pub mod password;
 mod snapshot;
 mod store;
+mod types;
 
 pub use edit::Edit;
 pub use engine::engine_error;
@@ -27,6 +28,7 @@ pub use object::{
 };
 pub use snapshot::{Relation, Snapshot};
 pub use store::Catalog;
+pub use types::{Domain, UserType, UserTypeKind};
 
 /// The schema that unqualified names are created in.
 pub const PUBLIC: &str = "public";

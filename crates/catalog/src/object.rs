@@ -7,6 +7,8 @@
 use luma_model::DataType;
 use serde::{Deserialize, Serialize};
 
+use crate::types::UserType;
+
 /// Identifies an object for as long as it exists; never reused.
 pub type Oid = u32;
 /// Names the keyspace that holds a relation's entries; a rewrite of the relation gets a new one.
@@ -26,6 +28,8 @@ pub enum Object {
     Sequence(Sequence),
     /// A role.
     Role(Role),
+    /// A type that a user made.
+    Type(UserType),
 }
 
 impl Object {
@@ -37,6 +41,7 @@ impl Object {
             Self::View(object) => object.oid,
             Self::Sequence(object) => object.oid,
             Self::Role(object) => object.oid,
+            Self::Type(object) => object.oid,
         }
     }
 }
@@ -154,6 +159,9 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: DataType,
+    /// The domain whose conditions its values satisfy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<Oid>,
     /// Whether NULL is refused.
     #[serde(default)]
     pub not_null: bool,

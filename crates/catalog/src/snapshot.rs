@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::object::{Index, Object, Oid, Role, Schema, Sequence, Table, View};
+use crate::types::UserType;
 
 /// Something that can stand in a FROM clause or share its namespace.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub struct Snapshot {
     pub(crate) tables: BTreeMap<Oid, Arc<Table>>,
     pub(crate) views: BTreeMap<Oid, Arc<View>>,
     pub(crate) sequences: BTreeMap<Oid, Arc<Sequence>>,
+    pub(crate) types: BTreeMap<Oid, Arc<UserType>>,
     /// (schema, name) → relation.
     pub(crate) names: BTreeMap<(Oid, String), Relation>,
 }
@@ -118,6 +120,21 @@ impl Snapshot {
         self.sequences.values()
     }
 
+    /// The type of that name in that schema.
+    pub fn type_named(&self, schema: Oid, name: &str) -> Option<&Arc<UserType>> {
+        self.types.values().find(|known| known.schema == schema && known.name == name)
+    }
+
+    /// The type with that identifier.
+    pub fn type_by_oid(&self, oid: Oid) -> Option<&Arc<UserType>> {
+        self.types.get(&oid)
+    }
+
+    /// All types that users made.
+    pub fn types(&self) -> impl Iterator<Item = &Arc<UserType>> {
+        self.types.values()
+    }
+
     /// The role of that name.
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.roles.values().find(|role| role.name == name)
@@ -174,12 +191,16 @@ impl Snapshot {
                 self.names.insert(name, Relation::Sequence(Arc::clone(&sequence)));
                 self.sequences.insert(sequence.oid, sequence);
             }
+            Object::Type(made) => {
+                self.types.insert(made.oid, Arc::new(made));
+            }
         }
     }
 
     pub(crate) fn remove(&mut self, oid: Oid) {
         self.schemas.remove(&oid);
         self.roles.remove(&oid);
+        self.types.remove(&oid);
         if let Some(table) = self.tables.remove(&oid) {
             self.names.remove(&(table.schema, table.name.clone()));
             if let Some(key) = &table.primary_key {

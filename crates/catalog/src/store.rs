@@ -113,6 +113,12 @@ fn largest_number(object: &Object) -> u32 {
         let parts = parts.chain(table.foreign_keys.iter().map(|key| key.oid));
         largest = parts.chain(table.primary_key.iter().map(|key| key.oid)).fold(largest, u32::max);
     }
+    if let Object::Type(made) = object {
+        let labels = made.as_enum().into_iter().flat_map(|known| known.labels.iter().map(|label| label.oid));
+        let checks =
+            made.as_domain().into_iter().flat_map(|domain| domain.checks.iter().map(|check| check.oid));
+        largest = labels.chain(checks).fold(largest.max(made.array_oid), u32::max);
+    }
     largest
 }
 

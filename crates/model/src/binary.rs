@@ -26,6 +26,9 @@ pub fn to_binary(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) {
         ValueRef::Bool(value) => out.push(u8::from(value)),
         ValueRef::Int2(value) => out.extend_from_slice(&value.to_be_bytes()),
         ValueRef::Int4(value) => out.extend_from_slice(&value.to_be_bytes()),
+        ValueRef::Int8(value) if let DataType::Enum(known) = data_type => {
+            out.extend_from_slice(known.label(value).unwrap_or_default().as_bytes());
+        }
         ValueRef::Int8(value) | ValueRef::Time(value) => out.extend_from_slice(&value.to_be_bytes()),
         ValueRef::Oid(value) => out.extend_from_slice(&value.to_be_bytes()),
         ValueRef::Float4(value) => out.extend_from_slice(&value.to_be_bytes()),
@@ -149,6 +152,7 @@ pub fn from_binary(data_type: &DataType, bytes: &[u8]) -> Result<Value> {
             Value::Interval(Interval::new(whole as i32, (whole >> 32) as i32, (whole >> 64) as i64))
         }
         DataType::Array(element) => Value::Array(read_array(bytes, element, data_type)?),
+        DataType::Enum(known) => Value::Int8(known.position(text_from_utf8(bytes)?)?),
     })
 }
 

@@ -49,6 +49,13 @@ pub fn cast(
             Ok(Value::Array(ArrayValue { elements: elements.collect::<Result<_>>()? }))
         }
         _ if from == to && value.kind() == Some(to.value_kind()) => Ok(value.to_owned()),
+        // A label's position is nobody's number.
+        (ValueRef::Int8(_), _) if from.enum_type().is_some() && !to.is_string() => {
+            Err(impossible(from, to, kind))
+        }
+        (ValueRef::Int2(_) | ValueRef::Int4(_) | ValueRef::Int8(_), DataType::Enum(_)) => {
+            Err(impossible(from, to, kind))
+        }
         (ValueRef::Bool(value), _) if to.is_string() => {
             // As a type's text it is t or f, as a converted value it is spelled out.
             fit(if value { "true" } else { "false" }, to, kind)

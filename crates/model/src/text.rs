@@ -80,6 +80,7 @@ pub fn parse_text(data_type: &DataType, text: &str, context: &TextContext) -> Re
         }
         DataType::Jsonb => Value::Text(json::canonical(checked_text(text)?)?),
         DataType::Array(element) => Value::Array(array::parse(element, text, context)?),
+        DataType::Enum(known) => Value::Int8(known.position(checked_text(text)?)?),
     })
 }
 
@@ -90,6 +91,9 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
         ValueRef::Bool(value) => out.push(if value { b't' } else { b'f' }),
         ValueRef::Int2(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Int4(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        ValueRef::Int8(value) if let DataType::Enum(known) = data_type => {
+            out.extend_from_slice(known.label(value).unwrap_or_default().as_bytes());
+        }
         ValueRef::Int8(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Oid(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Float4(value) => number::format_float4(value, out),

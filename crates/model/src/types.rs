@@ -2,15 +2,22 @@
 //!
 //! A [`DataType`] carries what PostgreSQL calls a type modifier (length, precision) inside. Its SQL
 //! spelling ([`DataType::sql_name`]) parses back to the same type; that spelling is also how it is
-//! serialized.
+//! serialized. An enum type carries its labels, and its serialized form ([`DataType::spelling`]) has them.
 
+mod enumeration;
 mod parse;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::value::ValueKind;
+
+pub use enumeration::{EnumLabel, EnumType, check_label};
+
+/// Begins the spelling of an enum type with all of its labels; no type's name begins so.
+const ENUM_MARK: &str = "\u{1}enum:";
 
 /// A data type.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,6 +68,8 @@ pub enum DataType {
     Name,
     /// `"char"`: one byte
     InternalChar,
+    /// An enum type that a user made; its values are the positions of labels
+    Enum(Arc<EnumType>),
 }
 
 /// One row of the catalog: object identifiers of the type and of its array, the names of both, the
@@ -100,6 +109,7 @@ const JSON: Entry = entry(114, 199, "_json", "json", -1);
 const JSONB: Entry = entry(3802, 3807, "_jsonb", "jsonb", -1);
 const OID: Entry = entry(26, 1028, "_oid", "oid", 4);
 const NAME: Entry = entry(19, 1003, "_name", "name", 64);
+const ANY_ENUM: Entry = entry(3500, 0, "_anyenum", "anyenum", 4);
 const CHAR: Entry = entry(18, 1002, "_char", "\"char\"", 1);
 
 impl DataType {
@@ -154,6 +164,8 @@ impl DataType {
             DataType::Oid => &OID,
             DataType::Name => &NAME,
             DataType::InternalChar => &CHAR,
+            // What is not told by these is asked of the enum type itself.
+            DataType::Enum(_) => &ANY_ENUM,
             DataType::Array(element) => element.entry(),
         }
     }
@@ -161,7 +173,11 @@ impl DataType {
     /// PostgreSQL's number of the type.
     pub fn oid(&self) -> u32 {
         match self {
-            DataType::Array(element) => element.entry().array_oid,
+            DataType::Enum(known) => known.oid,
+            DataType::Array(element) => match element.as_ref() {
+                DataType::Enum(known) => known.array_oid,
+                element => element.entry().array_oid,
+            },
             scalar => scalar.entry().oid,
         }
     }
@@ -232,9 +248,13 @@ impl DataType {
     }
 
     /// The name in `pg_type`: `int4`, `bpchar`, `_int4`.
-    pub fn catalog_name(&self) -> &'static str {
+    pub fn catalog_name(&self) -> &str {
         match self {
-            DataType::Array(element) => element.entry().array_name,
+            DataType::Enum(known) => &known.name,
+            DataType::Array(element) => match element.as_ref() {
+                DataType::Enum(known) => &known.array_name,
+                element => element.entry().array_name,
+            },
             scalar => scalar.entry().name,
         }
     }
@@ -247,7 +267,8 @@ impl DataType {
     /// The SQL spelling without length or precision, as messages name a type.
     pub fn base_name(&self) -> String {
         match self {
-            DataType::Array(element) => format!("{}[]", element.entry().sql),
+            DataType::Array(element) => format!("{}[]", element.base_name()),
+            DataType::Enum(known) => known.sql_name.clone(),
             scalar => scalar.entry().sql.to_owned(),
         }
     }
@@ -255,6 +276,36 @@ impl DataType {
     /// The type that a SQL name or one of its aliases means.
     pub fn parse(name: &str) -> Option<Self> {
         parse::parse(name)
+    }
+
+    /// The enum type, if it is one or an array of one.
+    pub fn enum_type(&self) -> Option<&Arc<EnumType>> {
+        match self {
+            DataType::Enum(known) => Some(known),
+            DataType::Array(element) => element.enum_type(),
+            _ => None,
+        }
+    }
+
+    /// A spelling from which the whole type is read again: of an enum type with its labels, of others the
+    /// SQL name.
+    pub fn spelling(&self) -> String {
+        match self.enum_type() {
+            Some(known) => {
+                let labels = serde_json::to_string(known.as_ref()).unwrap_or_default();
+                let dimension = if self.is_array() { "[]" } else { "" };
+                format!("{ENUM_MARK}{dimension}{labels}")
+            }
+            None => self.sql_name(),
+        }
+    }
+
+    /// The type of a [`spelling`](Self::spelling).
+    pub fn from_spelling(spelling: &str) -> Option<Self> {
+        let Some(rest) = spelling.strip_prefix(ENUM_MARK) else { return DataType::parse(spelling) };
+        let (labels, array) = rest.strip_prefix("[]").map_or((rest, false), |labels| (labels, true));
+        let scalar = DataType::Enum(Arc::new(serde_json::from_str(labels).ok()?));
+        Some(if array { scalar.array_of() } else { scalar })
     }
 
     /// Whether it is one of the numbers (not `oid`).
@@ -312,7 +363,7 @@ impl DataType {
             DataType::Bool => ValueKind::Bool,
             DataType::Int2 => ValueKind::Int2,
             DataType::Int4 => ValueKind::Int4,
-            DataType::Int8 => ValueKind::Int8,
+            DataType::Int8 | DataType::Enum(_) => ValueKind::Int8,
             DataType::Float4 => ValueKind::Float4,
             DataType::Float8 => ValueKind::Float8,
             DataType::Numeric(_) => ValueKind::Numeric,
@@ -344,6 +395,7 @@ impl fmt::Display for DataType {
             DataType::Char(length) => write!(f, "character({length})"),
             DataType::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
             DataType::Array(element) => write!(f, "{element}[]"),
+            DataType::Enum(known) => f.write_str(&known.sql_name),
             scalar => f.write_str(scalar.entry().sql),
         }
     }
@@ -361,14 +413,14 @@ impl std::str::FromStr for DataType {
 
 impl Serialize for DataType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.spelling())
     }
 }
 
 impl<'de> Deserialize<'de> for DataType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        DataType::parse(&name)
+        DataType::from_spelling(&name)
             .ok_or_else(|| serde::de::Error::custom(format!("type \"{name}\" does not exist")))
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn system_columns() -> Vec<Column> {
         sequence: None,
         generated: None,
         precision: None,
+        domain: None,
         dropped: false,
         comment: None,
     };
@@ -213,6 +214,7 @@ impl SeenFields {
                         sequence: None,
                         generated: None,
                         precision: None,
+                        domain: None,
                         dropped: false,
                         comment: None,
                     });

@@ -32,6 +32,7 @@ mod schema;
 mod sequence;
 mod table;
 pub(crate) use table::quoted;
+mod user_type;
 mod view;
 
 /// Runs a definition statement of sqlparser's grammar.
@@ -85,6 +86,10 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         Body::Role(statement) => {
             refuse_read_only(session)?;
             role::statement(session, statement).await
+        }
+        Body::Type(statement) => {
+            refuse_read_only(session)?;
+            user_type::statement(session, statement).await
         }
         Body::Refused { message, hint } => {
             Err(Error::new(ErrorKind::FeatureNotSupported, *message).hint(*hint))

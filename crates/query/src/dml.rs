@@ -1,7 +1,9 @@
 //! Statements that change rows.
 
+mod inference;
 pub(crate) mod insert;
 pub(crate) mod lock;
+pub(crate) mod merge;
 pub(crate) mod modify;
 pub(crate) mod returning;
 pub(crate) mod target;

@@ -166,6 +166,7 @@ pub(crate) async fn execute_body(
         Sql::Insert(statement) => insert::run_general(session, statement, types, parameters).await,
         Sql::Update(statement) => modify::update(session, statement, types, parameters).await,
         Sql::Delete(statement) => modify::delete(session, statement, types, parameters).await,
+        Sql::Merge(statement) => crate::dml::merge::merge(session, statement, types, parameters).await,
         Sql::Copy { .. } => crate::copy::statement(session, body).await,
         Sql::Declare { stmts } => {
             crate::cursor::declare(session, stmts, types, parameters).await?;
@@ -368,7 +369,9 @@ pub(crate) fn describe_body(
     body: &Sql,
     parameters: &mut Vec<Option<DataType>>,
 ) -> Result<Option<Arc<[Column]>>> {
-    collect_placeholders(body, parameters);
+    let catalog = session.catalog();
+    let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
+    collect_placeholders(body, scope, parameters);
     let returning = match body {
         Sql::Query(query) => return describe_query(session, query, parameters).map(Some),
         Sql::Declare { stmts } => {
@@ -404,6 +407,10 @@ pub(crate) fn describe_body(
                 learn_filter(delete.selection.as_ref(), &table, &alias, parameters);
             }
             delete.returning.as_deref().map(|items| (items, table()))
+        }
+        Sql::Merge(merge) => {
+            learn_merge(session, merge, parameters)?;
+            return Ok(None);
         }
         _ => return utility::describe(session, body),
     };
@@ -502,7 +509,11 @@ fn learn_from_plan(plan: &LogicalPlan, parameters: &mut [Option<DataType>]) -> R
 }
 
 /// Makes room for every `$n` of a statement, and takes the types of those that are cast.
-fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>) {
+fn collect_placeholders(
+    statement: &Sql,
+    scope: crate::names::Scope<'_>,
+    parameters: &mut Vec<Option<DataType>>,
+) {
     let place = |expr: &ast::Expr| match expr {
         ast::Expr::Value(value) => match &value.value {
             ast::Value::Placeholder(name) => {
@@ -522,7 +533,8 @@ fn collect_placeholders(statement: &Sql, parameters: &mut Vec<Option<DataType>>)
         }
         if let ast::Expr::Cast { expr, data_type, .. } = expr
             && let Some(place) = place(expr)
-            && let Ok(known) = crate::types::data_type(data_type)
+            && let Ok(meaning) = scope.type_meaning(data_type)
+            && let Ok(known) = crate::types::data_type(&meaning.sql)
         {
             if parameters.len() < place && place <= 65536 {
                 parameters.resize(place, None);
@@ -621,6 +633,19 @@ fn learn_update(
         }
     }
     learn_filter(update.selection.as_ref(), &table, &alias, parameters);
+    Ok(())
+}
+
+/// A parameter that MERGE assigns or inserts has its column's type.
+fn learn_merge(session: &mut Session, merge: &ast::Merge, parameters: &mut [Option<DataType>]) -> Result<()> {
+    let (table, alias) = crate::dml::merge::target(session, merge)?;
+    for (ordinal, expr) in crate::dml::merge::values(&table, merge)? {
+        learn(expr, &table.columns[ordinal].data_type, parameters);
+    }
+    learn_filter(Some(&merge.on), &table, &alias, parameters);
+    for clause in &merge.clauses {
+        learn_filter(clause.predicate.as_ref(), &table, &alias, parameters);
+    }
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{Column as TableColumn, Index, Oid, Table};
@@ -19,10 +21,14 @@ use luma_rows::{Expressions, OpenTable};
 
 use crate::error::{from_datafusion, to_datafusion};
 use crate::fast::scalar::{Compiler, Environment, Rows, Typed, assignable, not_assignable};
+use crate::functions::domain::{broken, null_refused};
+use crate::plan::access::{PlannedIndex, conjuncts, unqualified};
 use crate::plan::context::Names;
 use crate::plan::run::scalar;
 use crate::plan::typing::type_expression;
+use crate::plan::user_type;
 use crate::session::SessionInfo;
+use crate::statement::user_type::over_value;
 
 /// A table under a name, as an expression sees it.
 #[derive(Clone, Copy)]
@@ -75,6 +81,11 @@ impl RowExpression {
             }
             found
         };
+        let mut resolved = std::borrow::Cow::Borrowed(expr);
+        if names.catalog.types().next().is_some() {
+            names.resolve_types(resolved.to_mut())?;
+        }
+        let expr = resolved.as_ref();
         let mut compiler = Compiler { resolve: &resolve, parameters };
         if let Some(typed) = compiler.compile(expr)? {
             return Ok(Self::Native(typed));
@@ -250,12 +261,62 @@ pub(crate) struct TableExpressions {
     /// By ordinal.
     pub(crate) defaults: Vec<Option<Assigned>>,
     checks: Vec<(String, RowExpression)>,
+    /// Of the columns that have one.
+    domains: Vec<ColumnDomain>,
     /// Ordinals of generated columns and what they are computed from.
     generated: Vec<(usize, Assigned)>,
     /// Ordinals of times that are rounded, and to how many digits of a second.
     rounded: Vec<(usize, u8)>,
     /// Of indexes that are not plain, by their identifiers.
     indexes: Vec<(Oid, IndexExpressions)>,
+    /// The same as a query's filters are planned, for the planner.
+    planned: Vec<(Oid, PlannedIndex)>,
+}
+
+/// What a domain asks of a column's values.
+#[derive(Debug)]
+struct ColumnDomain {
+    ordinal: usize,
+    domain: String,
+    not_null: bool,
+    /// Names and conditions.
+    checks: Vec<(String, RowExpression)>,
+}
+
+impl ColumnDomain {
+    fn compile(column: &TableColumn, table: &Table, names: &Names<'_>) -> Result<Option<Self>> {
+        let Some(made) = column.domain.and_then(|oid| names.catalog.type_by_oid(oid)) else {
+            return Ok(None);
+        };
+        let value = ast::Expr::Identifier(ast::Ident::with_quote('"', &column.name));
+        let source = Source { name: &table.name, table };
+        let checks = user_type::conditions(names.catalog, made)?
+            .into_iter()
+            .map(|(name, condition)| {
+                let condition = over_value(&condition, &value);
+                Ok((name, RowExpression::compile(&condition, &[source], names, &mut Vec::new())?))
+            })
+            .collect::<Result<_>>()?;
+        let not_null = user_type::refuses_null(names.catalog, made);
+        Ok(Some(Self {
+            ordinal: usize::from(column.number) - 1,
+            domain: made.name.clone(),
+            not_null,
+            checks,
+        }))
+    }
+
+    fn check(&self, values: &[ValueRef<'_>], info: &Arc<SessionInfo>) -> Result<()> {
+        if self.not_null && values[self.ordinal].is_null() {
+            return Err(null_refused(&self.domain));
+        }
+        for (name, condition) in &self.checks {
+            if let Value::Bool(false) = condition.evaluate(&[values], &[], info)? {
+                return Err(broken(&self.domain, name));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What an index asks of a row beside its columns.
@@ -266,6 +327,11 @@ struct IndexExpressions {
 }
 
 impl TableExpressions {
+    /// Of indexes that are not plain, what the planner compares filters with.
+    pub(crate) fn planned_indexes(&self) -> &[(Oid, PlannedIndex)] {
+        &self.planned
+    }
+
     /// Computes and rounds what is not the user's to give; for every row before it is written.
     pub(crate) fn complete(&self, values: &mut [Value], info: &Arc<SessionInfo>) -> Result<()> {
         for (ordinal, digits) in &self.rounded {
@@ -279,11 +345,25 @@ impl TableExpressions {
         Ok(())
     }
 
+    /// Whether the row satisfies the domains of its columns; the ordinal of the first that does not.
+    pub(crate) fn check_domains(
+        &self,
+        values: &[ValueRef<'_>],
+        info: &Arc<SessionInfo>,
+    ) -> std::result::Result<(), (usize, Error)> {
+        self.domains
+            .iter()
+            .try_for_each(|domain| domain.check(values, info).map_err(|error| (domain.ordinal, error)))
+    }
+
     pub(crate) fn compile(table: &Table, names: &Names<'_>) -> Result<Self> {
         let mut parameters = Vec::new();
         let mut defaults = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
-            defaults.push(match &column.default {
+            let domain = column.domain.and_then(|oid| names.catalog.type_by_oid(oid));
+            let default = column.default.as_deref();
+            let default = default.or_else(|| user_type::default_of(names.catalog, domain?));
+            defaults.push(match default {
                 Some(text) if !column.dropped => {
                     let expr = parse_expression(text)?;
                     let compiled = RowExpression::compile(&expr, &[], names, &mut parameters)?;
@@ -314,7 +394,7 @@ impl TableExpressions {
             .live_columns()
             .filter_map(|column| Some((usize::from(column.number) - 1, column.precision?)))
             .collect();
-        let mut indexes = Vec::new();
+        let (mut indexes, mut planned) = (Vec::new(), Vec::new());
         for index in table.indexes.iter().filter(|index| !index.is_plain()) {
             let mut compile = |text: &str| {
                 RowExpression::compile(&parse_expression(text)?, &[source], names, &mut parameters)
@@ -323,9 +403,43 @@ impl TableExpressions {
                 index.expressions.iter().map(|part| compile(&part.expression)).collect::<Result<_>>()?;
             let predicate = index.predicate.as_deref().map(compile).transpose()?;
             indexes.push((index.oid, IndexExpressions { keys, predicate }));
+            planned.push((index.oid, plan_index(index, table, names)?));
         }
-        Ok(Self { defaults, checks, generated, rounded, indexes })
+        let domains = table.live_columns().map(|column| ColumnDomain::compile(column, table, names));
+        let domains = domains.filter_map(Result::transpose).collect::<Result<_>>()?;
+        Ok(Self { defaults, checks, domains, generated, rounded, indexes, planned })
     }
+}
+
+/// An index's texts as the optimizer leaves the same conditions of a query.
+fn plan_index(index: &Index, table: &Table, names: &Names<'_>) -> Result<PlannedIndex> {
+    let fields: Vec<Field> =
+        table.live_columns().map(|column| field(&column.name, &column.data_type, !column.not_null)).collect();
+    let schema =
+        DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &Schema::new(fields))
+            .map(Arc::new)
+            .map_err(from_datafusion)?;
+    let context = SimplifyContext::builder()
+        .with_config_options(Arc::clone(names.state.config_options()))
+        .with_schema(Arc::clone(&schema))
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let plan = |text: &str| -> Result<Expr> {
+        let planned = names.plan_expression(parse_expression(text)?, &schema)?;
+        let typed = type_expression(planned, &schema).map_err(from_datafusion)?.data;
+        let simplified = simplifier.coerce(typed, &schema).and_then(|expr| simplifier.simplify(expr));
+        simplified.map(unqualified).map_err(from_datafusion)
+    };
+    let keys = index
+        .expressions
+        .iter()
+        .map(|part| Ok((plan(&part.expression)?, part.data_type.clone())))
+        .collect::<Result<_>>()?;
+    let mut predicate = Vec::new();
+    if let Some(text) = &index.predicate {
+        conjuncts(&plan(text)?, &mut predicate);
+    }
+    Ok(PlannedIndex { keys, predicate })
 }
 
 /// Parses an expression as it is stored in the catalog.
@@ -354,10 +468,12 @@ impl Evaluator {
 
 impl Expressions for Evaluator {
     fn check_row(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
-        if table.definition.checks.is_empty() {
+        let definition = &table.definition;
+        if definition.checks.is_empty() && definition.columns.iter().all(|column| column.domain.is_none()) {
             return Ok(());
         }
         let expressions = self.info.shared.expressions(&table.definition, &self.info)?;
+        expressions.check_domains(values, &self.info).map_err(|(_, error)| error)?;
         for (name, condition) in &expressions.checks {
             if let Value::Bool(false) = condition.evaluate(&[values], &[], &self.info)? {
                 return Err(Error::new(

@@ -11,7 +11,10 @@ pub(crate) mod arithmetic;
 pub(crate) mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
+pub(crate) mod domain;
+mod enums;
 pub(crate) mod json;
+mod keeping;
 pub(crate) mod missing;
 pub(crate) mod numbers;
 pub(crate) mod operators;
@@ -63,6 +66,14 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     }
     for name in Unified::NAMES {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(Unified::new(name))))?;
+    }
+    for name in enums::EnumFunction::NAMES {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(enums::EnumFunction::new(name))))?;
+    }
+    state.register_udf(Arc::new(ScalarUDF::new_from_impl(domain::DomainCheck::new())))?;
+    for name in keeping::Keeping::NAMES {
+        let inner = state.udaf(name)?;
+        state.register_udaf(Arc::new(AggregateUDF::new_from_impl(keeping::Keeping::new(inner))))?;
     }
     state.register_udaf(sum_function())?;
     state.register_udaf(Arc::new(AggregateUDF::new_from_impl(single::Single::new())))?;

@@ -23,6 +23,7 @@ mod information_schema;
 pub(crate) mod relations;
 mod rewrite;
 mod system;
+mod types;
 
 pub(crate) use rewrite::{class_of, rewrite_expression, show_names};
 
@@ -84,7 +85,7 @@ pub(crate) fn table(name: &QualifiedName, names: &Names<'_>) -> Option<Result<Ar
 }
 
 fn pg_table(name: &str, names: &Names<'_>) -> Option<Rows> {
-    relations::table(name, names).or_else(|| system::table(name, names))
+    relations::table(name, names).or_else(|| types::table(name, names)).or_else(|| system::table(name, names))
 }
 
 /// Schemas with the system's.

@@ -9,6 +9,7 @@
 pub(crate) mod access;
 pub(crate) mod apply;
 pub(crate) mod context;
+pub(crate) mod index_order;
 pub(crate) mod lateral;
 pub(crate) mod operator;
 pub(crate) mod order;
@@ -20,3 +21,4 @@ pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod typing;
 pub(crate) mod unify;
+pub(crate) mod user_type;

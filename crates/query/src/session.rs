@@ -318,6 +318,19 @@ impl Session {
         statement::parse(sql)
     }
 
+    /// The type with that number, the system's or one that a user made; `None` if there is none.
+    pub fn type_by_oid(&self, oid: u32) -> Option<DataType> {
+        DataType::from_oid(oid, -1).or_else(|| {
+            let catalog = self.catalog();
+            let mut made = catalog.types();
+            made.find_map(|made| match oid {
+                oid if oid == made.oid => Some(made.data_type().clone()),
+                oid if oid == made.array_oid => Some(made.data_type().array_of()),
+                _ => None,
+            })
+        })
+    }
+
     /// Analyses a statement; `$n` parameters without a type get the one their place wants.
     ///
     /// # Errors

@@ -9,11 +9,14 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+pub(crate) mod conflict;
 mod cursor;
 pub(crate) mod form;
 mod locate;
+pub(crate) mod merge;
 pub(crate) mod role;
 pub(crate) mod sequence;
+pub(crate) mod user_type;
 
 pub(crate) use locate::locate;
 
@@ -121,6 +124,8 @@ pub(crate) enum Body {
     Move { name: ast::Ident, direction: ast::FetchDirection },
     /// CREATE, ALTER and DROP of roles and users.
     Role(role::RoleStatement),
+    /// CREATE, ALTER and DROP of types and domains.
+    Type(user_type::TypeStatement),
 }
 
 /// Splits and parses a script.
@@ -159,6 +164,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         }
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
+        }
+        if let Some(statement) = user_type::parse(&mut parser)? {
+            return Ok(Body::Type(statement));
         }
         if let Some(body) = cursor::parse(&mut parser)? {
             return Ok(body);

@@ -71,6 +71,14 @@ pub(crate) fn data_type(sql: &ast::DataType) -> Result<DataType> {
         return Ok(DataType::Array(Box::new(element)));
     }
     if let ast::DataType::Custom(name, modifiers) = sql {
+        // A type that a user made, with its labels (plan/user_type).
+        if let [ast::ObjectNamePart::Identifier(ast::Ident { value, quote_style: None, .. })] =
+            name.0.as_slice()
+            && value.starts_with('\u{1}')
+            && let Some(known) = DataType::from_spelling(value)
+        {
+            return Ok(known);
+        }
         // pg_catalog.int4 is int4.
         let last = name.0.last().and_then(ast::ObjectNamePart::as_ident).map(|part| &part.value);
         let quoted = name.0.last().and_then(ast::ObjectNamePart::as_ident);

@@ -168,9 +168,11 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
         }
         Sql::Prepare { name, data_types, statement } => {
             let name = identifier(name);
+            let catalog = session.catalog();
+            let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
             let types = data_types
                 .iter()
-                .map(|data_type| crate::types::data_type(data_type).map(Some))
+                .map(|known| crate::types::data_type(&scope.type_meaning(known)?.sql).map(Some))
                 .collect::<Result<Vec<_>>>()?;
             let inner = Statement::part((**statement).clone());
             let inner = prepared::prepare(session, inner, &types)?;

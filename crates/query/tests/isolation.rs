@@ -168,3 +168,21 @@ async fn a_partial_unique_index_holds_between_transactions() {
         .unwrap();
     assert_eq!(run(&mut one, "SELECT id FROM t WHERE open").await.unwrap(), ["4"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_waited_for_a_row_acts_on_what_the_row_became() {
+    let fixture = Fixture::new();
+    let (mut holder, mut merger) = (fixture.session(), fixture.session());
+    let table = "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10), (2, 20)";
+    run(&mut holder, table).await.unwrap();
+    run(&mut holder, "BEGIN; UPDATE t SET v = 11 WHERE id = 1").await.unwrap();
+    let merge = "MERGE INTO t USING (VALUES (1), (3)) AS s(id) ON t.id = s.id \
+                 WHEN MATCHED AND v = 10 THEN DELETE WHEN MATCHED THEN UPDATE SET v = t.v + 1 \
+                 WHEN NOT MATCHED THEN INSERT VALUES (s.id, 30)";
+    let waiting = tokio::spawn(async move { run(&mut merger, merge).await });
+    // It reads the old row, and waits for the lock, whichever comes first.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    run(&mut holder, "COMMIT").await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), ["MERGE 2"]);
+    assert_eq!(run(&mut holder, "SELECT * FROM t ORDER BY id").await.unwrap(), ["1|12", "2|20", "3|30"]);
+}

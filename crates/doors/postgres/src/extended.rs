@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use luma_model::{DataType, Error, ErrorKind, Result, Value, from_binary, parse_text};
-use luma_query::{CommandTag, Outcome, Prepared};
+use luma_query::{CommandTag, Outcome, Prepared, Session};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, violation};
@@ -66,7 +66,9 @@ impl<T: Transport> Connection<T> {
                 // JDBC gives the results of a call places among its arguments.
                 let void = parse.types().enumerate().filter(|(_, oid)| *oid == VOID_OID);
                 statement.drop_arguments(&void.map(|(place, _)| place + 1).collect::<Vec<_>>());
-                let types = parse.types().map(parameter_type).collect::<Result<Vec<_>>>()?;
+                let session = &self.runner.session;
+                let types =
+                    parse.types().map(|oid| parameter_type(session, oid)).collect::<Result<Vec<_>>>()?;
                 Some(self.runner.prepare(statement, &types).await?)
             }
             (Some(_), false) => {
@@ -281,10 +283,10 @@ async fn give<T: Transport>(
 }
 
 /// The type a client gives a parameter; `None` where the server is to find out.
-fn parameter_type(oid: u32) -> Result<Option<DataType>> {
+fn parameter_type(session: &Session, oid: u32) -> Result<Option<DataType>> {
     match oid {
         0 | UNKNOWN_OID | VOID_OID => Ok(None),
-        oid => DataType::from_oid(oid, -1).map(Some).ok_or_else(|| {
+        oid => session.type_by_oid(oid).map(Some).ok_or_else(|| {
             Error::new(ErrorKind::UndefinedObject, format!("type with OID {oid} does not exist"))
         }),
     }

@@ -127,7 +127,7 @@ impl Client {
                 b'T' => current.columns = Some(body.columns()),
                 b't' => {
                     let count = body.short();
-                    current.parameters = (0..count).map(|_| body.int() as u32).collect();
+                    current.parameters = (0..count).map(|_| known_type(body.int() as u32)).collect();
                 }
                 b'D' => current.rows.push(body.row()),
                 b'C' => {
@@ -164,6 +164,25 @@ fn zero_terminated(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// Types that users made have whatever number is free.
+const FIRST_MADE_TYPE: u32 = 16384;
+
+fn known_type(oid: u32) -> u32 {
+    if oid < FIRST_MADE_TYPE { oid } else { u32::MAX }
+}
+
+/// An array in binary form names the type of its elements.
+fn without_made_type(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let [0, 0, 0, 0 | 1, 0, 0, 0, 0 | 1, rest @ ..] = bytes.as_mut_slice()
+        && let Some(element) = rest.first_chunk_mut::<4>()
+        && (FIRST_MADE_TYPE..1 << 20).contains(&u32::from_be_bytes(*element))
+    {
+        *element = [0xff; 4];
+    }
+    bytes
+}
+
 /// A message's body, read from its start.
 struct Body<'a>(&'a [u8]);
 
@@ -195,7 +214,7 @@ impl Body<'_> {
             .map(|_| {
                 let name = self.text();
                 self.take(6);
-                let oid = self.int() as u32;
+                let oid = known_type(self.int() as u32);
                 self.take(8);
                 (name, oid)
             })
@@ -211,8 +230,8 @@ impl Body<'_> {
             }
             let length = self.int();
             if let Ok(length) = usize::try_from(length) {
-                let bytes = self.take(length);
-                match std::str::from_utf8(bytes) {
+                let bytes = without_made_type(self.take(length));
+                match std::str::from_utf8(&bytes) {
                     Ok(text) if !text.contains('\0') => row.push_str(text),
                     _ => bytes.iter().for_each(|byte| write!(row, "{byte:02x}").unwrap()),
                 }

@@ -29,6 +29,25 @@ async def types(conn):
     assert await conn.fetchval("SELECT $1::int = ANY($2::int[])", 2, [1, 2]) is True
 
 
+async def own_types(conn):
+    await conn.execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')")
+    await conn.execute("CREATE DOMAIN small AS int CHECK (VALUE < 100)")
+    await conn.execute("CREATE TABLE felt (m mood PRIMARY KEY, ms mood[], n small)")
+    await conn.executemany("INSERT INTO felt VALUES ($1, $2, $3)", [("sad", ["ok", None], 1), ("happy", [], 2)])
+    rows = await conn.fetch("SELECT * FROM felt WHERE m > $1 ORDER BY m", "sad")
+    assert [tuple(row) for row in rows] == [("happy", [], 2)], rows
+    assert await conn.fetchval("SELECT $1::mood[]", ["ok", "sad"]) == ["ok", "sad"]
+    statement = await conn.prepare("SELECT m, ms, n FROM felt WHERE m = $1")
+    assert [parameter.name for parameter in statement.get_parameters()] == ["mood"]
+    assert [(a.type.name, a.type.kind) for a in statement.get_attributes()][:2] == [("mood", "scalar"), ("mood[]", "array")]
+    for wrong, error in ((("angry", [], 3), asyncpg.InvalidTextRepresentationError), (("ok", [], 300), asyncpg.CheckViolationError)):
+        try:
+            await conn.execute("INSERT INTO felt VALUES ($1, $2, $3)", *wrong)
+            raise AssertionError(wrong)
+        except error:
+            pass
+
+
 async def prepared(conn):
     statement = await conn.prepare("SELECT $1::int + 1 AS n, $2::text AS t")
     assert await statement.fetchrow(1, "x") == (2, "x")
@@ -121,7 +140,7 @@ async def pools():
 async def main():
     conn = await asyncpg.connect(url)
     assert conn.get_server_version().major == 15
-    for step in (types, prepared, tables, transactions, listening, codecs):
+    for step in (types, own_types, prepared, tables, transactions, listening, codecs):
         try:
             await step(conn)
         except Exception:

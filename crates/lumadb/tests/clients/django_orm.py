@@ -68,7 +68,7 @@ class BookAdmin(admin.ModelAdmin):
 (home / "shop" / "models.py").write_text(MODELS)
 (home / "urls.py").write_text("from django.contrib import admin\nfrom django.urls import path\nurlpatterns = [path('admin/', admin.site.urls)]\n")
 settings.configure(
-    SECRET_KEY="x" * 50, DEBUG=False, USE_TZ=True, ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", STATIC_URL="/static/",
+    SECRET_KEY="x" * 50, DEBUG=False, USE_TZ=True, TIME_ZONE="UTC", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", STATIC_URL="/static/",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": target.path[1:], "USER": target.username,
                            "PASSWORD": target.password or "", "HOST": target.hostname, "PORT": target.port}},

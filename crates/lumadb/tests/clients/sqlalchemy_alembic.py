@@ -28,6 +28,12 @@ class Size(enum.Enum):
     large = "l"
 
 
+class State(enum.Enum):
+    draft = 1
+    printed = 2
+    pulped = 3
+
+
 tagged = sa.Table("book_tag", Base.metadata,
                   sa.Column("book_id", sa.ForeignKey("book.id", ondelete="CASCADE"), primary_key=True),
                   sa.Column("tag_id", sa.ForeignKey("tag.id"), primary_key=True))
@@ -63,6 +69,8 @@ class Book(Base):
     price: orm.Mapped[decimal.Decimal] = orm.mapped_column(sa.Numeric(10, 2), server_default="0")
     sold: orm.Mapped[dt.datetime | None] = orm.mapped_column(sa.DateTime(timezone=True))
     made: orm.Mapped[dt.datetime] = orm.mapped_column(server_default=sa.func.now())
+    state: orm.Mapped[State] = orm.mapped_column(default=State.draft, server_default="draft")
+    states: orm.Mapped[list[State] | None] = orm.mapped_column(pg.ARRAY(sa.Enum(State)))
     size: orm.Mapped[Size] = orm.mapped_column(sa.Enum(Size, native_enum=False), default=Size.small)
     notes: orm.Mapped[list[str] | None] = orm.mapped_column(pg.ARRAY(sa.Text))
     extra: orm.Mapped[dict | None] = orm.mapped_column(pg.JSONB)
@@ -83,6 +91,7 @@ def orm_work(engine):
         tags = [Tag(word=word) for word in ("old", "new")]
         ann.books = [
             Book(title=f"Book {n}", price=decimal.Decimal(n), notes=["a", "b"], extra={"n": n, "deep": {"k": [1, 2]}},
+                 state=State(1 + n % 3), states=[State.pulped, State.draft],
                  raw=b"\x00\x01", length=dt.timedelta(hours=n), size=Size.large if n % 2 else Size.small, tags=tags[: n % 3])
             for n in range(1, 31)
         ]
@@ -106,6 +115,12 @@ def orm_work(engine):
         assert session.scalar(sa.select(sa.func.count()).where(Book.notes.contains(["a"]))) == 30
         assert session.scalar(sa.select(sa.func.count()).where(Book.title.ilike("%K 1_"))) == 10
         assert session.scalar(sa.select(sa.func.count()).where(Book.size == Size.large)) == 15
+        assert book.state is State.pulped and book.states == [State.pulped, State.draft]
+        assert session.scalar(sa.select(sa.func.count()).where(Book.state > State.draft)) == 20
+        assert session.scalars(sa.select(Book.state).distinct().order_by(Book.state.desc())).all() == list(State)[::-1]
+        assert session.scalar(sa.select(sa.func.count()).where(Book.state.in_([State.printed, State.pulped]))) == 20
+        assert session.scalar(sa.select(sa.func.max(Book.state))) is State.pulped
+        assert session.scalar(sa.select(sa.func.count()).where(Book.states.any(State.pulped))) == 30
         assert session.scalar(sa.select(sa.func.count()).where(Book.title.regexp_match("^Book [12]$"))) == 2
         rank = sa.func.row_number().over(partition_by=Book.size, order_by=Book.price.desc())
         numbered = sa.select(Book.id, Book.title, rank.label("rank")).subquery()

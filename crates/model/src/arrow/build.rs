@@ -59,7 +59,9 @@ impl ColumnBuilder {
             DataType::Bool => Cells::Bool(BooleanBuilder::with_capacity(capacity)),
             DataType::Int2 => Cells::Int2(Int16Builder::with_capacity(capacity)),
             DataType::Int4 => Cells::Int4(Int32Builder::with_capacity(capacity)),
-            DataType::Int8 | DataType::Oid => Cells::Int8(Int64Builder::with_capacity(capacity)),
+            DataType::Int8 | DataType::Oid | DataType::Enum(_) => {
+                Cells::Int8(Int64Builder::with_capacity(capacity))
+            }
             DataType::Float4 => Cells::Float4(Float32Builder::with_capacity(capacity)),
             DataType::Float8 => Cells::Float8(Float64Builder::with_capacity(capacity)),
             DataType::Numeric(Some((_, scale))) => {

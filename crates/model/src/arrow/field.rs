@@ -21,7 +21,7 @@ pub fn field(name: &str, data_type: &DataType, nullable: bool) -> Field {
     if data_type_of(field.data_type()).as_ref() == Some(data_type) {
         return field;
     }
-    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), data_type.sql_name())]))
+    field.with_metadata(HashMap::from([(TYPE_KEY.to_owned(), data_type.spelling())]))
 }
 
 /// The Arrow type of a data type.
@@ -30,7 +30,7 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         DataType::Bool => ArrowType::Boolean,
         DataType::Int2 => ArrowType::Int16,
         DataType::Int4 => ArrowType::Int32,
-        DataType::Int8 | DataType::Oid => ArrowType::Int64,
+        DataType::Int8 | DataType::Oid | DataType::Enum(_) => ArrowType::Int64,
         DataType::Float4 => ArrowType::Float32,
         DataType::Float8 => ArrowType::Float64,
         // Bytes that sort as the numbers; each number keeps its own count of digits.
@@ -65,7 +65,7 @@ pub(super) fn element_field(element: &DataType) -> Field {
 /// # Errors
 /// 0A000 for an Arrow type that has no counterpart.
 pub fn data_type(field: &Field) -> Result<DataType> {
-    if let Some(named) = field.metadata().get(TYPE_KEY).and_then(|name| DataType::parse(name)) {
+    if let Some(named) = field.metadata().get(TYPE_KEY).and_then(|name| DataType::from_spelling(name)) {
         // An expression may have kept the metadata and changed the type.
         if stands_for(field.data_type(), &named) {
             return Ok(named);

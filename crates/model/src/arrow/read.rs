@@ -177,7 +177,9 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::Boolean, DataType::Bool) => Cells::Bool(array.as_boolean().clone()),
         (ArrowType::Int16, DataType::Int2) => Cells::Int2(array.as_primitive::<Int16Type>().clone()),
         (ArrowType::Int32, DataType::Int4) => Cells::Int4(array.as_primitive::<Int32Type>().clone()),
-        (ArrowType::Int64, DataType::Int8) => Cells::Int8(array.as_primitive::<Int64Type>().clone()),
+        (ArrowType::Int64, DataType::Int8 | DataType::Enum(_)) => {
+            Cells::Int8(array.as_primitive::<Int64Type>().clone())
+        }
         (ArrowType::Int64, DataType::Oid) => Cells::Oid(array.as_primitive::<Int64Type>().clone()),
         (ArrowType::Float32, DataType::Float4) => Cells::Float4(array.as_primitive::<Float32Type>().clone()),
         (ArrowType::Float64, DataType::Float8) => Cells::Float8(array.as_primitive::<Float64Type>().clone()),

@@ -60,7 +60,7 @@ impl Reader<'_> {
             DataType::Int2 => Value::Int2((u16::from_be_bytes(self.take()?) ^ 0x8000) as i16),
             DataType::Int4 => Value::Int4(self.int4()?),
             DataType::Date => Value::Date(self.int4()?),
-            DataType::Int8 => Value::Int8(self.int8()?),
+            DataType::Int8 | DataType::Enum(_) => Value::Int8(self.int8()?),
             DataType::Time => Value::Time(self.int8()?),
             DataType::Timestamp => Value::Timestamp(self.int8()?),
             DataType::TimestampTz => Value::TimestampTz(self.int8()?),

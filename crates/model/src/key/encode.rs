@@ -39,7 +39,7 @@ pub fn encode_key(
 fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Result<()> {
     match (data_type, value) {
         (DataType::Int4, ValueRef::Int4(value)) | (DataType::Date, ValueRef::Date(value)) => int4(value, out),
-        (DataType::Int8, ValueRef::Int8(value))
+        (DataType::Int8 | DataType::Enum(_), ValueRef::Int8(value))
         | (DataType::Time, ValueRef::Time(value))
         | (DataType::Timestamp, ValueRef::Timestamp(value))
         | (DataType::TimestampTz, ValueRef::TimestampTz(value)) => int8(value, out),

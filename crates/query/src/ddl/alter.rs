@@ -61,7 +61,7 @@ async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTable
             for name in column_names {
                 let catalog = session.catalog();
                 let current = catalog.table(table.oid).map_or_else(|| Arc::clone(table), Arc::clone);
-                drop_column(session, &current, name, *if_exists, cascade)?;
+                drop_column(session, &current, name, *if_exists, cascade).await?;
             }
             Ok(())
         }
@@ -252,7 +252,7 @@ fn check_rows(session: &mut Session, old: &Arc<Table>, new: &Table) -> Result<()
     })
 }
 
-fn for_each_row(
+pub(super) fn for_each_row(
     reader: &lightning::TransactionReader,
     table: &luma_rows::OpenTable,
     visit: &mut dyn FnMut(Vec<Value>) -> Result<()>,
@@ -278,7 +278,7 @@ fn is_empty(session: &mut Session, table: &luma_rows::OpenTable) -> Result<bool>
     Ok(rows.next().map_err(luma_catalog::engine_error)?.is_none())
 }
 
-fn drop_column(
+pub(super) async fn drop_column(
     session: &mut Session,
     table: &Arc<Table>,
     name: &ast::Ident,
@@ -297,14 +297,28 @@ fn drop_column(
     };
     let column = &table.columns[ordinal];
     let number = column.number;
-    if table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&number)) {
-        return Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            format!("cannot drop column \"{}\": it is part of the primary key", column.name),
-        )
-        .hint("Drop the primary key first."));
+    // The primary key goes with the first of its columns.
+    let key = table.primary_key.as_ref().filter(|key| key.columns.contains(&number));
+    if let Some(key) = key.map(|key| key.name.clone()) {
+        drop_constraint(session, table, &key, true, cascade).await?;
+    }
+    if cascade {
+        let computed = |other: &&luma_catalog::Column| {
+            other.number != number
+                && other.generated.as_ref().is_some_and(|text| mentions(text, &column.name))
+        };
+        let computed: Vec<String> =
+            table.live_columns().filter(computed).map(|other| other.name.clone()).collect();
+        for other in computed {
+            let catalog = session.catalog();
+            let current = catalog.table(table.oid).unwrap_or(table);
+            let other = ast::Ident::with_quote('"', other);
+            Box::pin(drop_column(session, current, &other, true, true)).await?;
+        }
     }
     let catalog = session.catalog();
+    let table = catalog.table(table.oid).unwrap_or(table);
+    let column = &table.columns[ordinal];
     let referenced = catalog.referencing_tables(table.oid).flat_map(|other| {
         other
             .foreign_keys
@@ -676,8 +690,12 @@ fn alter_column(
         }
         AlterColumnOperation::DropDefault => changed.columns[ordinal].default = None,
         AlterColumnOperation::SetDataType { data_type, using, .. } => {
-            let wanted = crate::types::data_type(data_type)?;
-            return set_type(session, table, ordinal, wanted, using.as_ref());
+            let catalog = session.catalog();
+            let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+            let meaning = scope.type_meaning(data_type)?;
+            let wanted = crate::types::data_type(&meaning.sql)?;
+            let domain = meaning.domain().map(|domain| domain.oid);
+            return set_type(session, table, ordinal, (wanted, domain), using.as_ref());
         }
         AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
             let column = &mut changed.columns[ordinal];
@@ -712,7 +730,7 @@ fn set_type(
     session: &mut Session,
     table: &Arc<Table>,
     ordinal: usize,
-    wanted: DataType,
+    (wanted, domain): (DataType, Option<luma_catalog::Oid>),
     using: Option<&ast::Expr>,
 ) -> Result<()> {
     refuse_collection(table, "change a column's type")?;
@@ -751,6 +769,7 @@ fn set_type(
     let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
     let mut changed = table.as_ref().clone();
     changed.columns[ordinal].data_type = wanted.clone();
+    changed.columns[ordinal].domain = domain;
     changed.columns[ordinal].missing = None;
     let from = column.data_type.clone();
     let converter = match using {

@@ -341,6 +341,11 @@ async fn schemas(
             let detail = format!("{} in schema {name} depends on schema {name}", first.kind_name());
             return Err(depends(&format!("schema {name}"), &detail));
         }
+        let types: Vec<_> = catalog.types().filter(|made| made.schema == schema.oid).cloned().collect();
+        if let (Some(first), false) = (types.first(), cascade) {
+            let detail = format!("type {name}.{} depends on schema {name}", first.name);
+            return Err(depends(&format!("schema {name}"), &detail));
+        }
         let together: BTreeSet<Oid> = relations.iter().map(Relation::oid).collect();
         for relation in &relations {
             if let Relation::Table(table) = relation {
@@ -356,6 +361,10 @@ async fn schemas(
                 Relation::Sequence(sequence) => drop_sequence(session, sequence.oid)?,
                 Relation::Table(_) | Relation::Index(..) => {}
             }
+        }
+        for made in types {
+            let name = QualifiedName { schema: Some(name.clone()), name: made.name.clone() };
+            crate::ddl::user_type::drop(session, &name, false, true, true).await?;
         }
         let oid = schema.oid;
         edit(session, |edit, _| edit.remove(oid))?;

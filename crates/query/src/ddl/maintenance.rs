@@ -144,6 +144,13 @@ pub(crate) async fn comment(session: &mut Session, body: &Sql) -> Result<Outcome
     };
     lock_catalog(session).await?;
     let catalog = session.catalog();
+    if let ast::CommentObject::Type | ast::CommentObject::Domain = object_type {
+        let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+        let mut commented = scope.user_type(&qualified(object_name)?)?.as_ref().clone();
+        commented.comment.clone_from(comment);
+        put(session, Object::Type(commented))?;
+        return Ok(done("COMMENT"));
+    }
     let (relation, column) = match object_type {
         ast::CommentObject::Table | ast::CommentObject::View => (object_name.clone(), None),
         ast::CommentObject::Column => {

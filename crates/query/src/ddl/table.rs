@@ -127,6 +127,13 @@ pub(crate) fn free(session: &mut Session, name: &QualifiedName, if_not_exists: b
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     let schema = scope.creation_schema(name)?.oid;
     if catalog.relation(schema, &name.name).is_none() {
+        if catalog.type_named(schema, &name.name).is_some() {
+            let message = format!("type \"{}\" already exists", name.name);
+            return Err(Error::new(ErrorKind::DuplicateObject, message).hint(
+                "A relation has an associated type of the same name, so you must use a name that \
+                 doesn't conflict with any existing type.",
+            ));
+        }
         return Ok(Some(schema));
     }
     let error = Error::new(ErrorKind::DuplicateTable, format!("relation \"{}\" already exists", name.name));
@@ -153,6 +160,7 @@ fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Colum
         sequence: None,
         generated: None,
         precision: None,
+        domain: None,
         dropped: false,
         comment: None,
     })
@@ -274,8 +282,12 @@ pub(crate) fn column(
     session: &mut Session,
 ) -> Result<Column> {
     let name = identifier(&definition.name);
-    let typed = types::column_type(&definition.data_type)?;
+    let catalog = session.catalog();
+    let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+    let meaning = scope.type_meaning(&definition.data_type)?;
+    let typed = types::column_type(&meaning.sql)?;
     let mut column = plain_column(place, name, typed.data_type)?;
+    column.domain = meaning.domain().map(|domain| domain.oid);
     column.precision = typed.precision;
     if typed.serial {
         column.not_null = true;
@@ -332,6 +344,10 @@ pub(crate) fn expression_text(expr: &Expr) -> String {
         if let Expr::Cast { data_type, .. } = part {
             let name = match types::column_type(data_type) {
                 Ok(known) if known.precision.is_none() && !known.serial => known.data_type.sql_name(),
+                // The name of a type that a user made.
+                Err(_) if matches!(data_type, ast::DataType::Custom(..) | ast::DataType::Array(_)) => {
+                    return std::ops::ControlFlow::Continue(());
+                }
                 _ => data_type.to_string().to_lowercase(),
             };
             *data_type =

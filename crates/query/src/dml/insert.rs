@@ -14,6 +14,7 @@ use luma_model::arrow::{CellReader, data_type};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
 use luma_rows::{ConflictTarget, InsertOutcome, OpenTable, Writer};
 
+use crate::dml::inference;
 use crate::dml::returning::{Collector, Returning};
 use crate::dml::target::Target;
 use crate::execute;
@@ -24,6 +25,7 @@ use crate::names::{Scope, identifier, qualified};
 use crate::outcome::{CommandTag, Outcome};
 use crate::plan::context::Names;
 use crate::session::{Session, SessionInfo};
+use crate::statement::conflict;
 
 /// Rows between checks of the transaction's size.
 const CHECK_EVERY: usize = 256;
@@ -111,7 +113,7 @@ pub(crate) async fn run(session: &mut Session, plan: &InsertPlan, parameters: &[
     Ok(Outcome::Complete(CommandTag::Insert(plan.rows.len() as u64)))
 }
 
-async fn insert_row(
+pub(crate) async fn insert_row(
     writer: &mut Writer<'_>,
     table: &OpenTable,
     values: &[Value],
@@ -483,6 +485,9 @@ fn on_conflict(
     let definition = &table.definition;
     let target = match &clause.conflict_target {
         None => ConflictTarget::Any,
+        Some(ast::ConflictTarget::OnConstraint(name)) if let Some(target) = conflict::target_of(name) => {
+            inference::find(table, &target?)?
+        }
         Some(ast::ConflictTarget::OnConstraint(name)) => {
             let name = qualified(name)?.name;
             if definition.primary_key.as_ref().is_some_and(|key| key.name == name) {
@@ -500,30 +505,8 @@ fn on_conflict(
             }
         }
         Some(ast::ConflictTarget::Columns(columns)) => {
-            let mut wanted = Vec::new();
-            for column in columns {
-                wanted.push(ordinal(definition, &identifier(column))?);
-            }
-            let same = |ordinals: &[usize]| {
-                !ordinals.is_empty()
-                    && ordinals.len() == wanted.len()
-                    && ordinals.iter().all(|ordinal| wanted.contains(ordinal))
-            };
-            let index = table.indexes.iter().position(|index| {
-                let Some(numbers) = index.definition.plain_columns() else { return false };
-                let ordinals: Vec<usize> = numbers.map(|number| usize::from(number) - 1).collect();
-                index.definition.unique && same(&ordinals)
-            });
-            if same(table.key_ordinals()) {
-                ConflictTarget::PrimaryKey
-            } else {
-                ConflictTarget::Index(index.ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::InvalidColumnReference,
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-                    )
-                })?)
-            }
+            let parts = columns.iter().cloned().map(ast::Expr::Identifier).collect();
+            inference::find(table, &conflict::Target { parts, condition: None })?
         }
     };
     let update = match &clause.action {

@@ -30,7 +30,7 @@ use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN};
 use crate::session::Session;
 
 /// How often a statement starts over before it gives up.
-const ATTEMPTS_MAX: usize = 100;
+pub(crate) const ATTEMPTS_MAX: usize = 100;
 
 /// What happens to each row found.
 enum Change<'e> {
@@ -309,7 +309,7 @@ impl Modify<'_> {
     }
 }
 
-async fn apply(
+pub(crate) async fn apply(
     writer: &mut Writer<'_>,
     target: &Target,
     key: &[u8],
@@ -337,7 +337,7 @@ pub(crate) fn hidden(alias: &str, name: &str) -> SelectItem {
 }
 
 /// A literal or parameter takes the column's type.
-fn is_literal(expr: &Expr) -> bool {
+pub(crate) fn is_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Value(value) => !matches!(value.value, ast::Value::Number(..) | ast::Value::Boolean(_)),
         Expr::Nested(inner) => is_literal(inner),

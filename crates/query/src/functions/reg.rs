@@ -73,6 +73,40 @@ pub(crate) static SYSTEM_TABLES: [(u32, &str); 54] = [
     (6237, "pg_publication_namespace"),
 ];
 
+/// The type of that name, the system's or one that a user made.
+fn type_oid(info: &SessionInfo, name: &str) -> Result<Option<u32>> {
+    if let Some(known) = DataType::parse(name) {
+        return Ok(Some(known.oid()));
+    }
+    let (element, array) =
+        name.trim_end().strip_suffix("[]").map_or((name, false), |element| (element, true));
+    let wanted = parse_qualified(element)?;
+    let scope = info.scope();
+    if let Some(made) = scope.find_type(&wanted) {
+        return Ok(Some(if array { made.array_oid } else { made.oid }));
+    }
+    let element = wanted.name.strip_prefix('_').map(str::to_owned);
+    let made = element.and_then(|name| scope.find_type(&crate::names::QualifiedName { name, ..wanted }));
+    Ok(made.map(|made| made.array_oid))
+}
+
+/// How `format_type` shows a type.
+pub(crate) fn type_name(info: &SessionInfo, oid: u32, modifier: i32) -> Option<String> {
+    if let Some(known) = DataType::from_oid(oid, modifier) {
+        return Some(if modifier < 0 { known.base_name() } else { known.sql_name() });
+    }
+    let mut made = info.catalog.types();
+    let made = made.find(|made| made.oid == oid || made.array_oid == oid)?;
+    let scope = info.scope();
+    let wanted = crate::names::QualifiedName { schema: None, name: made.name.clone() };
+    let visible = scope.find_type(&wanted).is_some_and(|found| found.oid == made.oid);
+    let mut name = quoted(&made.name);
+    if !visible && let Some(schema) = info.catalog.schema_by_oid(made.schema) {
+        name = format!("{}.{name}", quoted(&schema.name));
+    }
+    Some(if made.oid == oid { name } else { format!("{name}[]") })
+}
+
 /// A kind of identifier.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -92,7 +126,7 @@ impl Kind {
                 let known = SYSTEM_TABLES.iter().find(|(_, table)| system && *table == name.name);
                 info.scope().find(&name).map(Relation::oid).or(known.map(|(oid, _)| *oid))
             }
-            Self::Type => DataType::parse(name).map(|known| known.oid()),
+            Self::Type => type_oid(info, name)?,
             Self::Namespace => {
                 let wanted = parse_qualified(name)?.name;
                 schemas(&info.catalog)
@@ -125,7 +159,7 @@ impl Kind {
                 let known = SYSTEM_TABLES.iter().find(|(known, _)| *known == oid);
                 relations::relation_name(&info.catalog, oid).or(known.map(|(_, name)| (*name).to_owned()))
             }
-            Self::Type => DataType::from_oid(oid, -1).map(|known| known.base_name()),
+            Self::Type => type_name(info, oid, -1),
             Self::Namespace => {
                 let found = schemas(&info.catalog).into_iter().find(|(known, _, _)| *known == oid);
                 found.map(|(_, name, _)| quoted(&name))

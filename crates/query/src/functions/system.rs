@@ -76,6 +76,7 @@ fn comment(info: &SessionInfo, oid: u32, column: i64) -> Value {
             .and_then(|number| table.column_by_number(number))
             .and_then(|column| column.comment.clone()),
         (None, Some(view)) if column == 0 => view.comment.clone(),
+        (None, None) if column == 0 => info.catalog.type_by_oid(oid).and_then(|made| made.comment.clone()),
         _ => None,
     };
     found.map_or(Value::Null, Value::Text)
@@ -94,12 +95,11 @@ fn visible_sequence(info: &SessionInfo, expression: String) -> String {
     }
 }
 
-fn type_name(value: ValueRef<'_>, modifier: Option<ValueRef<'_>>) -> Value {
+fn type_name(info: &SessionInfo, value: ValueRef<'_>, modifier: Option<ValueRef<'_>>) -> Value {
     let oid = oid_of(value);
     let modifier = modifier.and_then(integer).unwrap_or(-1) as i32;
-    match DataType::from_oid(oid, modifier) {
-        Some(known) if modifier < 0 => Value::Text(known.base_name()),
-        Some(known) => Value::Text(known.sql_name()),
+    match crate::functions::reg::type_name(info, oid, modifier) {
+        Some(name) => Value::Text(name),
         None if oid == 0 => Value::Text("-".into()),
         None => Value::Text("???".into()),
     }
@@ -206,10 +206,10 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         Ok(Value::Text(if oid_of(values[0]) == 6 { "UTF8".into() } else { String::new() }))
     }),
     Definition::new("pg_client_encoding", (0, 0), DataType::Name, |_, _, _| Ok(Value::Text("UTF8".into()))),
-    Definition::new("format_type", (1, 2), DataType::Text, |_, values, _| {
+    Definition::new("format_type", (1, 2), DataType::Text, |info, values, _| {
         Ok(match values[0] {
             ValueRef::Null => Value::Null,
-            value => type_name(value, values.get(1).copied()),
+            value => type_name(info, value, values.get(1).copied()),
         })
     })
     .takes_null(),

@@ -7,7 +7,7 @@ use luma_model::DataType;
 
 use crate::pg_catalog::Rows;
 
-static TABLES: [(&str, &str); 48] = [
+static TABLES: [(&str, &str); 47] = [
     ("pg_aggregate", "aggfnoid o, aggkind c, aggnumdirectargs s, aggtransfn o, aggfinalfn o"),
     (
         "pg_amop",
@@ -22,7 +22,6 @@ static TABLES: [(&str, &str); 48] = [
     ),
     ("pg_db_role_setting", "setdatabase o, setrole o, setconfig T"),
     ("pg_default_acl", "oid o, defaclrole o, defaclnamespace o, defaclobjtype c, defaclacl T"),
-    ("pg_enum", "oid o, enumtypid o, enumsortorder f, enumlabel n"),
     ("pg_event_trigger", "oid o, evtname n, evtevent n, evtowner o, evtfoid o, evtenabled c, evttags T"),
     (
         "pg_extension",

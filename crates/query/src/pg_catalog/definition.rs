@@ -131,7 +131,8 @@ pub(crate) fn constraint(scope: &Scope<'_>, oid: u32) -> Option<String> {
             return Some(foreign_key(scope, table, key));
         }
     }
-    None
+    let mut checks = scope.catalog.types().filter_map(|made| made.as_domain()).flat_map(|made| &made.checks);
+    checks.find(|check| check.oid == oid).map(|check| format!("CHECK ({})", check.expression))
 }
 
 /// The definition of the index with that identifier, or the name of its `column`-th column.

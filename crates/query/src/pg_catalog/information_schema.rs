@@ -20,6 +20,8 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "referential_constraints" => referential_constraints(names),
         "constraint_column_usage" => constraint_column_usage(names),
         "sequences" => sequences(names),
+        "domains" => domains(names),
+        "domain_constraints" => domain_constraints(names),
         _ => return None,
     })
 }
@@ -75,6 +77,10 @@ fn columns(names: &Names<'_>) -> Rows {
         ("numeric_precision_radix", DataType::Int4),
         ("numeric_scale", DataType::Int4),
         ("datetime_precision", DataType::Int4),
+        ("domain_catalog", kind("domain_catalog")),
+        ("domain_schema", kind("domain_schema")),
+        ("domain_name", kind("domain_name")),
+        ("udt_catalog", kind("udt_catalog")),
         ("udt_schema", kind("udt_schema")),
         ("udt_name", kind("udt_name")),
         ("is_identity", kind("is_identity")),
@@ -90,6 +96,7 @@ fn columns(names: &Names<'_>) -> Rows {
                    data_type: &DataType,
                    column: Option<&Column>| {
         let number = |value: Option<i32>| value.map_or(Value::Null, Value::Int4);
+        let domain = column.and_then(|column| names.catalog.type_by_oid(column.domain?));
         let (precision, radix, scale) = match data_type {
             DataType::Int2 => (Some(16), Some(2), Some(0)),
             DataType::Int4 => (Some(32), Some(2), Some(0)),
@@ -108,6 +115,7 @@ fn columns(names: &Names<'_>) -> Rows {
         };
         let sql_name = match data_type {
             DataType::Array(_) => "ARRAY".to_owned(),
+            DataType::Enum(_) => "USER-DEFINED".to_owned(),
             other => other.base_name(),
         };
         let identity = column.and_then(|column| column.identity);
@@ -127,7 +135,14 @@ fn columns(names: &Names<'_>) -> Rows {
             number(radix),
             number(scale),
             number(if data_type.is_datetime() { Some(6) } else { None }),
-            text("pg_catalog"),
+            domain.map_or(Value::Null, |_| text(DATABASE_NAME)),
+            domain.map_or(Value::Null, |domain| schema_name(names, domain.schema)),
+            domain.map_or(Value::Null, |domain| text(domain.name.as_str())),
+            text(DATABASE_NAME),
+            match data_type.enum_type().and_then(|known| names.catalog.type_by_oid(known.oid)) {
+                Some(made) => schema_name(names, made.schema),
+                None => text("pg_catalog"),
+            },
             text(data_type.catalog_name()),
             yes(identity.is_some()),
             match identity {
@@ -372,6 +387,83 @@ fn sequences(names: &Names<'_>) -> Rows {
             text(sequence.increment.to_string()),
             yes(sequence.cycle),
         ]);
+    }
+    rows
+}
+
+fn domains(names: &Names<'_>) -> Rows {
+    let mut described = strings(&["domain_catalog", "domain_schema", "domain_name"]);
+    described.extend([
+        ("data_type", kind("data_type")),
+        ("character_maximum_length", DataType::Int4),
+        ("numeric_precision", DataType::Int4),
+        ("numeric_scale", DataType::Int4),
+        ("domain_default", kind("domain_default")),
+        ("udt_name", kind("udt_name")),
+    ]);
+    let mut rows = Rows::new(described);
+    for made in names.catalog.types() {
+        let Some(domain) = made.as_domain() else { continue };
+        let length = match domain.base {
+            DataType::Varchar(Some(length)) | DataType::Char(length) => Value::Int4(length as i32),
+            _ => Value::Null,
+        };
+        let (precision, scale) = match domain.base {
+            DataType::Int2 => (Some(16), Some(0)),
+            DataType::Int4 => (Some(32), Some(0)),
+            DataType::Int8 => (Some(64), Some(0)),
+            DataType::Float4 => (Some(24), None),
+            DataType::Float8 => (Some(53), None),
+            DataType::Numeric(Some((precision, scale))) => {
+                (Some(i32::from(precision)), Some(i32::from(scale)))
+            }
+            _ => (None, None),
+        };
+        let sql_name = match &domain.base {
+            DataType::Array(_) => "ARRAY".to_owned(),
+            DataType::Enum(_) => "USER-DEFINED".to_owned(),
+            other => other.base_name(),
+        };
+        rows.add(vec![
+            text(DATABASE_NAME),
+            schema_name(names, made.schema),
+            text(made.name.as_str()),
+            text(sql_name),
+            length,
+            precision.map_or(Value::Null, Value::Int4),
+            scale.map_or(Value::Null, Value::Int4),
+            domain.default.as_deref().map_or(Value::Null, text),
+            text(domain.base.catalog_name()),
+        ]);
+    }
+    rows
+}
+
+fn domain_constraints(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(strings(&[
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "domain_catalog",
+        "domain_schema",
+        "domain_name",
+        "is_deferrable",
+        "initially_deferred",
+    ]));
+    for made in names.catalog.types() {
+        for check in made.as_domain().into_iter().flat_map(|domain| &domain.checks) {
+            let schema = schema_name(names, made.schema);
+            rows.add(vec![
+                text(DATABASE_NAME),
+                schema.clone(),
+                text(check.name.as_str()),
+                text(DATABASE_NAME),
+                schema,
+                text(made.name.as_str()),
+                yes(false),
+                yes(false),
+            ]);
+        }
     }
     rows
 }

@@ -238,6 +238,7 @@ fn attributes(catalog: &Snapshot) -> Rows {
                    data_type: &DataType,
                    column: Option<&luma_catalog::Column>| {
         let dropped = column.is_some_and(|column| column.dropped);
+        let domain = column.and_then(|column| column.domain);
         let identity = match column.and_then(|column| column.identity) {
             Some(Identity::Always) => "a",
             Some(Identity::ByDefault) => "d",
@@ -249,7 +250,7 @@ fn attributes(catalog: &Snapshot) -> Rows {
         rows.add(vec![
             oid(relation),
             text(name),
-            oid(if dropped { 0 } else { data_type.oid() }),
+            oid(if dropped { 0 } else { domain.unwrap_or_else(|| data_type.oid()) }),
             Value::Int4(-1),
             Value::Int2(data_type.type_len()),
             Value::Int2(number as i16),
@@ -455,6 +456,33 @@ fn constraints(catalog: &Snapshot) -> Rows {
         ("confkey", vector(Int2)),
         ("conbin", Text),
     ]);
+    for made in catalog.types() {
+        for check in made.as_domain().into_iter().flat_map(|domain| &domain.checks) {
+            rows.add(vec![
+                oid(check.oid),
+                text(check.name.as_str()),
+                oid(made.schema),
+                char_of("c"),
+                Value::Bool(false),
+                Value::Bool(false),
+                Value::Bool(true),
+                oid(0),
+                oid(made.oid),
+                oid(0),
+                oid(0),
+                oid(0),
+                char_of(" "),
+                char_of(" "),
+                char_of(" "),
+                Value::Bool(true),
+                Value::Int4(0),
+                Value::Bool(true),
+                Value::Null,
+                Value::Null,
+                text(check.expression.as_str()),
+            ]);
+        }
+    }
     for table in catalog.tables() {
         let mut add = |constraint: Oid,
                        name: &str,
@@ -654,7 +682,12 @@ fn descriptions(catalog: &Snapshot) -> Rows {
         ("objsubid", DataType::Int4),
         ("description", DataType::Text),
     ]);
-    // 1259 is pg_class.
+    // 1259 is pg_class, 1247 pg_type.
+    for made in catalog.types() {
+        if let Some(comment) = &made.comment {
+            rows.add(vec![oid(made.oid), oid(1247), Value::Int4(0), text(comment.as_str())]);
+        }
+    }
     let mut add = |object: Oid, sub: i32, comment: &str| {
         rows.add(vec![oid(object), oid(1259), Value::Int4(sub), text(comment)]);
     };

@@ -10,7 +10,6 @@ use crate::plan::context::Names;
 pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
     Some(match name {
         "pg_namespace" => namespaces(names.catalog),
-        "pg_type" => types(),
         "pg_database" => databases(),
         "pg_roles" | "pg_authid" | "pg_user" | "pg_shadow" => roles(names.catalog),
         "pg_am" => access_methods(),
@@ -60,128 +59,6 @@ fn namespaces(catalog: &Snapshot) -> Rows {
     ]);
     for (schema, name, owner) in schemas(catalog) {
         rows.add(vec![oid(schema), text(name), oid(owner), Value::Null]);
-    }
-    rows
-}
-
-/// The types there are, arrays apart.
-pub(crate) fn scalar_types() -> Vec<DataType> {
-    vec![
-        DataType::Bool,
-        DataType::Bytea,
-        DataType::InternalChar,
-        DataType::Name,
-        DataType::Int8,
-        DataType::Int2,
-        DataType::Int4,
-        DataType::Text,
-        DataType::Oid,
-        DataType::Json,
-        DataType::Jsonb,
-        DataType::Float4,
-        DataType::Float8,
-        DataType::Char(1),
-        DataType::Varchar(None),
-        DataType::Date,
-        DataType::Time,
-        DataType::Timestamp,
-        DataType::TimestampTz,
-        DataType::Interval,
-        DataType::Numeric(None),
-        DataType::Uuid,
-    ]
-}
-
-fn category(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Array(_) => "A",
-        DataType::Bool => "B",
-        DataType::Date | DataType::Time | DataType::Timestamp | DataType::TimestampTz => "D",
-        DataType::Interval => "T",
-        DataType::InternalChar => "Z",
-        other if other.is_string() => "S",
-        other if other.is_numeric() => "N",
-        DataType::Oid => "N",
-        _ => "U",
-    }
-}
-
-fn types() -> Rows {
-    use DataType::{Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
-    let mut rows = Rows::new(vec![
-        ("oid", OidType),
-        ("typname", Name),
-        ("typnamespace", OidType),
-        ("typowner", OidType),
-        ("typlen", Int2),
-        ("typbyval", Bool),
-        ("typtype", InternalChar),
-        ("typcategory", InternalChar),
-        ("typispreferred", Bool),
-        ("typisdefined", Bool),
-        ("typdelim", InternalChar),
-        ("typrelid", OidType),
-        ("typsubscript", OidType),
-        ("typelem", OidType),
-        ("typarray", OidType),
-        ("typinput", Text),
-        ("typoutput", Text),
-        ("typreceive", Text),
-        ("typsend", Text),
-        ("typnotnull", Bool),
-        ("typbasetype", OidType),
-        ("typtypmod", Int4),
-        ("typndims", Int4),
-        ("typcollation", OidType),
-        ("typdefault", Text),
-        ("typalign", InternalChar),
-        ("typstorage", InternalChar),
-        ("typmodin", Text),
-        ("typmodout", Text),
-        ("typacl", DataType::Array(Box::new(Text))),
-    ]);
-    let mut add = |data_type: &DataType, element: u32, array: u32| {
-        let name = data_type.catalog_name();
-        rows.add(vec![
-            oid(data_type.oid()),
-            text(name),
-            oid(PG_CATALOG_OID),
-            oid(10),
-            Value::Int2(data_type.type_len()),
-            Value::Bool(data_type.type_len() > 0 && data_type.type_len() <= 8),
-            text("b"),
-            text(category(data_type)),
-            Value::Bool(matches!(
-                data_type,
-                DataType::Text | DataType::Float8 | DataType::TimestampTz | DataType::Bool
-            )),
-            Value::Bool(true),
-            text(","),
-            oid(0),
-            oid(0),
-            oid(element),
-            oid(array),
-            text(if element == 0 { format!("{name}in") } else { "array_in".into() }),
-            text(if element == 0 { format!("{name}out") } else { "array_out".into() }),
-            text(if element == 0 { format!("{name}recv") } else { "array_recv".into() }),
-            text(if element == 0 { format!("{name}send") } else { "array_send".into() }),
-            Value::Bool(false),
-            oid(0),
-            Value::Int4(-1),
-            Value::Int4(0),
-            oid(if data_type.is_string() { 100 } else { 0 }),
-            Value::Null,
-            text("i"),
-            text(if data_type.type_len() > 0 { "p" } else { "x" }),
-            text("-"),
-            text("-"),
-            Value::Null,
-        ]);
-    };
-    for scalar in scalar_types() {
-        let array = scalar.array_of();
-        add(&scalar, 0, array.oid());
-        add(&array, scalar.oid(), 0);
     }
     rows
 }

@@ -1,14 +1,19 @@
 //! Choosing how to reach a table's rows: by row keys, by an index, or all of them.
 //!
-//! A filter that compares a column with a constant narrows the keys that start with that column.
-//! Of the primary key and the indexes the cheapest by estimated rows wins; an index pays for each
-//! row with a look-up of its own.
+//! A filter that compares a column with a constant narrows the keys that start with that column, and one
+//! that compares an expression the keys of an index on it. A partial index has all of the rows only if the
+//! filters imply its predicate. Of the primary key and the indexes the cheapest by estimated rows wins; an
+//! index pays for each row with a look-up of its own. Where rows are wanted in an order that a key has
+//! (`plan/index_order`), walking along it saves the sort, and with a LIMIT most of the rows.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 
-use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use luma_catalog::TableStatistics;
+use lightning::Direction;
+use luma_catalog::{Oid, TableStatistics};
 use luma_model::arrow::{CellReader, data_type};
 use luma_model::{
     CastKind, DataType, KeyOrder, TextContext, Value, ValueRef, cast, encode_key, prefix_successor,
@@ -17,6 +22,8 @@ use luma_rows::{Access, KeyRange, OpenTable};
 
 /// What a row reached through an index costs, in rows of a plain scan.
 const INDEX_ROW_COST: f64 = 4.0;
+/// What sorting a row costs for each doubling of the rows, in rows of a plain scan.
+const SORT_COST: f64 = 0.05;
 /// Longest IN list that becomes ranges.
 const LIST_MAX: usize = 1000;
 /// Assumed share of rows that an equality keeps without statistics.
@@ -24,13 +31,203 @@ const EQUAL_FRACTION: f64 = 0.005;
 /// Assumed share of rows that an inequality keeps.
 const RANGE_FRACTION: f64 = 0.33;
 
-/// The way chosen, with the rows it is expected to give.
+/// One way to the rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Chosen {
+pub(crate) struct Way {
     pub(crate) access: Access,
+    /// How many it is expected to give.
     pub(crate) rows: f64,
     /// For EXPLAIN.
     pub(crate) description: String,
+    /// What the keys it walks over are made of.
+    key: Vec<KeyPart>,
+    /// How many parts of the key have one value each.
+    fixed: usize,
+    /// Whether no two keys are the same.
+    unique: bool,
+}
+
+/// A part of a key: a column, or for an expression nothing that a query could be ordered by.
+#[derive(Clone, Copy, Debug)]
+struct KeyPart {
+    ordinal: Option<usize>,
+    order: KeyOrder,
+}
+
+/// A column that rows are wanted in the order of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) ordinal: usize,
+    pub(crate) descending: bool,
+    pub(crate) nulls_first: bool,
+}
+
+impl Way {
+    /// What reading that many of its rows costs, in rows of a plain scan.
+    fn cost(&self, rows: f64) -> f64 {
+        match self.access {
+            Access::Rows(_) => rows,
+            Access::Index(..) => rows * INDEX_ROW_COST,
+        }
+    }
+
+    /// In which direction it gives rows in that order, if it does.
+    pub(crate) fn provides(&self, table: &OpenTable, wanted: &[Wanted]) -> Option<Direction> {
+        let nullable = |ordinal: usize| {
+            let column = &table.columns()[ordinal];
+            !column.not_null && !table.key_ordinals().contains(&ordinal)
+        };
+        let constant = |ordinal| self.key[..self.fixed].iter().any(|part| part.ordinal == Some(ordinal));
+        let mut parts = self.key[self.fixed..].iter();
+        let mut direction = None;
+        for next in wanted {
+            if constant(next.ordinal) {
+                continue;
+            }
+            let Some(part) = parts.next() else {
+                // Rows that are told apart already have no further order.
+                return if self.unique { direction.or(Some(Direction::Forward)) } else { None };
+            };
+            if part.ordinal != Some(next.ordinal) || !orders_as_sorts(table.data_type(next.ordinal)) {
+                return None;
+            }
+            let backward = part.order.descending != next.descending;
+            if nullable(next.ordinal) && (part.order.nulls_first != next.nulls_first) != backward {
+                return None;
+            }
+            let needed = if backward { Direction::Reverse } else { Direction::Forward };
+            if direction.is_some_and(|known| known != needed) {
+                return None;
+            }
+            direction = Some(needed);
+        }
+        direction.or(Some(Direction::Forward))
+    }
+}
+
+/// Whether keys of the type are in the order in which a query sorts its values.
+fn orders_as_sorts(data_type: &DataType) -> bool {
+    !matches!(
+        data_type,
+        DataType::Array(_)
+            | DataType::Json
+            | DataType::Jsonb
+            | DataType::Interval
+            | DataType::Char(_)
+            | DataType::InternalChar
+    )
+}
+
+/// All ways to the rows that may pass a query's filters.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    all: Vec<Way>,
+    /// The cheapest for all of the rows.
+    best: usize,
+    /// How many rows are expected to pass the filters.
+    passing: f64,
+}
+
+impl Ways {
+    /// The cheapest for all of the rows.
+    pub(crate) fn best(&self) -> &Way {
+        &self.all[self.best]
+    }
+
+    /// The cheapest that gives rows in that order, where it beats sorting those of the best way; its
+    /// direction, and how many rows are read of it. With `first`, that many passing rows are enough.
+    pub(crate) fn ordered(
+        &self,
+        table: &OpenTable,
+        wanted: &[Wanted],
+        first: Option<usize>,
+    ) -> Option<(&Way, Direction, f64)> {
+        let best = self.best();
+        let sorted = best.cost(best.rows) + best.rows * best.rows.max(2.0).log2() * SORT_COST;
+        let candidates = self.all.iter().filter_map(|way| {
+            let direction = way.provides(table, wanted)?;
+            let read = first.map_or(way.rows, |first| {
+                // Rows that pass are taken to be spread evenly.
+                (first as f64 * (way.rows / self.passing.max(1.0)).max(1.0)).min(way.rows)
+            });
+            Some((way, direction, read))
+        });
+        candidates
+            .filter(|(way, _, read)| way.cost(*read) < sorted)
+            .min_by(|(one, _, first), (other, _, second)| one.cost(*first).total_cmp(&other.cost(*second)))
+    }
+}
+
+/// What an index has beside columns, planned as a query's filters are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlannedIndex {
+    /// Its expressions and the types of their values.
+    pub(crate) keys: Vec<(Expr, DataType)>,
+    /// The conditions that rows in it satisfy, all of them.
+    pub(crate) predicate: Vec<Expr>,
+}
+
+/// What filters speak of: the table's columns by ordinal, after them the expressions of an index.
+struct Subjects<'a> {
+    table: &'a OpenTable,
+    expressions: &'a [(Expr, DataType)],
+}
+
+impl Subjects<'_> {
+    fn find(&self, expr: &Expr) -> Option<usize> {
+        if let Expr::Column(column) = expr {
+            return ordinal(self.table, &column.name);
+        }
+        if self.expressions.is_empty() {
+            return None;
+        }
+        let plain = unqualified(expr.clone());
+        let place = self.expressions.iter().position(|(known, _)| *known == plain)?;
+        Some(self.table.columns().len() + place)
+    }
+
+    fn data_type(&self, subject: usize) -> &DataType {
+        match subject.checked_sub(self.table.columns().len()) {
+            None => self.table.data_type(subject),
+            Some(place) => &self.expressions[place].1,
+        }
+    }
+
+    fn name(&self, subject: usize) -> &str {
+        self.table.columns().get(subject).map_or("expression", |column| column.name.as_str())
+    }
+
+    /// What the filters say of each.
+    fn constraints<'f>(&self, filters: impl IntoIterator<Item = &'f Expr>) -> Vec<Constraint> {
+        let mut constraints: Vec<Constraint> = Vec::new();
+        constraints.resize_with(self.table.columns().len() + self.expressions.len(), Constraint::default);
+        for filter in filters {
+            collect(self, filter, &mut constraints);
+        }
+        constraints
+    }
+}
+
+/// The expression with its columns' names alone.
+pub(crate) fn unqualified(expr: Expr) -> Expr {
+    let renamed = expr.clone().transform(|part| match part {
+        Expr::Column(column) if column.relation.is_some() => {
+            Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name))))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    renamed.map_or(expr, |renamed| renamed.data)
+}
+
+/// The conditions that a filter asks for together.
+pub(crate) fn conjuncts(filter: &Expr, into: &mut Vec<Expr>) {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            conjuncts(left, into);
+            conjuncts(right, into);
+        }
+        other => into.push(unqualified(other.clone())),
+    }
 }
 
 /// What the filters say of one column.
@@ -42,70 +239,199 @@ struct Constraint {
     upper: Option<(Value, bool)>,
 }
 
-/// Chooses the way to the rows that may pass all `filters`.
-pub(crate) fn choose(table: &OpenTable, filters: &[Expr], rows: u64) -> Chosen {
-    let rows = rows.max(1) as f64;
-    let all = Chosen { access: Access::all(), rows, description: "full scan".into() };
-    let mut constraints: Vec<Constraint> = Vec::new();
-    constraints.resize_with(table.columns().len(), Constraint::default);
-    for filter in filters {
-        collect(table, filter, &mut constraints);
+impl Constraint {
+    fn says_nothing(&self) -> bool {
+        self.equal.is_none() && self.lower.is_none() && self.upper.is_none()
     }
-    let statistics = table.definition.statistics.as_ref();
-    let mut best = all;
-    let mut best_cost = rows;
-    if let Some(key) = &table.definition.primary_key {
-        let parts: Vec<(usize, KeyOrder)> =
-            table.key_ordinals().iter().map(|ordinal| (*ordinal, KeyOrder::default())).collect();
-        if let Some(found) = narrow(table, &parts, &constraints, statistics, true, rows) {
-            let cost = found.rows;
-            if cost < best_cost {
-                best_cost = cost;
-                best = Chosen {
-                    access: Access::Rows(found.ranges),
-                    rows: found.rows,
-                    description: format!("primary key {} ({})", key.name, found.description),
-                };
-            }
+
+    /// Whether a value that satisfies `self` satisfies `other` too.
+    fn implies(&self, other: &Constraint, data_type: &DataType) -> bool {
+        let key = |value: &Value| {
+            let mut key = Vec::new();
+            encode_key(value.as_ref(), data_type, KeyOrder::default(), &mut key).ok().map(|()| key)
+        };
+        let compare = |one: &Value, other: &Value| Some(key(one)?.cmp(&key(other)?));
+        let above = |value: &Value, included: bool, lower: &(Value, bool)| match compare(value, &lower.0) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => lower.1 || !included,
+            _ => false,
+        };
+        let below = |value: &Value, included: bool, upper: &(Value, bool)| match compare(value, &upper.0) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => upper.1 || !included,
+            _ => false,
+        };
+        if let Some(values) = &self.equal {
+            return values.iter().all(|value| {
+                other.equal.as_ref().is_none_or(|allowed| {
+                    allowed.iter().any(|allowed| compare(value, allowed) == Some(Ordering::Equal))
+                }) && other.lower.as_ref().is_none_or(|lower| above(value, true, lower))
+                    && other.upper.as_ref().is_none_or(|upper| below(value, true, upper))
+            });
         }
+        let lower = |lower: &(Value, bool)| {
+            self.lower.as_ref().is_some_and(|(value, included)| above(value, *included, lower))
+        };
+        let upper = |upper: &(Value, bool)| {
+            self.upper.as_ref().is_some_and(|(value, included)| below(value, *included, upper))
+        };
+        other.equal.is_none()
+            && other.lower.as_ref().is_none_or(lower)
+            && other.upper.as_ref().is_none_or(upper)
     }
-    let whole = table.indexes.iter().enumerate().filter(|(_, index)| index.definition.is_plain());
-    for (place, index) in whole {
-        let parts: Vec<(usize, KeyOrder)> = index
-            .definition
+}
+
+/// Whether rows that pass the filters satisfy one condition of an index's predicate.
+fn implied(condition: &Expr, filters: &[Expr], subjects: &Subjects<'_>, said: &[Constraint]) -> bool {
+    if filters.contains(condition) {
+        return true;
+    }
+    if let Expr::IsNotNull(inner) = condition {
+        // A comparison is not true of NULL.
+        return subjects.find(inner).is_some_and(|subject| !said[subject].says_nothing());
+    }
+    let mut asked: Vec<Constraint> = Vec::new();
+    asked.resize_with(said.len(), Constraint::default);
+    collect(subjects, condition, &mut asked)
+        && asked.iter().enumerate().all(|(subject, asked)| {
+            asked.says_nothing() || said[subject].implies(asked, subjects.data_type(subject))
+        })
+}
+
+/// Finds the ways to the rows that may pass all `filters`.
+pub(crate) fn choose(
+    table: &OpenTable,
+    planned: &[(Oid, PlannedIndex)],
+    filters: &[Expr],
+    rows: u64,
+) -> Ways {
+    let rows = rows.max(1) as f64;
+    let mut said = Vec::new();
+    for filter in filters {
+        conjuncts(filter, &mut said);
+    }
+    let plain = Subjects { table, expressions: &[] };
+    let constraints = plain.constraints(filters);
+    let statistics = table.definition.statistics.as_ref();
+    let parts: Vec<(usize, KeyOrder)> =
+        table.key_ordinals().iter().map(|ordinal| (*ordinal, KeyOrder::default())).collect();
+    let key =
+        parts.iter().map(|(ordinal, order)| KeyPart { ordinal: Some(*ordinal), order: *order }).collect();
+    let mut whole = Way {
+        access: Access::all(),
+        rows,
+        description: "full scan".into(),
+        key,
+        fixed: 0,
+        unique: !parts.is_empty(),
+    };
+    if let Some(key) = &table.definition.primary_key
+        && let Some(found) = narrow(&plain, &parts, &constraints, statistics, true, rows)
+    {
+        whole.access = Access::Rows(found.ranges);
+        whole.rows = found.rows;
+        whole.description = format!("primary key {} ({})", key.name, found.description);
+        whole.fixed = found.fixed;
+    }
+    let mut all = vec![whole];
+    let nothing = PlannedIndex::default();
+    for (place, index) in table.indexes.iter().enumerate() {
+        let definition = &index.definition;
+        let planned = planned.iter().find(|(oid, _)| *oid == definition.oid).map(|(_, planned)| planned);
+        let planned = match planned {
+            Some(planned) => planned,
+            None if definition.is_plain() => &nothing,
+            None => continue,
+        };
+        let subjects = Subjects { table, expressions: &planned.keys };
+        let own;
+        let constraints = if planned.keys.is_empty() {
+            &constraints
+        } else {
+            own = subjects.constraints(filters);
+            &own
+        };
+        if !planned.predicate.iter().all(|condition| implied(condition, &said, &subjects, constraints)) {
+            continue;
+        }
+        let mut expressions = table.columns().len()..;
+        let parts: Vec<(usize, KeyOrder)> = definition
             .columns
             .iter()
             .map(|part| {
                 let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
-                (usize::from(part.column) - 1, order)
+                let own = usize::from(part.column).checked_sub(1);
+                (own.or_else(|| expressions.next()).unwrap_or_default(), order)
             })
             .collect();
-        let Some(found) = narrow(table, &parts, &constraints, statistics, index.definition.unique, rows)
-        else {
-            continue;
+        // A partial index has fewer entries than the table rows.
+        let partial = definition.predicate.is_some();
+        let entries =
+            if partial { (index.entries.stats().approximate_entries.max(1) as f64).min(rows) } else { rows };
+        let key = parts.iter().map(|(subject, order)| KeyPart {
+            ordinal: Some(*subject).filter(|subject| *subject < table.columns().len()),
+            order: *order,
+        });
+        let mut way = Way {
+            access: Access::Index(place, vec![KeyRange::all()]),
+            rows: entries,
+            description: format!("index {}", definition.name),
+            key: key.collect(),
+            fixed: 0,
+            // NULLs are not told apart.
+            unique: false,
         };
-        let cost = found.rows * INDEX_ROW_COST;
-        if cost < best_cost {
-            best_cost = cost;
-            best = Chosen {
-                access: Access::Index(place, found.ranges),
-                rows: found.rows,
-                description: format!("index {} ({})", index.definition.name, found.description),
-            };
+        if let Some(found) = narrow(&subjects, &parts, constraints, statistics, definition.unique, entries) {
+            way.access = Access::Index(place, found.ranges);
+            way.rows = found.rows;
+            way.fixed = found.fixed;
+            way.description = format!("index {} ({})", definition.name, found.description);
+        }
+        all.push(way);
+    }
+    let mut best = 0;
+    for (place, way) in all.iter().enumerate() {
+        if way.cost(way.rows) < all[best].cost(all[best].rows) {
+            best = place;
         }
     }
-    best
+    let passing =
+        rows * said.iter().map(|condition| fraction(&plain, condition, statistics)).product::<f64>();
+    let passing = passing.clamp(1.0, rows);
+    Ways { all, best, passing }
+}
+
+/// The share of rows that one condition is expected to keep.
+fn fraction(subjects: &Subjects<'_>, condition: &Expr, statistics: Option<&TableStatistics>) -> f64 {
+    let constraints = subjects.constraints([condition]);
+    let constrained = constraints.iter().enumerate().find(|(_, constraint)| !constraint.says_nothing());
+    match constrained {
+        Some((subject, Constraint { equal: Some(values), .. })) => {
+            (equal_fraction(subjects, subject, statistics) * values.len() as f64).min(1.0)
+        }
+        _ => RANGE_FRACTION,
+    }
+}
+
+/// The share of rows that have one value.
+fn equal_fraction(subjects: &Subjects<'_>, subject: usize, statistics: Option<&TableStatistics>) -> f64 {
+    let number = subjects.table.columns().get(subject).map(|column| column.number);
+    statistics
+        .and_then(|known| known.columns.iter().find(|known| Some(known.column) == number))
+        .map_or(EQUAL_FRACTION, |known| 1.0 / known.distinct.max(1) as f64)
 }
 
 struct Narrowed {
     ranges: Vec<KeyRange>,
+    /// Leading parts with one value each.
+    fixed: usize,
     rows: f64,
     description: String,
 }
 
 /// The ranges of a key whose parts are these columns; `None` when the first is unconstrained.
 fn narrow(
-    table: &OpenTable,
+    subjects: &Subjects<'_>,
     parts: &[(usize, KeyOrder)],
     constraints: &[Constraint],
     statistics: Option<&TableStatistics>,
@@ -117,9 +443,11 @@ fn narrow(
     let mut fraction = 1.0f64;
     let mut exact = 0;
     let mut ranges: Option<Vec<KeyRange>> = None;
-    for (ordinal, order) in parts {
-        let constraint = &constraints[*ordinal];
-        let column = &table.columns()[*ordinal];
+    let mut fixed = 0;
+    for (subject, order) in parts {
+        let constraint = &constraints[*subject];
+        let data_type = subjects.data_type(*subject);
+        let name = subjects.name(*subject);
         if let Some(values) = &constraint.equal
             && values.len().saturating_mul(prefixes.len()) <= LIST_MAX
         {
@@ -127,7 +455,7 @@ fn narrow(
             for prefix in &prefixes {
                 for value in values {
                     let mut key = prefix.clone();
-                    encode_key(value.as_ref(), &column.data_type, *order, &mut key).ok()?;
+                    encode_key(value.as_ref(), data_type, *order, &mut key).ok()?;
                     longer.push(key);
                 }
             }
@@ -135,14 +463,15 @@ fn narrow(
             longer.dedup();
             prefixes = longer;
             exact += 1;
-            let known = statistics
-                .and_then(|known| known.columns.iter().find(|known| known.column == column.number))
-                .map(|known| 1.0 / known.distinct.max(1) as f64);
-            fraction *= (known.unwrap_or(EQUAL_FRACTION) * values.len() as f64).min(1.0);
+            let known = equal_fraction(subjects, *subject, statistics);
+            fraction *= (known * values.len() as f64).min(1.0);
+            if values.len() == 1 && fixed + 1 == exact {
+                fixed += 1;
+            }
             used.push(if values.len() == 1 {
-                format!("{} = constant", column.name)
+                format!("{name} = constant")
             } else {
-                format!("{} in {} values", column.name, values.len())
+                format!("{name} in {} values", values.len())
             });
             continue;
         }
@@ -152,12 +481,12 @@ fn narrow(
         ranges = Some(
             prefixes
                 .iter()
-                .map(|prefix| bounded(prefix, &column.data_type, *order, constraint))
+                .map(|prefix| bounded(prefix, data_type, *order, constraint))
                 .collect::<Option<Vec<_>>>()?,
         );
         let sides = usize::from(constraint.lower.is_some()) + usize::from(constraint.upper.is_some());
         fraction *= RANGE_FRACTION.powi(sides as i32);
-        used.push(format!("{} range", column.name));
+        used.push(format!("{name} range"));
         break;
     }
     if used.is_empty() {
@@ -166,7 +495,7 @@ fn narrow(
     let count = prefixes.len() as f64;
     let expected = if unique && exact == parts.len() { count } else { (rows * fraction).max(count) };
     let ranges = ranges.unwrap_or_else(|| prefixes.into_iter().map(KeyRange::prefix).collect());
-    Some(Narrowed { ranges, rows: expected.min(rows), description: used.join(", ") })
+    Some(Narrowed { ranges, fixed, rows: expected.min(rows), description: used.join(", ") })
 }
 
 /// The keys after `prefix` whose next part lies within the constraint. NULL lies in no range.
@@ -203,63 +532,68 @@ fn bounded(
     Some(KeyRange { start, end })
 }
 
-/// Takes what a filter says of single columns; the rest of it is left to the filter itself.
-fn collect(table: &OpenTable, filter: &Expr, constraints: &mut [Constraint]) {
+/// Takes what a filter says of single subjects, and says whether that is all of it; the rest is left to the
+/// filter itself.
+fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint]) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            collect(table, left, constraints);
-            collect(table, right, constraints);
+            let left = collect(subjects, left, constraints);
+            collect(subjects, right, constraints) && left
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let (column, literal, op) = match (left.as_ref(), right.as_ref()) {
-                (Expr::Column(column), Expr::Literal(literal, _)) => (column, literal, *op),
-                (Expr::Literal(literal, _), Expr::Column(column)) => match op.swap() {
-                    Some(op) => (column, literal, op),
-                    None => return,
+            let (side, literal, op) = match (left.as_ref(), right.as_ref()) {
+                (side, Expr::Literal(literal, _)) => (side, literal, *op),
+                (Expr::Literal(literal, _), side) => match op.swap() {
+                    Some(op) => (side, literal, op),
+                    None => return false,
                 },
-                _ => return,
+                _ => return false,
             };
-            let Some(ordinal) = ordinal(table, &column.name) else { return };
-            let Some(value) = key_value(literal, table.data_type(ordinal)) else { return };
-            let constraint = &mut constraints[ordinal];
+            let Some(subject) = subjects.find(side) else { return false };
+            let Some(value) = key_value(literal, subjects.data_type(subject)) else { return false };
+            let constraint = &mut constraints[subject];
             match op {
                 Operator::Eq => constraint.equal = Some(vec![value]),
                 Operator::Gt => constraint.lower = Some((value, false)),
                 Operator::GtEq => constraint.lower = Some((value, true)),
                 Operator::Lt => constraint.upper = Some((value, false)),
                 Operator::LtEq => constraint.upper = Some((value, true)),
-                _ => {}
+                _ => return false,
             }
+            true
         }
         Expr::Between(between) if !between.negated => {
-            let (Expr::Column(column), Expr::Literal(low, _), Expr::Literal(high, _)) =
-                (between.expr.as_ref(), between.low.as_ref(), between.high.as_ref())
+            let (Expr::Literal(low, _), Expr::Literal(high, _)) =
+                (between.low.as_ref(), between.high.as_ref())
             else {
-                return;
+                return false;
             };
-            let Some(ordinal) = ordinal(table, &column.name) else { return };
-            let data_type = table.data_type(ordinal);
-            if let (Some(low), Some(high)) = (key_value(low, data_type), key_value(high, data_type)) {
-                constraints[ordinal].lower = Some((low, true));
-                constraints[ordinal].upper = Some((high, true));
-            }
+            let Some(subject) = subjects.find(&between.expr) else { return false };
+            let data_type = subjects.data_type(subject);
+            let (Some(low), Some(high)) = (key_value(low, data_type), key_value(high, data_type)) else {
+                return false;
+            };
+            constraints[subject].lower = Some((low, true));
+            constraints[subject].upper = Some((high, true));
+            true
         }
         Expr::InList(list) if !list.negated && list.list.len() <= LIST_MAX => {
-            let Expr::Column(column) = list.expr.as_ref() else { return };
-            let Some(ordinal) = ordinal(table, &column.name) else { return };
+            let Some(subject) = subjects.find(&list.expr) else { return false };
             let values: Option<Vec<Value>> = list
                 .list
                 .iter()
                 .map(|item| match item {
-                    Expr::Literal(literal, _) => key_value(literal, table.data_type(ordinal)),
+                    Expr::Literal(literal, _) => key_value(literal, subjects.data_type(subject)),
                     _ => None,
                 })
                 .collect();
-            if let Some(values) = values {
-                constraints[ordinal].equal = Some(values);
+            let found = values.is_some();
+            if found {
+                constraints[subject].equal = values;
             }
+            found
         }
-        _ => {}
+        _ => false,
     }
 }
 

@@ -30,7 +30,7 @@ use crate::error::{from_datafusion, to_datafusion};
 use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::provider::RowTable;
-use crate::plan::rewrite;
+use crate::plan::{rewrite, user_type};
 use crate::session::SessionInfo;
 
 /// Deepest nesting of views.
@@ -88,6 +88,7 @@ impl<'a> Names<'a> {
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
         rewrite::statement(&mut statement)?;
+        self.resolve_types(&mut statement)?;
         SqlToRel::new_with_options(self, self.parser_options())
             .sql_statement_to_plan_with_context(statement, &mut self.planner_context())
             .map_err(from_datafusion)
@@ -101,9 +102,17 @@ impl<'a> Names<'a> {
     /// Plans an expression over the columns of `schema`.
     pub(crate) fn plan_expression(&self, mut expression: ast::Expr, schema: &DFSchema) -> Result<Expr> {
         rewrite::expression(&mut expression)?;
+        self.resolve_types(&mut expression)?;
         SqlToRel::new_with_options(self, self.parser_options())
             .sql_to_expr(expression, schema, &mut self.planner_context())
             .map_err(from_datafusion)
+    }
+
+    /// Gives casts to types that users made their meaning.
+    pub(crate) fn resolve_types(&self, node: &mut impl ast::VisitMut) -> Result<()> {
+        let named = user_type::resolve(self.scope(), node)?;
+        self.used.lock().extend(named);
+        Ok(())
     }
 
     pub(crate) fn scope(&self) -> Scope<'_> {
@@ -190,7 +199,7 @@ impl ContextProvider for Names<'_> {
             Relation::Table(table) => {
                 let open = self.shared.open_table(table).map_err(to_datafusion)?;
                 let with_system = self.target == Some(table.oid);
-                let provider = RowTable::new(open, self.reader.clone(), self.shared, with_system);
+                let provider = RowTable::new(open, self.reader.clone(), self.info, with_system);
                 Ok(provider_as_source(Arc::new(provider)))
             }
             Relation::View(view) => self.view(view).map_err(to_datafusion),

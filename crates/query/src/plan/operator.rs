@@ -215,6 +215,7 @@ fn group(data_type: &DataType) -> u8 {
         DataType::Jsonb => 9,
         DataType::Array(_) => 10,
         DataType::Oid => 2,
+        DataType::Enum(_) => 11,
         _ => 0,
     }
 }
@@ -247,7 +248,8 @@ pub(crate) fn comparable(
         // Names of objects are compared with their numbers in the system tables.
         return Err(None);
     }
-    if group(&one) != group(&other) || group(&one) == 0 {
+    let two_enums = one.enum_type().is_some() && one != other;
+    if group(&one) != group(&other) || group(&one) == 0 || two_enums {
         return Err(Some((one, other)));
     }
     if let Some(common) = common_number(&one, &other) {
@@ -377,6 +379,9 @@ impl ExprPlanner for PostgresOperators {
             return Ok(PlannerResult::Original(exprs));
         };
         let array = Expr::ScalarFunction(ScalarFunction::new_udf(make_array_udf(), exprs));
+        if matches!(element, DataType::Enum(_)) {
+            return Ok(PlannerResult::Planned(crate::plan::unify::labelled(array, &element.array_of())));
+        }
         // What text alone would not tell is named by a cast.
         let plain = element.element().is_some() || field("", &element, true).metadata().is_empty();
         Ok(PlannerResult::Planned(if plain { array } else { cast_to(array, &element.array_of()) }))

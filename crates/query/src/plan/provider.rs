@@ -15,9 +15,10 @@ use luma_catalog::Oid;
 use luma_model::arrow::field;
 use luma_rows::{OpenTable, ScanColumn};
 
-use crate::database::Shared;
+use crate::expression::TableExpressions;
 use crate::plan::access;
 use crate::plan::scan::RowScanExec;
+use crate::session::SessionInfo;
 
 /// The hidden column with the row's key.
 pub(crate) const KEY_COLUMN: &str = "__luma_key";
@@ -32,6 +33,8 @@ pub(crate) struct RowTable {
     columns: Vec<ScanColumn>,
     rows: u64,
     constraints: Constraints,
+    /// Where it has indexes that are not plain.
+    expressions: Option<Arc<TableExpressions>>,
 }
 
 impl std::fmt::Debug for RowTable {
@@ -71,9 +74,10 @@ impl RowTable {
     pub(crate) fn new(
         table: Arc<OpenTable>,
         reader: TransactionReader,
-        shared: &Shared,
+        info: &Arc<SessionInfo>,
         with_system: bool,
     ) -> Self {
+        let shared = &info.shared;
         let mut fields: Vec<Field> =
             schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
         let mut columns: Vec<ScanColumn> = table
@@ -92,7 +96,10 @@ impl RowTable {
             None => shared.rows.approximate_rows(&table),
         };
         let constraints = primary_key(&table);
-        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows, constraints }
+        let plain = table.indexes.iter().all(|index| index.definition.is_plain());
+        // Without them the table's other ways serve.
+        let expressions = if plain { None } else { shared.expressions(&table.definition, info).ok() };
+        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows, constraints, expressions }
     }
 
     /// The table, and the number of the column at `place`.
@@ -101,6 +108,10 @@ impl RowTable {
             ScanColumn::Value(ordinal) => Some((self.table.definition.oid, *ordinal as i16 + 1)),
             _ => None,
         }
+    }
+
+    fn planned(&self) -> &[(Oid, access::PlannedIndex)] {
+        self.expressions.as_ref().map_or(&[], |expressions| expressions.planned_indexes())
     }
 
     fn column_statistics(&self) -> Vec<ColumnStatistics> {
@@ -163,14 +174,14 @@ impl TableProvider for RowTable {
         let projection = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projection)?);
         let columns = projection.iter().map(|at| self.columns[*at]).collect();
-        let chosen = access::choose(&self.table, filters, self.rows);
+        let ways = access::choose(&self.table, self.planned(), filters, self.rows);
         // A limit counts rows that pass the filters, which stay above the scan.
         let limit = if filters.is_empty() { limit } else { None };
         let partitions = state.config().target_partitions();
         Ok(Arc::new(RowScanExec::new(
             Arc::clone(&self.table),
             self.reader.clone(),
-            chosen,
+            ways,
             columns,
             schema,
             limit,

@@ -7,6 +7,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Analyzer, Optimizer};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use luma_model::Result;
 
@@ -14,6 +15,7 @@ use crate::database::DatabaseOptions;
 use crate::error::from_datafusion;
 use crate::functions;
 use crate::plan::apply::{ApplyLeft, ApplyRefused};
+use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
 /// Consumers named in an out-of-memory error.
@@ -51,13 +53,21 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         |name: &str| matches!(name, "decorrelate_predicate_subquery" | "scalar_subquery_to_join");
     let after = optimizer.rules.iter().rposition(|rule| subqueries(rule.name())).map_or(0, |place| place + 1);
     optimizer.rules.insert(after, Arc::new(ApplyLeft));
+    let mut physical = PhysicalOptimizer::new().rules;
+    let required = physical.iter().position(|rule| rule.name() == "OutputRequirements");
+    physical.insert(required.map_or(0, |place| place + 1), Arc::new(OrderFromIndex));
+    let distributed = physical.iter().position(|rule| rule.name() == "EnsureRequirements");
+    physical.insert(distributed.map_or(physical.len(), |place| place + 1), Arc::new(FewRowsOnOneThread));
+    // Rows that have their order keep it rather than being sorted again on more threads.
+    config.options_mut().optimizer.prefer_existing_sort = true;
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(PostgresTypePlanner))
         .with_analyzer_rules(analyzer.rules)
-        .with_optimizer_rules(optimizer.rules);
+        .with_optimizer_rules(optimizer.rules)
+        .with_physical_optimizer_rules(physical);
     // Our operators come first, so that they win over DataFusion's.
     if let Some(planners) = builder.expr_planners() {
         planners.splice(0..0, functions::expr_planners());

@@ -18,8 +18,8 @@ use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast;
-use luma_model::DataType;
 use luma_model::arrow::{data_type, field};
+use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
 use crate::functions::cast::cast_to;
@@ -133,6 +133,25 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             Some(expanded) => Ok(Transformed::yes(expanded)),
             None => Ok(Transformed::no(Expr::ScalarFunction(function))),
         },
+        Expr::Like(like) if matches!(logical_type(&like.expr, schema), Some(DataType::Enum(_))) => {
+            let known = logical_type(&like.expr, schema).map_or_else(String::new, |known| known.base_name());
+            let symbol = match (like.negated, like.case_insensitive) {
+                (false, false) => "~~",
+                (true, false) => "!~~",
+                (false, true) => "~~*",
+                (true, true) => "!~~*",
+            };
+            let message = format!("operator does not exist: {known} {symbol} unknown");
+            Err(to_datafusion(
+                Error::new(ErrorKind::UndefinedFunction, message)
+                    .hint("No operator matches the given name and argument types. Cast the value to text."),
+            ))
+        }
+        Expr::AggregateFunction(function)
+            if computes(function.func.name(), &function.params.args, schema) =>
+        {
+            Err(no_labels(function.func.name(), &function.params.args, schema))
+        }
         Expr::AggregateFunction(mut function) if is_sum(function.func.name()) => {
             let changed = widen_sum(&mut function.params.args, schema);
             let function = Expr::AggregateFunction(function);
@@ -194,6 +213,26 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
         }
         other => Ok(Transformed::no(other)),
     })
+}
+
+/// Whether an aggregate would count with the positions of an enum's labels.
+fn computes(name: &str, arguments: &[Expr], schema: &DFSchema) -> bool {
+    let counts = ["sum", "avg", "stddev", "stddev_pop", "var", "var_pop", "bit_and", "bit_or", "bit_xor"];
+    let label = |expr: &Expr| matches!(logical_type(expr, schema), Some(DataType::Enum(_)));
+    counts.contains(&name) && arguments.first().is_some_and(label)
+}
+
+/// The error of an aggregate that labels do not have.
+fn no_labels(name: &str, arguments: &[Expr], schema: &DFSchema) -> datafusion::error::DataFusionError {
+    let given: Vec<String> = arguments
+        .iter()
+        .map(|argument| logical_type(argument, schema).map_or_else(|| "unknown".into(), |it| it.base_name()))
+        .collect();
+    let message = format!("function {name}({}) does not exist", given.join(", "));
+    let error = Error::new(ErrorKind::UndefinedFunction, message);
+    to_datafusion(error.hint(
+        "No function matches the given name and argument types. You might need to add explicit type casts.",
+    ))
 }
 
 fn is_sum(name: &str) -> bool {

@@ -195,7 +195,7 @@ impl ScalarUDFImpl for Unified {
 
 /// The expression with its type where Arrow has no type for it alone: DataFusion's own expressions
 /// give Arrow types only.
-fn labelled(expr: Expr, data_type: &DataType) -> Expr {
+pub(crate) fn labelled(expr: Expr, data_type: &DataType) -> Expr {
     if field("", data_type, true).metadata().is_empty() {
         return expr;
     }

@@ -47,6 +47,9 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let at = places[0];
         instead.push((at, vec![keyword(at, "SELECT"), keyword(at, "*"), keyword(at, "FROM")]));
     }
+    if is(0, "MERGE") {
+        super::merge::replace(&tokens, &places, &words, &mut instead);
+    }
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
     }
@@ -88,6 +91,12 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),
             "KEY" if previous(1) == "FOR" && is(order + 1, "SHARE") => instead.push((*at, Vec::new())),
             "KEY" if previous(1) == "NO" && previous(2) == "FOR" => instead.push((*at, Vec::new())),
+            "(" if previous(1) == "CONFLICT" && previous(2) == "ON" => {
+                if let Some((stands, end)) = super::conflict::replaced(&tokens, &places, &words, order) {
+                    instead.push((*at, stands));
+                    instead.extend(places[order + 1..end].iter().map(|at| (*at, Vec::new())));
+                }
+            }
             // LIMIT may come after the locking clause.
             "LIMIT" | "OFFSET" | "FETCH" => {
                 if let Some(start) = locking_clause_before(&words, order) {

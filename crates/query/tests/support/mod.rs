@@ -113,6 +113,7 @@ async fn run_all(
     Ok(last)
 }
 
+#[allow(dead_code, reason = "only some tests look at SQLSTATEs")]
 pub fn state(error: &Error) -> &'static str {
     error.kind.sqlstate()
 }

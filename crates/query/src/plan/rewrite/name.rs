@@ -86,6 +86,7 @@ fn type_name(data_type: &ast::DataType) -> Option<String> {
             ast::DataType::Custom(name, _) => {
                 name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier)
             }
+            ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) => type_name(element),
             ast::DataType::Regclass => Some("regclass".into()),
             _ => None,
         },
