@@ -20,13 +20,14 @@ mod pressure;
 mod recent;
 mod recovery;
 mod replay;
+mod spill;
 
 use luma_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use luma_log::Log;
 use luma_sync::Mutex;
 use luma_vfs::{Counted, FileLock, Vfs};
@@ -41,7 +42,7 @@ use crate::publisher::Publisher;
 use crate::readable::Snapshot;
 use crate::stats::{KeyspaceStats, Stats, WriteStats};
 use crate::table::{FilterOptions, TableOptions};
-use crate::view::View;
+use crate::view::{HeldView, View};
 use crate::{Error, Result};
 
 use background::Background;
@@ -77,6 +78,7 @@ struct Done {
     compacted_bytes: AtomicU64,
     dropped_tables: AtomicU64,
     ingested_bytes: AtomicU64,
+    spilled_bytes: AtomicU64,
 }
 
 /// The shared state of an open database.
@@ -92,7 +94,8 @@ pub(crate) struct Engine {
     pub(crate) path: PathBuf,
     pub(crate) cache: Arc<Cache>,
     pub(crate) locks: Arc<LockTable>,
-    view: ArcSwap<View>,
+    /// The newest view.
+    current: ArcSwap<HeldView>,
     view_change: Mutex<History>,
     publisher: Arc<Publisher>,
     log: Log,
@@ -103,11 +106,15 @@ pub(crate) struct Engine {
     applied: AtomicU64,
     /// Held while all keyspaces are flushed together.
     together: Mutex<()>,
+    /// Held while memtables are written aside for old views.
+    spilling: Mutex<()>,
     /// Held while a keyspace is converted.
     converting: Mutex<()>,
     names: Mutex<HashMap<Arc<str>, Arc<KeyspaceInner>>>,
     /// The next number of a table or a blob file.
     next_table: Arc<AtomicU64>,
+    /// The same for files that only old snapshots read.
+    next_spilled: Arc<AtomicU64>,
     /// Bytes of memtables that are not flushed, but for those read back from the log.
     memory: AtomicUsize,
     /// Bytes of flushed memtables that readers or conflict checks still need.
@@ -124,14 +131,18 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+    pub(crate) fn view(&self) -> Guard<Arc<View>> {
+        self.current().view()
+    }
+
+    fn current(&self) -> Guard<Arc<HeldView>> {
         luma_sync::schedule_point();
-        self.view.load()
+        self.current.load()
     }
 
     /// The view, to be held: a snapshot takes one, so nothing is counted twice on the way.
-    fn held_view(&self) -> Arc<View> {
-        arc_swap::Guard::into_inner(self.view())
+    fn held_view(&self) -> Arc<HeldView> {
+        Guard::into_inner(self.current())
     }
 
     /// Makes the next view from the current one.
@@ -150,7 +161,7 @@ impl Engine {
             drop(history);
             return Ok(self.snapshot());
         }
-        history.let_go(self.options.version_retention, self.options.history_bytes);
+        self.let_go(&mut history);
         let current = self.held_view();
         let view = history.view_at(sequence, current).ok_or(Error::SnapshotTooOld)?;
         Ok(Snapshot::new(view, sequence))
@@ -164,10 +175,14 @@ impl Engine {
 
     /// Lets go of what was kept to read in the past for long enough.
     fn let_go_of_the_past(&self) {
-        let Options { version_retention, history_bytes, .. } = self.options;
-        if !version_retention.is_zero() {
-            self.view_change.lock().let_go(version_retention, history_bytes);
+        if !self.options.version_retention.is_zero() {
+            self.let_go(&mut self.view_change.lock());
         }
+    }
+
+    /// The same with the lock for changes of the view, and of the oldest if it could not be spilled.
+    fn let_go(&self, history: &mut History) {
+        history.let_go(self.options.version_retention, self.options.history_bytes.saturating_mul(2));
     }
 
     fn change_view_and_history(&self, change: impl FnOnce(&mut View, &mut History)) {
@@ -175,12 +190,14 @@ impl Engine {
         let mut next = View::clone(&self.view());
         change(&mut next, &mut history);
         let Options { version_retention, history_bytes, .. } = self.options;
-        history.let_go(version_retention, history_bytes);
+        self.let_go(&mut history);
         history.trim(&mut next, history_bytes);
         self.held.store(history.bytes(), Ordering::Relaxed);
         next.born = self.publisher.visible();
         luma_sync::schedule_point();
-        history.replaced(self.view.swap(Arc::new(next)), version_retention);
+        let before = self.current.swap(Arc::new(HeldView::new(next)));
+        before.end(self.publisher.visible());
+        history.replaced(before, version_retention);
     }
 
     /// What is published now. Takes no lock.
@@ -190,7 +207,7 @@ impl Engine {
             let sequence = self.publisher.visible();
             // A commit in a memtable that is newer than this view could be visible only if the view
             // was replaced before; then both are read again.
-            if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.view())) {
+            if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.current())) {
                 return Snapshot::new(view, sequence);
             }
         }
@@ -256,6 +273,7 @@ impl Engine {
                 log_bytes: self.log.end().0 - self.first_logged,
                 flush_bytes: self.done.flushed_bytes.load(Ordering::Relaxed),
                 compaction_bytes: self.done.compacted_bytes.load(Ordering::Relaxed),
+                spilled_bytes: self.done.spilled_bytes.load(Ordering::Relaxed),
                 ingestion_bytes: self.done.ingested_bytes.load(Ordering::Relaxed),
                 syncs: self.counted.syncs(),
             },

@@ -50,6 +50,14 @@ impl Tree {
         }
     }
 
+    /// Fails if its tables can't be.
+    pub(crate) fn check_order(&self) -> Result<()> {
+        match self {
+            Self::Lsm(levels) => levels.check_order(),
+            Self::BTree(_) => Ok(()),
+        }
+    }
+
     /// Every table with its level, where there are tables.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Arc<Table>)> {
         let levels = match self {

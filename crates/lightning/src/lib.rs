@@ -47,6 +47,7 @@ mod publisher;
 mod range;
 mod read_set;
 mod readable;
+mod spilled;
 mod stats;
 mod table;
 mod transaction;

@@ -62,10 +62,18 @@ impl Levels {
             let new = added.iter().filter(|(level, _)| here(*level)).map(|(_, table)| table);
             let mut tables: Vec<Arc<Table>> = kept.chain(new).map(Arc::clone).collect();
             tables.sort_by(|left, right| left.meta.smallest.cmp(&right.meta.smallest));
-            debug_assert!(tables.windows(2).all(|pair| pair[0].meta.largest < pair[1].meta.smallest));
             *run = tables.into();
         }
         next
+    }
+
+    /// Fails if tables of a run overlap: what merged or recorded them read a damaged file.
+    pub(crate) fn check_order(&self) -> Result<()> {
+        let mut neighbours = self.runs.iter().flat_map(|run| run.windows(2));
+        match neighbours.find(|pair| pair[0].meta.largest >= pair[1].meta.smallest) {
+            Some(pair) => Err(pair[0].corruption("its keys overlap those of the next table of its level")),
+            None => Ok(()),
+        }
     }
 
     /// These levels with other holes in some tables.

@@ -17,6 +17,7 @@ mod skiplist;
 
 use luma_sync::atomic::{AtomicU64, Ordering};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use luma_log::Lsn;
 
@@ -25,7 +26,7 @@ use crate::key_range::{KeyRange, KeyRanges, is_before};
 pub(crate) use cursor::MemtableCursor;
 use entries::{Entries, Place};
 use erased::Erased;
-pub(crate) use erased::{Edge, Veil};
+pub(crate) use erased::{Edge, Tiers, Veil};
 pub(crate) use replayed::{Gathered, Replayed};
 pub(crate) use skiplist::Entry;
 use skiplist::SkipList;
@@ -226,6 +227,17 @@ impl Memtable {
     pub(crate) fn erases(&self, first: &[u8], last: &[u8]) -> bool {
         let range = KeyRange::from_bounds(Bound::Included(first), Bound::Included(last));
         self.erased.tiers().is_some_and(|tiers| tiers.first_between(&range, 0, u64::MAX).is_some())
+    }
+
+    /// All versions: by key, of one key the newest first.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Entry<'_>> {
+        let places = std::iter::successors(self.list.first(), |place| self.list.next(*place));
+        places.map(|place| self.list.entry(place))
+    }
+
+    /// The range tombstones, if there are some.
+    pub(crate) fn tiers(&self) -> Option<Arc<Tiers>> {
+        self.erased.tiers()
     }
 
     /// Keys spread evenly, and how many versions each stands for.

@@ -18,11 +18,13 @@ use crate::lsm::HoledRun;
 use crate::memtable::{Edge, MemtableCursor, Veil};
 use crate::merge_operator::{Below, Operands, is_open};
 use crate::options::Direction;
+use crate::spilled::SpilledCursor;
 use crate::table::{BlobPointer, Stored};
 
 /// Anything that shows sorted keys, one entry each.
 pub(crate) enum Source {
     Memory(MemtableCursor),
+    Spilled(SpilledCursor),
     Run(HoledRun),
     Tree(TreeCursor),
 }
@@ -32,6 +34,7 @@ impl Source {
     fn key(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().map(|entry| entry.key),
+            Self::Spilled(cursor) => cursor.key(),
             Self::Run(cursor) => cursor.key(),
             Self::Tree(cursor) => cursor.key(),
         }
@@ -41,6 +44,7 @@ impl Source {
     fn value(&self) -> Option<&[u8]> {
         match self {
             Self::Memory(cursor) => cursor.entry().and_then(|entry| entry.value),
+            Self::Spilled(cursor) => cursor.value(),
             Self::Run(cursor) => cursor.value(),
             Self::Tree(cursor) => cursor.value(),
         }
@@ -53,7 +57,7 @@ impl Source {
 
     /// Adds the operands here; what is stored of them once it is known what they lie on. `erased` is the
     /// newest range tombstone over the key.
-    fn gather(&self, erased: Option<u64>, operands: &mut Operands) -> Option<Vec<u8>> {
+    fn gather(&self, erased: Option<u64>, operands: &mut Operands) -> Result<Option<Vec<u8>>> {
         let mut take = |value: Option<&[u8]>| match value {
             None => Some(operands.over(Below::Nothing)),
             Some(stored) if is_open(stored) => {
@@ -62,29 +66,31 @@ impl Source {
             }
             Some(stored) => Some(operands.over(Below::Stored(stored))),
         };
-        let Self::Memory(cursor) = self else { return take(self.value()) };
         let visible = |sequence: u64| erased.is_none_or(|erased| sequence >= erased);
-        for version in cursor.versions() {
-            let value = version.value.filter(|_| visible(version.sequence));
-            if let Some(done) = take(value) {
-                return Some(done);
+        let mut take_visible =
+            |sequence: u64, value: Option<&[u8]>| take(value.filter(|_| visible(sequence)));
+        let done = match self {
+            Self::Memory(cursor) => {
+                cursor.versions().find_map(|version| take_visible(version.sequence, version.value))
             }
-        }
-        erased.map(|_| operands.over(Below::Nothing))
+            Self::Spilled(cursor) => cursor.find_version(take_visible)?,
+            Self::Run(_) | Self::Tree(_) => return Ok(take(self.value())),
+        };
+        Ok(done.or_else(|| erased.map(|_| operands.over(Below::Nothing))))
     }
 
     #[inline]
     fn is_pointer(&self) -> bool {
         match self {
             Self::Run(cursor) => cursor.is_pointer(),
-            Self::Memory(_) | Self::Tree(_) => false,
+            Self::Memory(_) | Self::Spilled(_) | Self::Tree(_) => false,
         }
     }
 
     fn load(&mut self) -> Result<()> {
         match self {
             Self::Run(cursor) => cursor.load(),
-            Self::Memory(_) | Self::Tree(_) => Ok(()),
+            Self::Memory(_) | Self::Spilled(_) | Self::Tree(_) => Ok(()),
         }
     }
 
@@ -92,6 +98,7 @@ impl Source {
     fn advance(&mut self) -> Result<()> {
         match self {
             Self::Memory(cursor) => cursor.advance(),
+            Self::Spilled(cursor) => cursor.advance()?,
             Self::Run(cursor) => cursor.advance()?,
             Self::Tree(cursor) => cursor.advance()?,
         }
@@ -102,6 +109,8 @@ impl Source {
         match (self, key) {
             (Self::Memory(cursor), Some(key)) => cursor.seek(key),
             (Self::Memory(cursor), None) => cursor.seek_first(),
+            (Self::Spilled(cursor), Some(key)) => cursor.seek(key)?,
+            (Self::Spilled(cursor), None) => cursor.seek_first()?,
             (Self::Run(cursor), Some(key)) => cursor.seek(key)?,
             (Self::Run(cursor), None) => cursor.seek_first()?,
             (Self::Tree(cursor), Some(key)) => cursor.seek(key)?,
@@ -114,6 +123,7 @@ impl Source {
     fn seek_on(&mut self, key: &[u8]) -> Result<()> {
         match self {
             Self::Memory(cursor) => cursor.seek(key),
+            Self::Spilled(cursor) => cursor.seek(key)?,
             Self::Run(cursor) => cursor.seek_on(key)?,
             Self::Tree(cursor) => cursor.seek_on(key)?,
         }
@@ -124,6 +134,7 @@ impl Source {
     fn finish(&mut self) {
         match self {
             Self::Memory(cursor) => cursor.finish(),
+            Self::Spilled(cursor) => cursor.finish(),
             Self::Run(cursor) => cursor.finish(),
             Self::Tree(cursor) => cursor.finish(),
         }
@@ -133,6 +144,7 @@ impl Source {
     fn sequence(&self) -> u64 {
         match self {
             Self::Memory(cursor) => cursor.entry().map_or(0, |entry| entry.sequence),
+            Self::Spilled(cursor) => cursor.sequence().unwrap_or_default(),
             Self::Run(_) | Self::Tree(_) => 0,
         }
     }
@@ -168,6 +180,7 @@ impl Merge {
     ) -> Result<Self> {
         let veiled = |(at, source): (usize, &Source)| match source {
             Source::Memory(cursor) => cursor.veil().map(|veil| (at, veil)),
+            Source::Spilled(cursor) => cursor.veil().map(|veil| (at, veil)),
             Source::Run(_) | Source::Tree(_) => None,
         };
         let veils: Vec<_> = sources.iter().enumerate().filter_map(veiled).collect();
@@ -293,7 +306,7 @@ impl Merge {
                 return Ok(());
             }
             self.sources[at].load()?;
-            if let Some(gathered) = self.sources[at].gather(own, &mut operands) {
+            if let Some(gathered) = self.sources[at].gather(own, &mut operands)? {
                 self.gathered = Some(gathered);
                 return Ok(());
             }
@@ -354,7 +367,7 @@ impl Merge {
                 Stored::Pointer(pointer) => BlobPointer::decode(pointer),
                 Stored::Value(_) | Stored::Tombstone => None,
             },
-            Source::Memory(_) | Source::Tree(_) => None,
+            Source::Memory(_) | Source::Spilled(_) | Source::Tree(_) => None,
         }
     }
 

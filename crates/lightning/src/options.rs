@@ -39,14 +39,15 @@ pub struct Options {
     /// [`SHARE`](Self::SHARE): a quarter of `cache_bytes` and 16 MiB.
     pub write_buffer_bytes: usize,
     /// Flushed memtables that are kept while transactions run that began before, to tell whether a key was
-    /// changed since. Those that only old snapshots hold count, too. Past it the oldest are let go, and an
+    /// changed since. Those that only old snapshots hold count, too, and are written to files past half of it.
+    /// Past it the oldest are let go, and an
     /// optimistic transaction that needs them fails with [`TransactionTooOld`](crate::Error::TransactionTooOld).
     /// By default [`SHARE`](Self::SHARE): a quarter of `cache_bytes`, and no less than 16 MiB.
     pub history_bytes: usize,
     /// How long what was changed can be read as it was before; zero for not at all. See
     /// [`Database::snapshot_at`](crate::Database::snapshot_at). What that keeps in memory counts against
-    /// `history_bytes`, past which the oldest goes sooner; files that merges replaced meanwhile stay on disk
-    /// as long. It begins anew with each opening.
+    /// `history_bytes` and goes to files past half of it (past twice it, if none can be written, the oldest is let
+    /// go); files that merges replaced meanwhile stay on disk as long. It begins anew with each opening.
     pub version_retention: Duration,
     /// By the name of a keyspace: what decides which of its values stay when they are written to files.
     pub compaction_filters: HashMap<String, Arc<dyn CompactionFilter>>,

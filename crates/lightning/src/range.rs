@@ -12,6 +12,7 @@ use crate::merge_operator::Merges;
 use crate::options::Direction;
 use crate::read_set::{ReadRange, ReadSet};
 use crate::readable::Snapshot;
+use crate::spilled::SpilledCursor;
 use crate::write_set::WriteView;
 
 /// Entries in order. What it reads from stays alive with it.
@@ -97,10 +98,14 @@ impl Range {
         if let Some(cursor) = writes.and_then(|writes| writes.cursor(keyspace.id, direction)) {
             sources.push(Source::Memory(cursor));
         }
-        if let Some(found) = snapshot.keyspace(keyspace)? {
+        if let Some(found) = snapshot.view().find(keyspace)? {
             for table in found.memtables().filter(|table| !table.is_empty()) {
                 let cursor = MemtableCursor::new(Arc::clone(table), snapshot.sequence(), None, direction);
                 sources.push(Source::Memory(cursor));
+            }
+            for spilled in &found.spilled {
+                let cursor = SpilledCursor::new(Arc::clone(spilled), snapshot.sequence(), direction);
+                sources.push(Source::Spilled(cursor));
             }
             let prefix = keyspace.options.prefix.and_then(|prefix| prefix.hash_of_all(start, end));
             found.tree.add_sources(key_of(&start), key_of(&end), prefix, direction, &mut sources)?;

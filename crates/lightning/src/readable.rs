@@ -3,13 +3,15 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use arc_swap::Guard;
+
 use crate::key_range::KeyRanges;
 use crate::keyspace::{Keyspace, KeyspaceInner};
 use crate::merge_operator::is_value;
 use crate::options::Direction;
 use crate::range::{Range, prefix_bounds};
 use crate::table::hash;
-use crate::view::{KeyspaceView, View};
+use crate::view::{HeldView, View};
 use crate::write_set::WriteView;
 use crate::{Error, Result};
 
@@ -58,11 +60,11 @@ pub trait Readable {
 
 /// What was committed and published at one moment. Clones are cheap.
 ///
-/// A snapshot keeps the memtables of its time and the files of its time; holding one for long costs
-/// that much.
+/// A snapshot keeps the files of its time. The memtables of its time, too, which are written to files of their own
+/// when old snapshots would take too much memory; ranges that were begun before keep theirs.
 #[derive(Clone)]
 pub struct Snapshot {
-    view: Arc<View>,
+    held: Arc<HeldView>,
     sequence: u64,
 }
 
@@ -73,8 +75,8 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: Arc<View>, sequence: u64) -> Self {
-        Self { view, sequence }
+    pub(crate) fn new(held: Arc<HeldView>, sequence: u64) -> Self {
+        Self { held, sequence }
     }
 
     /// The sequence of the newest commit it shows.
@@ -82,13 +84,10 @@ impl Snapshot {
         self.sequence
     }
 
-    /// The keyspace in this view. One made later is empty here; one that was dropped is an error.
+    /// What it reads from.
     #[inline]
-    pub(crate) fn keyspace(&self, keyspace: &KeyspaceInner) -> Result<Option<&Arc<KeyspaceView>>> {
-        match self.view.get(keyspace.slot, keyspace.id) {
-            Some(found) => Ok(Some(found)),
-            None => keyspace.check().map(|()| None),
-        }
+    pub(crate) fn view(&self) -> Guard<Arc<View>> {
+        self.held.view()
     }
 
     #[inline]
@@ -147,7 +146,8 @@ impl Snapshot {
         key: &[u8],
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
-        let Some(found) = self.keyspace(keyspace)? else { return Ok(None) };
+        let view = self.view();
+        let Some(found) = view.find(keyspace)? else { return Ok(None) };
         let hash = hash(key);
         if let Some(entry) = found.active.get(key, hash, self.sequence) {
             return Ok(entry.value.map(use_value));
@@ -157,12 +157,20 @@ impl Snapshot {
                 return Ok(entry.value.map(use_value));
             }
         }
-        let found = found.tree.get(key, hash, |value| value.map(use_value))?;
+        let mut use_value = |value: Option<&[u8]>| value.map(use_value);
+        for spilled in &found.spilled {
+            match spilled.get(key, self.sequence, use_value)? {
+                Ok(used) => return Ok(used),
+                Err(unused) => use_value = unused,
+            }
+        }
+        let found = found.tree.get(key, hash, use_value)?;
         Ok(found.ok().flatten())
     }
 
     pub(crate) fn prefetch_in(&self, keyspace: &KeyspaceInner, keys: &[&[u8]]) -> Result<()> {
-        let Some(found) = self.keyspace(keyspace)? else { return Ok(()) };
+        let view = self.view();
+        let Some(found) = view.find(keyspace)? else { return Ok(()) };
         let hashed = keys.iter().map(|key| (*key, hash(key)));
         let in_memory =
             |key: &[u8], hash| found.memtables().any(|table| table.get(key, hash, self.sequence).is_some());
@@ -183,7 +191,8 @@ impl Snapshot {
         if after >= self.sequence {
             return Ok(());
         }
-        let Some(found) = self.keyspace(keyspace)? else { return Ok(()) };
+        let view = self.view();
+        let Some(found) = view.find(keyspace)? else { return Ok(()) };
         if found.changed_aside > after {
             return Err(Error::TransactionTooOld);
         }

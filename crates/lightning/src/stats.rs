@@ -69,6 +69,8 @@ pub struct WriteStats {
     pub flush_bytes: u64,
     /// Bytes of tables that merges made.
     pub compaction_bytes: u64,
+    /// Bytes of files for readers of old snapshots.
+    pub spilled_bytes: u64,
     /// Bytes of tables that bulk loads brought.
     pub ingestion_bytes: u64,
     /// Syncs of files and directories.

@@ -195,6 +195,11 @@ impl Table {
         Ok(table)
     }
 
+    /// The error for a table that is not as it should be.
+    pub(crate) fn corruption(&self, what: &str) -> Error {
+        Error::corruption(&self.path, 0, what)
+    }
+
     /// Lets the file be removed when the last reader is done.
     pub(crate) fn set_obsolete(&self) {
         if !self.obsolete.swap(true, Ordering::AcqRel) {

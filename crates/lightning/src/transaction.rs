@@ -319,7 +319,8 @@ impl Transaction {
     /// [`Options::history_bytes`](crate::Options::history_bytes).
     pub fn changed_since_snapshot(&self, keyspace: &Keyspace, key: &[u8]) -> Result<bool> {
         let now = self.engine.snapshot();
-        let Some(found) = now.keyspace(&keyspace.inner)? else { return Ok(false) };
+        let view = now.view();
+        let Some(found) = view.find(&keyspace.inner)? else { return Ok(false) };
         let since = self.snapshot.sequence();
         if found.changed(key, since, now.sequence())? {
             return Ok(true);

@@ -39,7 +39,8 @@ pub(crate) fn verify(
     let mut report = VerifyReport::default();
     let (mut tables, mut trees) = (Vec::new(), Vec::new());
     for keyspace in engine.keyspaces() {
-        let Some(found) = snapshot.keyspace(&keyspace)? else { continue };
+        let view = snapshot.view();
+        let Some(found) = view.find(&keyspace)? else { continue };
         report.keyspaces += 1;
         tables.extend(found.tree.tables().map(|(_, table)| Arc::clone(table)));
         trees.extend(found.tree.btree().map(Arc::clone));

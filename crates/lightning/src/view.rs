@@ -3,12 +3,20 @@
 //! A view is immutable and shared; a change (a full memtable, a flush, a compaction, a new keyspace)
 //! makes the next one. Everything committed up to a sequence number that was visible while a view
 //! was the current one is in that view, so a view and such a number make a snapshot.
+//!
+//! Snapshots hold a view through a place where it can be replaced by one that shows the same and takes less memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
+use luma_sync::atomic::{AtomicU64, Ordering};
+
 use crate::key_range::KeyRange;
+use crate::keyspace::KeyspaceInner;
 use crate::layout::Tree;
 use crate::memtable::Memtable;
+use crate::spilled::Spilled;
 use crate::table::hash;
 use crate::{Error, Result};
 
@@ -26,6 +34,8 @@ pub(crate) struct KeyspaceView {
     pub(crate) active: Arc<Memtable>,
     /// Full ones that wait to be flushed, newest first.
     pub(crate) frozen: Vec<Arc<Memtable>>,
+    /// Those that were written to files since, newest first: never in the current view.
+    pub(crate) spilled: Vec<Arc<Spilled>>,
     pub(crate) tree: Arc<Tree>,
     /// The newest sequence in the tree.
     pub(crate) flushed: u64,
@@ -46,7 +56,27 @@ impl KeyspaceView {
     /// A keyspace with stored data up to a sequence, and nothing in memory.
     pub(crate) fn new(id: KeyspaceId, tree: Arc<Tree>, flushed: u64) -> Self {
         let (active, frozen, remembered) = (new_memtable(), Vec::new(), Vec::new());
-        Self { id, active, frozen, tree, flushed, remembered, forgotten: flushed, changed_aside: 0 }
+        let (spilled, forgotten) = (Vec::new(), flushed);
+        Self { id, active, frozen, spilled, tree, flushed, remembered, forgotten, changed_aside: 0 }
+    }
+
+    /// The same for readers only: without what tells which keys were changed.
+    fn for_readers(&self) -> Self {
+        Self { remembered: Vec::new(), forgotten: self.flushed, ..self.clone() }
+    }
+
+    /// The same for readers only, with files in place of memtables; `None` if it has none of those.
+    fn with_spilled(&self, files: &SpilledOf) -> Option<Self> {
+        let file = |memtable: &Arc<Memtable>| files.get(&Arc::as_ptr(memtable));
+        if !self.memtables().chain(&self.remembered).any(|memtable| file(memtable).is_some()) {
+            return None;
+        }
+        // Memtables are flushed in order, so what is spilled is older than what is not.
+        let spilled = self.memtables().filter_map(file).chain(&self.spilled).cloned().collect();
+        let left = |memtable: &&Arc<Memtable>| file(memtable).is_none();
+        let active = Some(&self.active).filter(left).map_or_else(new_memtable, Arc::clone);
+        let frozen = self.frozen.iter().filter(left).cloned().collect();
+        Some(Self { active, frozen, spilled, ..self.for_readers() })
     }
 
     /// The memtables, newest first.
@@ -102,16 +132,32 @@ impl View {
         self.slots.get(slot)?.as_ref().filter(|keyspace| keyspace.id == id)
     }
 
+    /// The keyspace in this view. One made later is empty here; one that was dropped is an error.
+    #[inline]
+    pub(crate) fn find(&self, keyspace: &KeyspaceInner) -> Result<Option<&Arc<KeyspaceView>>> {
+        match self.get(keyspace.slot, keyspace.id) {
+            Some(found) => Ok(Some(found)),
+            None => keyspace.check().map(|()| None),
+        }
+    }
+
     /// The same for readers only: without what tells which keys were changed.
     pub(crate) fn for_readers(&self) -> Self {
-        let without = |keyspace: &Arc<KeyspaceView>| {
-            if keyspace.remembered.is_empty() {
-                return Arc::clone(keyspace);
+        self.with(|keyspace| (!keyspace.remembered.is_empty()).then(|| keyspace.for_readers())).0
+    }
+
+    /// The same with other keyspaces where the function gives one, and whether it did.
+    fn with(&self, change: impl Fn(&KeyspaceView) -> Option<KeyspaceView>) -> (Self, bool) {
+        let mut any = false;
+        let mut changed = |keyspace: &Arc<KeyspaceView>| match change(keyspace) {
+            Some(other) => {
+                any = true;
+                Arc::new(other)
             }
-            let (remembered, forgotten) = (Vec::new(), keyspace.flushed);
-            Arc::new(KeyspaceView { remembered, forgotten, ..KeyspaceView::clone(keyspace) })
+            None => Arc::clone(keyspace),
         };
-        Self { slots: self.slots.iter().map(|slot| slot.as_ref().map(without)).collect(), born: self.born }
+        let slots = self.slots.iter().map(|slot| slot.as_ref().map(&mut changed)).collect();
+        (Self { slots, born: self.born }, any)
     }
 
     /// Every keyspace with its slot.
@@ -149,5 +195,53 @@ impl View {
         }
         change(Arc::make_mut(keyspace));
         true
+    }
+}
+
+/// The files that memtables were written to.
+pub(crate) type SpilledOf = HashMap<*const Memtable, Arc<Spilled>>;
+
+/// A view as snapshots hold it.
+pub(crate) struct HeldView {
+    view: ArcSwap<View>,
+    /// What was visible when it was made.
+    pub(crate) born: u64,
+    /// No snapshot of it shows more.
+    until: AtomicU64,
+}
+
+impl HeldView {
+    pub(crate) fn new(view: View) -> Self {
+        Self { born: view.born, view: ArcSwap::from_pointee(view), until: AtomicU64::new(u64::MAX) }
+    }
+
+    /// What it shows. Takes no lock; who keeps this for long keeps what could have been given up.
+    #[inline]
+    pub(crate) fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Notes that no snapshot to come shows more than this.
+    pub(crate) fn end(&self, visible: u64) {
+        self.until.store(visible, Ordering::Release);
+    }
+
+    /// The sequences that snapshots of it may have, both included.
+    pub(crate) fn sequences(&self) -> (u64, u64) {
+        (self.born, self.until.load(Ordering::Acquire))
+    }
+
+    /// The same for what is kept to read in the past.
+    pub(crate) fn for_readers(&self) -> Self {
+        let until = AtomicU64::new(self.until.load(Ordering::Acquire));
+        Self { view: ArcSwap::from_pointee(self.view().for_readers()), born: self.born, until }
+    }
+
+    /// Has it read files in place of memtables. The caller holds the lock for changes of the view.
+    pub(crate) fn spill(&self, files: &SpilledOf) {
+        let (spilled, changed) = self.view().with(|keyspace| keyspace.with_spilled(files));
+        if changed {
+            self.view.store(Arc::new(spilled));
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lightning::{
     CompactionStrategy, Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions,
-    Layout, Options, Prefix, Readable, TransactionOptions, WriteBatch,
+    Layout, Options, Prefix, Readable, Snapshot, TransactionOptions, WriteBatch,
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
@@ -33,6 +33,7 @@ const MERGED: usize = 2;
 fn options() -> Options {
     Options {
         cache_bytes: 32 << 10,
+        history_bytes: 2 << 10,
         memtable_bytes: 1 << 10,
         write_buffer_bytes: 4 << 10,
         max_wal_bytes: 12 << 10,
@@ -76,7 +77,10 @@ type State = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
 const COUNTER: &[u8] = b"counter";
 
 fn content(database: &Database) -> Result<State, Error> {
-    let snapshot = database.snapshot();
+    content_of(&database.snapshot(), database)
+}
+
+fn content_of(snapshot: &Snapshot, database: &Database) -> Result<State, Error> {
     let mut state = State::new();
     for (number, name) in NAMES.iter().enumerate() {
         let Some(keyspace) = database.keyspace(name) else { continue };
@@ -246,12 +250,15 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
     let mut random = Random(seed);
     let mut database = open(disk)?;
     let mut spaces = keyspaces(&database, layout)?;
+    // Old snapshots, which have what they read written to files.
+    let mut kept = Vec::new();
     for _ in 0..steps {
         match random.below(40) {
             0 => database.flush()?,
             1 => spaces[random.below(3) as usize].flush()?,
             2 => spaces[random.below(3) as usize].compact()?,
             3 => {
+                kept.clear();
                 database.close()?;
                 history.durable.push((disk.recorded(), history.commits()));
                 database = open(disk)?;
@@ -259,12 +266,19 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
             }
             4 => {
                 // As a killed process leaves it: what it wrote is in the page cache, the rest is gone.
-                disk.kill((database, spaces));
+                disk.kill((database, spaces, std::mem::take(&mut kept)));
                 database = open(disk)?;
                 spaces = keyspaces(&database, layout)?;
                 let kept = commits_in(&content(&database)?);
                 assert!(kept >= history.durable_at(usize::MAX));
                 history.states.truncate(kept + 1);
+            }
+            6 | 7 => {
+                let snapshot = database.snapshot();
+                let state = content_of(&snapshot, &database)?;
+                kept.push((snapshot, state));
+                let (snapshot, state) = &kept[random.below(kept.len() as u64) as usize];
+                assert!(content_of(snapshot, &database)? == *state, "a snapshot changed");
             }
             5 => convert(&database, &spaces, history, &mut random, disk)?,
             _ => commit(&database, &spaces, history, &mut random, disk)?,

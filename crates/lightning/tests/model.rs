@@ -363,6 +363,7 @@ impl World {
 fn options(background_threads: usize, compression: Compression) -> Options {
     Options {
         cache_bytes: 16 << 10,
+        history_bytes: 2 << 10,
         memtable_bytes: 1 << 10,
         write_buffer_bytes: 4 << 10,
         max_wal_bytes: 16 << 10,

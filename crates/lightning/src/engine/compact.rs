@@ -225,6 +225,9 @@ impl Engine {
                 }
             }
         });
+        if let Some(tree) = self.tree_of(keyspace) {
+            tree.changed(&added, removed).check_order()?;
+        }
         let mut edits = vec![Edit::Tables {
             keyspace: keyspace.id,
             added: added.iter().map(|(level, table)| (*level, table.meta.clone())).collect(),

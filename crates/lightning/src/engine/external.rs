@@ -74,6 +74,9 @@ impl Engine {
         if flushed.is_empty() && applied == self.applied_index() {
             return Ok(());
         }
-        self.install_flushed(flushed, Some(applied)).map(drop)
+        self.install_flushed(flushed, Some(applied))?;
+        drop(turns);
+        self.spill();
+        Ok(())
     }
 }

@@ -88,6 +88,7 @@ impl Engine {
             .is_some_and(|view| view.frozen.iter().any(|table| Arc::ptr_eq(table, &newest)))
         {
             self.flush_oldest(keyspace).map_err(|error| self.fail_unless_over(error))?;
+            self.spill();
         }
         self.run_inline_work()
     }
@@ -104,7 +105,9 @@ impl Engine {
         if self.options.external_log {
             return self.flush_together();
         }
-        while self.flush_oldest(keyspace)? {}
+        while self.flush_oldest(keyspace)? {
+            self.spill();
+        }
         Ok(())
     }
 
@@ -121,7 +124,7 @@ impl Engine {
         keyspace: &'a KeyspaceInner,
         how_many: HowMany,
     ) -> Result<Option<Flushed<'a>>> {
-        let view = self.held_view();
+        let view = self.view();
         let Some(found) = view.get(keyspace.slot, keyspace.id) else { return Ok(None) };
         let tree = Arc::clone(&found.tree);
         // Each checkpoint may rewrite many leaves: all that waits goes into one.

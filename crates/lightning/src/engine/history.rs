@@ -9,30 +9,43 @@
 //! them in a row: what a view misses, the one before has.
 //!
 //! Invariants: remembered memtables and those that only old views hold are within `history_bytes`
-//! together, or nothing is remembered. What readers hold is never taken from them. Whatever is forgotten
+//! together, or nothing is remembered. What readers hold is never taken from them, but goes to files when it is
+//! much (`engine/spill.rs`). Whatever is forgotten
 //! too early is noted in `KeyspaceView::forgotten`, so a check that would need it fails instead.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::memtable::Memtable;
-use crate::view::{KeyspaceId, View};
+use crate::view::{HeldView, KeyspaceId, SpilledOf, View};
+
+/// The number of no keyspace.
+const NOWHERE: KeyspaceId = KeyspaceId::MAX;
+
+/// A flushed memtable that only old views hold.
+pub(super) struct HeldMemtable {
+    pub(super) memtable: Arc<Memtable>,
+    pub(super) keyspace: KeyspaceId,
+    /// The sequences of snapshots that read it, each from and to, both included; none if it is held for conflict
+    /// checks that nobody can make any more.
+    pub(super) read_at: Vec<(u64, u64)>,
+}
 
 /// Guarded by the lock for changes of the view.
 #[derive(Default)]
 pub(super) struct History {
     /// Views that were replaced, oldest first.
-    replaced: Vec<Weak<View>>,
+    replaced: Vec<Weak<HeldView>>,
     /// Memtables that were flushed, oldest first.
     flushed: Vec<Weak<Memtable>>,
     /// Views that are kept to read in the past, and when they were replaced, oldest first.
-    kept: VecDeque<(Instant, Arc<View>)>,
+    kept: VecDeque<(Instant, Arc<HeldView>)>,
 }
 
 impl History {
     /// Notes that a view was replaced. `before` is not to be used afterwards.
-    pub(super) fn replaced(&mut self, before: Arc<View>, retention: Duration) {
+    pub(super) fn replaced(&mut self, before: Arc<HeldView>, retention: Duration) {
         self.replaced.push(Arc::downgrade(&before));
         if !retention.is_zero() {
             self.kept.push_back((luma_sync::now(), Arc::new(before.for_readers())));
@@ -51,7 +64,7 @@ impl History {
     }
 
     /// The view that has what was visible at a sequence, if it is there; `current` is the newest one.
-    pub(super) fn view_at(&self, sequence: u64, current: Arc<View>) -> Option<Arc<View>> {
+    pub(super) fn view_at(&self, sequence: u64, current: Arc<HeldView>) -> Option<Arc<HeldView>> {
         // Whatever was visible when the next view was made is in the one before, and what a view has besides
         // its versions was there when it was made.
         let until = self.kept.iter().skip(1).map(|(_, next)| next.born).chain([current.born]);
@@ -68,6 +81,49 @@ impl History {
     /// Bytes of flushed memtables that are still in memory.
     pub(super) fn bytes(&self) -> usize {
         self.flushed.iter().filter_map(Weak::upgrade).map(|memtable| memtable.bytes()).sum()
+    }
+
+    /// The old views that are alive.
+    fn views(&self) -> impl Iterator<Item = Arc<HeldView>> {
+        let kept = self.kept.iter().map(|(_, view)| Arc::clone(view));
+        self.replaced.iter().filter_map(Weak::upgrade).chain(kept)
+    }
+
+    /// Flushed memtables that only old views hold, each with the sequences at which it may be read; nothing if they
+    /// have few bytes. `current` is the newest view.
+    pub(super) fn held_by_readers(&self, current: &View, few_bytes: usize) -> Vec<HeldMemtable> {
+        let remembered = current.keyspaces().flat_map(|(_, keyspace)| &keyspace.remembered);
+        let remembered: HashSet<*const Memtable> = remembered.map(Arc::as_ptr).collect();
+        let flushed = self.flushed.iter().filter_map(Weak::upgrade);
+        let mut held: Vec<HeldMemtable> = flushed
+            .filter(|memtable| !remembered.contains(&Arc::as_ptr(memtable)))
+            .map(|memtable| HeldMemtable { memtable, keyspace: NOWHERE, read_at: Vec::new() })
+            .collect();
+        if held.iter().map(|held| held.memtable.bytes()).sum::<usize>() <= few_bytes {
+            return Vec::new();
+        }
+        let at: HashMap<*const Memtable, usize> =
+            held.iter().enumerate().map(|(at, held)| (Arc::as_ptr(&held.memtable), at)).collect();
+        for old in self.views() {
+            let view = old.view();
+            for (_, keyspace) in view.keyspaces() {
+                let found = |memtable: &Arc<Memtable>| at.get(&Arc::as_ptr(memtable)).copied();
+                for at in keyspace.memtables().filter_map(found) {
+                    held[at].read_at.push(old.sequences());
+                    held[at].keyspace = keyspace.id;
+                }
+                for at in keyspace.remembered.iter().filter_map(found) {
+                    held[at].keyspace = keyspace.id;
+                }
+            }
+        }
+        held.retain(|held| held.keyspace != NOWHERE);
+        held
+    }
+
+    /// Has old views read files in place of memtables.
+    pub(super) fn spill(&self, files: &SpilledOf) {
+        self.views().for_each(|old| old.spill(files));
     }
 
     /// Has a view forget what no snapshot can need, and the oldest beyond the budget.
@@ -137,7 +193,7 @@ mod tests {
     #[test]
     fn a_memtable_is_remembered_as_long_as_a_view_from_before_its_flush_lives() {
         let mut history = History::default();
-        let old = Arc::new(View::new(20));
+        let old = Arc::new(HeldView::new(View::new(20)));
         history.replaced(Arc::clone(&old), Duration::ZERO);
         let mut view = remembering(40, &mut history, &[30, 20, 10]);
         history.trim(&mut view, usize::MAX);

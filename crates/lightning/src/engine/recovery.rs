@@ -30,7 +30,7 @@ use crate::manifest::{Manifest, ManifestState, check_ours, has_current};
 use crate::options::{Layout, Options};
 use crate::publisher::Publisher;
 use crate::table::{self, Table};
-use crate::view::{KeyspaceId, KeyspaceView, View};
+use crate::view::{HeldView, KeyspaceId, KeyspaceView, View};
 use crate::{Error, Result};
 
 fn open_trees(
@@ -70,6 +70,7 @@ fn open_trees(
                 Tree::BTree(TreeFile::open(vfs, directory, keyspace.tree, keyspace.generation, cache)?)
             }
         };
+        tree.check_order()?;
         let view = KeyspaceView::new(*id, Arc::new(tree), keyspace.flushed);
         keyspaces.insert(*id, view);
     }
@@ -196,7 +197,9 @@ impl Engine {
             path: path.to_owned(),
             cache,
             locks: LockTable::new(),
-            view: ArcSwap::from_pointee(view),
+            current: ArcSwap::from_pointee(HeldView::new(view)),
+            spilling: Mutex::default(),
+            next_spilled: Arc::new(AtomicU64::new(super::spill::FIRST_FILE + log_end)),
             view_change: Mutex::default(),
             publisher,
             commit: Mutex::new(CommitState {

@@ -137,6 +137,9 @@ impl TableWriter {
         }
         if self.meta.entries == 0 {
             self.meta.smallest = key.to_vec();
+        } else if key <= self.meta.largest.as_slice() {
+            // Only what was damaged so that its checksum matches gives such keys.
+            return Err(Error::corruption(&self.path, 0, "what is merged into it is damaged: keys do not ascend"));
         }
         self.meta.largest.clear();
         self.meta.largest.extend_from_slice(key);
@@ -208,6 +211,24 @@ impl TableWriter {
     /// Writes the rest and makes the content durable; the name is durable once the caller has synced
     /// the directory.
     pub(crate) fn finish(mut self) -> Result<TableMeta> {
+        self.write_rest()?;
+        self.file.sync_all().map_err(|error| Error::io(&self.path, error))?;
+        Ok(self.done())
+    }
+
+    /// Writes the rest of a table that a crash may take.
+    pub(crate) fn finish_volatile(mut self) -> Result<TableMeta> {
+        self.write_rest()?;
+        Ok(self.done())
+    }
+
+    fn done(mut self) -> TableMeta {
+        self.meta.bytes = self.offset;
+        self.done = true;
+        std::mem::take(&mut self.meta)
+    }
+
+    fn write_rest(&mut self) -> Result<()> {
         if let Some(blobs) = self.blobs.take() {
             let id = blobs.id();
             let bytes = blobs.finish()?;
@@ -229,11 +250,7 @@ impl TableWriter {
         self.meta.encode(&mut properties);
         let properties = self.append_section(&properties, Compression::None);
         self.out.extend_from_slice(&Footer { parts, properties }.encode());
-        self.write_out()?;
-        self.file.sync_all().map_err(|error| Error::io(&self.path, error))?;
-        self.meta.bytes = self.offset;
-        self.done = true;
-        Ok(std::mem::take(&mut self.meta))
+        self.write_out()
     }
 }
 
