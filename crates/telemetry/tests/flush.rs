@@ -378,7 +378,7 @@ fn the_thread_flushes_merges_and_removes_without_being_asked() {
     until(&|| metrics.files().rows == 100 * (HOSTS as u64 + 1) && metrics.files().files == 3);
     assert_eq!(all(&metrics), expected(100));
     drop(thread);
-    let thread = Maintenance::start(Arc::clone(&metrics), upkeep(Some(Duration::from_secs(60)))).unwrap();
+    let thread = Maintenance::start(Arc::clone(&metrics), upkeep(Some(Duration::from_mins(1)))).unwrap();
     until(&|| metrics.files().files == 0);
     drop(thread);
     assert!(all(&metrics).is_empty());
