@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lightning::{Database, Direction, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionOptions};
+use lightning::{
+    Database, Direction, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionMode,
+    TransactionOptions,
+};
 use luma_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -223,7 +226,10 @@ impl Table {
             tombstone.number = self.next_number.fetch_add(1, Ordering::Relaxed);
             tombstone.before = tombstone.number;
         }
-        let mut transaction = self.database.begin(TransactionOptions::default());
+        // `changing` keeps others away, so there is nothing to check, however much `also` writes.
+        let options =
+            TransactionOptions { mode: TransactionMode::Pessimistic, ..TransactionOptions::default() };
+        let mut transaction = self.database.begin(options);
         let write = || {
             for finished in &change.add {
                 transaction.put(

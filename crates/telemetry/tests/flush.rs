@@ -418,3 +418,25 @@ fn a_delete_survives_a_crash_at_every_change_or_never_was() {
         }
     }
 }
+
+#[test]
+fn as_many_series_as_one_transaction_does_not_hold_reach_the_registry() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    let long = "x".repeat(8000);
+    let mut model = Content::new();
+    for part in 0..10 {
+        let mut batch = Batch::default();
+        for number in 0..500 {
+            let text = format!("{part}-{number}");
+            let pairs = [("__name__", text.as_str()), ("job", "j"), ("long", &long)];
+            let series = batch.series(pairs).unwrap();
+            batch.float(series, 1000, 0, 1.0);
+            model.insert((Labels::new(pairs).to_string(), 1000), (false, 1f64.to_bits()));
+        }
+        metrics.append(&batch).unwrap();
+    }
+    metrics.flush(i64::MAX).unwrap();
+    drop(metrics);
+    assert_eq!(all(&open(&disk)), model);
+}
