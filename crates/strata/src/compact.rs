@@ -1,7 +1,7 @@
 //! Large files of small ones.
 //!
 //! When a day is over all of its files become one (or several of some size, apart by series); before that the
-//! files of a window do when there are many of them. What comes late to a day that was merged waits until it is
+//! files of a window do when there are many of them. Days with few samples become one file later. What comes late to a day that was merged waits until it is
 //! worth writing the day again. Files with deleted samples are written anew without them.
 //!
 //! Invariants: what is merged is all that the table has of a window or a day, so the order of samples of one
@@ -16,6 +16,12 @@ use crate::manifest::FileEntry;
 use crate::table::{Change, Snapshot, State, Table, TableOptions, Upkeep};
 use crate::tombstone::Hidden;
 
+/// So many days become one file, too, when they are over and have so few bytes: what a file costs by itself, some
+/// kilobytes, would be more than its samples.
+const SPANS_DAYS: [i64; 3] = [8, 32, 256];
+const SPAN_BYTES: u64 = 16 << 20;
+/// From so many files on.
+const SPAN_FILES: usize = 3;
 /// A merged day is written again when what came since has more than this share of its bytes.
 const LATE_SHARE: u64 = 8;
 
@@ -110,6 +116,18 @@ fn plan(state: &State, now: i64, options: &TableOptions) -> Option<Plan> {
     if let Some(files) = files.chunk_by(|a, b| day(a) == day(b)).find(|files| worth_a_day(files)) {
         return of(files, 2);
     }
+    for days in SPANS_DAYS {
+        let Some(span_ms) = options.day_ms.checked_mul(days) else { continue };
+        let span = |entry: &&FileEntry| entry.times.0.div_euclid(span_ms);
+        let worth_it = |files: &&[&FileEntry]| {
+            files.first().is_some_and(|entry| (span(entry) + 1).saturating_mul(span_ms) <= now)
+                && files.len() >= SPAN_FILES
+                && files.iter().map(|entry| entry.bytes).sum::<u64>() <= SPAN_BYTES
+        };
+        if let Some(files) = files.chunk_by(|a, b| span(a) == span(b)).find(worth_it) {
+            return of(files, 2);
+        }
+    }
     let small: Vec<&FileEntry> = files.iter().copied().filter(|entry| entry.level < 2).collect();
     let many = |files: &&[&FileEntry]| files.len() >= options.files_per_window.max(2);
     if let Some(files) = small.chunk_by(|a, b| window(a) == window(b)).find(many) {
@@ -123,6 +141,7 @@ fn plan(state: &State, now: i64, options: &TableOptions) -> Option<Plan> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::open_file::{OpenFiles, TableFile};
     use crate::{Error, Run, Scan, Tombstone};
     use lightning::{Database, Options};
     use luma_vfs::SimDisk;
@@ -153,12 +172,11 @@ mod tests {
         assert_eq!(table.snapshot().stats().files, 1);
     }
 
-    #[test]
-    fn days_that_are_over_are_merged_and_written_again_only_when_that_is_worth_it() {
-        let options =
-            TableOptions { window_ms: 10, day_ms: 40, files_per_window: 3, ..TableOptions::default() };
-        let state = |entries: &[(u64, u8, i64, u64)]| {
-            let file = |(number, level, from, bytes): &(u64, u8, i64, u64)| FileEntry {
+    /// What is merged of files with these numbers, levels, first times and bytes.
+    fn planned(files: &[(u64, u8, i64, u64)], now: i64, options: &TableOptions) -> Option<(Vec<u64>, u8)> {
+        let open_files = Arc::new(OpenFiles::new(0));
+        let file = |(number, level, from, bytes): &(u64, u8, i64, u64)| {
+            let entry = FileEntry {
                 number: *number,
                 order: *number,
                 level: *level,
@@ -168,16 +186,18 @@ mod tests {
                 bytes: *bytes,
                 sums: Arc::from([]),
             };
-            let files = Arc::new(crate::open_file::OpenFiles::new(0));
-            let table_file = |entry| {
-                let vfs = Arc::new(SimDisk::new());
-                Arc::new(crate::open_file::TableFile::new(entry, Path::new("/"), vfs, Arc::clone(&files)))
-            };
-            State { files: entries.iter().map(file).map(table_file).collect(), tombstones: Vec::new() }
+            let vfs = Arc::new(SimDisk::new());
+            Arc::new(TableFile::new(entry, Path::new("/"), vfs, Arc::clone(&open_files)))
         };
-        let plan = |entries: &[(u64, u8, i64, u64)], now| {
-            super::plan(&state(entries), now, &options).map(|plan| (plan.inputs, plan.level))
-        };
+        let state = State { files: files.iter().map(file).collect(), tombstones: Vec::new() };
+        plan(&state, now, options).map(|plan| (plan.inputs, plan.level))
+    }
+
+    #[test]
+    fn days_that_are_over_are_merged_and_written_again_only_when_that_is_worth_it() {
+        let options =
+            TableOptions { window_ms: 10, day_ms: 40, files_per_window: 3, ..TableOptions::default() };
+        let plan = |entries: &[(u64, u8, i64, u64)], now| planned(entries, now, &options);
         let two = [(1, 0, 0, 100), (2, 0, 10, 100)];
         assert_eq!(plan(&two, 39), None, "the day is not over");
         assert_eq!(plan(&two, 40), Some((vec![1, 2], 2)));
@@ -188,5 +208,18 @@ mod tests {
         assert_eq!(plan(&late, 400), None, "little came since");
         assert_eq!(plan(&[(1, 2, 0, 1000), (2, 0, 10, 200)], 400), Some((vec![1, 2], 2)));
         assert_eq!(plan(&[(1, 2, 0, 1000), (2, 2, 10, 100)], 400), None, "all of it is merged");
+    }
+
+    #[test]
+    fn days_with_few_samples_become_one_file_when_their_span_is_over() {
+        let options = TableOptions { window_ms: 10, day_ms: 40, ..TableOptions::default() };
+        let days = |bytes: u64| [0, 1, 2].map(|day| (day as u64 + 1, 2, day * 40, bytes));
+        assert_eq!(planned(&days(1000), 319, &options), None, "the span is not over");
+        assert_eq!(planned(&days(1000), 320, &options), Some((vec![1, 2, 3], 2)));
+        assert_eq!(planned(&days(SPAN_BYTES / 3 + 1), 320, &options), None, "they are large enough");
+        assert_eq!(planned(&days(1000)[..2], 320, &options), None, "they are few");
+        let spans = [(1, 2, 0, 9), (2, 2, 320, 9), (3, 2, 960, 9)];
+        assert_eq!(planned(&spans, 1279, &options), None);
+        assert_eq!(planned(&spans, 1280, &options), Some((vec![1, 2, 3], 2)));
     }
 }

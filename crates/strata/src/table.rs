@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lightning::{Database, Direction, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionOptions};
+use lightning::{
+    Database, Direction, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionMode,
+    TransactionOptions,
+};
 use luma_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 
@@ -223,7 +226,10 @@ impl Table {
             tombstone.number = self.next_number.fetch_add(1, Ordering::Relaxed);
             tombstone.before = tombstone.number;
         }
-        let mut transaction = self.database.begin(TransactionOptions::default());
+        // `changing` keeps others away, so there is nothing to check, however much `also` writes.
+        let options =
+            TransactionOptions { mode: TransactionMode::Pessimistic, ..TransactionOptions::default() };
+        let mut transaction = self.database.begin(options);
         let write = || {
             for finished in &change.add {
                 transaction.put(
@@ -310,15 +316,15 @@ impl Table {
         Ok(removed)
     }
 
-    /// Forgets tombstones that hide nothing any more: no file is left that they concern, and the caller's log
-    /// begins behind their marks.
-    pub fn forget_tombstones(&self, log_begin: u64) -> Result<usize> {
+    /// Forgets tombstones that hide nothing any more: no file is left that they concern, and the caller
+    /// reads nothing of its log before their marks any more.
+    pub fn forget_tombstones(&self, log_from: u64) -> Result<usize> {
         let state = self.state();
         let hides = |tombstone: &&Arc<Tombstone>| {
             let one = std::slice::from_ref(*tombstone);
             state.files.iter().any(|file| !Hidden::of(one, &file.entry).is_empty())
         };
-        let gone = state.tombstones.iter().filter(|t| t.mark <= log_begin && !hides(t));
+        let gone = state.tombstones.iter().filter(|t| t.mark <= log_from && !hides(t));
         let forget: Vec<u64> = gone.map(|tombstone| tombstone.number).collect();
         let count = forget.len();
         if count > 0 {

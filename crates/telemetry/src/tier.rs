@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lightning::{
-    Database, Direction, Durability, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionOptions,
+    Database, Direction, Durability, Keyspace, KeyspaceOptions, Readable, Transaction, TransactionMode,
+    TransactionOptions,
 };
 use luma_log::{Flusher, Lsn};
 use luma_promql::{Labels, Sample};
@@ -95,10 +96,13 @@ impl Tier {
     /// Adds series to the registry, in the order of their references. They may get there before anything
     /// else of a flush does: the log has them as well.
     pub fn add_series<'a>(&self, series: impl Iterator<Item = (u32, &'a Labels)>) -> Result<()> {
+        // Nobody else writes them, so there is nothing to check, however much was written before.
         let begin = || {
-            let options =
-                TransactionOptions { durability: Durability::Buffered, ..TransactionOptions::default() };
-            self.database.begin(options)
+            self.database.begin(TransactionOptions {
+                mode: TransactionMode::Pessimistic,
+                durability: Durability::Buffered,
+                ..TransactionOptions::default()
+            })
         };
         let mut transaction = begin();
         let mut group: Option<(u32, RecordWriter)> = None;

@@ -60,7 +60,9 @@ impl Metrics {
     /// When a file is missing or damaged or cannot be written. What was there stays.
     pub fn compact(&self, now: i64) -> Result<Option<Compacted>> {
         let done = self.tier.table.compact(now)?;
-        self.tier.table.forget_tombstones(self.log.begin().0)?;
+        // What the log has before that place is never put in again.
+        let saved = self.moving.lock().to;
+        self.tier.table.forget_tombstones(saved.0)?;
         Ok(done)
     }
 

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use luma_log::{Flusher, LogOptions};
 use luma_promql::{FloatHistogram, Labels, Matcher, Select, Source};
-use luma_telemetry::{Batch, Metrics, MetricsOptions, Refusal, TableOptions};
+use luma_telemetry::{
+    Batch, Maintenance, MaintenanceOptions, Metrics, MetricsOptions, Refusal, TableOptions,
+};
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 use proptest::prelude::*;
 
@@ -349,4 +352,91 @@ fn samples_of_many_windows_are_flushed_with_few_files_open() {
     drop(metrics);
     assert_eq!(all(&open(&disk)), model);
     assert_eq!(disk.read_dir(Path::new("/metrics/files")).unwrap().len(), 40);
+}
+
+#[test]
+fn the_thread_flushes_merges_and_removes_without_being_asked() {
+    let disk = SimDisk::new();
+    let metrics = Arc::new(open(&disk));
+    let upkeep = |retention| MaintenanceOptions {
+        flush_interval: Duration::ZERO,
+        hot: Duration::ZERO,
+        retention,
+        turn: Duration::from_millis(1),
+        ..MaintenanceOptions::default()
+    };
+    let thread = Maintenance::start(Arc::clone(&metrics), upkeep(None)).unwrap();
+    for number in 1..=100 {
+        metrics.append(&batch(number)).unwrap();
+    }
+    // Times are from 1970, so all days are over: each of forty seconds becomes one file.
+    let until = |done: &dyn Fn() -> bool| {
+        while !done() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    until(&|| metrics.files().rows == 100 * (HOSTS as u64 + 1) && metrics.files().files == 3);
+    assert_eq!(all(&metrics), expected(100));
+    drop(thread);
+    let thread = Maintenance::start(Arc::clone(&metrics), upkeep(Some(Duration::from_mins(1)))).unwrap();
+    until(&|| metrics.files().files == 0);
+    drop(thread);
+    assert!(all(&metrics).is_empty());
+}
+
+#[test]
+fn a_delete_survives_a_crash_at_every_change_or_never_was() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    for number in 1..=20 {
+        metrics.append(&batch(number)).unwrap();
+        if number == 9 {
+            metrics.flush(5_000).unwrap();
+        }
+    }
+    let before = all(&metrics);
+    let start = disk.fork();
+    disk.record();
+    let deleted = metrics.delete(&[Matcher::equal("__name__", "m")], 4_000, 15_000).unwrap();
+    assert_eq!(deleted as i64, HOSTS);
+    let done = disk.recorded();
+    let after = all(&metrics);
+    assert_eq!(
+        after.len(),
+        before.iter().filter(|((of, t), _)| of.contains("new") || !(4_000..=15_000).contains(t)).count()
+    );
+    metrics.flush(i64::MAX).unwrap();
+    while metrics.compact(1_000_000).unwrap().is_some() {}
+    assert_eq!(metrics.files().tombstones, 0);
+    assert_eq!(metrics.files().rows, after.len() as u64);
+    drop(metrics);
+    for (index, op) in disk.take_record().iter().enumerate() {
+        start.apply(op).unwrap();
+        for seed in 0..2 {
+            let there = all(&open(&start.crash_image(seed * 1000 + index as u64)));
+            assert!(there == after || (index + 1 < done && there == before), "change {index} seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn as_many_series_as_one_transaction_does_not_hold_reach_the_registry() {
+    let disk = SimDisk::new();
+    let metrics = open(&disk);
+    let long = "x".repeat(8000);
+    let mut model = Content::new();
+    for part in 0..10 {
+        let mut batch = Batch::default();
+        for number in 0..500 {
+            let text = format!("{part}-{number}");
+            let pairs = [("__name__", text.as_str()), ("job", "j"), ("long", &long)];
+            let series = batch.series(pairs).unwrap();
+            batch.float(series, 1000, 0, 1.0);
+            model.insert((Labels::new(pairs).to_string(), 1000), (false, 1f64.to_bits()));
+        }
+        metrics.append(&batch).unwrap();
+    }
+    metrics.flush(i64::MAX).unwrap();
+    drop(metrics);
+    assert_eq!(all(&open(&disk)), model);
 }
