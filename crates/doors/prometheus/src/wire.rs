@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         Ok(*bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, WireError> {
         let (first, rest) = self.rest.split_first().ok_or(WireError::Cut)?;
         if *first < 0x80 {

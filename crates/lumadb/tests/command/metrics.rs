@@ -1,6 +1,7 @@
 //! Metrics: written, asked for, and there after a kill.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -93,8 +94,11 @@ fn get(address: &str, path: &str, authorization: &str) -> (String, String) {
 }
 
 fn query(server: &Server, query: &str) -> Vec<Value> {
-    let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let (status, body) = get(&server.prometheus, &format!("/api/v1/query?query={query}"), "");
+    let mut path = String::from("/api/v1/query?query=");
+    for byte in query.bytes() {
+        write!(path, "%{byte:02x}").unwrap();
+    }
+    let (status, body) = get(&server.prometheus, &path, "");
     assert_eq!(status, "HTTP/1.1 200 OK", "{body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     answer["data"]["result"].as_array().unwrap().clone()
