@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use luma_door_prometheus::{DoorOptions, Gate};
 use luma_query::{Database, password};
-use luma_telemetry::{Metrics, MetricsOptions};
+use luma_telemetry::{Maintenance, MaintenanceOptions, Metrics, MetricsOptions};
 use luma_vfs::RealDisk;
 
 use crate::Failure;
@@ -25,6 +25,21 @@ pub(crate) fn open(config: &Config, directory: &Path) -> Result<Metrics, Failure
     let directory = directory.join(DIRECTORY);
     Metrics::open(Arc::new(RealDisk), &directory, options)
         .map_err(|error| Failure::new(format!("cannot open the metrics in {}: {error}", directory.display())))
+}
+
+/// Starts the thread that writes samples to files, merges those and removes what is past keeping.
+pub(crate) fn maintain(config: &Config, metrics: &Arc<Metrics>) -> Result<Maintenance, Failure> {
+    let retention = config.duration("prometheus", "retention");
+    let bytes_max = config.count("prometheus", "retention_size");
+    let options = MaintenanceOptions {
+        flush_interval: config.duration("prometheus", "flush_interval"),
+        hot: config.duration("prometheus", "hot"),
+        retention: Some(retention).filter(|retention| !retention.is_zero()),
+        bytes_max: Some(bytes_max).filter(|bytes| *bytes > 0),
+        ..MaintenanceOptions::default()
+    };
+    Maintenance::start(Arc::clone(metrics), options)
+        .map_err(|error| Failure::new(format!("cannot start the thread that keeps metrics small: {error}")))
 }
 
 /// What the door is told by the configuration.

@@ -36,7 +36,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
     let enabled = config.flag("prometheus", "enabled");
     let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
+    let maintenance = metrics.as_ref().map(|store| metrics::maintain(config, store)).transpose()?;
     let served = runtime.block_on(serve(config, &database, metrics));
+    drop(maintenance);
     // Whatever a door left running must let go of the database before it is closed.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     let engine = database.engine().clone();

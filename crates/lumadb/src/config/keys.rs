@@ -154,6 +154,22 @@ pub static KEYS: &[Key] = &[
         "How far ahead of the server's clock a sample may be.",
     ),
     key("prometheus", "admin_api", Kind::Bool, "true", "Whether clients may delete series."),
+    key("prometheus", "retention", Kind::Duration, "0s", "How long samples are kept; 0s for ever."),
+    key(
+        "prometheus",
+        "retention_size",
+        Kind::Bytes { min: 0 },
+        "0",
+        "Most bytes of samples in files, past which the oldest files go; 0 for any number.",
+    ),
+    key(
+        "prometheus",
+        "hot",
+        Kind::Duration,
+        "1h",
+        "How long samples stay in memory after they were written to files.",
+    ),
+    key("prometheus", "flush_interval", Kind::Duration, "1h", "How often samples are written to files."),
     key(
         "security",
         "require_auth",
