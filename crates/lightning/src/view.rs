@@ -218,6 +218,7 @@ impl HeldView {
     /// What it shows. Takes no lock; who keeps this for long keeps what could have been given up.
     #[inline]
     pub(crate) fn view(&self) -> Guard<Arc<View>> {
+        luma_sync::schedule_point();
         self.view.load()
     }
 
@@ -241,6 +242,7 @@ impl HeldView {
     pub(crate) fn spill(&self, files: &SpilledOf) {
         let (spilled, changed) = self.view().with(|keyspace| keyspace.with_spilled(files));
         if changed {
+            luma_sync::schedule_point();
             self.view.store(Arc::new(spilled));
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use lightning::{
     Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, Layout, LockMode, Options, Readable,
-    Transaction, TransactionMode, TransactionOptions,
+    Snapshot, Transaction, TransactionMode, TransactionOptions,
 };
 use luma_sync::atomic::{AtomicU64, Ordering};
 use luma_sync::thread;
@@ -198,6 +198,58 @@ fn flushes_and_merges_hide_nothing_from_readers() {
         reader.join().unwrap();
         drop(database);
     });
+}
+
+#[test]
+fn old_snapshots_read_the_same_while_what_they_hold_goes_to_files() {
+    let spilled = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let of_all = Arc::clone(&spilled);
+    check(move |layout| {
+        let options = Options { history_bytes: 512, background_threads: 1, ..options() };
+        let disk = SimDisk::new();
+        let database = Arc::new(Database::open_with_vfs(Arc::new(disk), "/db", options).unwrap());
+        let keyspace = create(&database, "k", layout);
+        let writer = {
+            let (database, keyspace) = (Arc::clone(&database), keyspace.clone());
+            thread::spawn(move || {
+                for round in 1..=12u64 {
+                    let mut transaction = begin(&database, Durability::Unlogged, TransactionMode::Optimistic);
+                    for key in 0..3u8 {
+                        let value = [round.to_le_bytes().as_slice(), &[key; 90]].concat();
+                        transaction.put(&keyspace, &[key], &value).unwrap();
+                    }
+                    transaction.commit().unwrap();
+                }
+                keyspace.flush().unwrap();
+            })
+        };
+        let look = |snapshot: &Snapshot| {
+            let mut found = vec![number(snapshot, &keyspace, &[1])];
+            let mut range =
+                snapshot.range(&keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Reverse).unwrap();
+            while let Some((_, value)) = range.next().unwrap() {
+                found.push(u64::from_le_bytes(value[..8].try_into().unwrap()));
+            }
+            found
+        };
+        let mut kept: Vec<(Snapshot, Vec<u64>)> = Vec::new();
+        for _ in 0..4 {
+            let snapshot = database.snapshot();
+            let found = look(&snapshot);
+            assert!(found.iter().all(|round| *round == found[0]), "two moments in one snapshot: {found:?}");
+            kept.push((snapshot, found));
+            for (snapshot, found) in &kept {
+                assert_eq!(look(snapshot), *found, "a snapshot changed");
+            }
+        }
+        writer.join().unwrap();
+        for (snapshot, found) in &kept {
+            assert_eq!(look(snapshot), *found, "a snapshot changed");
+        }
+        let bytes = database.stats().written.spilled_bytes;
+        of_all.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(spilled.load(std::sync::atomic::Ordering::Relaxed) > 0, "nothing ever went to files");
 }
 
 #[test]

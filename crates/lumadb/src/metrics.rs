@@ -15,6 +15,11 @@ use crate::config::{Config, show};
 /// Where in the database's directory metrics are.
 const DIRECTORY: &str = "metrics";
 
+/// Whether a database has a store of metrics.
+pub(crate) fn exist(directory: &Path) -> bool {
+    directory.join(DIRECTORY).is_dir()
+}
+
 /// Opens the store; it is made if it does not exist.
 pub(crate) fn open(config: &Config, directory: &Path) -> Result<Metrics, Failure> {
     let options = MetricsOptions {
@@ -31,8 +36,10 @@ pub(crate) fn open(config: &Config, directory: &Path) -> Result<Metrics, Failure
 pub(crate) fn maintain(config: &Config, metrics: &Arc<Metrics>) -> Result<Maintenance, Failure> {
     let retention = config.duration("prometheus", "retention");
     let bytes_max = config.count("prometheus", "retention_size");
+    let flush_interval = config.duration("prometheus", "flush_interval");
     let options = MaintenanceOptions {
-        flush_interval: config.duration("prometheus", "flush_interval"),
+        flush_interval,
+        turn: flush_interval.min(MaintenanceOptions::default().turn),
         hot: config.duration("prometheus", "hot"),
         retention: Some(retention).filter(|retention| !retention.is_zero()),
         bytes_max: Some(bytes_max).filter(|bytes| *bytes > 0),

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::Failure;
 use crate::config::Config;
 use crate::database::open_engine;
+use crate::metrics;
 
 /// What `lumadb verify` takes.
 #[derive(Args, Debug)]
@@ -40,5 +41,10 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         "good: {} keys of {} keyspaces in {} files, {} bytes",
         report.entries, report.keyspaces, report.tables, report.bytes
     );
+    if metrics::exist(&directory) {
+        let store = metrics::open(config, &directory)?;
+        let files = store.verify().map_err(|error| Failure::new(format!("metrics: {error}")))?;
+        println!("good: {} samples in {} files, {} bytes", files.rows, files.files, files.bytes);
+    }
     Ok(())
 }

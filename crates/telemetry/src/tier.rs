@@ -70,6 +70,12 @@ impl Tier {
         Ok(Self { table, database, series, newest })
     }
 
+    /// Reads everything and compares it with its checksums.
+    pub fn verify(&self) -> Result<()> {
+        self.database.verify(&mut |_| ())?;
+        Ok(self.table.snapshot().verify()?)
+    }
+
     /// Hands all records of the registry to `put`: those that define series, then those with newest samples.
     pub fn load(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<()> {
         let snapshot = self.database.snapshot();

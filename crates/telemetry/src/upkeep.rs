@@ -75,6 +75,15 @@ impl Metrics {
         Ok(self.tier.table.retain(from, bytes_max)?)
     }
 
+    /// Reads all files and the registry and compares them with their checksums; gives figures of the files.
+    ///
+    /// # Errors
+    /// The first file that is missing or damaged.
+    pub fn verify(&self) -> Result<TableStats> {
+        self.tier.verify()?;
+        Ok(self.files())
+    }
+
     /// Figures of the files.
     pub fn files(&self) -> TableStats {
         self.tier.table.snapshot().stats()

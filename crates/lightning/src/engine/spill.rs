@@ -39,8 +39,8 @@ impl Engine {
         let mut files = SpilledOf::new();
         for held in &held {
             // What is merged into a key is read with the versions before it.
-            let plain = self.by_id(held.keyspace).is_some_and(|keyspace| keyspace.merges.is_none());
-            let read_at = plain.then_some(&held.read_at[..]);
+            let plain = || self.by_id(held.keyspace).is_some_and(|keyspace| keyspace.merges.is_none());
+            let read_at = Some(&held.read_at[..]).filter(|read_at| read_at.is_empty() || plain());
             let Ok(file) = self.write_aside(&held.memtable, read_at) else { break };
             self.done.spilled_bytes.fetch_add(file.disk_bytes(), Ordering::Relaxed);
             files.insert(Arc::as_ptr(&held.memtable), Arc::new(file));

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::servers::{Lumadb, Postgres, programs};
+use crate::wire::Client;
 
 /// What is dumped.
 const DEFINITIONS: &[&str] = &[
@@ -60,6 +61,13 @@ fn statements(dump: &str) -> Vec<&str> {
     dump.lines().filter(|line| !noise(line)).collect()
 }
 
+fn define(session: &mut Client) {
+    for definition in DEFINITIONS {
+        let answer = session.simple(definition);
+        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
+    }
+}
+
 #[test]
 fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
     let Ok(programs) = programs() else {
@@ -68,11 +76,7 @@ fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
         return;
     };
     let original = Lumadb::start();
-    let mut session = original.session();
-    for definition in DEFINITIONS {
-        let answer = session.simple(definition);
-        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
-    }
+    define(&mut original.session());
     let whole = dump(&programs, &original.connection_string(), &[]);
     let copy = Lumadb::start();
     restore(&programs, &copy.connection_string(), &whole);
@@ -96,11 +100,7 @@ fn a_dump_of_postgresql_is_taken_whole() {
         eprintln!("skipped: there is no PostgreSQL");
         return;
     };
-    let mut session = postgres.session();
-    for definition in DEFINITIONS {
-        let answer = session.simple(definition);
-        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
-    }
+    define(&mut postgres.session());
     let copy = Lumadb::start();
     let roles = copy.session().simple("CREATE ROLE postgres");
     assert_eq!(roles.error, None, "{}", roles.message);
@@ -118,11 +118,7 @@ fn a_dump_of_ours_is_taken_whole_by_postgresql() {
         return;
     };
     let original = Lumadb::start();
-    let mut session = original.session();
-    for definition in DEFINITIONS {
-        let answer = session.simple(definition);
-        assert_eq!(answer.error, None, "{definition}: {}", answer.message);
-    }
+    define(&mut original.session());
     let mut target = postgres.session();
     let role = target.simple("CREATE ROLE lumadb");
     assert_eq!(role.error, None, "{}", role.message);

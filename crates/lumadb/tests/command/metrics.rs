@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::process::{Server, lumadb};
+use crate::process::{Server, good, lumadb, run};
 
 const WRITERS: usize = 3;
 /// Series that a request has a sample of.
@@ -124,6 +125,43 @@ fn check(server: &Server, acknowledged: &[Vec<u32>]) {
     }
 }
 
+/// A server that writes samples to files all the time and keeps none of them in memory.
+fn restless(directory: &Path) -> Server {
+    Server::start(
+        lumadb(directory)
+            .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")
+            .env("LUMADB_PROMETHEUS_FLUSH_INTERVAL", "20ms")
+            .env("LUMADB_PROMETHEUS_HOT", "0s"),
+    )
+}
+
+#[test]
+fn verification_reads_the_files_of_metrics_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = restless(directory.path());
+    let mut stream = BufReader::new(TcpStream::connect(&server.prometheus).unwrap());
+    assert_eq!(send(&mut stream, &request(0, now_ms() - 1000, 1.0)), Some(204));
+    let files = directory.path().join("data/metrics/files");
+    let parquet = || {
+        let names = std::fs::read_dir(&files).into_iter().flatten().flatten().map(|entry| entry.path());
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "parquet")).max()
+    };
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while parquet().is_none() && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.stop(), 0);
+    let verified = good(directory.path(), &["verify", "--data-dir", "data"]);
+    assert!(verified.contains("good: 3 samples in 1 files"), "{verified}");
+    let file = parquet().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = run(directory.path(), &["verify", "--data-dir", "data"]);
+    assert_eq!(damaged.code, 1);
+    assert!(damaged.err.contains(file.file_name().unwrap().to_str().unwrap()), "{}", damaged.err);
+}
+
 #[test]
 fn no_acknowledged_sample_is_lost_when_the_server_is_killed() {
     let directory = tempfile::tempdir().unwrap();
@@ -131,7 +169,9 @@ fn no_acknowledged_sample_is_lost_when_the_server_is_killed() {
     // Behind the clock, so that every sample is in the past when it is asked for.
     let begin = now_ms() - 1_000_000;
     for round in 0..rounds() {
-        let mut server = Server::open(directory.path());
+        // Every other one is killed while it writes files.
+        let mut server =
+            if round % 2 == 0 { Server::open(directory.path()) } else { restless(directory.path()) };
         check(&server, &acknowledged);
         let noted = Arc::new(Mutex::new(std::mem::take(&mut acknowledged)));
         let writers: Vec<_> = (0..WRITERS)
