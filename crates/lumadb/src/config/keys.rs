@@ -323,8 +323,15 @@ pub fn find(section: &str, name: &str) -> Option<&'static Key> {
 pub fn nearest(path: &str) -> Option<String> {
     let wanted = path.to_ascii_lowercase();
     let name = wanted.rsplit('.').next().unwrap_or_default().to_owned();
+    // Names that have no letter in common are as far from each other as short ones can be.
+    let of_names = |key: &Key| {
+        Some(distance(&name, key.name)).filter(|distance| *distance < name.len().min(key.name.len()))
+    };
     KEYS.iter()
-        .map(|key| (distance(&wanted, &key.path()).min(distance(&name, key.name) + 1), key.path()))
+        .map(|key| {
+            let of_paths = distance(&wanted, &key.path());
+            (of_names(key).map_or(of_paths, |of_names| of_paths.min(of_names + 1)), key.path())
+        })
         .min()
         .filter(|(distance, path)| *distance <= 3.max(path.len() / 3))
         .map(|(_, path)| path)
