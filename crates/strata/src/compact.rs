@@ -1,8 +1,9 @@
 //! Large files of small ones.
 //!
 //! When a day is over all of its files become one (or several of some size, apart by series); before that the
-//! files of a window do when there are many of them. Days with few samples become one file later. What comes late to a day that was merged waits until it is
-//! worth writing the day again. Files with deleted samples are written anew without them.
+//! files of a window do when there are many of them. Days with few samples become one file later. What comes late to
+//! a day that was merged waits until it is worth writing the day again. Files with deleted samples are written
+//! anew without them.
 //!
 //! Invariants: what is merged is all that the table has of a window or a day, so the order of samples of one
 //! time stays. Readers see the old files or the new ones. Each sample is written about three times.
