@@ -204,15 +204,13 @@ pub(crate) type SpilledOf = HashMap<*const Memtable, Arc<Spilled>>;
 /// A view as snapshots hold it.
 pub(crate) struct HeldView {
     view: ArcSwap<View>,
-    /// What was visible when it was made.
-    pub(crate) born: u64,
     /// No snapshot of it shows more.
     until: AtomicU64,
 }
 
 impl HeldView {
     pub(crate) fn new(view: View) -> Self {
-        Self { born: view.born, view: ArcSwap::from_pointee(view), until: AtomicU64::new(u64::MAX) }
+        Self { view: ArcSwap::from_pointee(view), until: AtomicU64::new(u64::MAX) }
     }
 
     /// What it shows. Takes no lock; who keeps this for long keeps what could have been given up.
@@ -222,6 +220,11 @@ impl HeldView {
         self.view.load()
     }
 
+    /// What was visible when it was made.
+    pub(crate) fn born(&self) -> u64 {
+        self.view().born
+    }
+
     /// Notes that no snapshot to come shows more than this.
     pub(crate) fn end(&self, visible: u64) {
         self.until.store(visible, Ordering::Release);
@@ -229,13 +232,13 @@ impl HeldView {
 
     /// The sequences that snapshots of it may have, both included.
     pub(crate) fn sequences(&self) -> (u64, u64) {
-        (self.born, self.until.load(Ordering::Acquire))
+        (self.born(), self.until.load(Ordering::Acquire))
     }
 
     /// The same for what is kept to read in the past.
     pub(crate) fn for_readers(&self) -> Self {
         let until = AtomicU64::new(self.until.load(Ordering::Acquire));
-        Self { view: ArcSwap::from_pointee(self.view().for_readers()), born: self.born, until }
+        Self { view: ArcSwap::from_pointee(self.view().for_readers()), until }
     }
 
     /// Has it read files in place of memtables. The caller holds the lock for changes of the view.

@@ -67,10 +67,10 @@ impl History {
     pub(super) fn view_at(&self, sequence: u64, current: Arc<HeldView>) -> Option<Arc<HeldView>> {
         // Whatever was visible when the next view was made is in the one before, and what a view has besides
         // its versions was there when it was made.
-        let until = self.kept.iter().skip(1).map(|(_, next)| next.born).chain([current.born]);
+        let until = self.kept.iter().skip(1).map(|(_, next)| next.born()).chain([current.born()]);
         let mut kept = self.kept.iter().map(|(_, view)| view).zip(until);
-        let found = kept.find(|(view, until)| view.born <= sequence && sequence <= *until);
-        found.map(|(view, _)| Arc::clone(view)).or_else(|| (current.born <= sequence).then_some(current))
+        let found = kept.find(|(view, until)| view.born() <= sequence && sequence <= *until);
+        found.map(|(view, _)| Arc::clone(view)).or_else(|| (current.born() <= sequence).then_some(current))
     }
 
     /// Notes that a memtable was flushed.
@@ -132,7 +132,7 @@ impl History {
         if self.flushed.is_empty() {
             return;
         }
-        let alive = self.replaced.iter().filter_map(Weak::upgrade).map(|view| view.born);
+        let alive = self.replaced.iter().filter_map(Weak::upgrade).map(|view| view.born());
         let needed_after = alive.fold(view.born, u64::min);
         let mut bytes = self.bytes();
         let mut remembered: Vec<(u64, usize, KeyspaceId, usize)> = view
