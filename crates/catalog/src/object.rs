@@ -191,6 +191,27 @@ pub struct Column {
     pub comment: Option<String>,
 }
 
+impl Column {
+    /// A column of a type that takes NULL and has nothing else.
+    pub fn new(number: u16, name: impl Into<String>, data_type: DataType) -> Self {
+        Self {
+            number,
+            name: name.into(),
+            data_type,
+            domain: None,
+            not_null: false,
+            default: None,
+            missing: None,
+            identity: None,
+            sequence: None,
+            generated: None,
+            precision: None,
+            dropped: false,
+            comment: None,
+        }
+    }
+}
+
 /// The primary key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyConstraint {

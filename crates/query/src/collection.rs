@@ -23,21 +23,8 @@ const FIELD_COLUMNS_MAX: usize = 1000;
 
 /// The columns every collection has.
 pub(crate) fn system_columns() -> Vec<Column> {
-    let column = |number, name: &str, data_type, not_null| Column {
-        number,
-        name: name.into(),
-        data_type,
-        not_null,
-        default: None,
-        missing: None,
-        identity: None,
-        sequence: None,
-        generated: None,
-        precision: None,
-        domain: None,
-        dropped: false,
-        comment: None,
-    };
+    let column =
+        |number, name: &str, data_type, not_null| Column { not_null, ..Column::new(number, name, data_type) };
     vec![
         column(1, "_id", DataType::Text, true),
         column(2, "_rev", DataType::Int8, true),
@@ -203,21 +190,7 @@ impl SeenFields {
                 }
                 None if count < FIELD_COLUMNS_MAX => {
                     let number = u16::try_from(count + 1).ok()?;
-                    extended.columns.push(Column {
-                        number,
-                        name: name.clone(),
-                        data_type: seen.clone(),
-                        not_null: false,
-                        default: None,
-                        missing: None,
-                        identity: None,
-                        sequence: None,
-                        generated: None,
-                        precision: None,
-                        domain: None,
-                        dropped: false,
-                        comment: None,
-                    });
+                    extended.columns.push(Column::new(number, name, seen.clone()));
                     changed = true;
                 }
                 None => {}

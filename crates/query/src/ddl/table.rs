@@ -149,21 +149,7 @@ fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Colum
     let number = u16::try_from(place + 1).ok().filter(|_| place < COLUMNS_MAX).ok_or_else(|| {
         Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns"))
     })?;
-    Ok(Column {
-        number,
-        name,
-        data_type,
-        not_null: false,
-        default: None,
-        missing: None,
-        identity: None,
-        sequence: None,
-        generated: None,
-        precision: None,
-        domain: None,
-        dropped: false,
-        comment: None,
-    })
+    Ok(Column::new(number, name, data_type))
 }
 
 fn refuse_repeated(table: &Table) -> Result<()> {

@@ -83,21 +83,7 @@ fn domain_mut(made: &mut UserType) -> Result<&mut Domain> {
 
 /// A table of nothing but a value of the domain's type, over which its conditions are compiled.
 fn probe(data_type: &DataType) -> Table {
-    let column = Column {
-        number: 1,
-        name: "value".into(),
-        data_type: data_type.clone(),
-        domain: None,
-        not_null: false,
-        default: None,
-        missing: None,
-        identity: None,
-        sequence: None,
-        generated: None,
-        precision: None,
-        dropped: false,
-        comment: None,
-    };
+    let column = Column::new(1, "value", data_type.clone());
     Table {
         oid: 0,
         schema: 0,
