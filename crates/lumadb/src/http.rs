@@ -92,7 +92,7 @@ pub(crate) fn render(status: &Status) -> String {
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let stats = status.database.engine().stats();
     let stored = stats.keyspaces.iter().map(|keyspace| keyspace.disk_bytes).sum::<u64>() + stats.wal_bytes;
-    for (name, kind, help, value) in [
+    for figure in [
         ("lumadb_active_connections", "gauge", "Clients connected now.", load(&door.active_connections)),
         ("lumadb_connections_total", "counter", "Clients that connected.", load(&door.connections)),
         (
@@ -135,7 +135,7 @@ pub(crate) fn render(status: &Status) -> String {
         ("lumadb_flushes_total", "counter", "Memtables written out.", stats.flushes),
         ("lumadb_compactions_total", "counter", "Merges of stored files.", stats.compactions),
     ] {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        put_figure(&mut text, figure);
     }
     let _ = writeln!(text, "# HELP lumadb_storage_bytes Bytes on disk.\n# TYPE lumadb_storage_bytes gauge");
     let _ = writeln!(text, "lumadb_storage_bytes{{tier=\"hot\"}} {stored}");
@@ -149,11 +149,14 @@ pub(crate) fn render(status: &Status) -> String {
     durations(&mut text, door);
     if let Some(Prometheus { store, counted }) = &status.prometheus {
         let series = ("lumadb_metrics_series", "gauge", "Series of metrics.", store.series_len() as u64);
-        for (name, kind, help, value) in counted.all().into_iter().chain([series]) {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        }
+        counted.all().into_iter().chain([series]).for_each(|figure| put_figure(&mut text, figure));
     }
     text
+}
+
+/// A figure without labels: its name, type, help and value.
+fn put_figure(text: &mut String, (name, kind, help, value): (&str, &str, &str, u64)) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
 }
 
 fn durations(text: &mut String, metrics: &Metrics) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use luma_door_prometheus::{DoorOptions, Gate};
 use luma_query::{Database, password};
@@ -14,6 +15,9 @@ use crate::config::{Config, show};
 
 /// Where in the database's directory metrics are.
 const DIRECTORY: &str = "metrics";
+
+/// However often samples are to be written to files, the thread that does it rests for so long.
+const TURN_MIN: Duration = Duration::from_millis(10);
 
 /// Whether a database has a store of metrics.
 pub(crate) fn exist(directory: &Path) -> bool {
@@ -39,7 +43,7 @@ pub(crate) fn maintain(config: &Config, metrics: &Arc<Metrics>) -> Result<Mainte
     let flush_interval = config.duration("prometheus", "flush_interval");
     let options = MaintenanceOptions {
         flush_interval,
-        turn: flush_interval.min(MaintenanceOptions::default().turn),
+        turn: flush_interval.clamp(TURN_MIN, MaintenanceOptions::default().turn),
         hot: config.duration("prometheus", "hot"),
         retention: Some(retention).filter(|retention| !retention.is_zero()),
         bytes_max: Some(bytes_max).filter(|bytes| *bytes > 0),
