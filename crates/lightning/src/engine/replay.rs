@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use luma_log::{Lsn, Record};
+use luma_sync::Mutex;
 
 use crate::batch::{Operation, decode_record};
 use crate::memtable::{Gathered, Memtable, MemtableCursor};
@@ -39,7 +40,7 @@ impl Building {
     }
 }
 
-fn build(gathered: &Gathered, (from, to): (Lsn, Lsn)) -> Arc<Memtable> {
+fn build(gathered: Gathered, (from, to): (Lsn, Lsn)) -> Arc<Memtable> {
     let memtable = Memtable::replayed(gathered.sort());
     memtable.note_logged(from, to);
     Arc::new(memtable)
@@ -85,12 +86,15 @@ impl Replaying {
     /// Has what was gathered made into a memtable.
     fn cut(&mut self, threads: bool) {
         let (gathered, logged) = self.take();
-        let gathered = Arc::new(gathered);
+        // Who builds takes it out: without a thread that is done here.
+        let gathered = Arc::new(Mutex::new(gathered));
         let for_thread = Arc::clone(&gathered);
+        let taken = |from: &Mutex<Gathered>| std::mem::take(&mut *from.lock());
         let thread = threads.then(|| luma_sync::thread::Builder::new().name("lightning-replay".into()));
-        let spawned = thread.and_then(|builder| builder.spawn(move || build(&for_thread, logged)).ok());
-        // Without a thread it is done here.
-        self.full.push(spawned.map_or_else(|| Building::Done(build(&gathered, logged)), Building::Thread));
+        let spawned =
+            thread.and_then(|builder| builder.spawn(move || build(taken(&for_thread), logged)).ok());
+        self.full
+            .push(spawned.map_or_else(|| Building::Done(build(taken(&gathered), logged)), Building::Thread));
         if let Some(at) = self.full.len().checked_sub(1 + BUILDING_MAX)
             && matches!(self.full[at], Building::Thread(_))
         {

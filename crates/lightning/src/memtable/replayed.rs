@@ -132,15 +132,15 @@ impl Gathered {
     }
 
     /// Sorts what was gathered and keeps the newest operation of each key.
-    pub(crate) fn sort(&self) -> Replayed {
-        let Self { slots, erased, buffers, prefix, stale, max_sequence, .. } = self;
-        let mut slots = slots.clone();
-        for slot in slots.iter_mut().take(*stale) {
-            slot.head = head_of(slot.operation(buffers).key.get(prefix.len()..).unwrap_or_default());
+    pub(crate) fn sort(self) -> Replayed {
+        let bytes = self.bytes();
+        let Self { mut slots, erased, buffers, prefix, stale, max_sequence: sequence, .. } = self;
+        for slot in slots.iter_mut().take(stale) {
+            slot.head = head_of(slot.operation(&buffers).key.get(prefix.len()..).unwrap_or_default());
         }
         // Heads alone are sorted much faster, and decide almost everywhere.
         slots.sort_unstable_by_key(|slot| slot.head);
-        let key = |slot: &Slot| slot.operation(buffers).key;
+        let key = |slot: &Slot| slot.operation(&buffers).key;
         for same in slots.chunk_by_mut(|left, right| left.head == right.head) {
             same.sort_unstable_by(|left, right| {
                 let places = (right.buffer, right.offset).cmp(&(left.buffer, left.offset));
@@ -153,14 +153,8 @@ impl Gathered {
             let hiding = |slot: &Slot| tiers.newest_over(key(slot), u64::MAX, &[]);
             slots.retain(|slot| hiding(slot).is_none_or(|erased| erased < slot.number()));
         }
-        Replayed {
-            slots,
-            erased: tiers.map_or_else(KeyRanges::default, |tiers| tiers.ranges(u64::MAX, &[])),
-            buffers: buffers.clone(),
-            prefix: prefix.clone(),
-            bytes: self.bytes(),
-            sequence: *max_sequence,
-        }
+        let erased = tiers.map_or_else(KeyRanges::default, |tiers| tiers.ranges(u64::MAX, &[]));
+        Replayed { slots, erased, buffers, prefix, bytes, sequence }
     }
 }
 
