@@ -20,11 +20,18 @@ pub(crate) struct RealFile(pub(crate) File);
 
 #[derive(Debug)]
 struct RealLock {
-    // Closing the file lets the lock go.
-    _file: File,
+    file: File,
 }
 
 impl FileLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the file would not do at once: a child that another thread has just forked has it, too, until it
+        // runs its own program.
+        let _ = self.file.unlock();
+    }
+}
 
 fn shared(file: File) -> Arc<dyn VfsFile> {
     Arc::new(RealFile(file))
@@ -92,6 +99,12 @@ impl Vfs for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn FileLock>, LockError> {
+        Ok(Box::new(RealLock::of(path)?))
+    }
+}
+
+impl RealLock {
+    fn of(path: &Path) -> Result<Self, LockError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -104,7 +117,7 @@ impl Vfs for RealDisk {
         let owner = format!("{}\n", std::process::id());
         file.set_len(0)?;
         file.write_all_at(owner.as_bytes(), 0)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Self { file })
     }
 }
 
@@ -224,5 +237,17 @@ mod tests {
         }
         drop(held);
         RealDisk.lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_was_let_go_is_free_though_another_process_still_has_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("LOCK");
+        let held = RealLock::of(&path).unwrap();
+        // As a forked child has it.
+        let inherited = held.file.try_clone().unwrap();
+        drop(held);
+        RealDisk.lock(&path).unwrap();
+        drop(inherited);
     }
 }
