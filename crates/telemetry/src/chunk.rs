@@ -46,6 +46,11 @@ impl Chunk {
         self.first <= to && self.last >= from
     }
 
+    /// The time of its oldest sample.
+    pub fn first(&self) -> i64 {
+        self.first
+    }
+
     /// The time of its newest sample.
     pub fn last(&self) -> i64 {
         self.last

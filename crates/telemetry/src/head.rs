@@ -12,6 +12,7 @@ use std::sync::Arc;
 use luma_codec::Error;
 use luma_promql::{FloatPoint, HistogramPoint};
 use luma_promql::{Labels, Sample, SeriesData, is_stale, mark_counter_resets};
+use luma_strata::Run;
 
 use crate::batch::Point;
 use crate::chunk::{Chunk, Open};
@@ -211,6 +212,28 @@ impl HeadSnapshot {
         Ok(read_points(labels, from, to, points))
     }
 
+    /// Whether all of it is in order and newer than what a file has.
+    pub fn is_after(&self, run: &Run) -> bool {
+        let first = self.closed.first().map(|chunk| chunk.first()).or(self.open.first());
+        self.late.is_none() && first > run.times.last().copied()
+    }
+
+    /// The numbers of a file from `from` to `to`, and what there is behind them.
+    pub fn read_behind(
+        behind: Option<Self>,
+        run: Run,
+        labels: Labels,
+        from: i64,
+        to: i64,
+    ) -> Result<SeriesData, Error> {
+        let mut reading = Reading::new(labels, from, to);
+        reading.add_numbers(&run);
+        if let Some(behind) = behind {
+            behind.in_order(|point| reading.add(point))?;
+        }
+        Ok(reading.finish())
+    }
+
     /// Adds its samples behind others, those that count before those that do not.
     pub fn add_to(&self, points: &mut Vec<Point>) -> Result<(), Error> {
         self.in_order(|point| points.push(point))?;
@@ -293,6 +316,18 @@ impl Reading {
     fn new(labels: Labels, from: i64, to: i64) -> Self {
         let data = SeriesData { labels, ..SeriesData::default() };
         Self { data, from, to, run: Vec::new(), run_times: Vec::new() }
+    }
+
+    /// Adds the first samples, which are numbers.
+    fn add_numbers(&mut self, run: &Run) {
+        let begin = run.times.partition_point(|t| *t < self.from);
+        let end = run.times.partition_point(|t| *t <= self.to).max(begin);
+        let points = run.times[begin..end].iter().zip(&run.values[begin..end]);
+        self.data.floats.extend(points.map(|(t, v)| FloatPoint { t: *t, v: *v }));
+        let starts = run.starts.get(begin..end).unwrap_or_default();
+        if starts.iter().any(|start| *start != 0) {
+            self.data.float_starts.extend_from_slice(starts);
+        }
     }
 
     #[inline]

@@ -93,6 +93,15 @@ impl Open {
         }
     }
 
+    /// The time of its oldest sample.
+    pub fn first(&self) -> Option<i64> {
+        match self {
+            Self::Empty => None,
+            Self::Floats(open) => Some(open.first),
+            Self::Histograms(open) => open.points.first().map(|point| point.t),
+        }
+    }
+
     /// The time of its newest sample.
     pub fn last(&self) -> Option<i64> {
         match self {
