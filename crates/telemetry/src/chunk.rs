@@ -56,6 +56,16 @@ impl Chunk {
         self.last
     }
 
+    /// Its columns, if it has numbers and nothing is known of when counters started.
+    pub fn numbers(&self) -> Result<Option<SampleColumns>, Error> {
+        match &self.content {
+            Content::Floats(bytes) if self.starts.is_none() => {
+                Block::open(bytes, LIMITS).and_then(|(block, _)| block.samples()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Gives its samples in the order of time.
     pub fn for_each(&self, mut f: impl FnMut(Point)) -> Result<(), Error> {
         match &self.content {

@@ -204,7 +204,7 @@ impl HeadSnapshot {
     pub fn read(&self, labels: Labels, from: i64, to: i64) -> Result<SeriesData, Error> {
         if self.late.is_none() {
             let mut reading = Reading::new(labels, from, to);
-            self.in_order(|point| reading.add(point))?;
+            reading.add_in_order(self)?;
             return Ok(reading.finish());
         }
         let mut points = Vec::new();
@@ -220,16 +220,16 @@ impl HeadSnapshot {
 
     /// The numbers of a file from `from` to `to`, and what there is behind them.
     pub fn read_behind(
-        behind: Option<Self>,
-        run: Run,
+        behind: Option<&Self>,
+        run: &Run,
         labels: Labels,
         from: i64,
         to: i64,
     ) -> Result<SeriesData, Error> {
         let mut reading = Reading::new(labels, from, to);
-        reading.add_numbers(&run);
+        reading.add_numbers(&run.times, &run.values, &run.starts);
         if let Some(behind) = behind {
-            behind.in_order(|point| reading.add(point))?;
+            reading.add_in_order(behind)?;
         }
         Ok(reading.finish())
     }
@@ -318,16 +318,38 @@ impl Reading {
         Self { data, from, to, run: Vec::new(), run_times: Vec::new() }
     }
 
-    /// Adds the first samples, which are numbers.
-    fn add_numbers(&mut self, run: &Run) {
-        let begin = run.times.partition_point(|t| *t < self.from);
-        let end = run.times.partition_point(|t| *t <= self.to).max(begin);
-        let points = run.times[begin..end].iter().zip(&run.values[begin..end]);
-        self.data.floats.extend(points.map(|(t, v)| FloatPoint { t: *t, v: *v }));
-        let starts = run.starts.get(begin..end).unwrap_or_default();
-        if starts.iter().any(|start| *start != 0) {
-            self.data.float_starts.extend_from_slice(starts);
+    /// Adds numbers in the order of time; no starts if none is known.
+    fn add_numbers(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
+        if !self.run.is_empty() {
+            self.end_run();
         }
+        let begin = times.partition_point(|t| *t < self.from);
+        let end = times.partition_point(|t| *t <= self.to).max(begin);
+        let (floats, float_starts) = (&mut self.data.floats, &mut self.data.float_starts);
+        let before = floats.len();
+        floats.extend(
+            times[begin..end].iter().zip(&values[begin..end]).map(|(t, v)| FloatPoint { t: *t, v: *v }),
+        );
+        let starts = starts.get(begin..end).unwrap_or_default();
+        if !float_starts.is_empty() || starts.iter().any(|start| *start != 0) {
+            float_starts.resize(before, 0);
+            float_starts.extend_from_slice(starts);
+            float_starts.resize(floats.len(), 0);
+        }
+    }
+
+    fn add_chunk(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        match chunk.numbers()? {
+            Some(columns) => self.add_numbers(&columns.timestamps, &columns.values, &[]),
+            None => chunk.for_each(|point| self.add(point))?,
+        }
+        Ok(())
+    }
+
+    /// Adds what there is in the order of time; what came late is not among it.
+    fn add_in_order(&mut self, head: &HeadSnapshot) -> Result<(), Error> {
+        head.closed.iter().try_for_each(|chunk| self.add_chunk(chunk))?;
+        head.open.for_each(|point| self.add(point))
     }
 
     #[inline]

@@ -217,7 +217,7 @@ impl Found {
         };
         // What is in files came first; mostly it is also older.
         if warm.payloads.is_empty() && hot.as_ref().is_none_or(|hot| hot.is_after(&warm)) {
-            return Ok(HeadSnapshot::read_behind(hot, warm, labels, from, to)?);
+            return Ok(HeadSnapshot::read_behind(hot.as_ref(), &warm, labels, from, to)?);
         }
         let mut points = points_of(&warm)?;
         if let Some(hot) = hot {

@@ -228,8 +228,8 @@ fn main() -> Result<(), Failure> {
     std::thread::sleep(REST);
 
     let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
-    let ratios = names.iter().skip(1).map(|name| format!(" {name} : {} |", names[0])).collect::<String>();
-    println!("| query | series | {} |{ratios}", names.join(" | "));
+    let ratios: Vec<String> = names.iter().skip(1).map(|name| format!("{name} : {}", names[0])).collect();
+    println!("| query | series | {} |", [names.clone(), ratios].concat().join(" | "));
     println!("|---|---|{}", "---|".repeat(2 * names.len() - 1));
     let mut sums = vec![0.0; servers.len()];
     let questions = questions((begin, end), (long_begin, end));
@@ -247,18 +247,18 @@ fn main() -> Result<(), Failure> {
         }
         let medians: Vec<f64> = times.into_iter().map(median).collect();
         let found: Vec<String> = series.iter().map(ToString::to_string).collect();
-        let shown: Vec<String> = medians.iter().map(|time| format!("{time:.2}")).collect();
-        let mut ratios = String::new();
+        let mut shown: Vec<String> = medians.iter().map(|time| format!("{time:.2}")).collect();
         for (sum, time) in sums.iter_mut().zip(&medians) {
             *sum += (time / medians[0]).ln();
         }
         for time in medians.iter().skip(1) {
-            ratios += &format!(" {:.2} |", time / medians[0]);
+            shown.push(format!("{:.2}", time / medians[0]));
         }
         let query = question.query.replace('|', "\\|");
-        println!("| `{query}` | {} | {} |{ratios}", found.join(" "), shown.join(" | "));
+        println!("| `{query}` | {} | {} |", found.join(" "), shown.join(" | "));
     }
-    let means = sums.iter().skip(1).map(|sum| format!(" {:.2} |", (sum / questions.len() as f64).exp()));
-    println!("| geometric mean | | {} |{}", vec![""; names.len()].join(" | "), means.collect::<String>());
+    let mut shown = vec![String::new(); names.len()];
+    shown.extend(sums.iter().skip(1).map(|sum| format!("{:.2}", (sum / questions.len() as f64).exp())));
+    println!("| geometric mean | | {} |", shown.join(" | "));
     Ok(())
 }

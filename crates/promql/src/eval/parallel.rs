@@ -38,8 +38,7 @@ impl<'a> Queue<'a> {
         if self.failed {
             return None;
         }
-        let batch: Vec<_> =
-            std::iter::from_fn(|| self.set.next_unread()).take(self.batch_series).collect();
+        let batch: Vec<_> = std::iter::from_fn(|| self.set.next_unread()).take(self.batch_series).collect();
         self.taken += 1;
         (!batch.is_empty()).then_some((self.taken, batch))
     }
