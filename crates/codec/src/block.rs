@@ -67,6 +67,8 @@ pub enum Content {
     Samples,
     /// Texts.
     Strings,
+    /// Times with numbers that are whole numbers by a power of ten.
+    Decimals,
 }
 
 impl Content {
@@ -77,6 +79,7 @@ impl Content {
             0x03 => Self::Timestamps,
             0x04 => Self::Samples,
             0x05 => Self::Strings,
+            0x06 => Self::Decimals,
             _ => return None,
         })
     }
@@ -88,6 +91,7 @@ impl Content {
             Self::Timestamps => 0x03,
             Self::Samples => 0x04,
             Self::Strings => 0x05,
+            Self::Decimals => 0x06,
         }
     }
 
@@ -97,6 +101,7 @@ impl Content {
             Self::Timestamps => "timestamps",
             Self::Samples => "samples",
             Self::Strings => "strings",
+            Self::Decimals => "decimals",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`encode_timestamps`]: times as the differences of their differences.
 //! - [`encode_samples`]: times with numbers, with one prefix for both (after Prometheus' XOR2);
 //!   [`OpenSamples`] takes them one at a time and can be read meanwhile.
+//! - [`encode_decimals`]: the same for numbers of few digits, packed at one width.
 //! - [`encode_strings`]: texts as numbers of a dictionary.
 //! - [`compress`] packs a block with LZ4 or Zstandard into another one.
 //!
@@ -23,7 +24,10 @@
 
 mod bits;
 mod block;
+pub mod decimal;
+mod decimals;
 mod floats;
+mod integers;
 mod samples;
 mod strings;
 mod timestamps;
@@ -31,6 +35,7 @@ pub mod varint;
 mod xor;
 
 pub use block::{Block, Compression, Content, Error, Limits, compress};
+pub use decimals::encode_decimals;
 pub use floats::encode_floats;
 pub use samples::{OpenSamples, SampleColumns, encode_samples};
 pub use strings::{Strings, encode_strings};

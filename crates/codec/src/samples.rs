@@ -128,12 +128,15 @@ pub fn encode_samples(samples: impl IntoIterator<Item = (i64, f64)>, out: &mut V
 }
 
 impl Block<'_> {
-    /// The columns of a block of samples.
+    /// The columns of a block of samples, of either form.
     ///
     /// # Errors
     ///
     /// When it holds something else or is damaged.
     pub fn samples(&self) -> Result<SampleColumns, Error> {
+        if self.content == Content::Decimals {
+            return self.decimals();
+        }
         if self.content != Content::Samples {
             return Err(self.wrong("samples"));
         }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use luma_codec::{
-    Block, Compression, Content, Error, Limits, OpenSamples, compress, encode_floats, encode_samples,
-    encode_strings, encode_timestamps,
+    Block, Compression, Content, Error, Limits, OpenSamples, SampleColumns, compress, encode_decimals,
+    encode_floats, encode_samples, encode_strings, encode_timestamps,
 };
 use proptest::prelude::*;
 
@@ -127,6 +127,34 @@ proptest! {
     }
 
     #[test]
+    fn decimals_survive_and_other_numbers_are_left(
+        times in timestamps(), whole in proptest::collection::vec(-100_000i64..100_000, 0..200), scale in 0i32..5, odd: f64,
+    ) {
+        let values: Vec<f64> = whole.iter().map(|whole| *whole as f64 / 10f64.powi(scale)).collect();
+        let length = times.len().min(values.len());
+        let columns = SampleColumns { timestamps: times[..length].to_vec(), values: values[..length].to_vec() };
+        let mut block = Vec::new();
+        prop_assert!(encode_decimals(&columns, &mut block));
+        for form in forms(&block) {
+            let read = opened(&form).samples().unwrap();
+            prop_assert_eq!(&read.timestamps, &columns.timestamps);
+            prop_assert_eq!(bits(&read.values), bits(&columns.values));
+            for at in 0..form.len() {
+                let mut damaged = form.clone();
+                damaged[at] ^= 1 << (at % 8);
+                read_everything(&damaged, Limits { values: 100_000, bytes: 1 << 20 });
+            }
+        }
+        let odd = SampleColumns { timestamps: vec![0, 1], values: vec![1.5, odd / 3.0] };
+        let mut block = Vec::new();
+        if encode_decimals(&odd, &mut block) {
+            prop_assert_eq!(bits(&opened(&block).samples().unwrap().values), bits(&odd.values));
+        } else {
+            prop_assert!(block.is_empty());
+        }
+    }
+
+    #[test]
     fn samples_that_still_come_read_as_the_block_they_will_be(times in timestamps(), values in floats()) {
         let mut open = OpenSamples::default();
         for (t, v) in times.into_iter().zip(values) {
@@ -155,7 +183,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         read_everything(&bytes, Limits::default());
-        for tag in [1, 2, 3, 4, 5, 0x40, 0x41] {
+        for tag in [1, 2, 3, 4, 5, 6, 0x40, 0x41] {
             let mut tagged = vec![tag];
             tagged.extend_from_slice(&bytes);
             read_everything(&tagged, Limits { values: 10_000, bytes: 10_000 });

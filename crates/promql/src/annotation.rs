@@ -57,6 +57,13 @@ impl Annotations {
         .collect()
     }
 
+    /// Adds what was noted elsewhere.
+    pub(crate) fn merge(&mut self, others: Self) {
+        for (text, details) in others.0 {
+            self.0.entry(text).or_insert(details);
+        }
+    }
+
     fn add(&mut self, text: String, span: Span) {
         self.0.entry(text).or_insert(Details { span, forced: None });
     }

@@ -19,6 +19,7 @@ mod join;
 mod label_calls;
 mod math;
 mod over_time;
+mod parallel;
 mod range_calls;
 mod rate;
 mod selector;
@@ -28,6 +29,8 @@ mod window;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::annotation::Annotations;
 use crate::ast::{At, BinaryOp, Call, DurationExpr, Expr, Shift, Subquery};
@@ -79,7 +82,8 @@ pub(crate) struct Context<'a> {
     query: Grid,
     step: i64,
     is_range: bool,
-    pub(crate) samples: Cell<usize>,
+    /// Samples in memory; counted for all threads of the query.
+    pub(crate) samples: Arc<AtomicUsize>,
     pub(crate) counted: Cell<Statistics>,
     notes: RefCell<Annotations>,
     /// How many calls around the current node need only counts and sums of histograms, and how
@@ -95,7 +99,7 @@ impl<'a> Context<'a> {
             query,
             step,
             is_range,
-            samples: Cell::new(0),
+            samples: Arc::default(),
             counted: Cell::default(),
             notes: RefCell::new(Annotations::default()),
             statistics: Cell::new((0, 0)),
@@ -283,7 +287,7 @@ impl<'a> Context<'a> {
 fn forget_reset(point: &mut HistogramPoint) {
     use crate::histogram::ResetHint::{NotReset, Reset, Unknown};
     if matches!(point.h.hint, Reset | NotReset) {
-        std::sync::Arc::make_mut(&mut point.h).hint = Unknown;
+        Arc::make_mut(&mut point.h).hint = Unknown;
     }
 }
 
@@ -335,7 +339,7 @@ fn negated(value: Evaluated) -> Evaluated {
                     point.v = -point.v;
                 }
                 for point in &mut s.histograms {
-                    std::sync::Arc::make_mut(&mut point.h).scale(-1.0);
+                    Arc::make_mut(&mut point.h).scale(-1.0);
                 }
             }
             Evaluated::Series(series)

@@ -66,8 +66,7 @@ impl Source for MemorySource {
         let (from, to) = (request.start, request.end);
         let chosen: Vec<_> =
             self.series.iter().filter(|(labels, _)| matches_all(request.matchers, labels)).collect();
-        Ok(Box::new(
-            chosen.into_iter().map(move |(labels, samples)| Ok(Self::data(labels, samples, from, to))),
-        ))
+        let read = move |(labels, samples)| move || Ok(Self::data(labels, samples, from, to));
+        Ok(SeriesSet::reading(chosen.into_iter().map(read)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::ast::{Expr, ValueType};
@@ -132,8 +133,7 @@ fn vector(series: Vec<Series>) -> Vec<VectorSample> {
 impl Context<'_> {
     /// Counts samples against the limit.
     pub(crate) fn charge(&self, samples: usize) -> Result<()> {
-        let total = self.samples.get().saturating_add(samples);
-        self.samples.set(total);
+        let total = self.samples.fetch_add(samples, Relaxed).saturating_add(samples);
         let counted = self.counted.get();
         self.counted.set(Statistics { peak_samples: counted.peak_samples.max(total), ..counted });
         if total > self.options.max_samples { Err(Error::TooManySamples) } else { Ok(()) }
@@ -148,13 +148,13 @@ impl Context<'_> {
 
     /// Takes back what was counted.
     pub(crate) fn release(&self, samples: usize) {
-        self.samples.set(self.samples.get().saturating_sub(samples));
+        self.samples.fetch_sub(samples, Relaxed);
     }
 
     /// Stops a query that took too long or that nobody wants any more.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(cancel) = &self.options.cancel
-            && cancel.load(std::sync::atomic::Ordering::Relaxed)
+            && cancel.load(Relaxed)
         {
             return Err(Error::Canceled);
         }
@@ -273,7 +273,7 @@ mod tests {
                 &self,
                 _: &crate::source::Select<'_>,
             ) -> std::result::Result<crate::source::SeriesSet<'_>, crate::error::SourceError> {
-                Ok(Box::new(std::iter::once(Err("disk on fire".into()))))
+                Ok(crate::source::SeriesSet::of(std::iter::once(Err("disk on fire".into()))))
             }
         }
         let error = instant(&Broken, "sum(rate(m[5m]))", 0, &Options::default()).unwrap_err();

@@ -78,13 +78,52 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
     items.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
+type Outcome = Result<SeriesData, SourceError>;
+
+/// A series that was found, and how its samples are read: by whoever has the time.
+pub(crate) struct Unread<'a>(Box<dyn FnOnce() -> Outcome + Send + 'a>);
+
+impl Unread<'_> {
+    /// Reads the samples.
+    pub fn read(self) -> Outcome {
+        (self.0)()
+    }
+}
+
 /// A set of series, one after another: a query holds no more of them than it has to.
-pub type SeriesSet<'a> = Box<dyn Iterator<Item = Result<SeriesData, SourceError>> + 'a>;
+///
+/// Finding the next one and reading its samples are two things, so that several threads can read.
+pub struct SeriesSet<'a>(Box<dyn Iterator<Item = Unread<'a>> + Send + 'a>);
+
+impl<'a> SeriesSet<'a> {
+    /// Series whose samples are at hand.
+    pub fn of(series: impl Iterator<Item = Outcome> + Send + 'a) -> Self {
+        Self(Box::new(series.map(|series| Unread(Box::new(move || series)))))
+    }
+
+    /// Series whose samples are read when the functions are called, each once, in any order and on any thread.
+    pub fn reading<F: FnOnce() -> Outcome + Send + 'a>(series: impl Iterator<Item = F> + Send + 'a) -> Self {
+        Self(Box::new(series.map(|read| Unread(Box::new(read)))))
+    }
+
+    /// The next series, not read yet.
+    pub(crate) fn next_unread(&mut self) -> Option<Unread<'a>> {
+        self.0.next()
+    }
+}
+
+impl Iterator for SeriesSet<'_> {
+    type Item = Outcome;
+
+    fn next(&mut self) -> Option<Outcome> {
+        self.next_unread().map(Unread::read)
+    }
+}
 
 /// A store of series.
-pub trait Source {
-    /// The series that fulfil a request, with (at least) the samples it asks for. Series without
-    /// a sample may be left out. The order of series is that of an unsorted answer.
+pub trait Source: Sync {
+    /// The series that fulfil a request, with (at least) the samples it asks for. Series may be
+    /// without any. The order of series is that of an unsorted answer.
     ///
     /// # Errors
     ///

@@ -19,7 +19,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::file::statistics::Statistics;
 use roaring::RoaringBitmap;
 
-use crate::decimal;
+use luma_codec::decimal;
+
 use crate::error::{Error, Result};
 use crate::layout::Column;
 use crate::open_file::{Opened, TableFile};

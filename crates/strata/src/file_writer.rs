@@ -8,12 +8,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use luma_codec::decimal;
 use luma_vfs::Vfs;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use crate::blocks::Output;
-use crate::decimal;
 use crate::error::{Error, Result};
 use crate::layout::{GROUP_ROWS, properties, schema};
 use crate::manifest::FileEntry;

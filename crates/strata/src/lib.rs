@@ -13,7 +13,6 @@
 mod blocks;
 mod compact;
 mod cursor;
-mod decimal;
 mod error;
 mod file_writer;
 mod layout;

@@ -46,9 +46,24 @@ impl Chunk {
         self.first <= to && self.last >= from
     }
 
+    /// The time of its oldest sample.
+    pub fn first(&self) -> i64 {
+        self.first
+    }
+
     /// The time of its newest sample.
     pub fn last(&self) -> i64 {
         self.last
+    }
+
+    /// Its columns, if it has numbers and nothing is known of when counters started.
+    pub fn numbers(&self) -> Result<Option<SampleColumns>, Error> {
+        match &self.content {
+            Content::Floats(bytes) if self.starts.is_none() => {
+                Block::open(bytes, LIMITS).and_then(|(block, _)| block.samples()).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Gives its samples in the order of time.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use luma_codec::Error;
 use luma_promql::{FloatPoint, HistogramPoint};
 use luma_promql::{Labels, Sample, SeriesData, is_stale, mark_counter_resets};
+use luma_strata::Run;
 
 use crate::batch::Point;
 use crate::chunk::{Chunk, Open};
@@ -203,12 +204,34 @@ impl HeadSnapshot {
     pub fn read(&self, labels: Labels, from: i64, to: i64) -> Result<SeriesData, Error> {
         if self.late.is_none() {
             let mut reading = Reading::new(labels, from, to);
-            self.in_order(|point| reading.add(point))?;
+            reading.add_in_order(self)?;
             return Ok(reading.finish());
         }
         let mut points = Vec::new();
         self.add_to(&mut points)?;
         Ok(read_points(labels, from, to, points))
+    }
+
+    /// Whether all of it is in order and newer than what a file has.
+    pub fn is_after(&self, run: &Run) -> bool {
+        let first = self.closed.first().map(|chunk| chunk.first()).or(self.open.first());
+        self.late.is_none() && first > run.times.last().copied()
+    }
+
+    /// The numbers of a file from `from` to `to`, and what there is behind them.
+    pub fn read_behind(
+        behind: Option<&Self>,
+        run: &Run,
+        labels: Labels,
+        from: i64,
+        to: i64,
+    ) -> Result<SeriesData, Error> {
+        let mut reading = Reading::new(labels, from, to);
+        reading.add_numbers(&run.times, &run.values, &run.starts);
+        if let Some(behind) = behind {
+            reading.add_in_order(behind)?;
+        }
+        Ok(reading.finish())
     }
 
     /// Adds its samples behind others, those that count before those that do not.
@@ -293,6 +316,40 @@ impl Reading {
     fn new(labels: Labels, from: i64, to: i64) -> Self {
         let data = SeriesData { labels, ..SeriesData::default() };
         Self { data, from, to, run: Vec::new(), run_times: Vec::new() }
+    }
+
+    /// Adds numbers in the order of time; no starts if none is known.
+    fn add_numbers(&mut self, times: &[i64], values: &[f64], starts: &[i64]) {
+        if !self.run.is_empty() {
+            self.end_run();
+        }
+        let begin = times.partition_point(|t| *t < self.from);
+        let end = times.partition_point(|t| *t <= self.to).max(begin);
+        let (floats, float_starts) = (&mut self.data.floats, &mut self.data.float_starts);
+        let before = floats.len();
+        floats.extend(
+            times[begin..end].iter().zip(&values[begin..end]).map(|(t, v)| FloatPoint { t: *t, v: *v }),
+        );
+        let starts = starts.get(begin..end).unwrap_or_default();
+        if !float_starts.is_empty() || starts.iter().any(|start| *start != 0) {
+            float_starts.resize(before, 0);
+            float_starts.extend_from_slice(starts);
+            float_starts.resize(floats.len(), 0);
+        }
+    }
+
+    fn add_chunk(&mut self, chunk: &Chunk) -> Result<(), Error> {
+        match chunk.numbers()? {
+            Some(columns) => self.add_numbers(&columns.timestamps, &columns.values, &[]),
+            None => chunk.for_each(|point| self.add(point))?,
+        }
+        Ok(())
+    }
+
+    /// Adds what there is in the order of time; what came late is not among it.
+    fn add_in_order(&mut self, head: &HeadSnapshot) -> Result<(), Error> {
+        head.closed.iter().try_for_each(|chunk| self.add_chunk(chunk))?;
+        head.open.for_each(|point| self.add(point))
     }
 
     #[inline]

@@ -14,7 +14,7 @@ use luma_promql::{Labels, Matcher, Select, SeriesData, SeriesSet, Source, Source
 use luma_strata::{Merged, Run, Scan, Snapshot};
 use parking_lot::RwLockReadGuard;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exemplars::Exemplar;
 use crate::head::{HeadSnapshot, read_points};
 use crate::metadata::Metadata;
@@ -113,13 +113,14 @@ impl Metrics {
         let (mut chosen, warm) = self.choose(request);
         chosen.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let (from, to) = (request.start, request.end);
-        let read = move |series: Chosen| {
-            let files = warm.as_ref().map(|warm| warm.scan([series.reference], from)).transpose()?;
-            Reading { warm: files.map(Iterator::peekable), from, to }.next(series)
+        let found = move |series: Chosen| {
+            let files = warm.as_ref().map(|warm| warm.scan([series.reference], from)).transpose();
+            match files {
+                Ok(files) => Finding { warm: files.map(Iterator::peekable), from, to }.next(series),
+                Err(error) => Some(Found { series, warm: Err(error), from, to }),
+            }
         };
-        Ok(Box::new(
-            chosen.into_iter().filter_map(move |series| read(series).map_err(SourceError::from).transpose()),
-        ))
+        Ok(SeriesSet::reading(chosen.into_iter().filter_map(found).map(Found::reader)))
     }
 
     /// The series that a request is for with their chunks as they are now, and the files if memory may not have all.
@@ -165,38 +166,63 @@ impl Source for Metrics {
         let references = chosen.iter().map(|series| series.reference);
         let warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
         chosen.sort_unstable_by_key(|series| series.reference);
-        let mut reading = Reading { warm: warm.map(Iterator::peekable), from, to };
-        Ok(Box::new(
-            chosen
-                .into_iter()
-                .filter_map(move |series| reading.next(series).map_err(SourceError::from).transpose()),
-        ))
+        let mut finding = Finding { warm: warm.map(Iterator::peekable), from, to };
+        let found = chosen.into_iter().filter_map(move |series| finding.next(series));
+        Ok(SeriesSet::reading(found.map(Found::reader)))
     }
 }
 
-struct Reading {
+/// Looks for what files have of series, in the order of both.
+struct Finding {
     warm: Option<Peekable<Merged>>,
     from: i64,
     to: i64,
 }
 
-impl Reading {
-    /// The samples of a series from files and memory; `None` if there is none.
-    fn next(&mut self, Chosen { reference, labels, hot }: Chosen) -> Result<Option<SeriesData>> {
+impl Finding {
+    /// Where the samples of a series are; `None` if there are none.
+    fn next(&mut self, series: Chosen) -> Option<Found> {
+        let reference = series.reference;
         let of_series = |run: &Result<Run, _>| run.as_ref().map_or(true, |run| run.series == reference);
-        let warm = self.warm.as_mut().and_then(|warm| warm.next_if(of_series)).transpose()?;
-        let data = match (warm, hot) {
-            (None, None) => return Ok(None),
-            (None, Some(hot)) => hot.read(labels, self.from, self.to)?,
-            (Some(warm), hot) => {
-                // What is in files came first.
-                let mut points = points_of(&warm)?;
-                if let Some(hot) = hot {
-                    hot.add_to(&mut points)?;
-                }
-                read_points(labels, self.from, self.to, points)
-            }
+        let warm = self.warm.as_mut().and_then(|warm| warm.next_if(of_series));
+        if warm.is_none() && series.hot.is_none() {
+            return None;
+        }
+        let warm = warm.transpose().map_err(Error::from);
+        Some(Found { series, warm, from: self.from, to: self.to })
+    }
+}
+
+/// A series and its samples as they are stored.
+struct Found {
+    series: Chosen,
+    warm: Result<Option<Run>>,
+    from: i64,
+    to: i64,
+}
+
+impl Found {
+    fn reader(self) -> impl FnOnce() -> Result<SeriesData, SourceError> + Send {
+        move || self.read().map_err(SourceError::from)
+    }
+
+    fn read(self) -> Result<SeriesData> {
+        let (from, to) = (self.from, self.to);
+        let Chosen { labels, hot, .. } = self.series;
+        let Some(warm) = self.warm? else {
+            return match hot {
+                Some(hot) => Ok(hot.read(labels, from, to)?),
+                None => Ok(SeriesData { labels, ..SeriesData::default() }),
+            };
         };
-        Ok(Some(data))
+        // What is in files came first; mostly it is also older.
+        if warm.payloads.is_empty() && hot.as_ref().is_none_or(|hot| hot.is_after(&warm)) {
+            return Ok(HeadSnapshot::read_behind(hot.as_ref(), &warm, labels, from, to)?);
+        }
+        let mut points = points_of(&warm)?;
+        if let Some(hot) = hot {
+            hot.add_to(&mut points)?;
+        }
+        Ok(read_points(labels, from, to, points))
     }
 }

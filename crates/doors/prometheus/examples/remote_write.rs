@@ -4,58 +4,26 @@
 //!
 //! Processor time is that of the process `PID`, from `/proc`. Requests are made before the clock starts.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+#[path = "shared/wire.rs"]
+mod wire;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use prost::Message;
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Message)]
-struct Sample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    t: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Series {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<Sample>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<Series>,
-}
+use wire::{Connection, Failure, Label, Sample, Series, body, label};
 
 const METRICS: u32 = 100;
 const SAMPLES_A_REQUEST: usize = 1000;
 const CONNECTIONS: usize = 2;
 const STEP_MS: i64 = 10_000;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 fn labels(host: u32, metric: u32) -> Vec<Label> {
-    let label = |name: &str, value: String| Label { name: name.to_owned(), value };
     vec![
         label("__name__", format!("node_fleet_metric_{metric:02}_total")),
         label("cluster", format!("cluster-{}", host % 4)),
         label("datacenter", format!("eu-central-{}", host % 3)),
         label("instance", format!("host-{host:05}.example.com:9100")),
-        label("job", "node".to_owned()),
-        label("os", "linux".to_owned()),
+        label("job", "node"),
+        label("os", "linux"),
         label("team", format!("team-{}", host % 17)),
     ]
 }
@@ -79,42 +47,7 @@ fn requests(hosts: u32, connection: usize, round: i64, t: i64) -> Result<Vec<Vec
             samples: vec![Sample { value: value(host, metric, round), t }],
         })
         .collect();
-    series
-        .chunks(SAMPLES_A_REQUEST)
-        .map(|part| {
-            let message = WriteRequest { series: part.to_vec() }.encode_to_vec();
-            Ok(snap::raw::Encoder::new().compress_vec(&message)?)
-        })
-        .collect()
-}
-
-fn send(stream: &mut BufReader<TcpStream>, host: &str, path: &str, body: &[u8]) -> Result<(), Failure> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
-         X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
-    let (mut status, mut length) = (String::new(), 0);
-    stream.read_line(&mut status)?;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse()?;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    if status.contains(" 204 ") || status.contains(" 200 ") {
-        return Ok(());
-    }
-    Err(format!("{} {}", status.trim(), String::from_utf8_lossy(&body)).into())
+    series.chunks(SAMPLES_A_REQUEST).map(|part| body(part.to_vec())).collect()
 }
 
 /// Processor time of a process so far.
@@ -136,8 +69,8 @@ fn main() -> Result<(), Failure> {
     let (hosts, rounds): (u32, i64) = (hosts.parse()?, rounds.parse()?);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let begin = now - rounds * STEP_MS;
-    let mut streams: Vec<BufReader<TcpStream>> =
-        (0..CONNECTIONS).map(|_| TcpStream::connect(host).map(BufReader::new)).collect::<Result<_, _>>()?;
+    let mut connections: Vec<Connection> =
+        (0..CONNECTIONS).map(|_| Connection::open(host)).collect::<Result<_, _>>()?;
     let (mut wall, mut processor, mut samples) = (Duration::ZERO, 0.0, 0);
     for round in 0..rounds {
         let bodies = (0..CONNECTIONS)
@@ -145,12 +78,12 @@ fn main() -> Result<(), Failure> {
             .collect::<Result<Vec<_>, Failure>>()?;
         let (started, before) = (Instant::now(), processor_seconds(pid)?);
         std::thread::scope(|scope| -> Result<(), Failure> {
-            let senders: Vec<_> = streams
+            let senders: Vec<_> = connections
                 .iter_mut()
                 .zip(&bodies)
-                .map(|(stream, bodies)| {
+                .map(|(connection, bodies)| {
                     scope.spawn(move || {
-                        bodies.iter().try_for_each(|body| send(stream, host, &format!("/{path}"), body))
+                        bodies.iter().try_for_each(|body| connection.write(&format!("/{path}"), body))
                     })
                 })
                 .collect();

@@ -9,7 +9,7 @@ use crate::source::SeriesData;
 use crate::value::{FloatPoint, Series};
 
 use super::window::{Placement, for_each_window};
-use super::{Context, Grid, over_time};
+use super::{Context, Grid, over_time, rate};
 
 /// A call while one of its series is walked.
 pub(super) struct RangeCall<'c> {
@@ -20,6 +20,8 @@ pub(super) struct RangeCall<'c> {
     pub labels: &'c Labels,
     /// The numbers among the arguments at the current step.
     pub args: &'c [f64],
+    /// Where the series' counter was reset, for functions that ask.
+    pub falls: &'c [usize],
 }
 
 impl RangeCall<'_> {
@@ -49,8 +51,8 @@ impl Context<'_> {
             return failed(format!("{name} needs a range vector"));
         };
         let span = first.without_parens().span();
-        let mut walk = Walk { context: self, grid, name, span, scalars, out: Vec::new() };
-        match range {
+        let walk = Walk { grid, name, span, scalars };
+        let out = match range {
             Expr::Matrix(selector) => {
                 let placement = self.placement(selector)?;
                 let (allowed, modifier) = match placement.boundary {
@@ -63,22 +65,22 @@ impl Context<'_> {
                         "{modifier} modifier can only be used with: {allowed} - not with {name}"
                     ));
                 }
-                self.for_each_series(&selector.selector, placement.span(grid), |data| {
-                    walk.series(data.without_stale(), false, placement)
-                })?;
+                self.each_series(&selector.selector, placement.span(grid), |context, data| {
+                    walk.series(context, data.without_stale(), false, placement)
+                })?
             }
             Expr::Subquery(subquery) => {
                 let (fixed, offset) = self.shift(&subquery.shift)?;
                 let range = self.duration(&subquery.range, true)?;
                 let boundary = Boundary::Plain;
                 let placement = Placement { fixed, offset, range, boundary, lookback: 0 };
-                for (data, drop_name) in self.subquery(grid, subquery)? {
-                    walk.series(data, drop_name, placement)?;
-                }
+                let series = self.subquery(grid, subquery)?.into_iter();
+                series
+                    .filter_map(|(data, drop_name)| walk.series(self, data, drop_name, placement).transpose())
+                    .collect::<Result<_>>()?
             }
-            _ => {}
-        }
-        let out = walk.out;
+            _ => Vec::new(),
+        };
         if name == "absent_over_time" {
             let labels = match range {
                 Expr::Matrix(selector) => exact_labels(&selector.selector.matchers),
@@ -90,23 +92,29 @@ impl Context<'_> {
     }
 }
 
-struct Walk<'c> {
-    context: &'c Context<'c>,
+/// A function on its way along series.
+struct Walk {
     grid: Grid,
     name: &'static str,
     span: Span,
     scalars: Vec<Vec<f64>>,
-    out: Vec<Series>,
 }
 
-impl Walk<'_> {
-    fn series(&mut self, data: SeriesData, drop_name: bool, placement: Placement) -> Result<()> {
-        let context = self.context;
+impl Walk {
+    /// The function's values for a series; `None` if it has none.
+    fn series(
+        &self,
+        context: &Context<'_>,
+        data: SeriesData,
+        drop_name: bool,
+        placement: Placement,
+    ) -> Result<Option<Series>> {
         // A sample of the range is the metric's own; anything computed from it is not.
         let keeps_name = matches!(self.name, "last_over_time" | "first_over_time");
         let mut out = Series { drop_name: drop_name || !keeps_name, ..Series::default() };
         let mut args = vec![0.0; self.scalars.len()];
-        let mut largest = 0;
+        let falls = if matches!(self.name, "rate" | "increase") { rate::falls(&data) } else { Vec::new() };
+        let (mut largest, mut used) = (0, 0);
         for_each_window(&data, placement, self.grid, |step, window| {
             for (arg, values) in args.iter_mut().zip(&self.scalars) {
                 *arg = values.get(step).copied().unwrap_or(f64::NAN);
@@ -115,19 +123,20 @@ impl Walk<'_> {
                 return failed("smoothed and anchored modifiers do not work with native histograms");
             }
             let size = window.floats.len() + window.histograms.iter().map(|p| p.h.samples()).sum::<usize>();
-            context.used(size);
+            used += size;
             if size > largest {
                 context.charge(size - largest)?;
                 largest = size;
             }
-            let call =
-                RangeCall { context, name: self.name, span: self.span, labels: &data.labels, args: &args };
+            let (name, span, labels) = (self.name, self.span, &data.labels);
+            let call = RangeCall { context, name, span, labels, args: &args, falls: &falls };
             if let Some(sample) = over_time::apply(&call, &window)? {
                 out.push(window.t, sample);
             }
             Ok(())
         })?;
         context.release(largest);
+        context.used(used);
         if matches!(self.name, "rate" | "increase") && !out.floats.is_empty() {
             let metric = data.labels.metric_name();
             let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s));
@@ -135,12 +144,12 @@ impl Walk<'_> {
                 context.note(|notes| notes.possible_non_counter(metric, self.span));
             }
         }
-        if !out.is_empty() {
-            context.charge(out.samples())?;
-            out.labels = data.labels;
-            self.out.push(out);
+        if out.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        context.charge(out.samples())?;
+        out.labels = data.labels;
+        Ok(Some(out))
     }
 }
 

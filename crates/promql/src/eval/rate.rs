@@ -6,6 +6,7 @@ use crate::annotation::Annotations;
 use crate::ast::Boundary;
 use crate::error::Result;
 use crate::histogram::{FloatHistogram, ResetHint};
+use crate::source::SeriesData;
 use crate::value::{FloatPoint, HistogramPoint, Sample};
 
 use super::range_calls::RangeCall;
@@ -26,6 +27,16 @@ fn starts_anew_at(starts: &[i64], time: impl Fn(usize) -> i64, at: usize) -> boo
         (Some(before_start), Some(start)) => starts_anew(*before_start, time(at - 1), *start, time(at)),
         _ => false,
     }
+}
+
+/// The numbers of a series before which its counter was reset, by their places: looked for once and not in every
+/// window.
+pub(super) fn falls(data: &SeriesData) -> Vec<usize> {
+    let floats = &data.floats;
+    let falls = |at: &usize| {
+        floats[*at].v < floats[*at - 1].v || starts_anew_at(&data.float_starts, |at| floats[at].t, *at)
+    };
+    (1..floats.len()).filter(falls).collect()
 }
 
 /// `rate` (per second), `increase` and, for gauges, `delta`.
@@ -56,11 +67,11 @@ pub(super) fn extrapolated(
     }
     let mut change = last.v - first.v;
     if counter {
-        for at in 1..floats.len() {
-            let before = floats[at - 1].v;
-            if floats[at].v < before || starts_anew_at(window.float_starts, |at| floats[at].t, at) {
-                change += before;
-            }
+        // A window's first sample has none before it.
+        let behind_first = call.falls.partition_point(|fall| *fall <= window.first_float);
+        let falls = call.falls.get(behind_first..).unwrap_or_default().iter();
+        for at in falls.map(|fall| fall - window.first_float).take_while(|at| *at < floats.len()) {
+            change += floats[at - 1].v;
         }
     }
     let zero = (counter && change > 0.0 && first.v >= 0.0).then(|| first.v / change);

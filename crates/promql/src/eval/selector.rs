@@ -1,8 +1,8 @@
 //! Selectors: a series' current value at every step, or its samples over a range.
 
 use crate::ast::{Boundary, MatrixSelector, VectorSelector};
-use crate::error::{Error, Result, failed};
-use crate::source::{Select, SeriesData};
+use crate::error::{Result, failed};
+use crate::source::SeriesData;
 use crate::value::{FloatPoint, HistogramPoint, Sample, Series, is_stale};
 
 use super::rate::interpolated;
@@ -21,23 +21,6 @@ pub(super) enum Aspect {
 }
 
 impl Context<'_> {
-    /// Calls `f` with every series that matches, one after another.
-    pub(super) fn for_each_series(
-        &self,
-        selector: &VectorSelector,
-        (start, end): (i64, i64),
-        mut f: impl FnMut(SeriesData) -> Result<()>,
-    ) -> Result<()> {
-        let request = Select { matchers: &selector.matchers, start, end };
-        for data in self.source.select(&request).map_err(Error::Source)? {
-            self.check()?;
-            let data = data.map_err(Error::Source)?;
-            let data = if self.only_statistics() { data.into_statistics() } else { data };
-            f(data)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn instant_vector(&self, grid: Grid, selector: &VectorSelector) -> Result<Vec<Series>> {
         self.instant_aspect(grid, selector, Aspect::Value)
     }
@@ -56,21 +39,16 @@ impl Context<'_> {
         if smoothed {
             end = end.saturating_add(lookback);
         }
-        let mut out = Vec::new();
-        self.for_each_series(selector, (start, end), |data| {
+        self.each_series(selector, (start, end), |context, data| {
             let series = if smoothed {
                 smoothed_series(data, placement, grid, lookback)?
             } else {
                 current(data, placement, grid, aspect)
             };
-            if !series.is_empty() {
-                self.used(series.samples());
-                self.charge(series.samples())?;
-                out.push(series);
-            }
-            Ok(())
-        })?;
-        Ok(out)
+            context.used(series.samples());
+            context.charge(series.samples())?;
+            Ok((!series.is_empty()).then_some(series))
+        })
     }
 
     /// The placement of a range selector's windows.
@@ -84,8 +62,7 @@ impl Context<'_> {
     /// The samples of a range selector at a single time.
     pub(crate) fn range_vector(&self, grid: Grid, selector: &MatrixSelector) -> Result<Vec<Series>> {
         let placement = self.placement(selector)?;
-        let mut out = Vec::new();
-        self.for_each_series(&selector.selector, placement.span(grid), |data| {
+        self.each_series(&selector.selector, placement.span(grid), |context, data| {
             let data = data.without_stale();
             let mut series = Series { labels: data.labels.clone(), ..Series::default() };
             for_each_window(&data, placement, grid, |_, window| {
@@ -100,12 +77,10 @@ impl Context<'_> {
                 series.floats = super::rate::extended(&window);
                 Ok(())
             })?;
-            self.used(series.samples());
-            self.charge(series.samples())?;
-            out.push(series);
-            Ok(())
-        })?;
-        Ok(out)
+            context.used(series.samples());
+            context.charge(series.samples())?;
+            Ok(Some(series))
+        })
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Window<'w> {
     /// How the ends are treated.
     pub boundary: Boundary,
     pub floats: &'w [FloatPoint],
+    /// Which of the series' numbers comes first here.
+    pub first_float: usize,
     pub float_starts: &'w [i64],
     pub histograms: &'w [HistogramPoint],
     pub histogram_starts: &'w [i64],
@@ -89,6 +91,7 @@ pub(super) fn for_each_window<E>(
             end,
             boundary: placement.boundary,
             floats: &data.floats[floats.0..floats.1],
+            first_float: floats.0,
             float_starts: data.float_starts.get(floats.0..floats.1).unwrap_or_default(),
             histograms: &data.histograms[histograms.0..histograms.1],
             histogram_starts: data.histogram_starts.get(histograms.0..histograms.1).unwrap_or_default(),

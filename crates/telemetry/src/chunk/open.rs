@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use luma_codec::{Error, OpenSamples};
+use luma_codec::{Error, OpenSamples, encode_decimals};
 use luma_promql::{HistogramPoint, Sample};
 
 use super::histograms::{HistogramColumns, same_layout};
@@ -32,6 +32,15 @@ pub(crate) enum Open {
     Empty,
     Floats(Arc<OpenFloats>),
     Histograms(Arc<OpenHistograms>),
+}
+
+/// A block of samples: of the two forms the one that is read faster, unless it is much larger.
+fn packed(samples: &OpenSamples) -> Box<[u8]> {
+    let (mut bytes, mut decimals) = (Vec::new(), Vec::new());
+    samples.write_to(&mut bytes);
+    let decimal = samples.columns().is_ok_and(|columns| encode_decimals(&columns, &mut decimals));
+    if decimal && decimals.len() <= bytes.len() + bytes.len() / 4 { decimals } else { bytes }
+        .into_boxed_slice()
 }
 
 impl Open {
@@ -80,9 +89,7 @@ impl Open {
             Self::Empty => None,
             Self::Floats(open) => {
                 let (last, _) = open.samples.last()?;
-                let mut bytes = Vec::new();
-                open.samples.write_to(&mut bytes);
-                let content = Content::Floats(bytes.into_boxed_slice());
+                let content = Content::Floats(packed(&open.samples));
                 Some(Arc::new(Chunk { first: open.first, last, starts: open.starts.clone(), content }))
             }
             Self::Histograms(open) => {
@@ -90,6 +97,15 @@ impl Open {
                 let content = Content::Histograms(Box::new(HistogramColumns::packed(&open.points)?));
                 Some(Arc::new(Chunk { first, last, starts: open.starts.clone(), content }))
             }
+        }
+    }
+
+    /// The time of its oldest sample.
+    pub fn first(&self) -> Option<i64> {
+        match self {
+            Self::Empty => None,
+            Self::Floats(open) => Some(open.first),
+            Self::Histograms(open) => open.points.first().map(|point| point.t),
         }
     }
 

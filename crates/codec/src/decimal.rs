@@ -14,9 +14,14 @@ const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
 const POWERS: [f64; SCALE_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
+/// What numbers of a scale are divided by.
+pub(crate) fn power(scale: usize) -> Option<f64> {
+    POWERS.get(scale).copied()
+}
+
 /// The mantissa of a number at a scale.
 #[inline]
-pub(crate) fn mantissa(value: f64, scale: usize) -> Option<i64> {
+pub fn mantissa(value: f64, scale: usize) -> Option<i64> {
     let power = POWERS.get(scale)?;
     let whole = (value * power).round_ties_even();
     let mantissa = whole as i64;
@@ -27,13 +32,13 @@ pub(crate) fn mantissa(value: f64, scale: usize) -> Option<i64> {
 
 /// The number of a mantissa at a scale.
 #[inline]
-pub(crate) fn number(mantissa: i64, scale: i32) -> Option<f64> {
+pub fn number(mantissa: i64, scale: i32) -> Option<f64> {
     let power = POWERS.get(usize::try_from(scale).ok()?)?;
     Some(mantissa as f64 / power)
 }
 
 /// The smallest scale at which nearly all of the numbers that have a form have one; `None` if fewer than half have.
-pub(crate) fn scale_of(values: impl Iterator<Item = f64>) -> Option<usize> {
+pub fn scale_of(values: impl Iterator<Item = f64>) -> Option<usize> {
     let mut needing = [0usize; SCALE_MAX + 1];
     let (mut all, mut at) = (0usize, 0);
     for value in values {
@@ -56,6 +61,16 @@ pub(crate) fn scale_of(values: impl Iterator<Item = f64>) -> Option<usize> {
         sum += count;
         sum >= enough
     })
+}
+
+/// The mantissas of numbers at the smallest scale at which all of them have one, and that scale.
+pub fn mantissas(values: &[f64]) -> Option<(usize, Vec<i64>)> {
+    let mut scale = 0;
+    for value in values {
+        scale = (scale..=SCALE_MAX).find(|scale| mantissa(*value, *scale).is_some())?;
+    }
+    let all: Option<Vec<i64>> = values.iter().map(|value| mantissa(*value, scale)).collect();
+    Some((scale, all?))
 }
 
 #[cfg(test)]
