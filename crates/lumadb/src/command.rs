@@ -87,6 +87,12 @@ struct Serve {
     /// Port of the Prometheus door; 0 picks a free one.
     #[arg(long, value_name = "N")]
     prometheus_port: Option<String>,
+    /// Port of the OpenTelemetry door for gRPC; 0 picks a free one.
+    #[arg(long, value_name = "N")]
+    otlp_port: Option<String>,
+    /// Port of the OpenTelemetry door for HTTP; 0 picks a free one.
+    #[arg(long, value_name = "N")]
+    otlp_http_port: Option<String>,
     /// Address that the doors listen on.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -147,6 +153,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         set("--postgres-port", "postgres", "port", &serve.postgres_port);
         set("--http-port", "http", "port", &serve.http_port);
         set("--prometheus-port", "prometheus", "port", &serve.prometheus_port);
+        set("--otlp-port", "otlp", "port", &serve.otlp_port);
+        set("--otlp-http-port", "otlp", "http_port", &serve.otlp_http_port);
         set("--listen", "server", "host", &serve.listen);
         set("--preset", "", "preset", &serve.preset);
     }

@@ -24,11 +24,12 @@ pub(crate) struct Status {
     ready: Arc<AtomicBool>,
 }
 
-/// The store of metrics, and what its door counts.
+/// The store of metrics, and what its doors count.
 #[derive(Clone)]
 pub(crate) struct Prometheus {
     pub store: Arc<luma_telemetry::Metrics>,
     pub counted: Arc<luma_door_prometheus::Metrics>,
+    pub otlp: Arc<luma_door_otlp::Metrics>,
 }
 
 impl Status {
@@ -147,9 +148,10 @@ pub(crate) fn render(status: &Status) -> String {
         );
     }
     durations(&mut text, door);
-    if let Some(Prometheus { store, counted }) = &status.prometheus {
+    if let Some(Prometheus { store, counted, otlp }) = &status.prometheus {
         let series = ("lumadb_metrics_series", "gauge", "Series of metrics.", store.series_len() as u64);
-        counted.all().into_iter().chain([series]).for_each(|figure| put_figure(&mut text, figure));
+        let figures = counted.all().into_iter().chain(otlp.all()).chain([series]);
+        figures.for_each(|figure| put_figure(&mut text, figure));
     }
     text
 }

@@ -1,14 +1,16 @@
-//! The store of metrics and the door of Prometheus' interface to it.
+//! The store of metrics and what its doors are told by the configuration.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use luma_door_prometheus::{DoorOptions, Gate};
+use luma_door_prometheus::DoorOptions;
+use luma_intake::{Otlp, OtlpOptions};
 use luma_query::{Database, password};
 use luma_telemetry::{Maintenance, MaintenanceOptions, Metrics, MetricsOptions};
 use luma_vfs::RealDisk;
+use luma_web::Gate;
 
 use crate::Failure;
 use crate::config::{Config, show};
@@ -60,12 +62,10 @@ pub(crate) fn door_options(
     ready: Arc<AtomicBool>,
     counted: Arc<luma_door_prometheus::Metrics>,
 ) -> DoorOptions {
-    let gate: Option<Arc<dyn Gate>> =
-        if config.flag("security", "require_auth") { Some(Arc::new(Roles(database.clone()))) } else { None };
     let count = |name| config.count("prometheus", name) as usize;
     let duration = |name| config.duration("prometheus", name);
     DoorOptions {
-        gate,
+        gate: gate(config, database),
         max_connections: count("max_connections"),
         query_timeout: duration("query_timeout"),
         query_concurrency: count("query_concurrency"),
@@ -76,10 +76,43 @@ pub(crate) fn door_options(
         admin: config.flag("prometheus", "admin_api"),
         metrics: counted,
         exposition: None,
+        routes: axum::Router::new(),
         configuration: show(config),
         flags: config.settings().map(|setting| (setting.key.path(), setting.text.clone())).collect(),
         ready,
     }
+}
+
+/// The door of OpenTelemetry's metrics. How long requests are and how far ahead samples may be is said for all
+/// metrics in one place.
+pub(crate) fn otlp_door(
+    config: &Config,
+    database: &Database,
+    store: Arc<Metrics>,
+    counted: Arc<luma_door_otlp::Metrics>,
+) -> luma_door_otlp::Door {
+    let promoted = config.text("otlp", "promote_resource_attributes");
+    let otlp = OtlpOptions {
+        scope_labels: config.flag("otlp", "scope_labels"),
+        promoted: promoted
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    let options = luma_door_otlp::DoorOptions {
+        gate: gate(config, database),
+        max_connections: config.count("otlp", "max_connections") as usize,
+        request_bytes_max: config.count("prometheus", "max_request_size") as usize,
+        future_max: config.duration("prometheus", "max_future"),
+        metrics: counted,
+    };
+    luma_door_otlp::Door::new(store, Otlp::new(otlp), options)
+}
+
+fn gate(config: &Config, database: &Database) -> Option<Arc<dyn Gate>> {
+    if config.flag("security", "require_auth") { Some(Arc::new(Roles(database.clone()))) } else { None }
 }
 
 /// Lets roles in that may log in.

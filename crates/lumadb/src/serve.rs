@@ -34,7 +34,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         say(&format!("password for {ADMINISTRATOR}: {password}"))?;
     }
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
-    let enabled = config.flag("prometheus", "enabled");
+    let enabled = ["prometheus", "otlp"].into_iter().any(|door| config.flag(door, "enabled"));
     let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
     let maintenance = metrics.as_ref().map(|store| metrics::maintain(config, store)).transpose()?;
     let served = runtime.block_on(serve(config, &database, metrics));
@@ -60,12 +60,13 @@ async fn serve(
     let stop = CancellationToken::new();
     let ready = Arc::new(AtomicBool::new(false));
     let counted: Arc<Metrics> = Arc::default();
-    let prometheus = store.map(|store| http::Prometheus { store, counted: Arc::default() });
+    let prometheus =
+        store.map(|store| http::Prometheus { store, counted: Arc::default(), otlp: Arc::default() });
     let status =
         http::Status::new(database.clone(), Arc::clone(&counted), prometheus.clone(), Arc::clone(&ready));
     let mut doors = JoinSet::new();
     if config.flag("postgres", "enabled") {
-        let (listener, address) = listen(config, "postgres").await?;
+        let (listener, address) = listen(config, "postgres", "port").await?;
         let options = DoorOptions {
             require_auth: config.flag("security", "require_auth"),
             max_connections: config.count("postgres", "max_connections") as usize,
@@ -79,7 +80,7 @@ async fn serve(
         say(&format!("postgres {address}"))?;
     }
     if config.flag("http", "enabled") {
-        let (listener, address) = listen(config, "http").await?;
+        let (listener, address) = listen(config, "http", "port").await?;
         let (stop, status) = (stop.clone(), status.clone());
         doors.spawn(async move {
             if let Err(error) = http::serve(listener, status, stop).await {
@@ -88,22 +89,39 @@ async fn serve(
         });
         say(&format!("http {address}"))?;
     }
-    if let Some(http::Prometheus { store, counted }) = prometheus
-        && let Some((listener, address)) = listen_unless_taken(config, "prometheus").await?
-    {
-        let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
-        options.exposition = Some(Arc::new(move || http::render(&status)));
-        let door = luma_door_prometheus::Door::new(store, options);
-        let stop = stop.clone();
-        doors.spawn(async move {
-            if let Err(error) = door.listen(listener, stop).await {
-                error!(%error, "the Prometheus door failed");
+    if let Some(http::Prometheus { store, counted, otlp }) = prometheus {
+        let collector = metrics::otlp_door(config, database, Arc::clone(&store), otlp);
+        if config.flag("prometheus", "enabled")
+            && let Some((listener, address)) = listen_unless_taken(config, "prometheus", "port").await?
+        {
+            let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
+            options.exposition = Some(Arc::new(move || http::render(&status)));
+            options.routes = axum::Router::new().nest("/api/v1/otlp", collector.routes());
+            let door = luma_door_prometheus::Door::new(store, options);
+            let stop = stop.clone();
+            doors.spawn(async move {
+                if let Err(error) = door.listen(listener, stop).await {
+                    error!(%error, "the Prometheus door failed");
+                }
+            });
+            say(&format!("prometheus {address}"))?;
+        }
+        for (name, port) in [("otlp", "port"), ("otlp-http", "http_port")] {
+            if config.flag("otlp", "enabled")
+                && let Some((listener, address)) = listen_unless_taken(config, "otlp", port).await?
+            {
+                let (door, stop) = (collector.clone(), stop.clone());
+                doors.spawn(async move {
+                    if let Err(error) = door.listen(listener, stop).await {
+                        error!(%error, "the OpenTelemetry door failed");
+                    }
+                });
+                say(&format!("{name} {address}"))?;
             }
-        });
-        say(&format!("prometheus {address}"))?;
+        }
     }
     if doors.is_empty() {
-        let doors = "postgres.enabled, http.enabled or prometheus.enabled";
+        let doors = "postgres.enabled, http.enabled, prometheus.enabled or otlp.enabled";
         return Err(Failure::new(format!("no door is enabled: set {doors}")));
     }
     ready.store(true, Ordering::Release);
@@ -126,12 +144,12 @@ fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
     Ok(Some(Tls::read(certificate.as_ref(), key.as_ref())?))
 }
 
-async fn listen(config: &Config, door: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn listen(config: &Config, door: &str, key: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let host = config.host(door);
-    let port = config.count(door, "port") as u16;
+    let port = config.count(door, key) as u16;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let listener = TcpListener::bind((bare, port)).await.map_err(|error| {
-        Failure::new(format!("cannot listen on {host} port {port} ({door}.port): {error}"))
+        Failure::new(format!("cannot listen on {host} port {port} ({door}.{key}): {error}"))
     })?;
     let address = listener.local_addr()?;
     Ok((listener, address))
@@ -141,11 +159,12 @@ async fn listen(config: &Config, door: &str) -> Result<(TcpListener, SocketAddr)
 async fn listen_unless_taken(
     config: &Config,
     door: &str,
+    key: &str,
 ) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
-    match listen(config, door).await {
+    match listen(config, door, key).await {
         Ok(listening) => Ok(Some(listening)),
-        Err(failure) if config.is_default(door, "port") => {
-            warn!(%failure, "the door stays closed; {door}.port may name another port");
+        Err(failure) if config.is_default(door, key) => {
+            warn!(%failure, "the door stays closed; {door}.{key} may name another port");
             Ok(None)
         }
         Err(failure) => Err(failure),

@@ -84,6 +84,11 @@ pub struct Pending<'a> {
 }
 
 impl Pending<'_> {
+    /// What became of the samples, which may not be on disk yet.
+    pub fn appended(&self) -> &Appended {
+        &self.appended
+    }
+
     /// Blocks until the batch is durable.
     ///
     /// # Errors

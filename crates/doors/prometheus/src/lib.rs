@@ -8,15 +8,9 @@
 //!
 //! [`Door::listen`] serves until it is told to stop; [`Door::router`] is the same without a socket.
 
-mod access;
 mod admin;
-mod body;
-mod compression;
-mod connection;
 mod federation;
-mod memory;
 mod metrics;
-mod otlp;
 mod params;
 mod query;
 mod read;
@@ -26,9 +20,10 @@ mod series;
 mod server;
 mod status;
 mod syntax;
-mod wire;
 mod write;
 
-pub use access::Gate;
 pub use metrics::Metrics;
 pub use server::{Door, DoorOptions};
+
+use luma_intake::wire;
+use luma_web::{body, compression};

@@ -1,12 +1,13 @@
 //! What the door counts, in plain atomics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the door counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Clients connected now.
-    pub active_connections: AtomicU64,
+    pub active_connections: Arc<AtomicU64>,
     /// Queries answered, instant and range.
     pub queries: AtomicU64,
     /// Queries that failed.

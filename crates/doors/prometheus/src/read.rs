@@ -23,7 +23,7 @@ use crate::compression::{pack_snappy, unpack_snappy};
 use crate::reply::{Failure, text};
 use crate::server::Door;
 use crate::wire::Writer;
-use crate::write::UNPACKED_FACTOR;
+use luma_web::UNPACKED_FACTOR;
 use message::{ReadQuery, ReadRequest};
 
 /// How many bytes of chunks a frame has at least, unless its series ends.

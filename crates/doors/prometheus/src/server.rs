@@ -17,16 +17,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Gate, Trusted, credentials, is_strange_page};
-use crate::connection::Limited;
-use crate::memory::{Memory, Room};
+use luma_web::{Admission, Gate, Limited, Memory, Rejected, Room, UNPACKED_FACTOR, is_strange_page};
+
 use crate::metrics::Metrics;
 use crate::params::Params;
 use crate::read::read;
 use crate::reply::{Failure, Success, respond, text};
 use crate::runner::Runner;
-use crate::write::{Rejected, UNPACKED_FACTOR, write};
-use crate::{admin, body, federation, otlp, query, series, status, syntax};
+use crate::write::write;
+use crate::{admin, body, federation, query, series, status, syntax};
 
 /// How long a connection may be silent at least.
 const IDLE_MIN: Duration = Duration::from_mins(5);
@@ -59,6 +58,8 @@ pub struct DoorOptions {
     pub metrics: Arc<Metrics>,
     /// The server's own metrics in Prometheus' text form.
     pub exposition: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// Further addresses, such as those of other protocols' metrics; who may ask is decided for them too.
+    pub routes: Router,
     /// The configuration in effect, as text.
     pub configuration: String,
     /// Settings as pairs of names and values.
@@ -81,6 +82,7 @@ impl Default for DoorOptions {
             admin: true,
             metrics: Arc::default(),
             exposition: None,
+            routes: Router::new(),
             configuration: String::new(),
             flags: Vec::new(),
             ready: Arc::new(AtomicBool::new(true)),
@@ -111,7 +113,7 @@ struct Shared {
     options: DoorOptions,
     runner: Runner,
     memory: Memory,
-    trusted: Trusted,
+    admission: Admission,
     started: SystemTime,
 }
 
@@ -128,7 +130,8 @@ impl Door {
         let body = options.request_bytes_max;
         let memory = Memory::new(body.saturating_mul(BODIES), body.saturating_mul(UNPACKED_FACTOR));
         let started = SystemTime::now();
-        Self(Arc::new(Shared { store, options, runner, memory, trusted: Trusted::default(), started }))
+        let admission = Admission::new(options.gate.clone());
+        Self(Arc::new(Shared { store, options, runner, memory, admission, started }))
     }
 
     pub(crate) fn store(&self) -> &luma_telemetry::Metrics {
@@ -168,17 +171,8 @@ impl Door {
         bytes: usize,
         work: impl FnOnce(&Self) -> Result<T, Rejected> + Send + 'static,
     ) -> Result<T, Rejected> {
-        let permit = self.0.memory.unpack(bytes).await;
         let door = self.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let outcome = work(&door);
-            drop(permit);
-            outcome
-        });
-        done.await.unwrap_or_else(|_| {
-            let what = "the request ended by a defect; the server's log says more".to_owned();
-            Err(Rejected { status: StatusCode::INTERNAL_SERVER_ERROR, what })
-        })
+        self.0.memory.work(bytes, move || work(&door)).await
     }
 
     /// The latest time that a sample may have now.
@@ -204,7 +198,6 @@ impl Door {
             .route("/labels", both(series::label_names))
             .route("/label/{name}/values", get(label_values))
             .route("/write", post(write))
-            .route("/otlp/v1/metrics", post(otlp::metrics))
             .route("/read", post(read))
             .route("/metadata", only_get(series::metadata))
             .route("/targets", only_get(status::targets))
@@ -223,15 +216,17 @@ impl Door {
             .route("/admin/tsdb/delete_series", only_post(admin::delete_series))
             .route("/admin/tsdb/clean_tombstones", only_post(admin::clean_tombstones))
             .route("/admin/tsdb/snapshot", only_post(admin::snapshot));
+        let more = self.options().routes.clone();
         Router::new()
             .nest("/api/v1", api)
             .route("/federate", get(federation::federate))
             .route("/metrics", get(exposition))
+            .with_state(self.clone())
+            .merge(more)
             .layer(middleware::from_fn_with_state(self.clone(), admit))
             .route("/-/healthy", get(async || text(StatusCode::OK, "LumaDB is Healthy.")))
-            .route("/-/ready", get(ready))
+            .route("/-/ready", get(ready).with_state(self.clone()))
             .fallback(any(async || text(StatusCode::NOT_FOUND, "404 page not found")))
-            .with_state(self.clone())
     }
 
     /// Serves until the shutdown.
@@ -244,7 +239,7 @@ impl Door {
             listener,
             permits: Arc::new(Semaphore::new(options.max_connections.max(1))),
             idle: IDLE_MIN.max(options.query_timeout * 2),
-            metrics: Arc::clone(&options.metrics),
+            active: Arc::clone(&options.metrics.active_connections),
         };
         axum::serve(listener, self.router()).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
@@ -319,25 +314,10 @@ async fn admit(State(door): State<Door>, request: Request<Body>, next: Next) -> 
     if is_strange_page(request.method(), request.headers()) {
         return text(StatusCode::FORBIDDEN, "requests of web pages of other servers are not accepted");
     }
-    let Some(gate) = door.options().gate.clone() else { return next.run(request).await };
-    if is_admitted(&door, gate, request.headers()).await {
+    if door.0.admission.admits(request.headers()).await {
         return next.run(request).await;
     }
     Metrics::add(&door.options().metrics.authentication_failures, 1);
     let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"LumaDB\""))];
     (challenge, text(StatusCode::UNAUTHORIZED, "Unauthorized")).into_response()
-}
-
-async fn is_admitted(door: &Door, gate: Arc<dyn Gate>, headers: &HeaderMap) -> bool {
-    let Some((user, password)) = credentials(headers) else { return false };
-    let pair = format!("{user}:{password}").into_bytes();
-    if door.0.trusted.contains(&pair) {
-        return true;
-    }
-    let asked = tokio::task::spawn_blocking(move || gate.admits(&user, &password)).await;
-    let admitted = asked.unwrap_or(false);
-    if admitted {
-        door.0.trusted.add(&pair);
-    }
-    admitted
 }

@@ -5,18 +5,18 @@
 //! is acknowledged and it may be sent again.
 
 mod histogram;
-mod request;
 mod v1;
 mod v2;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use luma_telemetry::Appended;
+use luma_intake::WriteRequest;
+use luma_telemetry::{Appended, Error};
+use luma_web::{Rejected, UNPACKED_FACTOR};
 use tracing::{debug, error};
 
 pub(crate) use histogram::histogram;
-pub(crate) use request::WriteRequest;
 
 use crate::body;
 use crate::compression::{unpack_snappy, unpacked_len};
@@ -28,26 +28,10 @@ const MEDIA_TYPE: &str = "application/x-protobuf";
 const MESSAGE_1: &str = "prometheus.WriteRequest";
 const MESSAGE_2: &str = "io.prometheus.write.v2.Request";
 
-/// How many times longer than it is packed a request may be.
-pub(crate) const UNPACKED_FACTOR: usize = 8;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     One,
     Two,
-}
-
-/// A request that could not be stored as a whole.
-#[derive(Debug)]
-pub(crate) struct Rejected {
-    pub status: StatusCode,
-    pub what: String,
-}
-
-impl From<(StatusCode, String)> for Rejected {
-    fn from((status, what): (StatusCode, String)) -> Self {
-        Self { status, what }
-    }
 }
 
 pub(crate) async fn write(State(door): State<Door>, request: Request) -> Response {
@@ -84,7 +68,7 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
                 ),
             })?;
             drop(message);
-            request.store(door.store())
+            request.store(door.store()).map_err(rejected)
         })
         .await;
     let mut response = match outcome {
@@ -105,18 +89,26 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
     response
 }
 
+fn rejected(error: Error) -> Rejected {
+    let status = match error {
+        Error::BatchTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Rejected { status, what: error.to_string() }
+}
+
 /// What of a request is in the store.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stored {
+struct Stored {
     floats: usize,
     histograms: usize,
     exemplars: usize,
 }
 
 /// Counts and logs what became of a request.
-pub(crate) type Outcome = Result<(Appended, Option<String>), Rejected>;
+type Outcome = Result<(Appended, Option<String>), Rejected>;
 
-pub(crate) fn count(door: &Door, outcome: &Outcome) -> Stored {
+fn count(door: &Door, outcome: &Outcome) -> Stored {
     let metrics = &door.options().metrics;
     match outcome {
         Ok((appended, refusal)) => {

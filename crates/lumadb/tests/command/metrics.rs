@@ -202,6 +202,48 @@ fn no_acknowledged_sample_is_lost_when_the_server_is_killed() {
     assert!(acknowledged.iter().all(|of| of.len() as u64 > rounds()), "the writers hardly wrote");
 }
 
+/// Posts JSON; the status line and body.
+fn post(address: &str, path: &str, body: &str, authorization: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n{authorization}\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_of_opentelemetry_come_in_by_three_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::open(directory.path());
+    for (at, (address, path)) in [
+        (&server.otlp, "/v1/metrics"),
+        (&server.otlp_http, "/v1/metrics"),
+        (&server.prometheus, "/api/v1/otlp/v1/metrics"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = format!(
+            r#"{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics": [{{"name": "m{at}", "sum": {{
+                "aggregationTemporality": 1, "isMonotonic": true,
+                "dataPoints": [{{"timeUnixNano": "{}000000", "asInt": "{at}"}}]}}}}]}}]}}]}}"#,
+            now_ms()
+        );
+        assert_eq!(post(address, path, &body, ""), ("HTTP/1.1 200 OK".to_owned(), "{}".to_owned()));
+        assert_eq!(query(&server, &format!("m{at}_total"))[0]["value"][1], at.to_string());
+    }
+    let (_, metrics) = server.get("/metrics");
+    assert!(metrics.contains("lumadb_otlp_samples_total 3\n"), "{metrics}");
+    assert_eq!(server.stop(), 0);
+}
+
 #[test]
 fn the_door_asks_for_a_password_where_one_is_needed() {
     let directory = tempfile::tempdir().unwrap();
@@ -219,6 +261,9 @@ fn the_door_asks_for_a_password_where_one_is_needed() {
         assert_eq!(status("/api/v1/query?query=1", &header(&password)), "HTTP/1.1 200 OK");
     }
     assert_eq!(status("/-/ready", ""), "HTTP/1.1 200 OK");
+    let export = |header: &str| post(&server.otlp_http, "/v1/metrics", "{}", header).0;
+    assert_eq!(export(""), "HTTP/1.1 401 Unauthorized");
+    assert_eq!(export(&header(&password)), "HTTP/1.1 200 OK");
     let (_, metrics) = server.get("/metrics");
     assert!(metrics.contains("lumadb_prometheus_authentication_failures_total 2"), "{metrics}");
 }

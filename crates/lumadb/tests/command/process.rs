@@ -51,6 +51,8 @@ pub struct Server {
     pub postgres: String,
     pub http: String,
     pub prometheus: String,
+    pub otlp: String,
+    pub otlp_http: String,
     _out: BufReader<ChildStdout>,
 }
 
@@ -62,10 +64,11 @@ impl Server {
 
     pub fn start(command: &mut Command) -> Self {
         command.args(["serve", "--postgres-port", "0", "--http-port", "0", "--prometheus-port", "0"]);
+        command.args(["--otlp-port", "0", "--otlp-http-port", "0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let (mut password, mut postgres, mut http) = (None, String::new(), String::new());
-        let mut prometheus = String::new();
+        let (mut prometheus, mut otlp, mut otlp_http) = (String::new(), String::new(), String::new());
         loop {
             let mut line = String::new();
             if out.read_line(&mut line).unwrap() == 0 {
@@ -78,13 +81,15 @@ impl Server {
                 Some(("postgres", address)) => postgres = address.to_owned(),
                 Some(("http", address)) => http = address.to_owned(),
                 Some(("prometheus", address)) => prometheus = address.to_owned(),
+                Some(("otlp", address)) => otlp = address.to_owned(),
+                Some(("otlp-http", address)) => otlp_http = address.to_owned(),
                 Some(("password", rest)) => {
                     password = Some(rest.trim_start_matches("for lumadb: ").to_owned());
                 }
                 _ => panic!("unexpected line: {line}"),
             }
         }
-        Self { child, password, postgres, http, prometheus, _out: out }
+        Self { child, password, postgres, http, prometheus, otlp, otlp_http, _out: out }
     }
 
     pub fn url(&self) -> String {

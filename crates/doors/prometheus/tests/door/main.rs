@@ -4,7 +4,6 @@
 
 mod http;
 mod messages;
-mod otlp;
 mod queries;
 mod reading;
 mod writing;

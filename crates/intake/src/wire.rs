@@ -4,36 +4,52 @@
 
 /// Bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WireError {
+pub enum WireError {
     #[error("a field is cut off")]
+    /// A field is cut off.
     Cut,
     #[error("a number is longer than 64 bits")]
+    /// A number is longer than 64 bits.
     LongNumber,
     #[error("field {0} has a kind that it can't have")]
+    /// A field has a kind that it can't have.
     Kind(u32),
     #[error("a field has the number 0 or a kind that does not exist")]
+    /// A field has the number 0 or a kind that does not exist.
     NoField,
     #[error("field {0} is not UTF-8")]
+    /// A field is not UTF-8.
     Text(u32),
 }
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// Of variable length.
     Varint(u64),
+    /// Of eight bytes.
     Fixed64(u64),
+    /// Of four bytes.
     Fixed32(u32),
+    /// Bytes, a text or a message.
     Bytes(&'a [u8]),
 }
 
 /// A field of a message.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Field<'a> {
+pub struct Field<'a> {
+    /// Its number.
     pub number: u32,
+    /// Its value.
     pub value: Value<'a>,
 }
 
 impl<'a> Field<'a> {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// When it holds something else; so for all of these.
+    #[inline]
     pub fn bytes(self) -> Result<&'a [u8], WireError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
@@ -41,10 +57,20 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Its text.
+    ///
+    /// # Errors
+    /// When it is no UTF-8.
+    #[inline]
     pub fn text(self) -> Result<&'a str, WireError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| WireError::Text(self.number))
     }
 
+    /// A number of variable length.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn unsigned(self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(value) => Ok(value),
@@ -52,14 +78,29 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The same, signed.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn signed(self) -> Result<i64, WireError> {
         self.unsigned().map(|value| value as i64)
     }
 
+    /// The same, its sign last.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn zigzag(self) -> Result<i64, WireError> {
         self.unsigned().map(unzigzag)
     }
 
+    /// A number of eight bytes.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn fixed64(self) -> Result<u64, WireError> {
         match self.value {
             Value::Fixed64(bits) => Ok(bits),
@@ -67,11 +108,20 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A number of double precision.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn double(self) -> Result<f64, WireError> {
         self.fixed64().map(f64::from_bits)
     }
 
     /// Calls `f` with each number of a repeated field, packed or not.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn each_varint(self, mut f: impl FnMut(u64)) -> Result<(), WireError> {
         match self.value {
             Value::Varint(value) => f(value),
@@ -87,6 +137,10 @@ impl<'a> Field<'a> {
     }
 
     /// Calls `f` with each number of eight bytes of a repeated field, packed or not.
+    ///
+    /// # Errors
+    /// When it holds something else.
+    #[inline]
     pub fn each_fixed64(self, mut f: impl FnMut(u64)) -> Result<(), WireError> {
         match self.value {
             Value::Fixed64(bits) => f(bits),
@@ -105,22 +159,30 @@ impl<'a> Field<'a> {
     }
 }
 
-pub(crate) fn unzigzag(value: u64) -> i64 {
+/// The signed number that was written with its sign last.
+#[inline]
+pub fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Reads the fields of a message in their order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// A reader of a message.
+    #[inline]
     pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The next field, `None` at the end.
+    ///
+    /// # Errors
+    /// When what follows is no field.
+    #[allow(clippy::should_implement_trait)] // It can fail, and borrows from the message.
     #[inline(always)]
     pub fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
         if self.rest.is_empty() {
@@ -176,9 +238,11 @@ impl<'a> Reader<'a> {
 
 /// Writes the fields of a message. What is zero or empty is left out, as it is when it is not there.
 #[derive(Debug, Default)]
-pub(crate) struct Writer(pub Vec<u8>);
+pub struct Writer(pub Vec<u8>);
 
 impl Writer {
+    /// A number of variable length, without a field's number.
+    #[inline]
     pub fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -191,21 +255,42 @@ impl Writer {
         self.varint(u64::from(number) << 3 | kind);
     }
 
+    /// A number of variable length.
+    #[inline]
     pub fn unsigned(&mut self, number: u32, value: u64) {
         if value != 0 {
-            self.tag(number, 0);
-            self.varint(value);
+            self.present_unsigned(number, value);
         }
     }
 
+    /// A number that is written even if it is zero.
+    #[inline]
+    pub fn present_unsigned(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        self.varint(value);
+    }
+
+    /// A number of eight bytes, written even if it is zero.
+    #[inline]
+    pub fn present_fixed64(&mut self, number: u32, bits: u64) {
+        self.tag(number, 1);
+        self.0.extend_from_slice(&bits.to_le_bytes());
+    }
+
+    /// The same, signed.
+    #[inline]
     pub fn signed(&mut self, number: u32, value: i64) {
         self.unsigned(number, value as u64);
     }
 
+    /// The same, its sign last.
+    #[inline]
     pub fn zigzag(&mut self, number: u32, value: i64) {
         self.unsigned(number, (value << 1 ^ value >> 63) as u64);
     }
 
+    /// A number of double precision.
+    #[inline]
     pub fn double(&mut self, number: u32, value: f64) {
         if value.to_bits() != 0 {
             self.present_double(number, value);
@@ -213,11 +298,13 @@ impl Writer {
     }
 
     /// A number that is written even if it is zero: which of several fields is there says something.
+    #[inline]
     pub fn present_double(&mut self, number: u32, value: f64) {
-        self.tag(number, 1);
-        self.0.extend_from_slice(&value.to_bits().to_le_bytes());
+        self.present_fixed64(number, value.to_bits());
     }
 
+    /// Several of them in one field.
+    #[inline]
     pub fn doubles(&mut self, number: u32, values: impl ExactSizeIterator<Item = f64>) {
         if values.len() == 0 {
             return;
@@ -229,12 +316,16 @@ impl Writer {
         }
     }
 
+    /// Bytes, written even if there are none.
+    #[inline]
     pub fn bytes(&mut self, number: u32, bytes: &[u8]) {
         self.tag(number, 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
+    /// A text.
+    #[inline]
     pub fn text(&mut self, number: u32, text: &str) {
         if !text.is_empty() {
             self.bytes(number, text.as_bytes());
@@ -242,6 +333,7 @@ impl Writer {
     }
 
     /// A message within this one.
+    #[inline]
     pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         write(&mut inner);

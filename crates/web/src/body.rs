@@ -5,16 +5,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 
-use crate::memory::Room;
+use crate::Room;
 
 /// The longest form.
 const FORM_BYTES_MAX: usize = 10 << 20;
 
 /// A body that could not be read, and the status its client gets.
-pub(crate) type Unread = (StatusCode, String);
+pub type Unread = (StatusCode, String);
 
 /// All of a body.
-pub(crate) async fn whole(
+///
+/// # Errors
+/// When it is longer than the limit in bytes, finds no room, or breaks off.
+pub async fn whole(
     headers: &HeaderMap,
     mut body: Body,
     limit: usize,
@@ -60,7 +63,10 @@ async fn drain(mut body: Body, limit: usize) {
 }
 
 /// The form in a body; empty if there is none.
-pub(crate) async fn form(headers: &HeaderMap, body: Body, room: &mut Room) -> Result<Bytes, Unread> {
+///
+/// # Errors
+/// As [`whole`].
+pub async fn form(headers: &HeaderMap, body: Body, room: &mut Room) -> Result<Bytes, Unread> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,17 +17,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tracing::warn;
 
-use crate::metrics::Metrics;
-
 /// How long to wait after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-pub(crate) struct Limited {
+/// A listener that takes a client when there is a permit for it.
+#[derive(Debug)]
+pub struct Limited {
+    /// Where clients come.
     pub listener: TcpListener,
+    /// One for each client that may be there.
     pub permits: Arc<Semaphore>,
     /// How long a connection may be silent.
     pub idle: Duration,
-    pub metrics: Arc<Metrics>,
+    /// How many clients are there now.
+    pub active: Arc<AtomicU64>,
 }
 
 impl Listener for Limited {
@@ -44,12 +47,12 @@ impl Listener for Limited {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
                     let _ = stream.set_nodelay(true);
-                    self.metrics.active_connections.fetch_add(1, Ordering::Relaxed);
+                    self.active.fetch_add(1, Ordering::Relaxed);
                     let connection = Connection {
                         stream,
                         idle: self.idle,
                         silence: Box::pin(tokio::time::sleep(self.idle)),
-                        metrics: Arc::clone(&self.metrics),
+                        active: Arc::clone(&self.active),
                         _permit: permit,
                     };
                     return (connection, address);
@@ -68,11 +71,12 @@ impl Listener for Limited {
 }
 
 /// A client's connection while it lives.
-pub(crate) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: TcpStream,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
-    metrics: Arc<Metrics>,
+    active: Arc<AtomicU64>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -93,7 +97,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.metrics.active_connections.fetch_sub(1, Ordering::Relaxed);
+        self.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

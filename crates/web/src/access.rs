@@ -3,6 +3,7 @@
 //! Deciding about a password costs milliseconds of hashing, so a hash of what was right is kept for a while.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, Method, header};
@@ -24,7 +25,43 @@ pub trait Gate: Send + Sync {
 
 /// Passwords that were right a moment ago, by their hashes.
 #[derive(Debug, Default)]
-pub(crate) struct Trusted(Mutex<HashMap<[u8; 32], Instant>>);
+struct Trusted(Mutex<HashMap<[u8; 32], Instant>>);
+
+/// Who is let in: everyone if there is no gate.
+#[derive(Default)]
+pub struct Admission {
+    gate: Option<Arc<dyn Gate>>,
+    trusted: Trusted,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Admission").field("gate", &self.gate.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Admission {
+    /// Those whom the gate admits, or everyone.
+    pub fn new(gate: Option<Arc<dyn Gate>>) -> Self {
+        Self { gate, trusted: Trusted::default() }
+    }
+
+    /// Whether a request with these headers may come in.
+    pub async fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(gate) = self.gate.clone() else { return true };
+        let Some((user, password)) = credentials(headers) else { return false };
+        let pair = format!("{user}:{password}").into_bytes();
+        if self.trusted.contains(&pair) {
+            return true;
+        }
+        let asked = tokio::task::spawn_blocking(move || gate.admits(&user, &password)).await;
+        let admitted = asked.unwrap_or(false);
+        if admitted {
+            self.trusted.add(&pair);
+        }
+        admitted
+    }
+}
 
 impl Trusted {
     pub fn contains(&self, credentials: &[u8]) -> bool {
@@ -48,7 +85,7 @@ fn key(credentials: &[u8]) -> [u8; 32] {
 }
 
 /// User and password of a request.
-pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -60,7 +97,7 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 }
 
 /// Whether a web page of another server makes a browser send what changes something.
-pub(crate) fn is_strange_page(method: &Method, headers: &HeaderMap) -> bool {
+pub fn is_strange_page(method: &Method, headers: &HeaderMap) -> bool {
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return false;
     }

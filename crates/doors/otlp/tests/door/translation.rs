@@ -3,16 +3,20 @@
 use prost::{Message, Oneof};
 use serde_json::{Value as Json, json};
 
-use crate::http::{Client, Response, Server, escaped};
+use luma_intake::OtlpOptions;
+use luma_promql::Matcher;
+use luma_vfs::SimDisk;
+
+use crate::server::{Server, timeless};
 
 #[derive(Clone, PartialEq, Message)]
-struct Request {
+pub struct Request {
     #[prost(message, repeated, tag = "1")]
     resources: Vec<ResourceMetrics>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ResourceMetrics {
+pub struct ResourceMetrics {
     #[prost(message, optional, tag = "1")]
     resource: Option<Resource>,
     #[prost(message, repeated, tag = "2")]
@@ -20,19 +24,33 @@ struct ResourceMetrics {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Resource {
+pub struct Resource {
     #[prost(message, repeated, tag = "1")]
     attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Scope {
+pub struct Scope {
+    #[prost(message, optional, tag = "1")]
+    library: Option<ScopeNames>,
     #[prost(message, repeated, tag = "2")]
     metrics: Vec<Metric>,
+    #[prost(string, tag = "3")]
+    schema: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct KeyValue {
+pub struct ScopeNames {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+    #[prost(message, repeated, tag = "3")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct KeyValue {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(message, optional, tag = "2")]
@@ -40,13 +58,13 @@ struct KeyValue {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct AnyValue {
+pub struct AnyValue {
     #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5")]
     value: Option<Any>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-enum Any {
+pub enum Any {
     #[prost(string, tag = "1")]
     Text(String),
     #[prost(bool, tag = "2")]
@@ -60,33 +78,33 @@ enum Any {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct List {
+pub struct List {
     #[prost(message, repeated, tag = "1")]
     values: Vec<AnyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Metric {
+pub struct Metric {
     #[prost(string, tag = "1")]
-    name: String,
+    pub name: String,
     #[prost(string, tag = "2")]
-    description: String,
+    pub description: String,
     #[prost(string, tag = "3")]
-    unit: String,
+    pub unit: String,
     #[prost(message, optional, tag = "5")]
-    gauge: Option<Numbers>,
+    pub gauge: Option<Numbers>,
     #[prost(message, optional, tag = "7")]
-    sum: Option<Numbers>,
+    pub sum: Option<Numbers>,
     #[prost(message, optional, tag = "9")]
-    histogram: Option<Histograms>,
+    pub histogram: Option<Histograms>,
     #[prost(message, optional, tag = "10")]
-    exponential: Option<Exponentials>,
+    pub exponential: Option<Exponentials>,
     #[prost(message, optional, tag = "11")]
-    summary: Option<Summaries>,
+    pub summary: Option<Summaries>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Numbers {
+pub struct Numbers {
     #[prost(message, repeated, tag = "1")]
     points: Vec<Number>,
     #[prost(int32, tag = "2")]
@@ -96,25 +114,25 @@ struct Numbers {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Number {
+pub struct Number {
     #[prost(fixed64, tag = "2")]
-    start: u64,
+    pub start: u64,
     #[prost(fixed64, tag = "3")]
-    time: u64,
+    pub time: u64,
     #[prost(double, optional, tag = "4")]
-    double: Option<f64>,
+    pub double: Option<f64>,
     #[prost(message, repeated, tag = "5")]
-    exemplars: Vec<Exemplar>,
+    pub exemplars: Vec<Exemplar>,
     #[prost(sfixed64, optional, tag = "6")]
-    int: Option<i64>,
+    pub int: Option<i64>,
     #[prost(message, repeated, tag = "7")]
-    attributes: Vec<KeyValue>,
+    pub attributes: Vec<KeyValue>,
     #[prost(uint32, tag = "8")]
-    flags: u32,
+    pub flags: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Exemplar {
+pub struct Exemplar {
     #[prost(fixed64, tag = "2")]
     time: u64,
     #[prost(double, tag = "3")]
@@ -124,7 +142,7 @@ struct Exemplar {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Histograms {
+pub struct Histograms {
     #[prost(message, repeated, tag = "1")]
     points: Vec<Histogram>,
     #[prost(int32, tag = "2")]
@@ -132,7 +150,7 @@ struct Histograms {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Histogram {
+pub struct Histogram {
     #[prost(fixed64, tag = "3")]
     time: u64,
     #[prost(fixed64, tag = "4")]
@@ -146,7 +164,7 @@ struct Histogram {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Exponentials {
+pub struct Exponentials {
     #[prost(message, repeated, tag = "1")]
     points: Vec<Exponential>,
     #[prost(int32, tag = "2")]
@@ -154,7 +172,7 @@ struct Exponentials {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Exponential {
+pub struct Exponential {
     #[prost(fixed64, tag = "3")]
     time: u64,
     #[prost(fixed64, tag = "4")]
@@ -170,7 +188,7 @@ struct Exponential {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Buckets {
+pub struct Buckets {
     #[prost(sint32, tag = "1")]
     offset: i32,
     #[prost(uint64, repeated, tag = "2")]
@@ -178,13 +196,13 @@ struct Buckets {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Summaries {
+pub struct Summaries {
     #[prost(message, repeated, tag = "1")]
     points: Vec<Summary>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Summary {
+pub struct Summary {
     #[prost(fixed64, tag = "3")]
     time: u64,
     #[prost(fixed64, tag = "4")]
@@ -196,7 +214,7 @@ struct Summary {
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-struct Quantile {
+pub struct Quantile {
     #[prost(double, tag = "1")]
     quantile: f64,
     #[prost(double, tag = "2")]
@@ -204,20 +222,20 @@ struct Quantile {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Answer {
+pub struct Answer {
     #[prost(message, optional, tag = "1")]
-    partial: Option<Partial>,
+    pub partial: Option<Partial>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Partial {
+pub struct Partial {
     #[prost(int64, tag = "1")]
-    rejected: i64,
+    pub rejected: i64,
     #[prost(string, tag = "2")]
-    message: String,
+    pub message: String,
 }
 
-const TIME: u64 = 1_000_000_000_000;
+pub const TIME: u64 = 1_000_000_000_000;
 
 fn attribute(key: &str, value: Any) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }) }
@@ -227,14 +245,14 @@ fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Any::Text(value.into()))
 }
 
-fn request(metrics: Vec<Metric>) -> Request {
+pub fn request(metrics: Vec<Metric>) -> Request {
     let attributes = vec![
         text("service.name", "shop"),
         text("service.namespace", "eu"),
         text("service.instance.id", "i-1"),
         text("host.name", "h"),
     ];
-    let scopes = vec![Scope { metrics }];
+    let scopes = vec![Scope { metrics, ..Scope::default() }];
     Request { resources: vec![ResourceMetrics { resource: Some(Resource { attributes }), scopes }] }
 }
 
@@ -242,27 +260,22 @@ fn number(value: f64) -> Number {
     Number { start: TIME / 2, time: TIME, double: Some(value), ..Number::default() }
 }
 
-fn numbers(points: Vec<Number>, temporality: i32) -> Option<Numbers> {
+pub fn numbers(points: Vec<Number>, temporality: i32) -> Option<Numbers> {
     Some(Numbers { points, temporality, monotonic: true })
 }
 
-fn send(client: &mut Client, request: &Request) -> Response {
-    client.send(
-        "POST",
-        "/api/v1/otlp/v1/metrics",
-        &[("content-type", "application/x-protobuf")],
-        &request.encode_to_vec(),
-    )
+pub fn send(server: &Server, request: &Request) -> (u16, Vec<u8>) {
+    let kind = ("content-type", "application/x-protobuf");
+    server.send("/v1/metrics", &[kind], &request.encode_to_vec())
 }
 
-fn value(client: &mut Client, query: &str) -> Json {
-    client.get(&format!("/api/v1/query?query={}&time=1000", escaped(query))).data()["result"].clone()
+fn value(server: &Server, query: &str) -> Json {
+    server.query(query, 1_000_000)
 }
 
 #[test]
 fn every_kind_of_metric_becomes_the_series_that_prometheus_makes_of_it() {
     let server = Server::new();
-    let mut client = server.client();
     let mut counted = number(5.0);
     counted.attributes = vec![
         text("http.method", "GET"),
@@ -340,17 +353,17 @@ fn every_kind_of_metric_becomes_the_series_that_prometheus_makes_of_it() {
             ..Metric::default()
         },
     ];
-    let answer = send(&mut client, &request(metrics));
-    assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", String::from_utf8_lossy(&answer.body));
+    let (status, body) = send(&server, &request(metrics));
+    assert_eq!((status, body.len()), (200, 0), "{}", String::from_utf8_lossy(&body));
     assert_eq!(
-        value(&mut client, "http_requests_total"),
+        value(&server, "http_requests_total"),
         json!([{"metric": {
             "__name__": "http_requests_total", "job": "eu/shop", "instance": "i-1", "http_method": "GET", "ok": "true",
             "n": "-3", "d": "0.5", "l": "[1,\"x\"]",
         }, "value": [1000, "5"]}])
     );
-    assert_eq!(value(&mut client, "start_timestamp(http_requests_total)")[0]["value"][1], "500");
-    assert_eq!(value(&mut client, "temperature_celsius")[0]["value"][1], "-7");
+    assert_eq!(value(&server, "start_timestamp(http_requests_total)")[0]["value"][1], "500");
+    assert_eq!(value(&server, "temperature_celsius")[0]["value"][1], "-7");
     for (query, expected) in [
         ("latency_seconds_bucket{le=\"0.5\"}", "1"),
         ("latency_seconds_bucket{le=\"1\"}", "3"),
@@ -363,49 +376,86 @@ fn every_kind_of_metric_becomes_the_series_that_prometheus_makes_of_it() {
         ("wait{quantile=\"0.9\"}", "0.7"),
         ("target_info{host_name=\"h\",job=\"eu/shop\"}", "1"),
     ] {
-        assert_eq!(value(&mut client, query)[0]["value"][1], expected, "{query}");
+        assert_eq!(value(&server, query)[0]["value"][1], expected, "{query}");
     }
-    let buckets = value(&mut client, "size_bytes")[0]["histogram"][1]["buckets"].clone();
+    let buckets = value(&server, "size_bytes")[0]["histogram"][1]["buckets"].clone();
     let counts: Vec<&str> =
         buckets.as_array().unwrap().iter().map(|bucket| bucket[3].as_str().unwrap()).collect();
     assert_eq!(counts, ["1", "1", "5", "4"], "{buckets}");
     let bound: f64 = buckets[1][2].as_str().unwrap().parse().unwrap();
     assert!((bound - 1.0).abs() < 1e-12, "{buckets}");
-    let exemplars = client.get("/api/v1/query_exemplars?query=http_requests_total").data();
-    assert_eq!(exemplars[0]["exemplars"][0]["labels"], json!({"trace_id": "abcd"}));
-    let metadata = client.get("/api/v1/metadata?metric=http_requests_total").data();
-    assert_eq!(metadata["http_requests_total"][0]["help"], "How many.");
+    let exemplars = server.store.exemplars(&[Matcher::equal("__name__", "http_requests_total")], 0, i64::MAX);
+    assert_eq!(exemplars[0].1[0].labels.get("trace_id"), "abcd");
+    assert_eq!(server.store.metadata()["http_requests_total"].help, "How many.");
+}
+
+#[test]
+fn scopes_and_promoted_attributes_are_labels_if_that_is_wanted() {
+    let gauge = || Metric { name: "m".into(), gauge: numbers(vec![number(1.0)], 0), ..Metric::default() };
+    let mut message = request(vec![gauge()]);
+    let scope = &mut message.resources[0].scopes[0];
+    scope.library = Some(ScopeNames {
+        name: "lib".into(),
+        version: "1".into(),
+        attributes: vec![text("team", "red"), text("name", "hidden")],
+    });
+    scope.schema = "https://schemas.example/1".into();
+    let labels = |options: OtlpOptions| {
+        let server = Server::on(&SimDisk::new(), timeless(), options);
+        assert_eq!(send(&server, &message).0, 200);
+        value(&server, "m")[0]["metric"].clone()
+    };
+    let own = json!({"__name__": "m", "job": "eu/shop", "instance": "i-1"});
+    let with = |more: Json| {
+        let mut all = own.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    assert_eq!(
+        labels(OtlpOptions::default()),
+        with(json!({"otel_scope_name": "lib", "otel_scope_version": "1", "otel_scope_team": "red",
+            "otel_scope_schema_url": "https://schemas.example/1"}))
+    );
+    let promoted = vec!["host.name".to_owned(), "none".to_owned()];
+    assert_eq!(labels(OtlpOptions { scope_labels: false, promoted }), with(json!({"host_name": "h"})));
 }
 
 #[test]
 fn what_can_not_be_stored_is_counted_and_the_rest_is_stored() {
     let server = Server::new();
-    let mut client = server.client();
     let sum = |name: &str, temporality| Metric {
         name: name.into(),
         sum: numbers(vec![number(1.0), Number { time: 2 * TIME, ..number(2.0) }], temporality),
         ..Metric::default()
     };
-    let answer = send(&mut client, &request(vec![sum("good", 2), sum("changes", 1)]));
-    assert_eq!(answer.status, 200);
-    let partial = Answer::decode(&answer.body[..]).unwrap().partial.unwrap();
+    let (status, body) = send(&server, &request(vec![sum("good", 2), sum("neither", 0)]));
+    assert_eq!(status, 200);
+    let partial = Answer::decode(&body[..]).unwrap().partial.unwrap();
     assert_eq!(partial.rejected, 2);
-    assert!(partial.message.contains("temporality other than cumulative"), "{}", partial.message);
-    assert_eq!(value(&mut client, "good_total")[0]["value"][1], "1");
+    assert!(partial.message.contains("temporality 0"), "{}", partial.message);
+    assert_eq!(value(&server, "good_total")[0]["value"][1], "1");
 }
 
 #[test]
 fn bodies_that_are_no_metrics_are_refused() {
     let server = Server::new();
-    let mut client = server.client();
-    let path = "/api/v1/otlp/v1/metrics";
+    let path = "/v1/metrics";
     let kind = ("content-type", "application/x-protobuf");
-    assert_eq!(client.send("POST", path, &[("content-type", "application/json")], b"{}").status, 415);
-    assert_eq!(client.send("POST", path, &[kind, ("content-encoding", "br")], b"").status, 415);
-    let damaged = client.send("POST", path, &[kind], b"\x0a\xff");
-    assert_eq!(damaged.status, 400);
-    assert!(String::from_utf8_lossy(&damaged.body).contains("no ExportMetricsServiceRequest"));
-    assert_eq!(client.send("POST", path, &[kind, ("content-encoding", "gzip")], b"x").status, 400);
+    let json = ("content-type", "application/json");
+    assert_eq!(server.send(path, &[("content-type", "text/plain")], b"{}").0, 415);
+    assert_eq!(server.send(path, &[kind, ("content-encoding", "br")], b"").0, 415);
+    assert_eq!(server.send("/v1/traces", &[kind], b"").0, 404);
+    let (status, damaged) = server.send(path, &[kind], b"\x0a\xff");
+    assert_eq!(status, 400);
+    assert!(String::from_utf8_lossy(&damaged).contains("no ExportMetricsServiceRequest"));
+    let (status, damaged) = server.send(path, &[json], b"{\"resourceMetrics\": 7}");
+    assert_eq!(status, 400);
+    let damaged: Json = serde_json::from_slice(&damaged).unwrap();
+    assert_eq!(damaged["code"], 3);
+    assert!(damaged["message"].as_str().unwrap().contains("resourceMetrics"), "{damaged}");
+    for encoding in ["gzip", "zstd"] {
+        assert_eq!(server.send(path, &[kind, ("content-encoding", encoding)], b"x").0, 400);
+    }
     let good =
         request(vec![Metric { name: "m".into(), gauge: numbers(vec![number(1.0)], 0), ..Metric::default() }]);
     let bytes = good.encode_to_vec();
@@ -413,9 +463,26 @@ fn bodies_that_are_no_metrics_are_refused() {
         for flip in [0x01, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] ^= flip;
-            let answer = client.send("POST", path, &[kind], &bytes);
-            assert!(matches!(answer.status, 200 | 400), "{}", answer.status);
+            let (status, _) = server.send(path, &[kind], &bytes);
+            assert!(matches!(status, 200 | 400), "{status}");
         }
     }
-    assert_eq!(client.get("/api/v1/query?query=1").status, 200);
+    // Another one: some of the damaged messages were good ones of the far future.
+    let server = Server::new();
+    let packed = zstd::encode_all(&bytes[..], 3).unwrap();
+    assert_eq!(server.send(path, &[kind, ("content-encoding", "zstd")], &packed), (200, Vec::new()));
+    assert_eq!(value(&server, "m{job=\"eu/shop\"}")[0]["value"][1], "1");
+}
+
+#[test]
+fn answers_have_the_form_of_their_requests() {
+    let server = Server::new();
+    let json = ("content-type", "application/json");
+    assert_eq!(server.send("/v1/metrics", &[json], b"{}"), (200, b"{}".to_vec()));
+    let text = br#"{"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "a", "sum": {"dataPoints": [{"timeUnixNano": "5"}, {"timeUnixNano": "6"}]}}]}]}]}"#;
+    let (status, body) = server.send("/v1/metrics", &[json], text);
+    let body: Json = serde_json::from_slice(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(body["partialSuccess"]["rejectedDataPoints"], "2");
 }

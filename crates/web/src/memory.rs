@@ -6,13 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Rejected;
+
+/// How many times longer than it is packed a request may be.
+pub const UNPACKED_FACTOR: usize = 8;
 
 const UNIT: usize = 1 << 10;
 
 /// The bounds.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     bodies: Arc<AtomicUsize>,
     bodies_max: usize,
     unpacked: Arc<Semaphore>,
@@ -21,13 +27,14 @@ pub(crate) struct Memory {
 
 /// Room that a body has; it is given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub struct Room {
     bodies: Arc<AtomicUsize>,
     bytes: usize,
     max: usize,
 }
 
 impl Memory {
+    /// Bounds in bytes on bodies that have arrived, and on what they unpack to.
     pub fn new(bodies_max: usize, unpacked_max: usize) -> Self {
         let units = (unpacked_max / UNIT).clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -44,9 +51,30 @@ impl Memory {
     }
 
     /// Waits until so many bytes may be taken.
-    pub async fn unpack(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    async fn unpack(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = bytes.div_ceil(UNIT).clamp(1, self.unpacked_max);
         Arc::clone(&self.unpacked).acquire_many_owned(u32::try_from(units).ok()?).await.ok()
+    }
+
+    /// Runs work on a request that takes so many bytes once it is unpacked, apart from the threads that serve.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> Result<T, Rejected> + Send + 'static,
+    ) -> Result<T, Rejected> {
+        let permit = self.unpack(bytes).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let outcome = work();
+            drop(permit);
+            outcome
+        });
+        done.await.unwrap_or_else(|_| {
+            let what = "the request ended by a defect; the server's log says more".to_owned();
+            Err(Rejected { status: StatusCode::INTERNAL_SERVER_ERROR, what })
+        })
     }
 }
 

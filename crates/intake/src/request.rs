@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use luma_promql::{FloatHistogram, Labels, METRIC_NAME};
-use luma_telemetry::{Appended, Batch, BatchSeries, Error, Exemplar, LabelError, Metadata, Metrics};
+use luma_telemetry::{
+    Appended, Batch, BatchSeries, Exemplar, LabelError, Metadata, Metrics, Pending, Result,
+};
 
-use super::{Outcome, Rejected};
+/// What became of the samples, and why the first that was not stored was refused.
+pub type Outcome = Result<(Appended, Option<String>)>;
 
 /// A batch, and what is not in it.
 #[derive(Debug)]
-pub(crate) struct WriteRequest {
+pub struct WriteRequest {
     batch: Batch,
     /// The latest time that a sample may have.
     latest: i64,
@@ -20,6 +22,7 @@ pub(crate) struct WriteRequest {
 }
 
 impl WriteRequest {
+    /// A request whose samples may be as late as `latest`, in milliseconds.
     pub fn new(latest: i64) -> Self {
         Self { batch: Batch::default(), latest, refused: 0, first: None }
     }
@@ -60,35 +63,41 @@ impl WriteRequest {
         }
     }
 
+    /// Adds a number: its time, and when its counter started (0 if that is unknown), in milliseconds.
+    #[inline]
     pub fn float(&mut self, series: BatchSeries, t: i64, start: i64, value: f64) {
         if self.is_in_time(t) {
             self.batch.float(series, t, start, value);
         }
     }
 
+    /// Adds a histogram, or notes what is wrong with it.
     pub fn histogram(
         &mut self,
         series: BatchSeries,
         t: i64,
         start: i64,
-        value: Result<FloatHistogram, String>,
+        value: std::result::Result<impl Into<Arc<FloatHistogram>>, String>,
     ) {
         match value {
-            Ok(value) if self.is_in_time(t) => self.batch.histogram(series, t, start, Arc::new(value)),
+            Ok(value) if self.is_in_time(t) => self.batch.histogram(series, t, start, value.into()),
             Ok(_) => {}
             Err(what) => self.refuse(1, format!("invalid histogram at {t}: {what}")),
         }
     }
 
+    /// Adds an example of what a series measured.
     pub fn exemplar(&mut self, series: BatchSeries, exemplar: Exemplar) {
         self.batch.exemplar(series, exemplar);
     }
 
+    /// Adds what a family of metrics says of itself.
     pub fn metadata(&mut self, family: &str, metadata: Metadata) {
         self.batch.metadata(family, metadata);
     }
 
-    fn is_in_time(&mut self, t: i64) -> bool {
+    /// Whether a sample of this time, in milliseconds, may be taken; if not, that is noted.
+    pub fn is_in_time(&mut self, t: i64) -> bool {
         if t <= self.latest {
             return true;
         }
@@ -97,6 +106,11 @@ impl WriteRequest {
             format!("out of bounds: {t} is too far in the future, the latest time taken is {}", self.latest),
         );
         false
+    }
+
+    /// Whether nothing was refused so far.
+    pub fn is_whole(&self) -> bool {
+        self.refused == 0
     }
 
     /// Notes that samples are left out.
@@ -108,14 +122,28 @@ impl WriteRequest {
     }
 
     /// Stores what is left; returns when it is durable.
+    ///
+    /// # Errors
+    /// When the batch is too large, or the log failed: then nothing is acknowledged.
     pub fn store(self, store: &Metrics) -> Outcome {
-        let appended = store.append(&self.batch).map_err(|error| Rejected {
-            status: match error {
-                Error::BatchTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-            what: error.to_string(),
-        })?;
+        let pending = self.begin(store)?;
+        self.finish(pending)
+    }
+
+    /// Puts what is left into the store; it is acknowledged by [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// When the batch is too large, or the log failed: then nothing is stored.
+    pub fn begin<'s>(&self, store: &'s Metrics) -> Result<Pending<'s>> {
+        store.begin_append(&self.batch)
+    }
+
+    /// Returns when what was begun is durable.
+    ///
+    /// # Errors
+    /// When the log failed: then nothing is acknowledged.
+    pub fn finish(self, pending: Pending<'_>) -> Outcome {
+        let appended = pending.wait()?;
         let refusal = self.refusal(&appended);
         Ok((Appended { refused: appended.refused + self.refused, ..appended }, refusal))
     }

@@ -1,0 +1,12 @@
+//! Messages of other systems on their way into the store of metrics.
+//!
+//! - [`wire`] reads and writes Protocol Buffers out of borrowed bytes.
+//! - [`WriteRequest`] is what all of them become: a batch, and a count of what can't be in it.
+//! - [`Otlp`] makes it of OpenTelemetry's metrics, in Protocol Buffers or JSON.
+
+mod otlp;
+mod request;
+pub mod wire;
+
+pub use otlp::{Otlp, OtlpError, OtlpOptions};
+pub use request::{Outcome, WriteRequest};
