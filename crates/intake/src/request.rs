@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use luma_promql::{FloatHistogram, Labels, METRIC_NAME};
 use luma_telemetry::{
-    Appended, Batch, BatchSeries, Exemplar, LabelError, Metadata, Metrics, Pending, Result,
+    Appended, Batch, BatchSeries, Exemplar, Fingerprint, KnownSeries, LabelError, Metadata, Metrics, Pending,
+    Result,
 };
 
 /// What became of the samples, and why the first that was not stored was refused.
@@ -61,6 +62,16 @@ impl WriteRequest {
                 None
             }
         }
+    }
+
+    /// Names a series that the store knows.
+    pub fn known(&mut self, series: KnownSeries) -> BatchSeries {
+        self.batch.known(series)
+    }
+
+    /// Has the store know a series by a name from now on.
+    pub fn name(&mut self, series: BatchSeries, name: Fingerprint) {
+        self.batch.name(series, name);
     }
 
     /// Adds a number: its time, and when its counter started (0 if that is unknown), in milliseconds.
@@ -143,13 +154,14 @@ impl WriteRequest {
     /// # Errors
     /// When the log failed: then nothing is acknowledged.
     pub fn finish(self, pending: Pending<'_>) -> Outcome {
+        let series = pending.refused_series().cloned().unwrap_or_default();
         let appended = pending.wait()?;
-        let refusal = self.refusal(&appended);
+        let refusal = self.refusal(&appended, &series);
         Ok((Appended { refused: appended.refused + self.refused, ..appended }, refusal))
     }
 
-    /// Why the first sample that is not in the store was refused.
-    fn refusal(&self, appended: &Appended) -> Option<String> {
+    /// Why the first sample that is not in the store was refused; `series` is that of the first which the store refused.
+    fn refusal(&self, appended: &Appended, series: &Labels) -> Option<String> {
         let more = match appended.refused + self.refused {
             0 | 1 => String::new(),
             count => format!(" ({count} samples refused)"),
@@ -158,10 +170,7 @@ impl WriteRequest {
         match (&self.first, by_store) {
             (Some((before, what)), None) => Some((before, what.clone())),
             (Some((before, what)), Some((at, _))) if before <= at => Some((before, what.clone())),
-            (_, Some((at, refusal))) => {
-                let series = self.batch.describe(*at).map(|(labels, _)| labels).unwrap_or_default();
-                Some((at, format!("{refusal} for series {series}")))
-            }
+            (_, Some((at, refusal))) => Some((at, format!("{refusal} for series {series}"))),
             (None, None) => None,
         }
         .map(|(_, what)| what + &more)

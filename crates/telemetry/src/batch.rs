@@ -11,6 +11,7 @@ use luma_promql::{FloatHistogram, Labels, Sample};
 
 use crate::error::LabelError;
 use crate::exemplars::Exemplar;
+use crate::known::{Fingerprint, KnownSeries};
 use crate::metadata::Metadata;
 
 /// How many labels a series may have.
@@ -34,6 +35,15 @@ pub(crate) struct Point {
 struct Key {
     hash: u64,
     end: usize,
+    known: Option<KnownSeries>,
+}
+
+/// What a batch says about which series it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named<'b> {
+    /// Its labels as a key, and their hash.
+    Key(u64, &'b [u8]),
+    Known(KnownSeries),
 }
 
 /// The samples of one request.
@@ -45,6 +55,7 @@ pub struct Batch {
     histogram_bytes: usize,
     metadata: Vec<(String, Metadata)>,
     exemplars: Vec<(u32, Exemplar)>,
+    fingerprints: Vec<(u32, Fingerprint)>,
 }
 
 impl Batch {
@@ -85,8 +96,19 @@ impl Batch {
             }
         }
         let hash = hash_of(&self.bytes[start..]);
-        self.keys.push(Key { hash, end: self.bytes.len() });
+        self.keys.push(Key { hash, end: self.bytes.len(), known: None });
         Ok(BatchSeries(self.keys.len() as u32 - 1))
+    }
+
+    /// Names a series of the store that the batch is for.
+    pub fn known(&mut self, series: KnownSeries) -> BatchSeries {
+        self.keys.push(Key { hash: 0, end: self.bytes.len(), known: Some(series) });
+        BatchSeries(self.keys.len() as u32 - 1)
+    }
+
+    /// Has the store know the series by a name from now on, if it takes it.
+    pub fn name(&mut self, series: BatchSeries, name: Fingerprint) {
+        self.fingerprints.push((series.0, name));
     }
 
     /// Adds a number: its time in milliseconds, and when its counter started (0 if that is unknown).
@@ -112,13 +134,6 @@ impl Batch {
         self.exemplars.push((series.0, exemplar));
     }
 
-    /// The labels and time of a sample, by its place in the batch.
-    pub fn describe(&self, at: usize) -> Option<(Labels, i64)> {
-        let (series, point) = self.points.get(at)?;
-        let (_, key) = self.key(*series)?;
-        Some((Labels::new(labels_of_key(key)), point.t))
-    }
-
     /// How many samples there are.
     pub fn len(&self) -> usize {
         self.points.len()
@@ -137,6 +152,7 @@ impl Batch {
         self.histogram_bytes = 0;
         self.metadata.clear();
         self.exemplars.clear();
+        self.fingerprints.clear();
     }
 
     /// At least as many bytes as the batch takes in the log.
@@ -171,12 +187,30 @@ impl Batch {
         self.keys.len()
     }
 
-    /// The key of a series and its hash.
-    pub(crate) fn key(&self, series: u32) -> Option<(u64, &[u8])> {
+    pub(crate) fn fingerprints(&self) -> &[(u32, Fingerprint)] {
+        &self.fingerprints
+    }
+
+    /// Which series one of the batch is.
+    pub(crate) fn named(&self, series: u32) -> Option<Named<'_>> {
         let at = series as usize;
-        let start = at.checked_sub(1).and_then(|before| self.keys.get(before)).map_or(0, |key| key.end);
         let key = self.keys.get(at)?;
-        Some((key.hash, self.bytes.get(start..key.end)?))
+        if let Some(known) = key.known {
+            return Some(Named::Known(known));
+        }
+        let start = at.checked_sub(1).and_then(|before| self.keys.get(before)).map_or(0, |key| key.end);
+        Some(Named::Key(key.hash, self.bytes.get(start..key.end)?))
+    }
+}
+
+impl Named<'_> {
+    /// Which of so many shards it belongs to.
+    pub fn shard(self, shards: usize) -> usize {
+        match self {
+            // The lowest and the highest bits find the series within the shard.
+            Self::Key(hash, _) => (hash >> 16) as u32 as usize % shards,
+            Self::Known(series) => series.shard as usize,
+        }
     }
 }
 
@@ -209,8 +243,8 @@ mod tests {
         let one = batch.series([("b", "2"), ("a", "1"), ("c", "")]).unwrap();
         let two = batch.series([("a", "1"), ("b", "2")]).unwrap();
         assert_ne!(one, two);
-        assert_eq!(batch.key(0), batch.key(1));
-        let (_, key) = batch.key(1).unwrap();
+        assert_eq!(batch.named(0), batch.named(1));
+        let Some(Named::Key(_, key)) = batch.named(1) else { unreachable!("it was named by labels") };
         assert_eq!(labels_of_key(key).collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
     }
 

@@ -14,13 +14,14 @@ use luma_strata::Tombstone;
 use luma_vfs::Vfs;
 use parking_lot::Mutex;
 
-use crate::batch::hash_of;
+use crate::batch::{Named, hash_of};
 use crate::error::{Error, Result};
 use crate::exemplars::Exemplars;
+use crate::known::Names;
 use crate::metadata::MetadataTable;
 use crate::record::{Entry, RecordReader};
 use crate::shard::Shard;
-use crate::store::{Metrics, MetricsOptions, Period, SHARDS_MAX, shard_of};
+use crate::store::{Metrics, MetricsOptions, Period, SHARDS_MAX};
 use crate::tier::Tier;
 
 impl Metrics {
@@ -78,6 +79,7 @@ impl Metrics {
             moving: Mutex::new(saved),
             metadata: opening.metadata,
             exemplars: opening.exemplars,
+            names: Names::default(),
             period: opening.period,
             series: AtomicUsize::new(opening.known.len()),
             next_reference: AtomicU32::new(opening.next_reference),
@@ -145,11 +147,12 @@ impl Opening {
 
     fn add_series(&mut self, reference: u32, key: &[u8]) -> Result<(), String> {
         let hash = hash_of(key);
-        let at = shard_of(hash, self.shards.len());
+        let named = Named::Key(hash, key);
+        let at = named.shard(self.shards.len());
         let shard = &mut self.shards[at];
         if let Some((before, id)) = self.known.get(&reference) {
             // The registry and the log both have it.
-            let same = *before == at && shard.writer.get_mut().find(hash, key) == Some(*id);
+            let same = *before == at && shard.writer.get_mut().find(named) == Some(*id);
             return if same { Ok(()) } else { Err(format!("it defines series {reference} again")) };
         }
         let (id, labels) = shard.writer.get_mut().add_series(hash, key, reference);

@@ -13,7 +13,7 @@ use luma_codec::varint;
 use luma_promql::{FloatHistogram, Labels, STALE_MARKER, Sample, is_stale};
 use parking_lot::{Mutex, RwLock};
 
-use crate::batch::{Point, labels_of_key};
+use crate::batch::{Named, Point, labels_of_key};
 use crate::error::Refusal;
 use crate::head::Head;
 use crate::index::SeriesIndex;
@@ -86,7 +86,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// The number of a series.
-    pub fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+    pub fn find(&self, named: Named<'_>) -> Option<u32> {
+        let (hash, key) = match named {
+            Named::Known(series) => return Some(series.id),
+            Named::Key(hash, key) => (hash, key),
+        };
         let same = |(other, id): &(u64, u32)| {
             *other == hash && self.placed.get(*id as usize).is_some_and(|placed| is_key(&placed.labels, key))
         };

@@ -15,9 +15,10 @@ use luma_strata::TableOptions;
 use luma_vfs::FileLock;
 use parking_lot::Mutex;
 
-use crate::batch::{Batch, Point};
+use crate::batch::{Batch, Named, Point, labels_of_key};
 use crate::error::{Error, Refusal, Result};
 use crate::exemplars::{Exemplar, Exemplars};
+use crate::known::{KnownSeries, Names};
 use crate::metadata::MetadataTable;
 use crate::record::RecordWriter;
 use crate::shard::{Decision, Shard};
@@ -81,9 +82,15 @@ pub struct Pending<'a> {
     log: &'a Log,
     lsn: Lsn,
     appended: Appended,
+    refused: Option<Labels>,
 }
 
 impl Pending<'_> {
+    /// The series of the first sample that was refused.
+    pub fn refused_series(&self) -> Option<&Labels> {
+        self.refused.as_ref()
+    }
+
     /// What became of the samples, which may not be on disk yet.
     pub fn appended(&self) -> &Appended {
         &self.appended
@@ -124,6 +131,7 @@ pub struct Metrics {
     pub(crate) out_of_order_window_ms: i64,
     pub(crate) metadata: MetadataTable,
     pub(crate) exemplars: Exemplars,
+    pub(crate) names: Names,
     pub(crate) period: Period,
     pub(crate) _lock: Box<dyn FileLock>,
 }
@@ -177,16 +185,17 @@ impl Metrics {
         }
         let mut appended = Appended::default();
         let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
+        let shard_of = |series| batch.named(series).map(|named| named.shard(self.shards.len()));
         for (at, (series, _)) in batch.points().iter().enumerate() {
-            match batch.key(*series) {
-                Some((hash, _)) => by_shard[shard_of(hash, self.shards.len())].push(at as u32),
+            match shard_of(*series).and_then(|shard| by_shard.get_mut(shard)) {
+                Some(points) => points.push(at as u32),
                 None => appended.refuse(at, Refusal::UnknownSeries),
             }
         }
         let mut exemplars_by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
         for (at, (series, _)) in batch.exemplars_given().iter().enumerate() {
-            if let Some((hash, _)) = batch.key(*series) {
-                exemplars_by_shard[shard_of(hash, self.shards.len())].push(at as u32);
+            if let Some(examples) = shard_of(*series).and_then(|shard| exemplars_by_shard.get_mut(shard)) {
+                examples.push(at as u32);
             }
         }
         let mut record = RecordWriter::with_capacity(bytes / 2);
@@ -202,10 +211,12 @@ impl Metrics {
             let mut changes = Changes { points: Vec::with_capacity(points.len()), ..Changes::default() };
             for at in points.iter().map(|at| *at as usize) {
                 let Some((series, point)) = batch.points().get(at) else { continue };
-                let Some((hash, key)) = batch.key(*series) else { continue };
-                let id = match ids[*series as usize].or_else(|| writer.find(hash, key)) {
+                let Some(named) = batch.named(*series) else { continue };
+                let id = match ids[*series as usize].or_else(|| writer.find(named)) {
                     Some(id) => id,
                     None => {
+                        // Known ones were found.
+                        let Named::Key(hash, key) = named else { continue };
                         let Some(reference) = self.admit_series() else {
                             appended.refuse(at, Refusal::SeriesLimit { limit: self.series_max });
                             continue;
@@ -240,8 +251,8 @@ impl Metrics {
             for (series, exemplar) in
                 examples.iter().filter_map(|at| batch.exemplars_given().get(*at as usize))
             {
-                let Some((hash, key)) = batch.key(*series) else { continue };
-                if let Some(id) = ids[*series as usize].or_else(|| writer.find(hash, key)) {
+                let Some(named) = batch.named(*series) else { continue };
+                if let Some(id) = ids[*series as usize].or_else(|| writer.find(named)) {
                     exemplars.push((writer.reference(id), exemplar));
                 }
             }
@@ -276,7 +287,25 @@ impl Metrics {
             drop(state);
             drop(writer);
         }
-        Ok(Pending { log: &self.log, lsn, appended })
+        let names = batch.fingerprints().iter().filter_map(|(series, name)| {
+            let (shard, id) = (shard_of(*series)?, *ids.get(*series as usize)?);
+            Some((*name, KnownSeries { shard: shard as u32, id: id? }))
+        });
+        self.names.put(names, self.series_len());
+        let refused = appended.first_refusal.as_ref().and_then(|(at, _)| self.labels_of(batch, *at));
+        Ok(Pending { log: &self.log, lsn, appended, refused })
+    }
+
+    /// The labels of the series of a sample.
+    fn labels_of(&self, batch: &Batch, at: usize) -> Option<Labels> {
+        let (series, _) = batch.points().get(at)?;
+        match batch.named(*series)? {
+            Named::Key(_, key) => Some(Labels::new(labels_of_key(key))),
+            Named::Known(KnownSeries { shard, id }) => {
+                let state = self.shards.get(shard as usize)?.state.read();
+                state.index.labels(id).cloned()
+            }
+        }
     }
 
     /// The name of one more series, if there may be one.
@@ -294,11 +323,6 @@ impl Appended {
             self.first_refusal = Some((at, refusal));
         }
     }
-}
-
-pub(crate) fn shard_of(hash: u64, shards: usize) -> usize {
-    // The lowest and the highest bits find the series within the shard.
-    (hash >> 16) as u32 as usize % shards
 }
 
 /// The times of the oldest and the newest sample that there ever were.

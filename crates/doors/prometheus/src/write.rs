@@ -54,7 +54,7 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
             drop((body, room));
             let mut request = WriteRequest::new(door.latest_time());
             match version {
-                Version::One => v1::read(&message, &mut request),
+                Version::One => v1::read(&message, &mut request, &door.store().known_names()),
                 Version::Two => v2::read(&message, &mut request),
             }
             .map_err(|error| Rejected {

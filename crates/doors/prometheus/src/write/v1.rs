@@ -1,20 +1,27 @@
 //! Messages `prometheus.WriteRequest`.
 
 use luma_promql::Labels;
-use luma_telemetry::{Exemplar, Metadata};
+use luma_telemetry::{Exemplar, KnownNames, Metadata};
 use smallvec::SmallVec;
 
 use super::{WriteRequest, histogram};
 use crate::wire::{Reader, WireError};
 
+/// The tag of a label, and of a label's name.
+const LABEL: u8 = 1 << 3 | 2;
+
 type Pairs<'a> = SmallVec<[(&'a str, &'a str); 24]>;
 
 /// Reads a message into a request.
-pub(super) fn read(message: &[u8], request: &mut WriteRequest) -> Result<(), WireError> {
+pub(super) fn read(
+    message: &[u8],
+    request: &mut WriteRequest,
+    known: &KnownNames<'_>,
+) -> Result<(), WireError> {
     let mut reader = Reader::new(message);
     while let Some(field) = reader.next()? {
         match field.number {
-            1 => series(field.bytes()?, request)?,
+            1 => series(field.bytes()?, request, known)?,
             3 => metadata(field.bytes()?, request)?,
             _ => {}
         }
@@ -22,20 +29,32 @@ pub(super) fn read(message: &[u8], request: &mut WriteRequest) -> Result<(), Wir
     Ok(())
 }
 
-fn series(message: &[u8], request: &mut WriteRequest) -> Result<(), WireError> {
-    let (mut labels, message) = short_labels(message);
+fn series(message: &[u8], request: &mut WriteRequest, known: &KnownNames<'_>) -> Result<(), WireError> {
+    let (name, message) = message.split_at(labels_end(message));
     // Labels come first in practice, but nothing says so.
+    let mut later = Pairs::new();
     let mut rest: SmallVec<[(u32, &[u8]); 8]> = SmallVec::new();
     let mut reader = Reader::new(message);
     while let Some(field) = reader.next()? {
         match field.number {
-            1 => labels.push(label(field.bytes()?)?),
+            1 => later.push(label(field.bytes()?)?),
             number @ 2..=4 => rest.push((number, field.bytes()?)),
             _ => {}
         }
     }
-    let samples = rest.iter().filter(|(number, _)| *number != 3).count();
-    let Some(series) = request.series(labels.iter().copied(), samples) else { return Ok(()) };
+    let fingerprint = later.is_empty().then(|| known.fingerprint(name));
+    let series = match fingerprint.and_then(|fingerprint| known.get(fingerprint)) {
+        Some(series) => request.known(series),
+        None => {
+            let samples = rest.iter().filter(|(number, _)| *number != 3).count();
+            let labels = labels(name, later)?;
+            let Some(series) = request.series(labels.iter().copied(), samples) else { return Ok(()) };
+            if let Some(fingerprint) = fingerprint {
+                request.name(series, fingerprint);
+            }
+            series
+        }
+    };
     for (number, message) in rest {
         match number {
             2 => {
@@ -52,10 +71,35 @@ fn series(message: &[u8], request: &mut WriteRequest) -> Result<(), WireError> {
     Ok(())
 }
 
+/// Where the labels at the beginning of a series end.
+fn labels_end(message: &[u8]) -> usize {
+    let mut end = 0;
+    // A label of 128 bytes and more is not among them.
+    while let Some([LABEL, length @ 0..0x80, ..]) = message.get(end..) {
+        let behind = end + 2 + usize::from(*length);
+        if behind > message.len() {
+            break;
+        }
+        end = behind;
+    }
+    end
+}
+
+/// The labels of some bytes, and others.
+fn labels<'a>(bytes: &'a [u8], later: Pairs<'a>) -> Result<Pairs<'a>, WireError> {
+    let (mut labels, rest) = short_labels(bytes);
+    let mut reader = Reader::new(rest);
+    while let Some(field) = reader.next()? {
+        labels.push(label(field.bytes()?)?);
+    }
+    labels.extend(later);
+    Ok(labels)
+}
+
 /// The labels at the beginning of a series as far as they are as usual, and what is left: name and value, both
 /// there and shorter than 128 bytes. Their texts are checked in one go, which is what makes this worth it.
 fn short_labels(message: &[u8]) -> (Pairs<'_>, &[u8]) {
-    const FIRST: u8 = 1 << 3 | 2;
+    const FIRST: u8 = LABEL;
     const SECOND: u8 = 2 << 3 | 2;
     let byte = |at: usize| message.get(at).copied().filter(|byte| *byte < 0x80);
     // Where a name begins and ends, and its value; all of it ASCII but for the texts.
