@@ -97,9 +97,44 @@ pub struct Table {
     /// `COMMENT ON TABLE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Of a materialized view: the query whose rows it has. Only REFRESH changes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled_by: Option<FilledBy>,
+}
+
+/// What a materialized view is made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilledBy {
+    /// The query as SQL text.
+    pub query: String,
+    /// Tables and views it reads; they can't be dropped before it.
+    pub depends_on: Vec<Oid>,
+    /// Whether the rows are there: not after WITH NO DATA.
+    pub populated: bool,
 }
 
 impl Table {
+    /// What a materialized view would be as a view; `None` for other tables.
+    pub fn as_view(&self) -> Option<View> {
+        let filled = self.filled_by.as_ref()?;
+        let columns = self.live_columns().map(|column| (column.name.clone(), column.data_type.clone()));
+        Some(View {
+            oid: self.oid,
+            schema: self.schema,
+            name: self.name.clone(),
+            owner: self.owner,
+            query: filled.query.clone(),
+            columns: columns.collect(),
+            depends_on: filled.depends_on.clone(),
+            comment: self.comment.clone(),
+        })
+    }
+
+    /// Whether its rows may be read: those of a materialized view are there once it was filled.
+    pub fn is_populated(&self) -> bool {
+        self.filled_by.as_ref().is_none_or(|filled| filled.populated)
+    }
+
     /// The columns a user sees, in order.
     pub fn live_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.dropped)

@@ -26,6 +26,7 @@ mod extension;
 mod index;
 mod lock;
 mod maintenance;
+mod materialized;
 mod privilege;
 mod role;
 mod schema;
@@ -93,6 +94,10 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         }
         Body::Refused { message, hint } => {
             Err(Error::new(ErrorKind::FeatureNotSupported, *message).hint(*hint))
+        }
+        Body::Materialized(statement) => {
+            refuse_read_only(session)?;
+            materialized::statement(session, statement).await
         }
         Body::Sequence(statement) => {
             refuse_read_only(session)?;

@@ -40,6 +40,7 @@ mod prepared;
 mod session;
 mod settings;
 mod statement;
+mod statements;
 mod temporary;
 mod transaction;
 mod types;

@@ -13,6 +13,7 @@ pub(crate) mod conflict;
 mod cursor;
 pub(crate) mod form;
 mod locate;
+pub(crate) mod materialized;
 pub(crate) mod merge;
 pub(crate) mod role;
 pub(crate) mod sequence;
@@ -118,6 +119,8 @@ pub(crate) enum Body {
     Refused { message: &'static str, hint: &'static str },
     /// A statement whose WITH queries change rows.
     With(form::With),
+    /// CREATE and REFRESH of materialized views.
+    Materialized(materialized::MaterializedStatement),
     /// CREATE SEQUENCE and ALTER SEQUENCE.
     Sequence(sequence::SequenceStatement),
     /// `MOVE … FROM cursor`.
@@ -167,6 +170,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         }
         if let Some(statement) = user_type::parse(&mut parser)? {
             return Ok(Body::Type(statement));
+        }
+        if let Some(statement) = materialized::parse(&mut parser)? {
+            return Ok(Body::Materialized(statement));
         }
         if let Some(body) = cursor::parse(&mut parser)? {
             return Ok(body);

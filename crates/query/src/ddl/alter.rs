@@ -38,6 +38,13 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         }
         _ => Arc::clone(scope.table(&name)?),
     };
+    if table.filled_by.is_some() && !alter.operations.iter().all(names_or_owner) {
+        return Err(Error::new(
+            ErrorKind::WrongObjectType,
+            format!("ALTER action cannot be performed on relation \"{}\"", table.name),
+        )
+        .detail("This operation is not supported for materialized views."));
+    }
     lock_definition(session, &table).await?;
     for operation in &alter.operations {
         let catalog = session.catalog();
@@ -45,6 +52,16 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         apply(session, &current, operation).await?;
     }
     Ok(done("ALTER TABLE"))
+}
+
+/// What a materialized view lets itself be done: names, and an owner.
+fn names_or_owner(operation: &AlterTableOperation) -> bool {
+    matches!(
+        operation,
+        AlterTableOperation::RenameTable { .. }
+            | AlterTableOperation::RenameColumn { .. }
+            | AlterTableOperation::OwnerTo { .. }
+    )
 }
 
 fn only_owner(operations: &[AlterTableOperation]) -> bool {

@@ -22,7 +22,7 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
     let mut emptied: BTreeSet<Oid> = BTreeSet::new();
     for target in &truncate.table_names {
         let scope = Scope { catalog: &catalog, search_path: session.search_path() };
-        emptied.insert(scope.table(&qualified(&target.name)?)?.oid);
+        emptied.insert(scope.written_table(&qualified(&target.name)?)?.oid);
     }
     loop {
         let referencing: Vec<&Arc<Table>> = emptied
@@ -152,7 +152,9 @@ pub(crate) async fn comment(session: &mut Session, body: &Sql) -> Result<Outcome
         return Ok(done("COMMENT"));
     }
     let (relation, column) = match object_type {
-        ast::CommentObject::Table | ast::CommentObject::View => (object_name.clone(), None),
+        ast::CommentObject::Table | ast::CommentObject::View | ast::CommentObject::MaterializedView => {
+            (object_name.clone(), None)
+        }
         ast::CommentObject::Column => {
             let mut parts = object_name.0.clone();
             let column = parts.pop().and_then(|part| part.as_ident().map(crate::names::identifier));

@@ -70,6 +70,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        filled_by: None,
     };
     refuse_repeated(&table)?;
     if rows.is_none() {
@@ -84,8 +85,8 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
     Ok(Outcome::Complete(CommandTag::Select(count)))
 }
 
-/// Writes the rows of CREATE TABLE AS.
-async fn fill(
+/// Writes the rows of a query into a table that has none.
+pub(super) async fn fill(
     session: &mut Session,
     table: &Arc<Table>,
     batches: &mut futures::stream::BoxStream<'static, Result<datafusion::arrow::array::RecordBatch>>,
@@ -95,7 +96,7 @@ async fn fill(
     use luma_model::arrow::{CellReader, data_type};
     let catalog = session.catalog();
     let current = catalog.table(table.oid).map_or_else(|| Arc::clone(table), Arc::clone);
-    let target = crate::dml::target::Target::open(session, &current).await?;
+    let target = crate::dml::target::Target::open_to_fill(session, &current).await?;
     let mut writer = target.writer(session)?;
     let mut count = 0;
     while let Some(batch) = batches.next().await {
@@ -145,14 +146,14 @@ pub(crate) fn free(session: &mut Session, name: &QualifiedName, if_not_exists: b
     Ok(None)
 }
 
-fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
+pub(super) fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
     let number = u16::try_from(place + 1).ok().filter(|_| place < COLUMNS_MAX).ok_or_else(|| {
         Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns"))
     })?;
     Ok(Column::new(number, name, data_type))
 }
 
-fn refuse_repeated(table: &Table) -> Result<()> {
+pub(super) fn refuse_repeated(table: &Table) -> Result<()> {
     for (place, column) in table.columns.iter().enumerate() {
         if table.columns[..place].iter().any(|other| !other.dropped && other.name == column.name) {
             return Err(Error::new(
@@ -491,6 +492,7 @@ pub(crate) async fn create_collection(
             foreign_keys: Vec::new(),
             statistics: None,
             comment: None,
+            filled_by: None,
         }))
     })?;
     Ok(done("CREATE COLLECTION"))

@@ -279,6 +279,10 @@ fn tables(session: &Session, query: &ast::Query) -> Result<Vec<Locked>> {
             }
             found = true;
             if let Some(Relation::Table(table)) = scope.find(&name) {
+                if table.filled_by.is_some() {
+                    let message = format!("cannot lock rows in materialized view \"{}\"", table.name);
+                    return Err(Error::new(ErrorKind::WrongObjectType, message));
+                }
                 wanted.push(Locked { table: Arc::clone(table), alias, mode, wait, skip });
             }
         }

@@ -258,7 +258,6 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         .optional(1)],
     ),
     // What a session waits for is not told; it shows in pg_stat_activity as a statement that runs.
-    &Function::new("pg_blocking_pids", &[Overload::new(&[Int4], Int4Array, |_, _, _| Ok(array(Vec::new())))]),
     &Function::new(
         "array_positions",
         &[Overload::new(&[Array, Element], Int4Array, |_, values, types| {

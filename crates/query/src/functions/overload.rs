@@ -57,7 +57,7 @@ pub(crate) enum Kind {
 
 /// What a function may know about the session. Outside of one (the optimizer tries expressions out)
 /// it is UTC, at the beginning of 1970.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
     context: TextContext,
     /// Microseconds since 1970: what now() says.
@@ -65,8 +65,8 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) fn text_context(&self) -> TextContext {
-        self.context
+    pub(crate) fn text_context(&self) -> &TextContext {
+        &self.context
     }
 }
 
@@ -396,7 +396,7 @@ impl ScalarUDFImpl for OverloadedFunction {
         for row in 0..rows {
             let values = columns
                 .iter()
-                .map(|(reader, actual, wanted)| argument_value(reader.get(row)?, actual, wanted, &context))
+                .map(|(reader, actual, wanted)| argument_value(reader.get(row)?, actual, wanted, context))
                 .collect::<Result<Vec<_>>>()
                 .map_err(to_datafusion)?;
             if overload.strict && values.iter().any(|value| matches!(value, Argument::Plain(ValueRef::Null)))

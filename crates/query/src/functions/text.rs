@@ -272,7 +272,7 @@ fn concat(values: &[ValueRef<'_>], types: &[DataType], separator: &str, info: &S
         .filter(|(value, _)| !value.is_null())
         .map(|(value, data_type)| {
             let mut out = Vec::new();
-            luma_model::format_text(*value, data_type, &info.text_context(), &mut out);
+            luma_model::format_text(*value, data_type, info.text_context(), &mut out);
             String::from_utf8_lossy(&out).into_owned()
         })
         .collect();

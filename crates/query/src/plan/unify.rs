@@ -56,7 +56,12 @@ fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
         (DataType::Timestamp, DataType::Date) | (DataType::Date, DataType::Timestamp) => DataType::Timestamp,
         (DataType::Time, DataType::Interval) | (DataType::Interval, DataType::Time) => DataType::Interval,
         (DataType::Array(one), DataType::Array(other)) => pair(one, other)?.array_of(),
-        (DataType::Oid, other) | (other, DataType::Oid) if other.is_integer() => DataType::Oid,
+        (DataType::Oid, other) | (other, DataType::Oid) if other.is_integer() || other.is_identifier() => {
+            DataType::Oid
+        }
+        (DataType::Reg(kind), other) | (other, DataType::Reg(kind)) if other.is_integer() => {
+            DataType::Reg(*kind)
+        }
         _ => return None,
     })
 }

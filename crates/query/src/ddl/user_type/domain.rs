@@ -98,6 +98,7 @@ fn probe(data_type: &DataType) -> Table {
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        filled_by: None,
     }
 }
 
