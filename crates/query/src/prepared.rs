@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::statement::{Body, Statement};
 
 /// Most parameters of a statement, as the protocol has it.
-const PARAMETERS_MAX: usize = 65535;
+pub(crate) const PARAMETERS_MAX: usize = 65535;
 
 /// How a statement runs.
 #[derive(Debug)]

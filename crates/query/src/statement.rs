@@ -157,7 +157,25 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
+/// Refuses parameters with numbers that no client can give; memory is taken for all up to the highest.
+fn check_parameters(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    for token in tokens {
+        let Token::Placeholder(name) = &token.token else { continue };
+        let Some(digits) = name.strip_prefix('$').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))
+        else {
+            continue;
+        };
+        if !digits.parse().is_ok_and(|number| (1..=crate::prepared::PARAMETERS_MAX).contains(&number)) {
+            let place = position(text, token.span.start.line, token.span.start.column);
+            let message = format!("there is no parameter {name}");
+            return Err(Error::new(ErrorKind::UndefinedParameter, message).position(place));
+        }
+    }
+    Ok(())
+}
+
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
+    check_parameters(text, tokens)?;
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens_with_locations(sequence::order_identity_options(form::tokens(copy_tokens(tokens))));

@@ -2,7 +2,8 @@
 //! PostgreSQL go through real sessions. Whatever they mean, nothing may panic, and the session must answer
 //! the next statement.
 //!
-//! The mutations are the same in every run. `LUMADB_SEED` gives others, `LUMADB_MUTATIONS` more.
+//! The mutations are the same in every run. `LUMADB_SEED` gives others, `LUMADB_MUTATIONS` more; with
+//! `LUMADB_TRACE` each is told before it runs, which names the one that ended the process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -85,18 +86,104 @@ fn tokens(statement: &str) -> Vec<String> {
 
 /// What breaks code that did not expect it.
 const ODD: &[&str] = &[
-    "NULL ", "''", "'' ", "0 ", "-1 ", "2147483647 ", "2147483648 ", "-2147483648 ", "9223372036854775807 ",
-    "-9223372036854775808 ", "9223372036854775808 ", "1e400 ", "1e-400 ", "'NaN'::numeric ", "'Infinity'::float8 ",
-    "'infinity'::timestamptz ", "'-infinity'::date ", "'{}'::int[] ", "'{NULL}'::text[] ", "'[]'::jsonb ",
-    "'null'::jsonb ", "'\u{10ffff}é'", "E'\\\\'", "$1 ", "( ", ") ", "[", "]", ", ", ":: ", ".", "* ", "SELECT ",
-    "FROM ", "WHERE ", "GROUP BY ", "ORDER BY ", "LIMIT ", "OFFSET ", "DISTINCT ", "CASE ", "END ", "OVER () ",
-    "FILTER (WHERE true) ", "WITH ", "AS ", "IN ", "ANY ", "ALL ", "EXISTS ", "LATERAL ", "UNION ", "EXCEPT ALL ",
-    "JOIN ", "ON ", "USING ", "DEFAULT ", "RETURNING * ", "ROW(", "ARRAY[", "interval '1 mon' ",
-    "ctid ", "tableoid ", "1::regclass ", "'pg_class'::regclass ", "FOR UPDATE ", "COLLATE \"C\" ",
+    "NULL ",
+    "''",
+    "'' ",
+    "0 ",
+    "-1 ",
+    "2147483647 ",
+    "2147483648 ",
+    "-2147483648 ",
+    "9223372036854775807 ",
+    "-9223372036854775808 ",
+    "9223372036854775808 ",
+    "1e400 ",
+    "1e-400 ",
+    "'NaN'::numeric ",
+    "'Infinity'::float8 ",
+    "'infinity'::timestamptz ",
+    "'-infinity'::date ",
+    "'{}'::int[] ",
+    "'{NULL}'::text[] ",
+    "'[]'::jsonb ",
+    "'null'::jsonb ",
+    "'\u{10ffff}é'",
+    "E'\\\\'",
+    "1.5 ",
+    "0.1 ",
+    "3 ",
+    "100 ",
+    "'abc' ",
+    "'1' ",
+    "'2024-02-30' ",
+    "true ",
+    "$1 ",
+    "$2147483647 ",
+    "( ",
+    ") ",
+    "[",
+    "]",
+    ", ",
+    ":: ",
+    ".",
+    "* ",
+    "SELECT ",
+    "FROM ",
+    "WHERE ",
+    "GROUP BY ",
+    "ORDER BY ",
+    "LIMIT ",
+    "OFFSET ",
+    "DISTINCT ",
+    "CASE ",
+    "END ",
+    "OVER () ",
+    "FILTER (WHERE true) ",
+    "WITH ",
+    "AS ",
+    "IN ",
+    "ANY ",
+    "ALL ",
+    "EXISTS ",
+    "LATERAL ",
+    "UNION ",
+    "EXCEPT ALL ",
+    "JOIN ",
+    "ON ",
+    "USING ",
+    "DEFAULT ",
+    "RETURNING * ",
+    "ROW(",
+    "ARRAY[",
+    "interval '1 mon' ",
+    "ctid ",
+    "tableoid ",
+    "1::regclass ",
+    "'pg_class'::regclass ",
+    "FOR UPDATE ",
+    "COLLATE \"C\" ",
 ];
+
+/// Whether a token is a number or a string.
+fn is_literal(token: &str) -> bool {
+    token.starts_with(|first: char| first == '\'' || first.is_ascii_digit())
+}
+
+/// Another value in the place of one of the literals: most such statements are right, or fail late.
+fn revalue(parts: &mut [String], random: &mut Random) {
+    let literals: Vec<usize> = (0..parts.len()).filter(|at| is_literal(&parts[*at])).collect();
+    if let Some(at) = literals.get(random.below(literals.len())) {
+        let other = *random.pick(&literals);
+        parts[*at] = if random.below(2) == 0 { parts[other].clone() } else { (*random.pick(ODD)).to_owned() };
+    }
+}
 
 fn mutate(statement: &str, others: &[Vec<String>], random: &mut Random) -> String {
     let mut parts = tokens(statement);
+    if random.below(2) == 0 {
+        revalue(&mut parts, random);
+        return parts.concat();
+    }
     for _ in 0..=random.below(3) {
         if parts.is_empty() {
             break;
@@ -109,8 +196,8 @@ fn mutate(statement: &str, others: &[Vec<String>], random: &mut Random) -> Strin
             3 | 4 => parts[at] = (*random.pick(ODD)).to_owned(),
             5 => parts.insert(at, (*random.pick(ODD)).to_owned()),
             6 => {
-                let file = random.pick(others);
-                let foreign = tokens(random.pick(file));
+                let file = random.pick::<Vec<String>>(others);
+                let foreign = tokens(random.pick::<String>(file));
                 if !foreign.is_empty() {
                     parts[at].clone_from(random.pick(&foreign));
                 }
@@ -165,9 +252,12 @@ async fn no_mutated_statement_panics_and_the_session_answers_after_each() {
         drop(panics());
         for _ in 0..PER_DATABASE.min(wanted - done) {
             done += 1;
-            let mutated = mutate(random.pick(&file), &corpus, &mut random);
+            let mutated = mutate(random.pick::<String>(&file), &corpus, &mut random);
             if !is_tame(&mutated) {
                 continue;
+            }
+            if std::env::var_os("LUMADB_TRACE").is_some() {
+                eprintln!("{mutated}");
             }
             // A panic on the session's own thread must not end the test before it is told.
             let ran = std::panic::AssertUnwindSafe(run(&mut session, &mutated));
@@ -188,6 +278,9 @@ async fn no_mutated_statement_panics_and_the_session_answers_after_each() {
         }
     }
     drop(std::panic::take_hook());
-    assert!(answered > wanted / 20, "only {answered} of {wanted} statements were right: the mutations are too wild");
+    assert!(
+        answered > wanted / 20,
+        "only {answered} of {wanted} statements were right: the mutations are too wild"
+    );
     assert!(failures.is_empty(), "{} of {wanted} statements:\n{}", failures.len(), failures.join("\n"));
 }
