@@ -216,6 +216,13 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
         CopySource::Query(query) => query.as_ref().clone(),
         CopySource::Table { table_name, columns } => {
             let (table, ordinals) = source_table(session, table_name, columns)?;
+            if table.filled_by.is_some() {
+                return Err(Error::new(
+                    ErrorKind::WrongObjectType,
+                    format!("cannot copy from materialized view \"{}\"", table.name),
+                )
+                .hint("Try the COPY (SELECT ...) TO variant."));
+            }
             let items = ordinals
                 .iter()
                 .map(|ordinal| {

@@ -48,6 +48,8 @@ pub(super) fn convert(
         DataType::Int4 => integer(number, "integer")
             .and_then(|number| i32::try_from(number).map(Value::Int4).map_err(|_| out_of_range("integer"))),
         DataType::Int8 => integer(number, "bigint").map(Value::Int8),
+        // Only by way of a number does one kind of object become another.
+        DataType::Reg(_) if matches!(from, DataType::Reg(_)) => return None,
         DataType::Oid | DataType::Reg(_) => match number {
             // A 32-bit integer keeps its bits.
             Number::Integer(number) if *from == DataType::Int4 || *from == DataType::Int2 => {

@@ -51,7 +51,7 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         let current = catalog.table(table.oid).map_or_else(|| Arc::clone(&table), Arc::clone);
         apply(session, &current, operation).await?;
     }
-    Ok(done("ALTER TABLE"))
+    Ok(done(if table.filled_by.is_some() { "ALTER MATERIALIZED VIEW" } else { "ALTER TABLE" }))
 }
 
 /// What a materialized view lets itself be done: names, and an owner.

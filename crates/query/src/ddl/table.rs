@@ -82,7 +82,18 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
     }
     let Some(mut batches) = rows else { return Ok(done("CREATE TABLE")) };
     let count = fill(session, &Arc::new(table), &mut batches).await?;
+    if create.query.as_deref().is_some_and(is_without_data) {
+        return Ok(done("CREATE TABLE AS"));
+    }
     Ok(Outcome::Complete(CommandTag::Select(count)))
+}
+
+/// Whether the statement said WITH NO DATA.
+fn is_without_data(query: &ast::Query) -> bool {
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let named = select.from.first().map(|from| &from.relation);
+    let Some(ast::TableFactor::Derived { alias: Some(alias), .. }) = named else { return false };
+    alias.name.value == crate::statement::form::WITHOUT_DATA
 }
 
 /// Writes the rows of a query into a table that has none.

@@ -68,6 +68,13 @@ impl Surroundings {
     pub(crate) fn text_context(&self) -> &TextContext {
         &self.context
     }
+
+    /// The text of a value as the session shows it.
+    pub(crate) fn shown(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
+        let mut out = Vec::new();
+        luma_model::format_text(value, data_type, &self.context, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
 }
 
 /// What an overload computes: the surroundings, the arguments and their types.

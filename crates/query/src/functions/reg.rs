@@ -72,11 +72,12 @@ pub(crate) static SYSTEM_TABLES: [(u32, &str); 54] = [
 ];
 
 /// Types of which nothing is made, but which functions take and give.
-static PSEUDO_TYPES: [(u32, &str); 8] = [
+static PSEUDO_TYPES: [(u32, &str); 9] = [
     (705, "unknown"),
     (2249, "record"),
     (2276, "\"any\""),
     (2277, "anyarray"),
+    (2278, "void"),
     (2279, "trigger"),
     (2281, "internal"),
     (2283, "anyelement"),

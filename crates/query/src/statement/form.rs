@@ -27,6 +27,9 @@ fn word(token: &TokenWithSpan) -> String {
     }
 }
 
+/// What the query of CREATE TABLE … AS … WITH NO DATA is called inside of the one that gives no rows of it.
+pub(crate) const WITHOUT_DATA: &str = "luma_query";
+
 /// Where the query of a CREATE TABLE … AS begins.
 fn created_as(words: &[String]) -> Option<usize> {
     let is = |at: usize, expected: &str| words.get(at).is_some_and(|word| word == expected);
@@ -80,7 +83,7 @@ fn data_clause(
             before
         };
         instead.push((at, opened));
-        let after = [Token::RParen, Token::make_word("luma_query", None)].map(around);
+        let after = [Token::RParen, Token::make_word(WITHOUT_DATA, None)].map(around);
         let none = [keyword(at, "WHERE"), keyword(at, "FALSE")];
         if let Some((_, end)) = instead.iter_mut().find(|(place, _)| *place == places[first]) {
             *end = after.into_iter().chain(none).collect();
@@ -113,6 +116,11 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     if let Some(query) = created_as(&words) {
         data_clause(&places, &words, query, keyword, &mut instead);
+    }
+    // What a materialized view lets itself be done, a table does, too.
+    if is(0, "ALTER") && is(1, "MATERIALIZED") && is(2, "VIEW") {
+        instead.push((places[1], vec![keyword(places[1], "TABLE")]));
+        instead.push((places[2], Vec::new()));
     }
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
