@@ -4,13 +4,13 @@
 //! forms) is recognised here by its leading words.
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
 pub(crate) mod conflict;
 mod cursor;
+pub(crate) mod dialect;
 pub(crate) mod form;
 mod locate;
 pub(crate) mod materialized;
@@ -19,6 +19,7 @@ pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod user_type;
 
+use dialect::Grammar;
 pub(crate) use locate::locate;
 
 /// Longest SQL text.
@@ -139,7 +140,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Error::new(ErrorKind::ProgramLimit, "the statement is longer than 256 MB"));
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = Grammar::new();
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         let position = position(text, error.location.line, error.location.column);
         Error::new(ErrorKind::Syntax, lower_first(&error.message)).position(position)
@@ -174,7 +175,7 @@ fn check_parameters(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
     Ok(())
 }
 
-fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
+fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<Body> {
     check_parameters(text, tokens)?;
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)

@@ -361,7 +361,7 @@ pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Ve
             .collect();
         let name = function.func.name();
         // Functions of the session take one type, which they do not say.
-        let process = matches!(name, "pg_cancel_backend" | "pg_terminate_backend");
+        let process = matches!(name, "pg_cancel_backend" | "pg_terminate_backend" | "luma_blocking_pids");
         let own = process.then(|| vec![DataType::Int4; given.len()]);
         own.or_else(|| crate::functions::overload::learnt(name, &given)).unwrap_or_default()
     };

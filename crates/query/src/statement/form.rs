@@ -420,7 +420,7 @@ fn created_by_select(query: &mut Query) -> Option<Statement> {
     let into = select.into.take()?;
     let name = into.name.clone();
     let text = format!("CREATE TABLE {name} AS {query}");
-    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+    let dialect = crate::statement::dialect::Grammar::new();
     let mut parsed = datafusion::sql::sqlparser::parser::Parser::parse_sql(&dialect, &text).ok()?;
     parsed.pop()
 }
