@@ -9,6 +9,7 @@
 pub(crate) mod access;
 pub(crate) mod apply;
 pub(crate) mod context;
+pub(crate) mod cooperative;
 pub(crate) mod index_order;
 pub(crate) mod lateral;
 pub(crate) mod operator;
