@@ -252,6 +252,11 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
 }
 
 impl CopyOut {
+    /// Ends the copy with an error once the statement has taken so long.
+    pub(crate) fn limit_time(&mut self, limit: std::time::Duration, started: tokio::time::Instant) {
+        self.stream.limit_time(limit, started);
+    }
+
     /// The next message's payload: one row (or the header or trailer of a format).
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {

@@ -416,6 +416,9 @@ impl Session {
                 stream.limit_time(limit, started);
             }
         }
+        if let (Ok(Outcome::CopyOut(copy)), Some((limit, started))) = (&mut outcome, timeout) {
+            copy.limit_time(limit, started);
+        }
         match &mut outcome {
             Ok(outcome) => run.outcome(outcome),
             Err(_) => run.failed(),
