@@ -50,9 +50,7 @@ pub fn cast(
             Ok(Value::Array(ArrayValue { elements: elements.collect::<Result<_>>()? }))
         }
         _ if from == to && value.kind() == Some(to.value_kind()) => Ok(value.to_owned()),
-        (ValueRef::Oid(_), DataType::Xid) | (ValueRef::Oid(_), _)
-            if (*from == DataType::Xid) != (*to == DataType::Xid) && !to.is_string() =>
-        {
+        (ValueRef::Oid(_), _) if (*from == DataType::Xid) != (*to == DataType::Xid) && !to.is_string() => {
             Err(impossible(from, to, kind))
         }
         // A label's position is nobody's number.

@@ -137,7 +137,7 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
         }
         ValueRef::Int8(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Oid(value) if let DataType::Reg(kind) = data_type => {
-            context.write_object(*kind, value, out)
+            context.write_object(*kind, value, out);
         }
         ValueRef::Oid(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Float4(value) => number::format_float4(value, out),

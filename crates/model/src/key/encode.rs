@@ -50,7 +50,7 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
             out.extend_from_slice(&((value as u16) ^ 0x8000).to_be_bytes());
         }
         (DataType::Oid | DataType::Reg(_) | DataType::Xid, ValueRef::Oid(value)) => {
-            out.extend_from_slice(&value.to_be_bytes())
+            out.extend_from_slice(&value.to_be_bytes());
         }
         (DataType::Bool, ValueRef::Bool(value)) => out.push(u8::from(value)),
         (DataType::Char(_), ValueRef::Text(value)) => escaped(value.trim_end_matches(' ').as_bytes(), out),
