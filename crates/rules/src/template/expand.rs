@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Scope;
 use super::functions::call;
-use super::parse::{Command, Node, Operand, Pipeline};
+use super::parse::{Command, GIVEN, Node, Operand, Pipeline};
 use super::value::Value;
 
 /// How much a template may write, in bytes.
@@ -103,7 +103,7 @@ impl<'e> Expansion<'e> {
                     return Err(format!("templates are too deep: over {DEPTH_MAX} within one another"));
                 }
                 // A template sees its argument and what is given, not variables of others.
-                let own = self.variables.split_off(5.min(self.variables.len()));
+                let own = self.variables.split_off(GIVEN.len().min(self.variables.len()));
                 let outcome = self.nodes(body, &argument);
                 self.variables.extend(own);
                 self.depth -= 1;

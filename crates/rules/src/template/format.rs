@@ -1,5 +1,8 @@
 //! Go's `printf`.
 
+use std::iter::Peekable;
+use std::str::Chars;
+
 use luma_promql::format_general;
 
 use super::value::Value;
@@ -36,20 +39,9 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
                 _ => {}
             }
         }
-        let mut digits = || {
-            let mut number = 0usize;
-            while let Some(digit) = letters.next_if(char::is_ascii_digit) {
-                number = (number * 10 + digit.to_digit(10).unwrap_or(0) as usize).min(WIDTH_MAX);
-            }
-            number
-        };
-        spec.width = digits();
+        spec.width = digits(&mut letters);
         if letters.next_if_eq(&'.').is_some() {
-            let mut number = 0usize;
-            while let Some(digit) = letters.next_if(char::is_ascii_digit) {
-                number = (number * 10 + digit.to_digit(10).unwrap_or(0) as usize).min(WIDTH_MAX);
-            }
-            spec.precision = Some(number);
+            spec.precision = Some(digits(&mut letters));
         }
         match letters.next() {
             None => out.push_str("%!(NOVERB)"),
@@ -70,6 +62,15 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
     out
+}
+
+/// A number at the beginning of a text; 0 if there is none.
+fn digits(letters: &mut Peekable<Chars<'_>>) -> usize {
+    let mut number = 0usize;
+    while let Some(digit) = letters.next_if(char::is_ascii_digit) {
+        number = (number * 10 + digit.to_digit(10).unwrap_or(0) as usize).min(WIDTH_MAX);
+    }
+    number
 }
 
 fn pad(text: &str, spec: &Spec, argument: &Value, out: &mut String) {

@@ -129,7 +129,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, scope: &Scope<'_>) -> Outc
         ("externalURL", []) => text(scope.external_url.to_owned()),
         ("pathPrefix", []) => text(path(scope.external_url).to_owned()),
         ("parseDuration", [Value::Text(of)]) => {
-            let milliseconds = parse_duration(of).map_err(|error| error.to_string())?;
+            let milliseconds = parse_duration(of)?;
             Ok(Value::Float(milliseconds as f64 / 1000.0))
         }
         ("humanize", [of]) => text(humanized(of.number()?)),

@@ -75,16 +75,16 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Node>, Defined), String> {
     };
     let (nodes, end) = parser.block()?;
     match end {
-        End::Text => Ok((nodes, parser.defined)),
-        End::End => Err("unexpected {{end}}".to_owned()),
+        End::OfTemplate => Ok((nodes, parser.defined)),
+        End::OfBlock => Err("unexpected {{end}}".to_owned()),
         End::Else(_) => Err("unexpected {{else}}".to_owned()),
     }
 }
 
 /// How a block ended; with what is behind `else`.
 enum End {
-    Text,
-    End,
+    OfTemplate,
+    OfBlock,
     Else(Vec<Word>),
 }
 
@@ -128,7 +128,7 @@ impl Parser<'_> {
                 None => return Err("missing value for command".to_owned()),
             };
             match keyword.as_str() {
-                "end" => return Ok((nodes, End::End)),
+                "end" => return Ok((nodes, End::OfBlock)),
                 "else" => {
                     words.next();
                     return Ok((nodes, End::Else(words.collect())));
@@ -141,7 +141,7 @@ impl Parser<'_> {
                     words.next();
                     let name = name_of(&mut words, "define")?;
                     let (body, end) = self.block()?;
-                    self.must_end(&end, "define")?;
+                    must_end(&end, "define")?;
                     self.defined.insert(name, body);
                 }
                 "template" => {
@@ -158,16 +158,7 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok((nodes, End::Text))
-    }
-
-    #[allow(clippy::unused_self)]
-    fn must_end(&self, end: &End, block: &str) -> Result<(), String> {
-        match end {
-            End::End => Ok(()),
-            End::Text => Err(format!("unexpected end of the template in {{{{{block}}}}}")),
-            End::Else(_) => Err(format!("unexpected {{{{else}}}} in {{{{{block}}}}}")),
-        }
+        Ok((nodes, End::OfTemplate))
     }
 
     /// A value that is written, or that a variable gets.
@@ -221,7 +212,7 @@ impl Parser<'_> {
         let otherwise = match end {
             End::Else(rest) if rest.is_empty() => {
                 let (otherwise, end) = self.block()?;
-                self.must_end(&end, keyword)?;
+                must_end(&end, keyword)?;
                 otherwise
             }
             End::Else(rest) => {
@@ -241,7 +232,7 @@ impl Parser<'_> {
                 }
             }
             end => {
-                self.must_end(&end, keyword)?;
+                must_end(&end, keyword)?;
                 Vec::new()
             }
         };
@@ -327,6 +318,14 @@ impl Parser<'_> {
             operands.push(operand);
         }
         Ok(operands)
+    }
+}
+
+fn must_end(end: &End, block: &str) -> Result<(), String> {
+    match end {
+        End::OfBlock => Ok(()),
+        End::OfTemplate => Err(format!("unexpected end of the template in {{{{{block}}}}}")),
+        End::Else(_) => Err(format!("unexpected {{{{else}}}} in {{{{{block}}}}}")),
     }
 }
 

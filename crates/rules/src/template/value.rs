@@ -78,7 +78,7 @@ impl Value {
                 out.push(']');
             }
             Self::Map(items) => {
-                named(items.iter(), out, |item, out| item.print(out));
+                named(items.iter(), out, Self::print);
             }
             Self::Texts(items) => {
                 named(items.iter(), out, |text, out| out.push_str(text));
