@@ -57,8 +57,10 @@ groups:
     expr: vector(1)
 "#;
 
-/// Names and labels of series, and a value a minute; `None` where there is none.
-fn series() -> Vec<(String, Vec<(&'static str, &'static str)>, Vec<Option<f64>>)> {
+/// A series' name and labels, and a value a minute; `None` where there is none.
+type Given = (String, Vec<(&'static str, &'static str)>, Vec<Option<f64>>);
+
+fn series() -> Vec<Given> {
     let of = |f: &dyn Fn(i64) -> Option<f64>| (0..MINUTES).map(f).collect::<Vec<_>>();
     let up_a = of(&|at| Some(f64::from(u8::from(!(5..=12).contains(&at) && !(20..=21).contains(&at)))));
     let up_b = of(&|at| match at {
