@@ -6,6 +6,7 @@ mod example_data;
 mod importing;
 mod metrics;
 mod process;
+mod rules;
 mod serving;
 mod statements;
 mod tour;
