@@ -22,7 +22,7 @@ mod types;
 pub use edit::Edit;
 pub use engine::engine_error;
 pub use object::{
-    Check, Column, ColumnStatistics, ConstraintTiming, ForeignKey, Identity, Index, IndexColumn,
+    Check, Column, ColumnStatistics, Columnar, ConstraintTiming, ForeignKey, Identity, Index, IndexColumn,
     IndexExpression, KeyConstraint, Object, Oid, ReferentialAction, Role, Schema, ScramVerifier, Sequence,
     StorageId, Table, TableKind, TableStatistics, Verifier, View,
 };

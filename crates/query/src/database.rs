@@ -204,7 +204,9 @@ impl Database {
             activities: crate::activity::Activities::default(),
             next_session: AtomicU64::new(1),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        crate::upkeep::start(&shared)?;
+        Ok(Self { shared })
     }
 
     /// A session for a client that was authenticated already.

@@ -43,6 +43,7 @@ mod statement;
 mod temporary;
 mod transaction;
 mod types;
+mod upkeep;
 mod utility;
 
 pub use copy::{CopyFormat, CopyIn, CopyOut};

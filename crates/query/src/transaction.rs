@@ -9,7 +9,8 @@ use std::sync::Arc;
 use lightning::{Savepoint, Transaction};
 use luma_catalog::{Oid, Snapshot, StorageId, engine_error};
 use luma_model::{Error, ErrorKind, Result};
-use luma_rows::{DeferredKeys, Isolation};
+use luma_columns::Pin;
+use luma_rows::{DeferredKeys, Isolation, NewFiles};
 
 use crate::database::Shared;
 use crate::session::KeptSettings;
@@ -95,11 +96,16 @@ pub(crate) struct ActiveTransaction {
     pub(crate) deferred: DeferredKeys,
     /// Tables that go when this commits.
     pub(crate) short_lived: Vec<Oid>,
+    /// Files of columnar tables written here.
+    pub(crate) new_files: NewFiles,
+    /// Keeps the files that the transaction may see.
+    _pin: Pin,
     savepoints: Vec<NamedSavepoint>,
 }
 
 impl ActiveTransaction {
-    pub(crate) fn new(engine: Transaction, implicit: bool, level: Level, read_only: bool) -> Self {
+    /// A transaction; `pin` is from before it began.
+    pub(crate) fn new(engine: Transaction, pin: Pin, implicit: bool, level: Level, read_only: bool) -> Self {
         Self {
             engine,
             implicit,
@@ -115,6 +121,8 @@ impl ActiveTransaction {
             settings: None,
             deferred: DeferredKeys::default(),
             short_lived: Vec::new(),
+            new_files: NewFiles::default(),
+            _pin: pin,
             savepoints: Vec::new(),
         }
     }
@@ -185,7 +193,7 @@ impl ActiveTransaction {
 
     /// Commits, and waits until the commit is as durable as was asked.
     pub(crate) async fn commit(self, shared: &Arc<Shared>) -> Result<()> {
-        let Self { mut engine, catalog, created, dropped, .. } = self;
+        let Self { mut engine, catalog, created, dropped, new_files, _pin, .. } = self;
         let live = catalog.clone();
         if let Some(catalog) = catalog {
             // Before the locks go: whoever waits for a table must find its new definition.
@@ -199,10 +207,16 @@ impl ActiveTransaction {
                         !catalog.tables().any(|table| table.storages().any(|used| used == *storage))
                     })
                 });
+                if let Err(error) = new_files.settle(&shared.engine) {
+                    tracing::warn!(%error, "files of a transaction that committed could not be looked at");
+                    new_files.keep();
+                }
                 remove(shared, dropped.into_iter().chain(unused));
                 Ok(())
             }
             Err(error) => {
+                // It may have been written all the same; orphans go at the next start.
+                new_files.keep();
                 remove(shared, created.into_iter());
                 Err(engine_error(error))
             }

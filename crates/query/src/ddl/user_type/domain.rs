@@ -55,6 +55,7 @@ pub(super) fn create(
             checks: Vec::new(),
         }),
         comment: None,
+        columnar: None,
     };
     let mut nullable = None;
     for constraint in constraints {
@@ -98,6 +99,7 @@ fn probe(data_type: &DataType) -> Table {
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        columnar: None,
     }
 }
 
