@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn addresses_come_back_and_sort_by_file_and_row() {
         let addresses = [(1, 0), (1, 1), (1, u32::MAX), (2, 0), (u64::MAX, 7)];
-        let keys: Vec<_> = addresses.iter().map(|(file, row)| RowAddress { file: *file, row: *row }.key()).collect();
+        let keys: Vec<_> =
+            addresses.iter().map(|(file, row)| RowAddress { file: *file, row: *row }.key()).collect();
         assert!(keys.is_sorted());
         for (key, (file, row)) in keys.iter().zip(addresses) {
             assert_eq!(RowAddress::from_key(key), Some(RowAddress { file, row }));

@@ -149,13 +149,15 @@ impl ColumnFile {
         let failed = |error| self.parquet_error(error);
         let metadata = &opened.metadata;
         let Some(place) = place_of(metadata, number) else { return Ok(None) };
-        let arrow = ArrowReaderMetadata::try_new(Arc::clone(metadata), ArrowReaderOptions::new()).map_err(failed)?;
+        let arrow =
+            ArrowReaderMetadata::try_new(Arc::clone(metadata), ArrowReaderOptions::new()).map_err(failed)?;
         let Some(field) = arrow.schema().fields().get(place) else { return Ok(None) };
         if field.data_type().is_nested() {
             return Ok(None);
         }
         let parquet = metadata.file_metadata().schema_descr();
-        let converter = StatisticsConverter::try_new(field.name(), arrow.schema(), parquet).map_err(failed)?;
+        let converter =
+            StatisticsConverter::try_new(field.name(), arrow.schema(), parquet).map_err(failed)?;
         let groups = metadata.row_groups();
         let maxima = converter.row_group_maxes(groups).map_err(failed)?;
         // The largest number that is one: NaN is larger, and not counted there.

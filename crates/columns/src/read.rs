@@ -123,8 +123,7 @@ fn undeleted(view: &FileView, rows: &Range<u64>) -> Option<RowSelection> {
 
 /// The leaf columns of these columns, and for each where it will be among them.
 fn projection(metadata: &ParquetMetaData, columns: &[Wanted]) -> (ProjectionMask, Vec<Option<usize>>) {
-    let roots: Vec<Option<usize>> =
-        columns.iter().map(|column| place_of(metadata, column.number)).collect();
+    let roots: Vec<Option<usize>> = columns.iter().map(|column| place_of(metadata, column.number)).collect();
     let chosen: BTreeSet<usize> = roots.iter().flatten().copied().collect();
     let places = roots
         .iter()
@@ -135,7 +134,12 @@ fn projection(metadata: &ParquetMetaData, columns: &[Wanted]) -> (ProjectionMask
 }
 
 /// Brings a reader's columns into the order wanted, with constants for those that the file does not have.
-fn arrange(given: &[ArrayRef], rows: usize, columns: &[Wanted], places: &[Option<usize>]) -> Result<Vec<ArrayRef>> {
+fn arrange(
+    given: &[ArrayRef],
+    rows: usize,
+    columns: &[Wanted],
+    places: &[Option<usize>],
+) -> Result<Vec<ArrayRef>> {
     columns
         .iter()
         .zip(places)
@@ -203,7 +207,8 @@ impl GroupRead<'_> {
                     .and_then(|columns| evaluate(columns, batch.num_rows()))
                     .map_err(|error| arrow::error::ArrowError::ExternalError(Box::new(error)))
             };
-            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(mask, passes))]));
+            builder =
+                builder.with_row_filter(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(mask, passes))]));
         }
         Ok(GroupBatches {
             reader: builder.build().map_err(failed)?,
@@ -258,4 +263,3 @@ impl GroupBatches {
         self.view.parquet_error(parquet::errors::ParquetError::ArrowError(error.to_string()))
     }
 }
-

@@ -15,12 +15,13 @@ use luma_model::arrow::CellReader;
 use luma_model::{ColumnBuilder, DataType, Error, ErrorKind, KeyOrder, Result, ValueRef, encode_key};
 use luma_strata::Place;
 use luma_strata::blocks::Output;
+use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 
 use crate::entry::FileEntry;
+use crate::file_error;
 use crate::layout::{GROUP_ROWS, properties, schema, to_file};
 use crate::store::ColumnStore;
-use crate::file_error;
 
 /// Bytes of rows that gather, about.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -62,7 +63,8 @@ pub struct Sink {
     gathered: Vec<RecordBatch>,
     gathered_rows: usize,
     gathered_bytes: usize,
-    file: Option<NewFile>,
+    /// The library's writer cannot be shared between threads; nobody waits for the lock.
+    file: Option<Mutex<NewFile>>,
     finished: Vec<Finished>,
     rows: u64,
 }
@@ -237,15 +239,17 @@ impl Sink {
 
     /// Writes rows of one partition.
     fn write(&mut self, partition: Vec<u8>, rows: &RecordBatch) -> Result<()> {
-        let fits = |file: &NewFile| file.partition == partition && file.rows < FILE_ROWS;
-        if !self.file.as_ref().is_some_and(fits) {
+        let fits = |file: &mut NewFile| file.partition == partition && file.rows < FILE_ROWS;
+        if !self.file.as_mut().map(Mutex::get_mut).is_some_and(fits) {
             self.close_file()?;
             let (number, place, output) = self.store.create(self.storage)?;
             let writer = ArrowWriter::try_new(output, Arc::clone(&self.schema), Some(properties()))
                 .map_err(|error| file_error(luma_strata::Error::parquet(place.path(), error)))?;
-            self.file = Some(NewFile { number, place, writer, partition, rows: 0 });
+            self.file = Some(Mutex::new(NewFile { number, place, writer, partition, rows: 0 }));
         }
-        let Some(file) = &mut self.file else { return Err(Error::internal("no file to write to")) };
+        let Some(file) = self.file.as_mut().map(Mutex::get_mut) else {
+            return Err(Error::internal("no file to write to"));
+        };
         file.rows += rows.num_rows() as u64;
         file.writer
             .write(rows)
@@ -253,11 +257,12 @@ impl Sink {
     }
 
     fn close_file(&mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
+        let Some(file) = self.file.take().map(Mutex::into_inner) else { return Ok(()) };
         let path = file.place.path();
         let output = file.writer.into_inner();
         let output = output.map_err(|error| file_error(luma_strata::Error::parquet(path, error)))?;
-        let (bytes, sums) = output.finish().map_err(|error| file_error(luma_strata::Error::io(path, error)))?;
+        let (bytes, sums) =
+            output.finish().map_err(|error| file_error(luma_strata::Error::io(path, error)))?;
         let entry = FileEntry {
             number: file.number,
             level: self.level,

@@ -51,7 +51,9 @@ fn table(types: &[DataType]) -> Table {
         owner: 10,
         kind: TableKind::Table,
         storage: 6,
-        columns: columns.map(|(at, data_type)| Column::new(at as u16 + 1, format!("c{at}"), data_type.clone())).collect(),
+        columns: columns
+            .map(|(at, data_type)| Column::new(at as u16 + 1, format!("c{at}"), data_type.clone()))
+            .collect(),
         primary_key: None,
         indexes: Vec::new(),
         checks: Vec::new(),
@@ -70,7 +72,11 @@ fn columnar(partition_by: &[u16], sort_by: &[u16]) -> Columnar {
 fn read(view: &FileView, table: &Table) -> Vec<(i64, Vec<Value>)> {
     let columns: Vec<Wanted> = table
         .live_columns()
-        .map(|column| Wanted { number: column.number, data_type: column.data_type.clone(), missing: Value::Int4(42) })
+        .map(|column| Wanted {
+            number: column.number,
+            data_type: column.data_type.clone(),
+            missing: Value::Int4(42),
+        })
         .collect();
     let mut rows = Vec::new();
     for group in 0..view.groups().unwrap() {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use lightning::{Savepoint, Transaction};
 use luma_catalog::{Oid, Snapshot, StorageId, engine_error};
-use luma_model::{Error, ErrorKind, Result};
 use luma_columns::Pin;
+use luma_model::{Error, ErrorKind, Result};
 use luma_rows::{DeferredKeys, Isolation, NewFiles};
 
 use crate::database::Shared;

@@ -10,7 +10,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use lightning::{Direction, Durability, LockMode, Readable, Transaction, TransactionMode, TransactionOptions};
+use lightning::{
+    Direction, Durability, LockMode, Readable, Transaction, TransactionMode, TransactionOptions,
+};
 use luma_catalog::{Oid, Table, engine_error};
 use luma_columns::{FileView, RowAddress, Sink, file_key};
 use luma_model::{Error, ErrorKind, Result, Value, ValueRef};
@@ -42,7 +44,9 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
         .name("luma-upkeep".into())
         .spawn(move || look_after(&shared))
         .map(drop)
-        .map_err(|error| Error::new(ErrorKind::IoError, format!("cannot start the thread of upkeep: {error}")))
+        .map_err(|error| {
+            Error::new(ErrorKind::IoError, format!("cannot start the thread of upkeep: {error}"))
+        })
 }
 
 fn look_after(shared: &Weak<Shared>) {

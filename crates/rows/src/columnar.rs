@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicI64;
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use lightning::{Direction, Keyspace, Readable, Transaction, TransactionReader};
 use luma_catalog::{Columnar, StorageId, engine_error};
@@ -246,7 +246,9 @@ impl OpenTable {
     }
 
     fn readers(&self, ordinals: &[usize], columns: &[ArrayRef]) -> Result<Vec<CellReader>> {
-        let read = |(ordinal, column): (&usize, &ArrayRef)| CellReader::new(column.as_ref(), self.data_type(*ordinal));
+        let read = |(ordinal, column): (&usize, &ArrayRef)| {
+            CellReader::new(column.as_ref(), self.data_type(*ordinal))
+        };
         ordinals.iter().zip(columns).map(read).collect()
     }
 }

@@ -33,4 +33,6 @@ pub use scan::{RowScan, ScanColumn};
 pub use sequence::Sequences;
 pub use store::{LockSpace, Store};
 pub use table::{OpenIndex, OpenTable, Row};
-pub use write::{Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Suspended, Writer, row_text};
+pub use write::{
+    Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Suspended, Writer, row_text,
+};

@@ -29,9 +29,9 @@ mod tombstone;
 
 pub use compact::Compacted;
 pub use error::{Error, Result};
-pub use place::Place;
 pub use file_writer::{Finished, NewFile};
 pub use manifest::FileEntry;
+pub use place::Place;
 pub use run::Run;
 pub use scan::{Merged, Scan};
 pub use table::{Change, Snapshot, Table, TableOptions, TableStats};

@@ -49,7 +49,8 @@ pub(super) fn options(given: &ast::CreateTableOptions) -> Result<Options> {
         }
     }
     let misplaced = [("partition_by", &options.partition_by), ("sort_by", &options.sort_by)];
-    if let (false, Some((name, _))) = (options.columnar, misplaced.iter().find(|(_, given)| given.is_some())) {
+    if let (false, Some((name, _))) = (options.columnar, misplaced.iter().find(|(_, given)| given.is_some()))
+    {
         let message = format!("option \"{name}\" is for tables with engine = 'columnar'");
         return Err(Error::new(ErrorKind::InvalidParameterValue, message));
     }
@@ -91,9 +92,11 @@ fn number(table: &Table, name: &str, option: &str) -> Result<u16> {
         let message = format!("column \"{bare}\" named in option \"{option}\" does not exist");
         return Err(Error::new(ErrorKind::UndefinedColumn, message));
     };
-    if matches!(column.data_type, DataType::Interval | DataType::Json | DataType::Jsonb | DataType::Array(_)) {
+    if matches!(column.data_type, DataType::Interval | DataType::Json | DataType::Jsonb | DataType::Array(_))
+    {
         let (name, kind) = (&column.name, column.data_type.sql_name());
-        let message = format!("option \"{option}\": column \"{name}\" has type {kind}, which is not sorted by");
+        let message =
+            format!("option \"{option}\": column \"{name}\" has type {kind}, which is not sorted by");
         return Err(Error::new(ErrorKind::FeatureNotSupported, message));
     }
     Ok(column.number)

@@ -124,8 +124,7 @@ pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>
                 let task = session.shared.runtime()?.spawn_blocking(move || {
                     crate::upkeep::maintain(&shared, open.definition.oid, crate::upkeep::Effort::All)
                 });
-                task.await
-                    .map_err(|error| Error::new(ErrorKind::Internal, format!("VACUUM: {error}")))??;
+                task.await.map_err(|error| Error::new(ErrorKind::Internal, format!("VACUUM: {error}")))??;
                 continue;
             }
             let task = session.shared.runtime()?.spawn_blocking(move || {

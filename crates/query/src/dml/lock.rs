@@ -115,8 +115,7 @@ async fn lock_table_rows(
         let batch = batch?;
         let (keys, images) = (binary(&batch, 0)?, binary(&batch, 1)?);
         for at in 0..batch.num_rows() {
-            let seen =
-                writer.lock_seen(&target.table, keys.value(at), images.value(at), locked.mode).await?;
+            let seen = writer.lock_seen(&target.table, keys.value(at), images.value(at), locked.mode).await?;
             stale |= isolation != Isolation::RepeatableRead && !seen;
         }
     }

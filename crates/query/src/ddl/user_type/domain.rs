@@ -55,7 +55,6 @@ pub(super) fn create(
             checks: Vec::new(),
         }),
         comment: None,
-        columnar: None,
     };
     let mut nullable = None;
     for constraint in constraints {

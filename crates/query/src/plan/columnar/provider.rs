@@ -144,7 +144,8 @@ fn from_footers(source: &Source, ordinal: usize) -> Option<ColumnStatistics> {
         Some(value) => Precision::Inexact(value),
         None => Precision::Absent,
     };
-    let null_count = if exact { Precision::Exact(nulls as usize) } else { Precision::Inexact(nulls as usize) };
+    let null_count =
+        if exact { Precision::Exact(nulls as usize) } else { Precision::Inexact(nulls as usize) };
     Some(ColumnStatistics {
         null_count,
         min_value: bound(min),

@@ -21,15 +21,20 @@ pub(super) struct Groups<'a> {
 
 impl Groups<'_> {
     fn summary(&self, column: &Column) -> Option<Arc<ColumnSummary>> {
-        let (_, ScanColumn::Value(ordinal)) = self.columns.iter().find(|(name, _)| *name == column.name)? else {
+        let (_, ScanColumn::Value(ordinal)) = self.columns.iter().find(|(name, _)| *name == column.name)?
+        else {
             return None;
         };
         self.view.summary(*ordinal as u16 + 1).ok()?
     }
 
     fn of_groups(&self, values: &ArrayRef) -> Option<ArrayRef> {
-        let slices: Vec<ArrayRef> =
-            self.groups.iter().filter(|group| **group < values.len()).map(|group| values.slice(*group, 1)).collect();
+        let slices: Vec<ArrayRef> = self
+            .groups
+            .iter()
+            .filter(|group| **group < values.len())
+            .map(|group| values.slice(*group, 1))
+            .collect();
         let slices: Vec<&dyn datafusion::arrow::array::Array> = slices.iter().map(AsRef::as_ref).collect();
         concat(&slices).ok()
     }
@@ -37,7 +42,9 @@ impl Groups<'_> {
     /// The groups that may have rows that pass.
     pub fn keep(&self, predicate: &PruningPredicate) -> Vec<usize> {
         match predicate.prune(self) {
-            Ok(kept) => self.groups.iter().zip(kept).filter(|(_, kept)| *kept).map(|(group, _)| *group).collect(),
+            Ok(kept) => {
+                self.groups.iter().zip(kept).filter(|(_, kept)| *kept).map(|(group, _)| *group).collect()
+            }
             // What cannot be told is read.
             Err(_) => self.groups.to_vec(),
         }
@@ -64,7 +71,8 @@ impl PruningStatistics for Groups<'_> {
 
     fn row_counts(&self) -> Option<ArrayRef> {
         let opened = self.view.open().ok()?;
-        let rows = |group: &usize| opened.metadata.row_groups().get(*group).map(|group| group.num_rows() as u64);
+        let rows =
+            |group: &usize| opened.metadata.row_groups().get(*group).map(|group| group.num_rows() as u64);
         let rows: Option<UInt64Array> = self.groups.iter().map(|group| rows(group).map(Some)).collect();
         Some(Arc::new(rows?))
     }

@@ -18,7 +18,7 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
@@ -28,6 +28,7 @@ use datafusion::physical_plan::filter_pushdown::{
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
@@ -90,9 +91,14 @@ impl Filter {
         Self { columns, schema, predicate }
     }
 
-    fn pruning(&self) -> Option<PruningPredicate> {
-        PruningPredicate::try_new(Arc::clone(&self.predicate), Arc::clone(&self.schema)).ok()
+    fn pruning(&self) -> Option<Arc<PruningPredicate>> {
+        pruning(Arc::clone(&self.predicate), &self.schema)
     }
+}
+
+/// What a predicate says of minima and maxima; nothing where they do not matter.
+fn pruning(predicate: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Arc<PruningPredicate>> {
+    PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(predicate)
 }
 
 /// Which rows of a batch satisfy a predicate; NULL is no.
@@ -153,7 +159,8 @@ impl ColumnScanExec {
         if source.loose_rows > 0 {
             units.push(Unit::Loose);
         }
-        let count = if limit.is_some() && filter.is_none() { 1 } else { target_partitions.min(units.len()).max(1) };
+        let count =
+            if limit.is_some() && filter.is_none() { 1 } else { target_partitions.min(units.len()).max(1) };
         let mut partitions = vec![Vec::new(); count];
         for (place, unit) in units.into_iter().enumerate() {
             if let Some(partition) = partitions.get_mut(place % count) {
@@ -209,8 +216,9 @@ impl ColumnScanExec {
         };
         let predicate =
             datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(&filter.predicate), &schema)?;
-        let mut found =
-            FilterExec::try_new(predicate, Arc::new(whole))?.partition_statistics(None)?.as_ref().clone();
+        let filtered: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(predicate, Arc::new(whole))?);
+        let found = StatisticsContext::new().compute(filtered.as_ref(), &StatisticsArgs::new())?;
+        let mut found = found.as_ref().clone();
         found.column_statistics.truncate(self.columns.len());
         Ok(found.to_inexact())
     }
@@ -297,7 +305,8 @@ impl ExecutionPlan for ColumnScanExec {
         _config: &ConfigOptions,
     ) -> PlanResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
         let filters: Vec<_> = given.parent_filters.into_iter().map(|filter| filter.filter).collect();
-        let answer = FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()]);
+        let answer =
+            FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()]);
         if !matches!(phase, FilterPushdownPhase::Post) || filters.is_empty() {
             return Ok(answer);
         }
@@ -392,7 +401,8 @@ impl Run {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let batch = if batch.num_rows() > self.remaining { batch.slice(0, self.remaining) } else { batch };
+            let batch =
+                if batch.num_rows() > self.remaining { batch.slice(0, self.remaining) } else { batch };
             self.remaining -= batch.num_rows();
             return Ok(Some(batch));
         }
@@ -425,8 +435,7 @@ impl Run {
             })
             .collect::<PlanResult<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let looked_at =
-            RecordBatch::try_new_with_options(Arc::clone(&filter.schema), looked_at, &options)?;
+        let looked_at = RecordBatch::try_new_with_options(Arc::clone(&filter.schema), looked_at, &options)?;
         let mask = passes(&filter.predicate, &looked_at)?;
         let wanted: Vec<usize> = (0..self.scan.columns.len()).collect();
         Ok(filter_record_batch(&batch.project(&wanted)?, &mask)?)
@@ -499,11 +508,9 @@ impl Run {
     fn is_ruled_out(&self, view: &FileView, group: usize) -> bool {
         self.scan.dynamic.iter().any(|filter| {
             let Ok(now) = snapshot_physical_expr(Arc::clone(filter)) else { return false };
-            let schema = Arc::clone(&self.scan.schema);
-            let Ok(pruning) = PruningPredicate::try_new(now, schema) else { return false };
+            let Some(pruning) = pruning(now, &self.scan.schema) else { return false };
             let columns = named(&self.scan.schema, &self.scan.columns);
-            !pruning.always_true()
-                && Groups { view, columns: &columns, groups: &[group] }.keep(&pruning).is_empty()
+            Groups { view, columns: &columns, groups: &[group] }.keep(&pruning).is_empty()
         })
     }
 }
