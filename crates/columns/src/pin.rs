@@ -35,7 +35,9 @@ impl Pins {
         if files.is_empty() {
             return;
         }
-        files.iter().for_each(|file| file.make_obsolete());
+        for file in &files {
+            file.make_obsolete();
+        }
         let next = Arc::new(Generation::default());
         let mut newest = self.0.lock();
         newest.given_up.lock().extend(files);

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
 };
 use parquet::arrow::{ProjectionMask, RowNumber};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::file::{FileView, place_of};
@@ -94,8 +94,8 @@ impl ChunkReader for Bytes {
 
 /// The rows of a row group in its file.
 pub(crate) fn group_rows(metadata: &ParquetMetaData, group: usize) -> Range<u64> {
-    let before: i64 = metadata.row_groups().iter().take(group).map(|group| group.num_rows()).sum();
-    let rows = metadata.row_groups().get(group).map_or(0, |group| group.num_rows());
+    let before: i64 = metadata.row_groups().iter().take(group).map(RowGroupMetaData::num_rows).sum();
+    let rows = metadata.row_groups().get(group).map_or(0, RowGroupMetaData::num_rows);
     before as u64..(before + rows) as u64
 }
 

@@ -103,7 +103,9 @@ impl NewFiles {
 
     /// Keeps all: nobody knows whether the transaction committed.
     pub fn keep(&self) {
-        std::mem::take(&mut *self.0.lock()).into_iter().for_each(|(_, _, place)| place.keep());
+        for (_, _, place) in std::mem::take(&mut *self.0.lock()) {
+            place.keep();
+        }
     }
 }
 
