@@ -194,6 +194,11 @@ impl ActiveTransaction {
     /// Commits, and waits until the commit is as durable as was asked.
     pub(crate) async fn commit(self, shared: &Arc<Shared>) -> Result<()> {
         let Self { mut engine, catalog, created, dropped, new_files, _pin, .. } = self;
+        if let Err(error) = new_files.settle(&engine) {
+            engine.rollback();
+            remove(shared, created.into_iter());
+            return Err(error);
+        }
         let live = catalog.clone();
         if let Some(catalog) = catalog {
             // Before the locks go: whoever waits for a table must find its new definition.
@@ -207,16 +212,10 @@ impl ActiveTransaction {
                         !catalog.tables().any(|table| table.storages().any(|used| used == *storage))
                     })
                 });
-                if let Err(error) = new_files.settle(&shared.engine) {
-                    tracing::warn!(%error, "files of a transaction that committed could not be looked at");
-                    new_files.keep();
-                }
                 remove(shared, dropped.into_iter().chain(unused));
                 Ok(())
             }
             Err(error) => {
-                // It may have been written all the same; orphans go at the next start.
-                new_files.keep();
                 remove(shared, created.into_iter());
                 Err(engine_error(error))
             }

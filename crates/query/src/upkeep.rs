@@ -34,6 +34,8 @@ const SMALL_FILES: usize = 8;
 const MERGE_ROWS: u64 = 16 << 20;
 /// How long a round waits for writers to end.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Rounds of one call at most; what is left is done by the next.
+const ROUNDS_MAX: usize = 1000;
 /// Rounds that may be given up before one keeps writers out from its start.
 const ROUNDS: usize = 3;
 
@@ -77,7 +79,7 @@ pub(crate) enum Effort {
 /// When a file cannot be read or written; what was there before stays.
 pub(crate) fn maintain(shared: &Arc<Shared>, table: Oid, effort: Effort) -> Result<()> {
     let mut given_up = 0;
-    loop {
+    for _ in 0..ROUNDS_MAX {
         match round(shared, table, effort, given_up >= ROUNDS)? {
             Round::Nothing => return Ok(()),
             Round::Done => given_up = 0,
@@ -89,6 +91,7 @@ pub(crate) fn maintain(shared: &Arc<Shared>, table: Oid, effort: Effort) -> Resu
             Round::GivenUp => given_up += 1,
         }
     }
+    Ok(())
 }
 
 /// How a round ended.
@@ -155,11 +158,8 @@ fn round(shared: &Arc<Shared>, oid: Oid, effort: Effort, alone: bool) -> Result<
     for key in &work.loose {
         transaction.delete(&open.rows, key).map_err(engine_error)?;
     }
-    if let Err(error) = transaction.commit() {
-        new_files.keep();
-        return Err(engine_error(error));
-    }
-    new_files.settle(&shared.engine)?;
+    new_files.settle(&transaction)?;
+    transaction.commit().map_err(engine_error)?;
     files.store.give_up(work.views.into_iter().map(|view| view.file).collect());
     Ok(Round::Done)
 }

@@ -83,29 +83,19 @@ impl NewFiles {
         Ok(())
     }
 
-    /// Keeps those that the manifests have now that the transaction committed.
+    /// Keeps those that the transaction, which is about to commit, has in a manifest; the others were rolled
+    /// back to a savepoint, and go. Once it commits, or nobody knows whether it did, they are not its own.
     ///
     /// # Errors
-    /// When a manifest cannot be read; the files stay then, and orphans go at the next start.
-    pub fn settle(&self, engine: &lightning::Database) -> Result<()> {
+    /// When a manifest cannot be read.
+    pub fn settle(&self, transaction: &Transaction) -> Result<()> {
         let files = std::mem::take(&mut *self.0.lock());
-        if files.is_empty() {
-            return Ok(());
-        }
-        let snapshot = engine.snapshot();
         for (manifest, number, place) in files {
-            if snapshot.get(&manifest, &file_key(number)).map_err(engine_error)?.is_some() {
+            if transaction.get_latest(&manifest, &file_key(number)).map_err(engine_error)?.is_some() {
                 place.keep();
             }
         }
         Ok(())
-    }
-
-    /// Keeps all: nobody knows whether the transaction committed.
-    pub fn keep(&self) {
-        for (_, _, place) in std::mem::take(&mut *self.0.lock()) {
-            place.keep();
-        }
     }
 }
 
