@@ -70,6 +70,15 @@ impl ColumnFile {
         Ok(self.open()?.metadata.num_row_groups())
     }
 
+    /// How many rows a row group has, the deleted ones too.
+    ///
+    /// # Errors
+    /// XX001 when it is missing or damaged.
+    pub fn group_rows(&self, group: usize) -> Result<u64> {
+        let opened = self.open()?;
+        Ok(opened.metadata.row_groups().get(group).map_or(0, |group| group.num_rows() as u64))
+    }
+
     /// Compares all bytes with their checksums.
     ///
     /// # Errors

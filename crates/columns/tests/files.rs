@@ -221,10 +221,14 @@ fn crashes_leave_no_holes_and_orphans_go() {
         let mut acknowledged = 0;
         for batch in 0..3 {
             let mut sink = Sink::new(Arc::clone(&world.store), &table, &columnar(&[], &[]), 0);
-            (0..1000).for_each(|number| sink.push_row(&[ValueRef::Int8(batch * 1000 + number)]).unwrap());
+            for number in 0..1000 {
+                sink.push_row(&[ValueRef::Int8(batch * 1000 + number)]).unwrap();
+            }
             if batch == 2 && seed % 2 == 0 {
                 // Written and never committed.
-                sink.finish().unwrap().into_iter().for_each(|file| file.place.keep());
+                for file in sink.finish().unwrap() {
+                    file.place.keep();
+                }
                 break;
             }
             world.commit(sink);

@@ -119,7 +119,7 @@ pub(super) fn statistics(source: &Source, columns: &[ScanColumn]) -> Statistics 
 fn from_footers(source: &Source, ordinal: usize) -> Option<ColumnStatistics> {
     let data_type = source.table.data_type(ordinal);
     let (mut nulls, mut min, mut max): (u64, Option<ScalarValue>, Option<ScalarValue>) = (0, None, None);
-    for view in source.views.iter() {
+    for view in &source.views {
         let summary = view.summary(ordinal as u16 + 1).ok()??;
         nulls += summary.nulls.iter().flatten().sum::<u64>();
         for group in 0..summary.minima.len() {

@@ -16,7 +16,7 @@ pub(super) struct Groups<'a> {
     pub view: &'a FileView,
     /// The columns that a predicate may name, with their names in it.
     pub columns: &'a [(String, ScanColumn)],
-    pub groups: &'a [usize],
+    pub chosen: &'a [usize],
 }
 
 impl Groups<'_> {
@@ -30,7 +30,7 @@ impl Groups<'_> {
 
     fn of_groups(&self, values: &ArrayRef) -> Option<ArrayRef> {
         let slices: Vec<ArrayRef> = self
-            .groups
+            .chosen
             .iter()
             .filter(|group| **group < values.len())
             .map(|group| values.slice(*group, 1))
@@ -43,10 +43,10 @@ impl Groups<'_> {
     pub fn keep(&self, predicate: &PruningPredicate) -> Vec<usize> {
         match predicate.prune(self) {
             Ok(kept) => {
-                self.groups.iter().zip(kept).filter(|(_, kept)| *kept).map(|(group, _)| *group).collect()
+                self.chosen.iter().zip(kept).filter(|(_, kept)| *kept).map(|(group, _)| *group).collect()
             }
             // What cannot be told is read.
-            Err(_) => self.groups.to_vec(),
+            Err(_) => self.chosen.to_vec(),
         }
     }
 }
@@ -61,7 +61,7 @@ impl PruningStatistics for Groups<'_> {
     }
 
     fn num_containers(&self) -> usize {
-        self.groups.len()
+        self.chosen.len()
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
@@ -70,10 +70,8 @@ impl PruningStatistics for Groups<'_> {
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        let opened = self.view.open().ok()?;
-        let rows =
-            |group: &usize| opened.metadata.row_groups().get(*group).map(|group| group.num_rows() as u64);
-        let rows: Option<UInt64Array> = self.groups.iter().map(|group| rows(group).map(Some)).collect();
+        let rows = |group: &usize| self.view.group_rows(*group).ok().map(Some);
+        let rows: Option<UInt64Array> = self.chosen.iter().map(rows).collect();
         Some(Arc::new(rows?))
     }
 

@@ -149,7 +149,7 @@ impl ColumnScanExec {
             let kept = match (&pruning, &filter) {
                 (Some(pruning), Some(filter)) => {
                     let columns = named(&filter.schema, &filter.columns);
-                    Groups { view, columns: &columns, groups: &all }.keep(pruning)
+                    Groups { view, columns: &columns, chosen: &all }.keep(pruning)
                 }
                 _ => all,
             };
@@ -495,9 +495,7 @@ impl Run {
             }
         }
         if predicate.is_some() {
-            let opened = view.open()?;
-            let rows = opened.metadata.row_groups().get(group).map_or(0, |group| group.num_rows());
-            self.seen += rows as u64;
+            self.seen += view.group_rows(group)?;
         }
         let file = FileScan::open(table, view, group, columns, schema, None, predicate)?;
         self.current = Some((Reading::File(Box::new(file)), whole));
@@ -510,7 +508,7 @@ impl Run {
             let Ok(now) = snapshot_physical_expr(Arc::clone(filter)) else { return false };
             let Some(pruning) = pruning(now, &self.scan.schema) else { return false };
             let columns = named(&self.scan.schema, &self.scan.columns);
-            Groups { view, columns: &columns, groups: &[group] }.keep(&pruning).is_empty()
+            Groups { view, columns: &columns, chosen: &[group] }.keep(&pruning).is_empty()
         })
     }
 }
