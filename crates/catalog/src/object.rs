@@ -100,6 +100,9 @@ pub struct Table {
     /// Of a materialized view: the query whose rows it has. Only REFRESH changes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filled_by: Option<FilledBy>,
+    /// For a table whose rows go to files of columns; new rows are in `storage` until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columnar: Option<Columnar>,
 }
 
 /// What a materialized view is made from.
@@ -111,6 +114,19 @@ pub struct FilledBy {
     pub depends_on: Vec<Oid>,
     /// Whether the rows are there: not after WITH NO DATA.
     pub populated: bool,
+}
+
+/// How a columnar table keeps its rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Columnar {
+    /// The keyspace that says which files there are and which of their rows are deleted.
+    pub files: StorageId,
+    /// Numbers of the columns whose values a file has one of only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<u16>,
+    /// Numbers of the columns that the rows of a file are sorted by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort_by: Vec<u16>,
 }
 
 impl Table {
@@ -171,7 +187,8 @@ impl Table {
 
     /// Every keyspace the table owns.
     pub fn storages(&self) -> impl Iterator<Item = StorageId> {
-        std::iter::once(self.storage).chain(self.indexes.iter().map(|index| index.storage))
+        let files = self.columnar.iter().map(|columnar| columnar.files);
+        std::iter::once(self.storage).chain(files).chain(self.indexes.iter().map(|index| index.storage))
     }
 }
 

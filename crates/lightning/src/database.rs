@@ -92,6 +92,16 @@ impl Database {
         Ok(Self { handle: Arc::new(Handle { engine }) })
     }
 
+    /// The directory it lies in.
+    pub fn path(&self) -> &Path {
+        &self.engine().path
+    }
+
+    /// The file system it lies on, for files that belong to it without being its own.
+    pub fn vfs(&self) -> Arc<dyn Vfs> {
+        Arc::clone(&self.engine().vfs)
+    }
+
     /// Makes a keyspace; durable on return.
     ///
     /// # Errors

@@ -206,7 +206,9 @@ impl Database {
             statements: crate::statements::Statements::default(),
             next_session: AtomicU64::new(1),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        crate::upkeep::start(&shared)?;
+        Ok(Self { shared })
     }
 
     /// A session for a client that was authenticated already.

@@ -20,6 +20,7 @@ use crate::session::Session;
 use crate::statement::Body;
 
 mod alter;
+mod columnar;
 mod constraint;
 pub(crate) mod drop;
 mod extension;
@@ -182,6 +183,9 @@ pub(crate) fn rewrite_table(
         drop_storage(session, storage)?;
     }
     new.storage = create_storage(session)?;
+    if let Some(columnar) = &mut new.columnar {
+        columnar.files = create_storage(session)?;
+    }
     for index in &mut new.indexes {
         index.storage = create_storage(session)?;
     }

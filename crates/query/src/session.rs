@@ -716,9 +716,10 @@ impl Session {
         let mode = TransactionMode::Pessimistic;
         let options = TransactionOptions { mode, durability, isolation: level.of_engine() };
         let read_only = self.settings.is_on("default_transaction_read_only");
+        let pin = self.shared.rows.columns().pin();
         let engine = self.shared.engine.begin(options);
         self.activity.transaction.store(engine.lock_owner(), Ordering::Release);
-        self.transaction = Some(Box::new(ActiveTransaction::new(engine, implicit, level, read_only)));
+        self.transaction = Some(Box::new(ActiveTransaction::new(engine, pin, implicit, level, read_only)));
         self.forget_info();
     }
 

@@ -1,6 +1,7 @@
 //! The binary as a user runs it: its commands, what they print, and how they end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod columnar;
 mod configuration;
 mod example_data;
 mod importing;

@@ -53,6 +53,9 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
         }
         let mut empty = current.as_ref().clone();
         empty.storage = create_storage(session)?;
+        if let Some(columnar) = &mut empty.columnar {
+            columnar.files = create_storage(session)?;
+        }
         for index in &mut empty.indexes {
             index.storage = create_storage(session)?;
         }
@@ -115,6 +118,15 @@ pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>
     if name.is_some() {
         for table in tables(session, name)? {
             let open = session.shared.open_table(&table)?;
+            if open.files.is_some() {
+                // Its transaction would keep what it read, and the table is to be changed by another one.
+                let shared = Arc::clone(&session.shared);
+                let task = session.shared.runtime()?.spawn_blocking(move || {
+                    crate::upkeep::maintain(&shared, open.definition.oid, crate::upkeep::Effort::All)
+                });
+                task.await.map_err(|error| Error::new(ErrorKind::Internal, format!("VACUUM: {error}")))??;
+                continue;
+            }
             let task = session.shared.runtime()?.spawn_blocking(move || {
                 open.rows.compact()?;
                 open.indexes.iter().try_for_each(|index| index.entries.compact())

@@ -76,6 +76,7 @@ async fn create(
         statistics: None,
         comment: None,
         filled_by: Some(FilledBy { query: query.to_string(), depends_on, populated: with_data }),
+        columnar: None,
     };
     table::refuse_repeated(&made)?;
     put(session, Object::Table(made.clone()))?;

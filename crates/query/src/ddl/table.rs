@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr};
 use luma_catalog::{Column, Identity, KeyConstraint, Object, Oid, Sequence, StorageId, Table, TableKind};
 use luma_model::{DataType, Error, ErrorKind, Result};
 
+use crate::ddl::columnar;
 use crate::ddl::constraint::{self, Allocator};
 use crate::ddl::{create_storage, done, edit, lock_catalog, sequence};
 use crate::execute;
@@ -22,7 +23,7 @@ const COLUMNS_MAX: usize = 1600;
 
 /// Runs CREATE TABLE.
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome> {
-    refuse_unknown(create)?;
+    let options = refuse_unknown(create)?;
     lock_catalog(session).await?;
     let mut name = qualified(&create.name)?;
     if create.temporary {
@@ -71,10 +72,17 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         statistics: None,
         comment: None,
         filled_by: None,
+        columnar: None,
     };
     refuse_repeated(&table)?;
     if rows.is_none() {
         define(session, &mut table, create, &info)?;
+    }
+    if options.is_columnar() {
+        let files = create_storage(session)?;
+        let columnar = options.resolve(&table, files)?;
+        refuse_keys(&table, columnar.clone())?;
+        table.columnar = Some(columnar);
     }
     crate::ddl::put(session, Object::Table(table.clone()))?;
     if create.on_commit == Some(ast::OnCommit::Drop) {
@@ -94,6 +102,18 @@ fn is_without_data(query: &ast::Query) -> bool {
     let named = select.from.first().map(|from| &from.relation);
     let Some(ast::TableFactor::Derived { alias: Some(alias), .. }) = named else { return false };
     alias.name.value == crate::statement::form::WITHOUT_DATA
+}
+
+/// Refuses what was written beside the columns of a table that is to be columnar.
+fn refuse_keys(table: &Table, columnar: luma_catalog::Columnar) -> Result<()> {
+    let table = Table { columnar: Some(columnar), ..table.clone() };
+    if table.primary_key.is_some() {
+        columnar::refuse(&table, "a primary key")?;
+    }
+    if !table.indexes.is_empty() {
+        columnar::refuse(&table, "a unique constraint")?;
+    }
+    if table.foreign_keys.is_empty() { Ok(()) } else { columnar::refuse(&table, "a foreign key") }
 }
 
 /// Writes the rows of a query into a table that has none.
@@ -176,7 +196,7 @@ pub(super) fn refuse_repeated(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
+fn refuse_unknown(create: &ast::CreateTable) -> Result<columnar::Options> {
     let refused = if create.on_commit == Some(ast::OnCommit::DeleteRows) {
         Some("ON COMMIT DELETE ROWS is not supported")
     } else if create.on_commit.is_some() && !create.temporary {
@@ -199,30 +219,8 @@ fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
     };
     match refused {
         Some(message) => Err(Error::new(ErrorKind::FeatureNotSupported, message)),
-        None => check_options(&create.table_options),
+        None => columnar::options(&create.table_options),
     }
-}
-
-/// `WITH (fillfactor = …)` says how PostgreSQL packs pages, which are not ours.
-fn check_options(options: &ast::CreateTableOptions) -> Result<()> {
-    let (ast::CreateTableOptions::With(options)
-    | ast::CreateTableOptions::Options(options)
-    | ast::CreateTableOptions::Plain(options)
-    | ast::CreateTableOptions::TableProperties(options)) = options
-    else {
-        return Ok(());
-    };
-    for option in options {
-        let text = option.to_string().to_lowercase();
-        let name = text.split(['=', ' ']).next().unwrap_or_default();
-        if !matches!(name, "fillfactor" | "autovacuum_enabled") {
-            return Err(Error::new(
-                ErrorKind::InvalidParameterValue,
-                format!("unrecognized table option \"{name}\""),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Columns, then keys and checks, then foreign keys: each may need what came before.
@@ -504,6 +502,7 @@ pub(crate) async fn create_collection(
             statistics: None,
             comment: None,
             filled_by: None,
+            columnar: None,
         }))
     })?;
     Ok(done("CREATE COLLECTION"))

@@ -86,9 +86,10 @@ fn writer<'a>(
     let lock_timeout = session.settings.lock_timeout();
     let shared: &'a crate::database::Shared = &evaluator.info.shared;
     let transaction = session.active()?;
-    let (isolation, deferred) = (transaction.isolation, transaction.deferred.clone());
+    let isolation = transaction.isolation;
+    let kept = (transaction.deferred.clone(), transaction.new_files.clone());
     let engine = &mut transaction.engine;
-    Ok(Writer::new(&shared.rows, catalog, engine, evaluator, isolation, lock_timeout, deferred))
+    Ok(Writer::new(&shared.rows, catalog, engine, evaluator, isolation, lock_timeout, kept))
 }
 
 /// Checks the foreign keys that wait: at the end of the transaction all, before it those that

@@ -32,7 +32,9 @@ fn size(info: &SessionInfo, value: ValueRef<'_>, rows: bool, indexes: bool) -> R
     };
     if let Some(table) = info.catalog.table(oid) {
         let open = info.shared.open_table(table)?;
-        let own = if rows { bytes(&open.rows) } else { 0 };
+        let files = open.files.as_ref().and_then(|files| files.views(&info.shared.engine.snapshot()).ok());
+        let in_files: u64 = files.iter().flatten().map(|view| view.entry().bytes).sum();
+        let own = if rows { bytes(&open.rows) + in_files } else { 0 };
         let other: u64 =
             if indexes { open.indexes.iter().map(|index| bytes(&index.entries)).sum() } else { 0 };
         return Ok(Value::Int8((own + other) as i64));

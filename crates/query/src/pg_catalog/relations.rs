@@ -37,6 +37,16 @@ fn numbers(columns: &[u16]) -> Value {
     Value::Array(ArrayValue::new(columns.iter().map(|number| Value::Int2(*number as i16)).collect()))
 }
 
+/// How a table was made: its options as `name=value`.
+fn options(table: &Table) -> Value {
+    let Some(columnar) = &table.columnar else { return Value::Null };
+    let named = [("partition_by", &columnar.partition_by), ("sort_by", &columnar.sort_by)];
+    let named = named.iter().filter(|(_, columns)| !columns.is_empty());
+    let lists = named.map(|(name, columns)| format!("{name}={}", table.column_names(columns).join(",")));
+    let all = std::iter::once("engine=columnar".to_owned()).chain(lists);
+    Value::Array(ArrayValue::new(all.map(|option| text(&option)).collect()))
+}
+
 fn char_of(letter: &str) -> Value {
     text(letter)
 }
@@ -135,7 +145,7 @@ fn classes(names: &Names<'_>) -> Rows {
             char_of(if heap { "d" } else { "n" }),
             Value::Bool(false),
             oid(0),
-            Value::Null,
+            class.table.filter(|_| heap).map_or(Value::Null, options),
             Value::Null,
             Value::Null,
             oid(0),

@@ -99,6 +99,7 @@ fn probe(data_type: &DataType) -> Table {
         statistics: None,
         comment: None,
         filled_by: None,
+        columnar: None,
     }
 }
 
