@@ -10,7 +10,7 @@ const QUERY: &str = r#"
 import sys
 import duckdb, pyarrow.parquet
 path = sys.argv[1]
-print(duckdb.sql(f'''SELECT count(*), sum(id), min(name), max("at"), sum(price) FROM '{path}' ''').fetchone())
+print(duckdb.sql(f'''SELECT count(*), sum(id), min(name), max("at"), sum(price) FROM '{path}' ''').fetchall()[0])
 file = pyarrow.parquet.ParquetFile(path)
 assert file.read().num_rows == file.metadata.num_rows
 assert file.metadata.row_group(0).column(0).has_column_index
