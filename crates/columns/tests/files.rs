@@ -60,6 +60,7 @@ fn table(types: &[DataType]) -> Table {
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        filled_by: None,
         columnar: None,
     }
 }
