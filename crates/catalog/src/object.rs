@@ -97,9 +97,60 @@ pub struct Table {
     /// `COMMENT ON TABLE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Of a materialized view: the query whose rows it has. Only REFRESH changes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled_by: Option<FilledBy>,
+    /// For a table whose rows go to files of columns; new rows are in `storage` until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columnar: Option<Columnar>,
+}
+
+/// What a materialized view is made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilledBy {
+    /// The query as SQL text.
+    pub query: String,
+    /// Tables and views it reads; they can't be dropped before it.
+    pub depends_on: Vec<Oid>,
+    /// Whether the rows are there: not after WITH NO DATA.
+    pub populated: bool,
+}
+
+/// How a columnar table keeps its rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Columnar {
+    /// The keyspace that says which files there are and which of their rows are deleted.
+    pub files: StorageId,
+    /// Numbers of the columns whose values a file has one of only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<u16>,
+    /// Numbers of the columns that the rows of a file are sorted by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort_by: Vec<u16>,
 }
 
 impl Table {
+    /// What a materialized view would be as a view; `None` for other tables.
+    pub fn as_view(&self) -> Option<View> {
+        let filled = self.filled_by.as_ref()?;
+        let columns = self.live_columns().map(|column| (column.name.clone(), column.data_type.clone()));
+        Some(View {
+            oid: self.oid,
+            schema: self.schema,
+            name: self.name.clone(),
+            owner: self.owner,
+            query: filled.query.clone(),
+            columns: columns.collect(),
+            depends_on: filled.depends_on.clone(),
+            comment: self.comment.clone(),
+        })
+    }
+
+    /// Whether its rows may be read: those of a materialized view are there once it was filled.
+    pub fn is_populated(&self) -> bool {
+        self.filled_by.as_ref().is_none_or(|filled| filled.populated)
+    }
+
     /// The columns a user sees, in order.
     pub fn live_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.dropped)
@@ -136,7 +187,8 @@ impl Table {
 
     /// Every keyspace the table owns.
     pub fn storages(&self) -> impl Iterator<Item = StorageId> {
-        std::iter::once(self.storage).chain(self.indexes.iter().map(|index| index.storage))
+        let files = self.columnar.iter().map(|columnar| columnar.files);
+        std::iter::once(self.storage).chain(files).chain(self.indexes.iter().map(|index| index.storage))
     }
 }
 

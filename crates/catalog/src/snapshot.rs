@@ -110,6 +110,12 @@ impl Snapshot {
         self.views.values()
     }
 
+    /// All stored queries: those of views, and those of materialized views as views.
+    pub fn queries(&self) -> impl Iterator<Item = Arc<View>> {
+        let filled = self.tables().filter_map(|table| table.as_view()).map(Arc::new);
+        self.views().cloned().chain(filled)
+    }
+
     /// The sequence with that identifier.
     pub fn sequence(&self, oid: Oid) -> Option<&Arc<Sequence>> {
         self.sequences.get(&oid)

@@ -11,6 +11,7 @@ use crate::batch::WriteBatch;
 use crate::engine::{Commit, Engine};
 use crate::ingest::Ingestion;
 use crate::keyspace::Keyspace;
+use crate::locks::LockInfo;
 use crate::options::{Durability, KeyspaceOptions, Options, TransactionOptions};
 use crate::readable::Snapshot;
 use crate::stats::Stats;
@@ -89,6 +90,16 @@ impl Database {
     pub fn open_with_vfs(vfs: Arc<dyn Vfs>, path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let engine = Engine::open(vfs, path.as_ref(), options)?;
         Ok(Self { handle: Arc::new(Handle { engine }) })
+    }
+
+    /// The directory it lies in.
+    pub fn path(&self) -> &Path {
+        &self.engine().path
+    }
+
+    /// The file system it lies on, for files that belong to it without being its own.
+    pub fn vfs(&self) -> Arc<dyn Vfs> {
+        Arc::clone(&self.engine().vfs)
     }
 
     /// Makes a keyspace; durable on return.
@@ -213,6 +224,12 @@ impl Database {
         progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport> {
         verify::verify(self.engine(), checksums, progress)
+    }
+
+    /// The locks that transactions wait for, and those that they hold in the spaces that are wanted. It looks at
+    /// every lock there is, so that it is for people and not for programs that ask all the time.
+    pub fn locks(&self, wanted: impl Fn(u64) -> bool) -> Vec<LockInfo> {
+        self.engine().locks.list(wanted)
     }
 
     /// Figures about the database.

@@ -64,7 +64,7 @@ pub use estimate::RangeEstimate;
 pub use ingest::Ingestion;
 pub use keep::{CompactionFilter, Filtered};
 pub use keyspace::Keyspace;
-pub use locks::{LockAttempt, LockWaiter};
+pub use locks::{LockAttempt, LockInfo, LockWaiter};
 pub use merge_operator::{AddU64, Append, MergeOperator};
 pub use options::{
     CachePolicy, CompactionStrategy, Compression, Direction, Durability, Isolation, KEY_BYTES_MAX,

@@ -33,6 +33,21 @@ pub enum LockAttempt {
     Waiting(LockWaiter),
 }
 
+/// A lock that a transaction holds or waits for, at the moment it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockInfo {
+    /// The space of the lock's name.
+    pub space: u64,
+    /// The key in the space.
+    pub key: Arc<[u8]>,
+    /// The transaction, by its [`lock_owner`](crate::Transaction::lock_owner).
+    pub owner: u64,
+    /// How it holds the lock, or wants it.
+    pub mode: LockMode,
+    /// The transactions it waits for, those that hold the lock first; `None` when it has the lock.
+    pub waits_for: Option<Vec<u64>>,
+}
+
 pub(crate) type OwnerId = u64;
 
 /// What is locked.
@@ -174,6 +189,29 @@ impl LockTable {
         self.state.lock().locks.len()
     }
 
+    /// Every wait, and the held locks of the spaces that are wanted. It looks at every lock.
+    pub(crate) fn list(&self, wanted: impl Fn(u64) -> bool) -> Vec<LockInfo> {
+        let state = self.state.lock();
+        let mut all = Vec::new();
+        for (name, lock) in &state.locks {
+            let info = |owner, mode, waits_for| LockInfo {
+                space: name.space,
+                key: Arc::clone(&name.key),
+                owner,
+                mode,
+                waits_for,
+            };
+            if wanted(name.space) {
+                all.extend(lock.holders.iter().map(|(owner, mode)| info(*owner, *mode, None)));
+            }
+            for (place, waiter) in lock.queue.iter().enumerate() {
+                let blockers = state.blockers(name, waiter.owner, waiter.mode, place);
+                all.push(info(waiter.owner, waiter.mode, Some(blockers)));
+            }
+        }
+        all
+    }
+
     fn acquire(self: &Arc<Self>, owner: OwnerId, key: LockKey, mode: LockMode) -> Result<LockAttempt> {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -265,6 +303,10 @@ impl LockTable {
 }
 
 impl LockOwner {
+    pub(crate) fn id(&self) -> OwnerId {
+        self.id
+    }
+
     /// Takes a lock, or a place in its queue.
     ///
     /// # Errors
@@ -368,6 +410,25 @@ mod tests {
         assert!(!reader_waits.is_done());
         drop(writer);
         reader_waits.wait(None).unwrap();
+    }
+
+    #[test]
+    fn the_list_says_who_waits_for_whom() {
+        let table = LockTable::new();
+        let (holder, first, second) = (table.owner(), table.owner(), table.owner());
+        assert!(granted(holder.try_lock(1, b"k", Exclusive)));
+        assert!(granted(holder.try_lock(2, b"k", Shared)));
+        let _first = waiter(first.try_lock(1, b"k", Shared));
+        let _second = waiter(second.try_lock(1, b"k", Exclusive));
+        let of = |owner: &LockOwner, space| {
+            let all = table.list(|space| space == 2);
+            all.into_iter().find(|lock| lock.owner == owner.id() && lock.space == space)
+        };
+        assert!(of(&holder, 1).is_none(), "held, and in a space that is not wanted");
+        assert_eq!(of(&holder, 2).unwrap().waits_for, None);
+        assert_eq!(of(&first, 1).unwrap().waits_for, Some(vec![holder.id()]));
+        let second = of(&second, 1).unwrap();
+        assert_eq!((second.mode, second.waits_for), (Exclusive, Some(vec![holder.id(), first.id()])));
     }
 
     #[test]

@@ -393,6 +393,11 @@ impl Transaction {
         self.writes.is_empty()
     }
 
+    /// What [`Database::locks`](crate::Database::locks) calls this transaction.
+    pub fn lock_owner(&self) -> u64 {
+        self.owner.id()
+    }
+
     /// Runs `callback` when the commit is published, before its locks are released; in the order of
     /// commits. It must be short and not write to the database. If the transaction does not commit, it
     /// does not run.

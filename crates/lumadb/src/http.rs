@@ -30,6 +30,7 @@ pub(crate) struct Prometheus {
     pub store: Arc<luma_telemetry::Metrics>,
     pub counted: Arc<luma_door_prometheus::Metrics>,
     pub otlp: Arc<luma_door_otlp::Metrics>,
+    pub alerts: Arc<luma_rules::Counted>,
 }
 
 impl Status {
@@ -148,9 +149,9 @@ pub(crate) fn render(status: &Status) -> String {
         );
     }
     durations(&mut text, door);
-    if let Some(Prometheus { store, counted, otlp }) = &status.prometheus {
+    if let Some(Prometheus { store, counted, otlp, alerts }) = &status.prometheus {
         let series = ("lumadb_metrics_series", "gauge", "Series of metrics.", store.series_len() as u64);
-        let figures = counted.all().into_iter().chain(otlp.all()).chain([series]);
+        let figures = counted.all().into_iter().chain(otlp.all()).chain(alerts.all()).chain([series]);
         figures.for_each(|figure| put_figure(&mut text, figure));
     }
     text

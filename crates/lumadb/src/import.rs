@@ -84,6 +84,9 @@ pub(crate) struct Arguments {
     /// Columns of the primary key of a table that is made, separated by commas.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', requires = "create")]
     key: Vec<String>,
+    /// How a table that is made keeps its rows.
+    #[arg(long, value_enum, default_value = "row", requires = "create")]
+    engine: target::Engine,
     /// Unquoted text that means NULL in CSV; may be given more than once [default: empty and NA].
     #[arg(long, value_name = "STRING")]
     null: Vec<String>,

@@ -20,6 +20,7 @@ mod import;
 mod logging;
 mod metrics;
 mod output;
+mod rules;
 mod serve;
 mod sql;
 mod stats;

@@ -76,6 +76,8 @@ pub(crate) fn door_options(
         admin: config.flag("prometheus", "admin_api"),
         metrics: counted,
         exposition: None,
+        rules: None,
+        reload: None,
         routes: axum::Router::new(),
         configuration: show(config),
         flags: config.settings().map(|setting| (setting.key.path(), setting.text.clone())).collect(),

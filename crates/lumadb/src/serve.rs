@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::{Failure, database, http, metrics};
+use crate::{Failure, database, http, metrics, rules};
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
@@ -60,8 +60,12 @@ async fn serve(
     let stop = CancellationToken::new();
     let ready = Arc::new(AtomicBool::new(false));
     let counted: Arc<Metrics> = Arc::default();
-    let prometheus =
-        store.map(|store| http::Prometheus { store, counted: Arc::default(), otlp: Arc::default() });
+    let prometheus = store.map(|store| http::Prometheus {
+        store,
+        counted: Arc::default(),
+        otlp: Arc::default(),
+        alerts: Arc::default(),
+    });
     let status =
         http::Status::new(database.clone(), Arc::clone(&counted), prometheus.clone(), Arc::clone(&ready));
     let mut doors = JoinSet::new();
@@ -89,7 +93,7 @@ async fn serve(
         });
         say(&format!("http {address}"))?;
     }
-    if let Some(http::Prometheus { store, counted, otlp }) = prometheus {
+    if let Some(http::Prometheus { store, counted, otlp, alerts }) = prometheus {
         let collector = metrics::otlp_door(config, database, Arc::clone(&store), otlp);
         if config.flag("prometheus", "enabled")
             && let Some((listener, address)) = listen_unless_taken(config, "prometheus", "port").await?
@@ -97,6 +101,12 @@ async fn serve(
             let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
             options.exposition = Some(Arc::new(move || http::render(&status)));
             options.routes = axum::Router::new().nest("/api/v1/otlp", collector.routes());
+            if let Some(rules) = rules::start(config, address, &store, alerts, &stop).await? {
+                options.rules = Some(rules.manager());
+                options.reload = Some(rules.reload());
+                let (hangup, stop) = (signal(SignalKind::hangup())?, stop.clone());
+                doors.spawn(async move { rules.reload_on(hangup, stop).await });
+            }
             let door = luma_door_prometheus::Door::new(store, options);
             let stop = stop.clone();
             doors.spawn(async move {

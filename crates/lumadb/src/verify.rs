@@ -34,6 +34,7 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         progress.set_position(step.done_bytes);
     });
     progress.finish_and_clear();
+    let columns = report.is_ok().then(|| luma_query::verify_columns(&engine));
     let closed = engine.close();
     let report = report?;
     closed?;
@@ -41,6 +42,11 @@ pub(crate) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         "good: {} keys of {} keyspaces in {} files, {} bytes",
         report.entries, report.keyspaces, report.tables, report.bytes
     );
+    if let Some(files) = columns.transpose()?
+        && files.files > 0
+    {
+        println!("good: {} rows in {} files of columns, {} bytes", files.rows, files.files, files.bytes);
+    }
     if metrics::exist(&directory) {
         let store = metrics::open(config, &directory)?;
         let files = store.verify().map_err(|error| Failure::new(format!("metrics: {error}")))?;

@@ -56,7 +56,10 @@ pub fn to_binary(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) {
             out.extend_from_slice(&value.days.to_be_bytes());
             out.extend_from_slice(&value.months.to_be_bytes());
         }
-        ValueRef::Array(value) => array(value, data_type.element().unwrap_or(&DataType::Text), out),
+        ValueRef::Array(value) => {
+            let lower = i32::from(!matches!(data_type, DataType::Int2Vector | DataType::OidVector));
+            array(value, data_type.element().unwrap_or(&DataType::Text), lower, out);
+        }
     }
 }
 
@@ -74,7 +77,7 @@ fn text(value: &str, data_type: &DataType, out: &mut Vec<u8>) {
     }
 }
 
-fn array(value: ArrayRef<'_>, element: &DataType, out: &mut Vec<u8>) {
+fn array(value: ArrayRef<'_>, element: &DataType, lower_bound: i32, out: &mut Vec<u8>) {
     let length = value.len() as i32;
     out.extend_from_slice(&i32::from(length > 0).to_be_bytes());
     out.extend_from_slice(&i32::from(value.iter().any(|element| element.is_null())).to_be_bytes());
@@ -83,7 +86,7 @@ fn array(value: ArrayRef<'_>, element: &DataType, out: &mut Vec<u8>) {
         return;
     }
     out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&1i32.to_be_bytes());
+    out.extend_from_slice(&lower_bound.to_be_bytes());
     for value in value.iter() {
         if value.is_null() {
             out.extend_from_slice(&(-1i32).to_be_bytes());
@@ -111,11 +114,13 @@ pub fn from_binary(data_type: &DataType, bytes: &[u8]) -> Result<Value> {
         DataType::Int2 => Value::Int2(i16::from_be_bytes(fixed(bytes, data_type)?)),
         DataType::Int4 => Value::Int4(i32::from_be_bytes(fixed(bytes, data_type)?)),
         DataType::Int8 => Value::Int8(i64::from_be_bytes(fixed(bytes, data_type)?)),
-        DataType::Oid => Value::Oid(u32::from_be_bytes(fixed(bytes, data_type)?)),
+        DataType::Oid | DataType::Reg(_) | DataType::Xid => {
+            Value::Oid(u32::from_be_bytes(fixed(bytes, data_type)?))
+        }
         DataType::Float4 => Value::Float4(f32::from_be_bytes(fixed(bytes, data_type)?)),
         DataType::Float8 => Value::Float8(f64::from_be_bytes(fixed(bytes, data_type)?)),
         DataType::Numeric(modifier) => Value::Numeric(numeric::read(bytes, *modifier)?),
-        DataType::Text => Value::Text(text_from_utf8(bytes)?.to_owned()),
+        DataType::Text | DataType::Void => Value::Text(text_from_utf8(bytes)?.to_owned()),
         DataType::Varchar(_) | DataType::Char(_) => {
             fit_text(text_from_utf8(bytes)?, data_type, CastKind::Assignment)?
         }
@@ -152,6 +157,16 @@ pub fn from_binary(data_type: &DataType, bytes: &[u8]) -> Result<Value> {
             Value::Interval(Interval::new(whole as i32, (whole >> 32) as i32, (whole >> 64) as i64))
         }
         DataType::Array(element) => Value::Array(read_array(bytes, element, data_type)?),
+        DataType::Int2Vector | DataType::OidVector => {
+            let element = data_type.element().unwrap_or(&DataType::Oid);
+            Value::Array(read_array(bytes, element, data_type)?)
+        }
+        DataType::NodeTree => {
+            return Err(Error::new(
+                ErrorKind::FeatureNotSupported,
+                "cannot accept a value of type pg_node_tree",
+            ));
+        }
         DataType::Enum(known) => Value::Int8(known.position(text_from_utf8(bytes)?)?),
     })
 }
@@ -208,7 +223,7 @@ fn read_array(bytes: &[u8], element: &DataType, data_type: &DataType) -> Result<
         0 => 0,
         1 => {
             let length = next()?;
-            if next()? != 1 {
+            if !(0..=1).contains(&next()?) {
                 return Err(unsupported_dimensions());
             }
             length

@@ -43,12 +43,16 @@ pub fn cast(
         (ValueRef::Text(text), DataType::Name) => Ok(Value::Text(truncate_name(text).to_owned())),
         (ValueRef::Text(text), DataType::InternalChar) => internal_char(text).map(Value::Text),
         (ValueRef::Numeric(number), DataType::Numeric(modifier)) => number::modified(number, *modifier),
-        (ValueRef::Array(array), DataType::Array(element)) => {
+        (ValueRef::Array(array), list) if list.element().is_some() => {
+            let element = list.element().unwrap_or(from);
             let inner = from.element().unwrap_or(element);
             let elements = array.iter().map(|value| cast(value, inner, element, kind, context));
             Ok(Value::Array(ArrayValue { elements: elements.collect::<Result<_>>()? }))
         }
         _ if from == to && value.kind() == Some(to.value_kind()) => Ok(value.to_owned()),
+        (ValueRef::Oid(_), _) if (*from == DataType::Xid) != (*to == DataType::Xid) && !to.is_string() => {
+            Err(impossible(from, to, kind))
+        }
         // A label's position is nobody's number.
         (ValueRef::Int8(_), _) if from.enum_type().is_some() && !to.is_string() => {
             Err(impossible(from, to, kind))

@@ -39,7 +39,7 @@ pub use key::{KeyOrder, decode_key, encode_key, prefix_successor};
 pub use numeric::{NUMERIC_DIGITS_MAX, Numeric, NumericParseError};
 pub use row::{RowView, encode_row, encode_row_iter};
 pub use text::{TextContext, format_text, parse_text, text_from_utf8};
-pub use types::{DataType, EnumLabel, EnumType, check_label};
+pub use types::{DataType, EnumLabel, EnumType, ObjectKind, ObjectNames, check_label};
 pub use value::{
     ArrayRef, ArrayValue, DATE_INFINITY, DATE_NEGATIVE_INFINITY, TIMESTAMP_INFINITY,
     TIMESTAMP_NEGATIVE_INFINITY, Value, ValueKind, ValueRef,

@@ -149,7 +149,7 @@ impl<'a> RowView<'a> {
     pub fn get(&self, place: usize, data_type: &DataType) -> Result<Option<ValueRef<'a>>> {
         let Some(bytes) = self.column(place)? else { return Ok(None) };
         let Some(bytes) = bytes else { return Ok(Some(ValueRef::Null)) };
-        if let DataType::Array(element) = data_type {
+        if let Some(element) = data_type.element() {
             return Self::array(bytes, element.value_kind()).map(Some);
         }
         read(bytes, data_type.value_kind()).map(Some)

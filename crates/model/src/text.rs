@@ -15,29 +15,61 @@ mod uuid;
 
 pub(crate) use uuid::{format_uuid, parse_uuid};
 
+use std::sync::Arc;
+
 use crate::cast;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 use crate::numeric::{Numeric, NumericParseError};
-use crate::types::DataType;
+use crate::types::{DataType, ObjectKind, ObjectNames};
 use crate::value::{Value, ValueRef};
 
 /// Bytes of a `name`.
 const NAME_BYTES_MAX: usize = 63;
 
-/// What text forms depend on beside the value: the session's zone and clock.
-#[derive(Clone, Copy, Debug)]
+/// What text forms depend on beside the value: the session's zone, its clock and what it names things.
+#[derive(Clone, Debug)]
 pub struct TextContext {
     /// The zone in which timestamps are read and shown.
     pub timezone: chrono_tz::Tz,
     /// The time that `now` means, in microseconds since 1970 UTC; that of the transaction's start.
     pub now_micros: i64,
+    /// The names of objects; without them `regclass` and its kin are numbers.
+    pub objects: Option<Arc<dyn ObjectNames>>,
 }
 
 impl Default for TextContext {
     /// UTC, at the beginning of 1970.
     fn default() -> Self {
-        Self { timezone: chrono_tz::UTC, now_micros: 0 }
+        Self { timezone: chrono_tz::UTC, now_micros: 0, objects: None }
+    }
+}
+
+impl TextContext {
+    /// The object that a text means: one by its number, `-` for none, otherwise one by its name.
+    fn object(&self, kind: ObjectKind, text: &str) -> Result<u32> {
+        if text == "-" {
+            return Ok(0);
+        }
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return number::parse_oid(text);
+        }
+        match &self.objects {
+            Some(objects) => objects.find(kind, text),
+            None => Err(Error::new(
+                ErrorKind::FeatureNotSupported,
+                format!("the name \"{text}\" of an object means nothing outside of a session"),
+            )
+            .hint("Give the object's number instead.")),
+        }
+    }
+
+    fn write_object(&self, kind: ObjectKind, oid: u32, out: &mut Vec<u8>) {
+        match self.objects.as_ref().and_then(|objects| objects.name(kind, oid)) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None if oid == 0 => out.push(b'-'),
+            None => out.extend_from_slice(itoa::Buffer::new().format(oid).as_bytes()),
+        }
     }
 }
 
@@ -57,11 +89,20 @@ pub fn parse_text(data_type: &DataType, text: &str, context: &TextContext) -> Re
             Value::Int4(number::parse_integer(text, "integer", least, most)? as i32)
         }
         DataType::Int8 => Value::Int8(number::parse_integer(text, "bigint", i64::MIN, i64::MAX)?),
-        DataType::Oid => Value::Oid(number::parse_oid(text)?),
+        DataType::Oid | DataType::Xid => Value::Oid(number::parse_oid(text)?),
+        DataType::Reg(kind) => Value::Oid(context.object(*kind, text)?),
+        DataType::Int2Vector => Value::Array(array::parse_vector(&DataType::Int2, text, context)?),
+        DataType::OidVector => Value::Array(array::parse_vector(&DataType::Oid, text, context)?),
         DataType::Float4 => Value::Float4(number::parse_float4(text)?),
         DataType::Float8 => Value::Float8(number::parse_float8(text)?),
         DataType::Numeric(modifier) => Value::Numeric(parse_numeric(text, *modifier)?),
-        DataType::Text => Value::Text(checked_text(text)?.to_owned()),
+        DataType::Text | DataType::Void => Value::Text(checked_text(text)?.to_owned()),
+        DataType::NodeTree => {
+            return Err(Error::new(
+                ErrorKind::FeatureNotSupported,
+                "cannot accept a value of type pg_node_tree",
+            ));
+        }
         DataType::Varchar(_) | DataType::Char(_) => {
             cast::fit_text(checked_text(text)?, data_type, cast::CastKind::Assignment)?
         }
@@ -95,6 +136,9 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
             out.extend_from_slice(known.label(value).unwrap_or_default().as_bytes());
         }
         ValueRef::Int8(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        ValueRef::Oid(value) if let DataType::Reg(kind) = data_type => {
+            context.write_object(*kind, value, out);
+        }
         ValueRef::Oid(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         ValueRef::Float4(value) => number::format_float4(value, out),
         ValueRef::Float8(value) => number::format_float8(value, out),
@@ -113,6 +157,9 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
         ValueRef::TimestampTz(value) => datetime::format_timestamptz(value, context.timezone, out),
         ValueRef::Interval(value) => interval::format(value, out),
         ValueRef::Uuid(value) => out.extend_from_slice(format_uuid(value).as_bytes()),
+        ValueRef::Array(value) if matches!(data_type, DataType::Int2Vector | DataType::OidVector) => {
+            array::format_vector(value, context, out);
+        }
         ValueRef::Array(value) => {
             array::format(value, data_type.element().unwrap_or(&DataType::Text), context, out);
         }

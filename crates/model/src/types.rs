@@ -5,6 +5,7 @@
 //! serialized. An enum type carries its labels, and its serialized form ([`DataType::spelling`]) has them.
 
 mod enumeration;
+mod object;
 mod parse;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::value::ValueKind;
 
 pub use enumeration::{EnumLabel, EnumType, check_label};
+pub use object::{ObjectKind, ObjectNames};
 
 /// Begins the spelling of an enum type with all of its labels; no type's name begins so.
 const ENUM_MARK: &str = "\u{1}enum:";
@@ -64,6 +66,18 @@ pub enum DataType {
     Array(Box<DataType>),
     /// `oid`
     Oid,
+    /// `regclass` and its kin: the identifier of an object that reads and prints as its name
+    Reg(ObjectKind),
+    /// `xid`: a transaction's number
+    Xid,
+    /// `void`: what a function gives that gives nothing
+    Void,
+    /// `int2vector`: numbers that the catalog counts from 0
+    Int2Vector,
+    /// `oidvector`: identifiers that the catalog counts from 0
+    OidVector,
+    /// `pg_node_tree`: an expression of the catalog's
+    NodeTree,
     /// `name`
     Name,
     /// `"char"`: one byte
@@ -109,6 +123,12 @@ const JSON: Entry = entry(114, 199, "_json", "json", -1);
 const JSONB: Entry = entry(3802, 3807, "_jsonb", "jsonb", -1);
 const OID: Entry = entry(26, 1028, "_oid", "oid", 4);
 const NAME: Entry = entry(19, 1003, "_name", "name", 64);
+const XID: Entry = entry(28, 1011, "_xid", "xid", 4);
+// No array of it exists: the name has its underscore for the rule above only.
+const VOID: Entry = entry(2278, 0, "_void", "void", 4);
+const INT2_VECTOR: Entry = entry(22, 1006, "_int2vector", "int2vector", -1);
+const OID_VECTOR: Entry = entry(30, 1013, "_oidvector", "oidvector", -1);
+const NODE_TREE: Entry = entry(194, 0, "_pg_node_tree", "pg_node_tree", -1);
 const ANY_ENUM: Entry = entry(3500, 0, "_anyenum", "anyenum", 4);
 const CHAR: Entry = entry(18, 1002, "_char", "\"char\"", 1);
 
@@ -137,6 +157,17 @@ impl DataType {
         DataType::Oid,
         DataType::Name,
         DataType::InternalChar,
+        DataType::Reg(ObjectKind::Procedure),
+        DataType::Reg(ObjectKind::Function),
+        DataType::Reg(ObjectKind::Operation),
+        DataType::Reg(ObjectKind::Operator),
+        DataType::Reg(ObjectKind::Class),
+        DataType::Reg(ObjectKind::Type),
+        DataType::Reg(ObjectKind::Namespace),
+        DataType::Reg(ObjectKind::Role),
+        DataType::Xid,
+        DataType::Int2Vector,
+        DataType::OidVector,
     ];
 
     /// The catalog's row; of an array, that of its element.
@@ -162,6 +193,12 @@ impl DataType {
             DataType::Json => &JSON,
             DataType::Jsonb => &JSONB,
             DataType::Oid => &OID,
+            DataType::Reg(kind) => kind.entry(),
+            DataType::Xid => &XID,
+            DataType::Void => &VOID,
+            DataType::Int2Vector => &INT2_VECTOR,
+            DataType::OidVector => &OID_VECTOR,
+            DataType::NodeTree => &NODE_TREE,
             DataType::Name => &NAME,
             DataType::InternalChar => &CHAR,
             // What is not told by these is asked of the enum type itself.
@@ -231,10 +268,12 @@ impl DataType {
         }
     }
 
-    /// The type of an array's elements.
+    /// The type of an array's elements, or of a vector's.
     pub fn element(&self) -> Option<&DataType> {
         match self {
             DataType::Array(element) => Some(element),
+            DataType::Int2Vector => Some(&DataType::Int2),
+            DataType::OidVector => Some(&DataType::Oid),
             _ => None,
         }
     }
@@ -332,6 +371,7 @@ impl DataType {
                 | DataType::Char(_)
                 | DataType::Name
                 | DataType::InternalChar
+                | DataType::NodeTree
         )
     }
 
@@ -350,6 +390,20 @@ impl DataType {
     /// Whether it is `json` or `jsonb`.
     pub fn is_json(&self) -> bool {
         matches!(self, DataType::Json | DataType::Jsonb)
+    }
+
+    /// Whether its values are identifiers of objects: `oid`, `regclass` and their kin.
+    pub fn is_identifier(&self) -> bool {
+        matches!(self, DataType::Oid | DataType::Reg(_))
+    }
+
+    /// The kind of objects its values print as the names of, alone or in an array.
+    pub fn object_kind(&self) -> Option<ObjectKind> {
+        match self {
+            DataType::Reg(kind) => Some(*kind),
+            DataType::Array(element) => element.object_kind(),
+            _ => None,
+        }
     }
 
     /// Whether it is an array.
@@ -373,7 +427,9 @@ impl DataType {
             | DataType::Json
             | DataType::Jsonb
             | DataType::Name
-            | DataType::InternalChar => ValueKind::Text,
+            | DataType::InternalChar
+            | DataType::NodeTree
+            | DataType::Void => ValueKind::Text,
             DataType::Bytea => ValueKind::Bytea,
             DataType::Date => ValueKind::Date,
             DataType::Time => ValueKind::Time,
@@ -381,8 +437,8 @@ impl DataType {
             DataType::TimestampTz => ValueKind::TimestampTz,
             DataType::Interval => ValueKind::Interval,
             DataType::Uuid => ValueKind::Uuid,
-            DataType::Oid => ValueKind::Oid,
-            DataType::Array(_) => ValueKind::Array,
+            DataType::Oid | DataType::Reg(_) | DataType::Xid => ValueKind::Oid,
+            DataType::Array(_) | DataType::Int2Vector | DataType::OidVector => ValueKind::Array,
         }
     }
 }

@@ -52,7 +52,7 @@ pub use histogram::{
 pub use labels::{BUCKET_LABEL, Labels, METRIC_NAME};
 pub use matcher::{Candidates, MatchOp, Matcher, matches_all};
 pub use memory::MemorySource;
-pub use number::{format_general, format_plain, parse_number};
+pub use number::{format_general, format_plain, format_scientific, parse_number};
 pub use parser::{DEPTH_MAX, ParseError, parse, parse_duration, parse_selector, unquote};
 pub use query::{Options, instant, range};
 pub use source::{Select, SeriesData, SeriesSet, Source};

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, ObjectKind, Result, Value, ValueRef};
 use parking_lot::Mutex;
 
 use crate::functions::row::{Definition, integer};
 use crate::outcome::TransactionStatus;
-use crate::pg_catalog::{Rows, oid, text};
+use crate::pg_catalog::{Rows, locks, oid, text};
 use crate::plan::context::Names;
 use crate::prepared::Prepared;
 use crate::session::{CancelHandle, SessionInfo};
@@ -55,11 +56,13 @@ impl NamedStatement {
 /// One session as others see it.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    number: u64,
+    pub(crate) number: u64,
     user: String,
     client_address: Option<String>,
     start_micros: i64,
     cancel: CancelHandle,
+    /// The open transaction as the lock table knows it; 0 without one.
+    pub(crate) transaction: AtomicU64,
     now: Mutex<Now>,
     pub(crate) statements: Mutex<BTreeMap<String, NamedStatement>>,
 }
@@ -115,6 +118,7 @@ impl Activities {
             client_address: client_address.map(str::to_owned),
             start_micros: micros,
             cancel,
+            transaction: AtomicU64::new(0),
             now: Mutex::new(Now {
                 application_name: String::new(),
                 state: State::Rests(TransactionStatus::Idle),
@@ -133,14 +137,18 @@ impl Activities {
         self.0.lock().remove(&number);
     }
 
-    fn find(&self, process: i64) -> Option<Arc<Activity>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Activity>> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn find(&self, process: i64) -> Option<Arc<Activity>> {
         self.0.lock().get(&u64::try_from(process).ok()?).cloned()
     }
 }
 
 /// `pg_stat_activity`.
 pub(crate) fn table(names: &Names<'_>) -> Rows {
-    use DataType::{Int4, Int8, Name, Oid, Text, TimestampTz};
+    use DataType::{Int4, Int8, Name, Oid, Text, TimestampTz, Xid};
     let mut rows = Rows::new(vec![
         ("datid", Oid),
         ("datname", Name),
@@ -159,20 +167,21 @@ pub(crate) fn table(names: &Names<'_>) -> Rows {
         ("wait_event_type", Text),
         ("wait_event", Text),
         ("state", Text),
-        ("backend_xid", Int8),
-        ("backend_xmin", Int8),
+        ("backend_xid", Xid),
+        ("backend_xmin", Xid),
         ("query_id", Int8),
         ("query", Text),
         ("backend_type", Text),
     ]);
-    let sessions: Vec<Arc<Activity>> = names.shared.activities.0.lock().values().cloned().collect();
-    for session in sessions {
+    let waits = locks::Waits::new(names.shared);
+    for session in names.shared.activities.all() {
         let now = session.now.lock();
+        let waits_for = waits.event(&session);
         let (host, port) = match session.client_address.as_deref().and_then(|all| all.rsplit_once(':')) {
             Some((host, port)) => (text(host.trim_matches(['[', ']'])), port.parse().unwrap_or(-1)),
             None => (Value::Null, -1),
         };
-        let (state, waits) = match now.state {
+        let (state, rests) = match now.state {
             State::Active => ("active", false),
             State::Rests(TransactionStatus::Idle) => ("idle", true),
             State::Rests(TransactionStatus::InTransaction) => ("idle in transaction", true),
@@ -194,10 +203,18 @@ pub(crate) fn table(names: &Names<'_>) -> Rows {
             now.transaction_start.map_or(Value::Null, Value::TimestampTz),
             Value::TimestampTz(now.statement_start),
             Value::TimestampTz(now.state_change),
-            if waits { text("Client") } else { Value::Null },
-            if waits { text("ClientRead") } else { Value::Null },
+            match (rests, waits_for) {
+                (true, _) => text("Client"),
+                (false, Some(_)) => text("Lock"),
+                (false, None) => Value::Null,
+            },
+            match (rests, waits_for) {
+                (true, _) => text("ClientRead"),
+                (false, Some(event)) => text(event),
+                (false, None) => Value::Null,
+            },
             text(state),
-            Value::Null,
+            locks::transaction_number(session.transaction.load(Ordering::Acquire)),
             Value::Null,
             Value::Null,
             text(now.statement.as_ref().map_or("", |statement| statement.text())),
@@ -213,7 +230,7 @@ pub(crate) fn prepared_statements(names: &Names<'_>) -> Rows {
         ("name", DataType::Text),
         ("statement", DataType::Text),
         ("prepare_time", DataType::TimestampTz),
-        ("parameter_types", DataType::Array(Box::new(DataType::Text))),
+        ("parameter_types", DataType::Reg(ObjectKind::Type).array_of()),
         ("from_sql", DataType::Bool),
         ("generic_plans", DataType::Int8),
         ("custom_plans", DataType::Int8),
@@ -221,7 +238,7 @@ pub(crate) fn prepared_statements(names: &Names<'_>) -> Rows {
     let Some(session) = names.shared.activities.find(names.info.number as i64) else { return rows };
     for (name, statement) in &*session.statements.lock() {
         let Some(prepared) = &statement.prepared else { continue };
-        let types = prepared.parameter_types().iter().map(|known| text(known.base_name())).collect();
+        let types = prepared.parameter_types().iter().map(|known| oid(known.oid())).collect();
         rows.add(vec![
             text(name.as_str()),
             text(prepared.text()),

@@ -99,7 +99,43 @@ pub(crate) struct AdvisoryLocks {
     freed: Notify,
 }
 
+/// One lock of a session, held or waited for, as `pg_locks` shows it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) session: u64,
+    /// The halves of the large number or the two small ones, and how many numbers the key has.
+    pub(crate) name: (u32, u32, i16),
+    pub(crate) shared: bool,
+    pub(crate) granted: bool,
+}
+
+impl Key {
+    fn parts(self) -> (u32, u32, i16) {
+        match self {
+            Self::Large(number) => ((number >> 32) as u32, number as u32, 1),
+            Self::Pair(one, other) => (one as u32, other as u32, 2),
+        }
+    }
+}
+
 impl AdvisoryLocks {
+    /// All locks that are held or waited for.
+    pub(crate) fn list(&self) -> Vec<Shown> {
+        let state = self.state.lock();
+        let show = |key: Key, session, shared, granted| Shown { session, name: key.parts(), shared, granted };
+        let held = state.held.iter().flat_map(|(key, all)| all.iter().map(|held| (*key, held)));
+        let held = held.map(|(key, held)| show(key, held.session, held.shared, true));
+        let waits = state.waiting.iter().map(|(session, (key, shared))| show(*key, *session, *shared, false));
+        held.chain(waits).collect()
+    }
+
+    /// The sessions that a session waits for.
+    pub(crate) fn blockers(&self, session: u64) -> Vec<u64> {
+        let state = self.state.lock();
+        let Some((key, shared)) = state.waiting.get(&session) else { return Vec::new() };
+        state.holders(*key, session, *shared).collect()
+    }
+
     fn try_lock(&self, key: Key, session: u64, shared: bool, scope: Scope) -> Result<bool> {
         let mut state = self.state.lock();
         if state.holders(key, session, shared).next().is_some() {
@@ -287,20 +323,20 @@ macro_rules! definition {
 }
 
 pub(crate) static FUNCTIONS: &[Definition] = &[
-    definition!("pg_advisory_lock", DataType::Text, |info, values| lock(info, values, false, Scope::Session)),
-    definition!("pg_advisory_lock_shared", DataType::Text, |info, values| lock(
+    definition!("pg_advisory_lock", DataType::Void, |info, values| lock(info, values, false, Scope::Session)),
+    definition!("pg_advisory_lock_shared", DataType::Void, |info, values| lock(
         info,
         values,
         true,
         Scope::Session
     )),
-    definition!("pg_advisory_xact_lock", DataType::Text, |info, values| lock(
+    definition!("pg_advisory_xact_lock", DataType::Void, |info, values| lock(
         info,
         values,
         false,
         Scope::Transaction
     )),
-    definition!("pg_advisory_xact_lock_shared", DataType::Text, |info, values| lock(
+    definition!("pg_advisory_xact_lock_shared", DataType::Void, |info, values| lock(
         info,
         values,
         true,
@@ -332,7 +368,7 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     )),
     definition!("pg_advisory_unlock", DataType::Bool, |info, values| unlock(info, values, false)),
     definition!("pg_advisory_unlock_shared", DataType::Bool, |info, values| unlock(info, values, true)),
-    Definition::new("pg_advisory_unlock_all", (0, 0), DataType::Text, |info, _, _| {
+    Definition::new("pg_advisory_unlock_all", (0, 0), DataType::Void, |info, _, _| {
         info.shared.advisory.unlock_all(info.number);
         Ok(Value::Text(String::new()))
     })

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Statement as Sql};
 use luma_model::arrow::CellReader;
 use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef};
-use luma_rows::{ConflictTarget, ForeignKeys, OpenTable};
+use luma_rows::{ConflictTarget, OpenTable, Suspended};
 
 use crate::dml::target::Target;
 use crate::execute;
@@ -82,7 +82,7 @@ pub struct CopyIn {
     given: Vec<bool>,
     expressions: Arc<TableExpressions>,
     decoder: decode::Decoder,
-    foreign: ForeignKeys,
+    left: Suspended,
     context: TextContext,
     rows: u64,
     seen: Option<crate::collection::SeenFields>,
@@ -114,7 +114,7 @@ async fn copy_in(session: &mut Session, source: &CopySource, options: CopyOption
         ordinals,
         given,
         expressions,
-        foreign: ForeignKeys::default(),
+        left: Suspended::default(),
         rows: 0,
         seen,
     })
@@ -153,7 +153,7 @@ impl CopyIn {
         self.decoder.end();
         self.drain(session).await?;
         let mut writer = self.target.writer(session)?;
-        writer.resume(std::mem::take(&mut self.foreign));
+        writer.resume(std::mem::take(&mut self.left));
         writer.finish().await?;
         if let Some(seen) = self.seen.take() {
             crate::ddl::learn_fields(session, &self.target.table.definition, &seen).await?;
@@ -164,7 +164,7 @@ impl CopyIn {
     async fn drain(&mut self, session: &mut Session) -> Result<()> {
         let table: Arc<OpenTable> = Arc::clone(&self.target.table);
         let mut writer = self.target.writer(session)?;
-        writer.resume(std::mem::take(&mut self.foreign));
+        writer.resume(std::mem::take(&mut self.left));
         let mut values = vec![Value::Null; table.columns().len()];
         let mut row = Vec::with_capacity(self.columns);
         while self.decoder.next(&self.context, &mut row)? {
@@ -189,7 +189,7 @@ impl CopyIn {
             self.rows += 1;
         }
         self.target.check_size(&writer)?;
-        self.foreign = writer.suspend();
+        self.left = writer.suspend();
         Ok(())
     }
 }
@@ -216,6 +216,13 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
         CopySource::Query(query) => query.as_ref().clone(),
         CopySource::Table { table_name, columns } => {
             let (table, ordinals) = source_table(session, table_name, columns)?;
+            if table.filled_by.is_some() {
+                return Err(Error::new(
+                    ErrorKind::WrongObjectType,
+                    format!("cannot copy from materialized view \"{}\"", table.name),
+                )
+                .hint("Try the COPY (SELECT ...) TO variant."));
+            }
             let items = ordinals
                 .iter()
                 .map(|ordinal| {
@@ -245,6 +252,11 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
 }
 
 impl CopyOut {
+    /// Ends the copy with an error once the statement has taken so long.
+    pub(crate) fn limit_time(&mut self, limit: std::time::Duration, started: tokio::time::Instant) {
+        self.stream.limit_time(limit, started);
+    }
+
     /// The next message's payload: one row (or the header or trailer of a format).
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {

@@ -105,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) advisory: crate::advisory::AdvisoryLocks,
     pub(crate) channels: Arc<crate::news::Channels>,
     pub(crate) activities: crate::activity::Activities,
+    pub(crate) statements: crate::statements::Statements,
     next_session: AtomicU64,
 }
 
@@ -202,9 +203,12 @@ impl Database {
             advisory: crate::advisory::AdvisoryLocks::default(),
             channels: Arc::default(),
             activities: crate::activity::Activities::default(),
+            statements: crate::statements::Statements::default(),
             next_session: AtomicU64::new(1),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        crate::upkeep::start(&shared)?;
+        Ok(Self { shared })
     }
 
     /// A session for a client that was authenticated already.

@@ -20,12 +20,14 @@ use crate::session::Session;
 use crate::statement::Body;
 
 mod alter;
+mod columnar;
 mod constraint;
 pub(crate) mod drop;
 mod extension;
 mod index;
 mod lock;
 mod maintenance;
+mod materialized;
 mod privilege;
 mod role;
 mod schema;
@@ -93,6 +95,10 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         }
         Body::Refused { message, hint } => {
             Err(Error::new(ErrorKind::FeatureNotSupported, *message).hint(*hint))
+        }
+        Body::Materialized(statement) => {
+            refuse_read_only(session)?;
+            materialized::statement(session, statement).await
         }
         Body::Sequence(statement) => {
             refuse_read_only(session)?;
@@ -177,6 +183,9 @@ pub(crate) fn rewrite_table(
         drop_storage(session, storage)?;
     }
     new.storage = create_storage(session)?;
+    if let Some(columnar) = &mut new.columnar {
+        columnar.files = create_storage(session)?;
+    }
     for index in &mut new.indexes {
         index.storage = create_storage(session)?;
     }

@@ -444,7 +444,7 @@ fn plan_index(index: &Index, table: &Table, names: &Names<'_>) -> Result<Planned
 
 /// Parses an expression as it is stored in the catalog.
 pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
-    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+    let dialect = crate::statement::dialect::Grammar::new();
     datafusion::sql::sqlparser::parser::Parser::new(&dialect)
         .try_with_sql(text)
         .and_then(|mut parser| parser.parse_expr())

@@ -20,6 +20,7 @@ pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
+pub(crate) mod procedure;
 pub(crate) mod reg;
 mod regex;
 pub(crate) mod row;
@@ -27,6 +28,7 @@ mod scalar;
 mod sequence;
 mod series;
 mod single;
+mod sleep;
 mod sum;
 mod system;
 pub(crate) mod text;
@@ -55,11 +57,16 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
         .iter()
         .chain(crate::advisory::FUNCTIONS)
         .chain(crate::activity::FUNCTIONS)
+        .chain(crate::pg_catalog::locks::FUNCTIONS)
+        .chain(crate::statements::FUNCTIONS)
         .chain(sequence::FUNCTIONS)
         .chain(scalar::FUNCTIONS)
-        .chain(reg::FUNCTIONS.as_flattened());
+        .chain(reg::FUNCTIONS);
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
+    }
+    for function in sleep::functions() {
+        state.register_udf(Arc::new(function))?;
     }
     for function in overloaded() {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;

@@ -40,10 +40,13 @@ mod prepared;
 mod session;
 mod settings;
 mod statement;
+mod statements;
 mod temporary;
 mod transaction;
 mod types;
+mod upkeep;
 mod utility;
+mod verify;
 
 pub use copy::{CopyFormat, CopyIn, CopyOut};
 pub use database::{ADMINISTRATOR, Counters, DATABASE_NAME, Database, DatabaseOptions, SessionOptions};
@@ -53,3 +56,4 @@ pub use outcome::{Column, CommandTag, Notice, Outcome, RowSink, RowStream, Sever
 pub use prepared::Prepared;
 pub use session::{CancelHandle, Session};
 pub use statement::Statement;
+pub use verify::{VerifiedFiles, verify_columns};

@@ -144,6 +144,20 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The table of that name that statements may write to.
+    ///
+    /// # Errors
+    /// As [`table`](Self::table); 42809 for a materialized view.
+    pub(crate) fn written_table(&self, name: &QualifiedName) -> Result<&'a Arc<Table>> {
+        let table = self.table(name)?;
+        if table.filled_by.is_some() {
+            let message = format!("\"{}\" is not a table", name.name);
+            return Err(Error::new(ErrorKind::WrongObjectType, message)
+                .hint("It is a materialized view; only REFRESH MATERIALIZED VIEW changes its rows."));
+        }
+        Ok(table)
+    }
+
     /// The schema a new object of that name goes to.
     ///
     /// # Errors

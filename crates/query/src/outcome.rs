@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::copy::{CopyIn, CopyOut};
 use crate::prepared::Prepared;
 use crate::statement::locate;
+use crate::statements::Run;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct RowStream {
     /// How long the statement may take, and until when that is.
     time: Option<(Duration, Instant)>,
     source: Option<Arc<Prepared>>,
+    /// Counts the run when the stream ends.
+    run: Option<Run>,
 }
 
 impl RowStream {
@@ -68,7 +71,7 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch>>,
         tag: CommandTag,
     ) -> Self {
-        Self { columns, batches, tag, time: None, source: None }
+        Self { columns, batches, tag, time: None, source: None, run: None }
     }
 
     /// A stream of batches that exist already.
@@ -83,6 +86,11 @@ impl RowStream {
     /// Errors of the rows' computation get their place in this statement.
     pub(crate) fn comes_from(&mut self, source: Arc<Prepared>) {
         self.source = Some(source);
+    }
+
+    /// The rows and the time until the stream is dropped are those of the run.
+    pub(crate) fn counts_into(&mut self, run: Run) {
+        self.run = Some(run);
     }
 
     /// Ends the stream with an error once the statement has taken so long, counted from `started`.
@@ -100,6 +108,18 @@ impl RowStream {
     /// # Errors
     /// Of the rows' computation; 57014 when `statement_timeout` has passed.
     pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let next = self.next_within_time().await;
+        if let Some(run) = &mut self.run {
+            match &next {
+                Ok(Some(batch)) => run.rows(batch.num_rows() as u64),
+                Ok(None) => self.run = None,
+                Err(_) => run.failed(),
+            }
+        }
+        next
+    }
+
+    async fn next_within_time(&mut self) -> Result<Option<RecordBatch>> {
         let source = self.source.as_ref();
         let next = async {
             let next = self.batches.next().await.transpose();

@@ -20,12 +20,13 @@ mod absent;
 pub(crate) mod definition;
 mod depend;
 mod information_schema;
+pub(crate) mod locks;
 pub(crate) mod relations;
 mod rewrite;
 mod system;
-mod types;
+pub(crate) mod types;
 
-pub(crate) use rewrite::{class_of, rewrite_expression, show_names};
+pub(crate) use rewrite::{class_of, rewrite_expression};
 
 /// The schema's identifier in PostgreSQL.
 pub(crate) const PG_CATALOG_OID: Oid = 11;

@@ -8,7 +8,9 @@
 
 pub(crate) mod access;
 pub(crate) mod apply;
+pub(crate) mod columnar;
 pub(crate) mod context;
+pub(crate) mod cooperative;
 pub(crate) mod index_order;
 pub(crate) mod lateral;
 pub(crate) mod operator;

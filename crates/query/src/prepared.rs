@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::statement::{Body, Statement};
 
 /// Most parameters of a statement, as the protocol has it.
-const PARAMETERS_MAX: usize = 65535;
+pub(crate) const PARAMETERS_MAX: usize = 65535;
 
 /// How a statement runs.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Prepared {
     pub(crate) statement: Statement,
     parameter_types: Vec<DataType>,
     columns: Option<Arc<[Column]>>,
+    /// What is counted of its runs.
+    pub(crate) statistics: Arc<crate::statements::Entry>,
     /// The plan, the catalog version and the search path it was made for.
     plan: RwLock<(Arc<Plan>, u64, Vec<String>)>,
 }
@@ -156,8 +158,10 @@ pub(crate) fn prepare(
     let parameter_types = parameters.into_iter().map(|known| known.unwrap_or(DataType::Text)).collect();
     let version = session.catalog_version();
     let search_path = session.search_path().to_vec();
+    let statistics = session.shared.statements.entry(&session.user, &statement.text);
     Ok(Prepared {
         statement,
+        statistics,
         parameter_types,
         columns,
         plan: RwLock::new((Arc::new(plan), version, search_path)),

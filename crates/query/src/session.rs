@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use lightning::{Durability, TransactionMode, TransactionOptions};
 use luma_catalog::{Oid, Relation, Snapshot};
-use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value};
+use luma_model::{DataType, Error, ErrorKind, ObjectNames, Result, TextContext, Value};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use crate::outcome::{
 use crate::prepared::{Plan, Prepared};
 use crate::settings::Settings;
 use crate::statement::{self, Statement};
+use crate::statements::Run;
 use crate::transaction::{ActiveTransaction, Level, now_micros};
 
 /// What functions may ask about the session that runs them; made for each statement.
@@ -96,9 +97,10 @@ impl std::fmt::Debug for SessionInfo {
 }
 
 impl SessionInfo {
-    /// Zone and clock for text forms.
-    pub(crate) fn text_context(&self) -> TextContext {
-        self.settings.text_context(self.transaction_micros)
+    /// Zone, clock and names for text forms.
+    pub(crate) fn text_context(self: &Arc<Self>) -> TextContext {
+        let objects: Arc<dyn ObjectNames> = Arc::clone(self) as _;
+        TextContext { objects: Some(objects), ..self.settings.text_context(self.transaction_micros) }
     }
 
     pub(crate) fn scope(&self) -> Scope<'_> {
@@ -367,6 +369,7 @@ impl Session {
                 && prepared.is_current(self)
             {
                 Counters::count(&self.shared.counters.fast_statements);
+                let mut run = Run::begin(&prepared.statistics);
                 let snapshot = self.shared.engine.snapshot();
                 let info = self.fast_info();
                 let environment = crate::fast::scalar::Environment {
@@ -374,7 +377,9 @@ impl Session {
                     columns: &crate::fast::scalar::NoColumns,
                     info: &info,
                 };
-                let rows = crate::fast::point::select(plan, &snapshot, &environment, sink)?;
+                let rows = crate::fast::point::select(plan, &snapshot, &environment, sink)
+                    .inspect_err(|_| run.failed())?;
+                run.rows(rows);
                 return Ok(Outcome::Complete(CommandTag::Select(rows)));
             }
         }
@@ -389,8 +394,9 @@ impl Session {
     ) -> Result<Outcome> {
         let cancel = self.cancel.clone();
         let timeout = self.settings.statement_timeout().map(|limit| (limit, Instant::now()));
+        let mut run = Run::begin(&prepared.statistics);
         let mut outcome = {
-            let run = crate::execute::execute(self, prepared, parameters, sink);
+            let execution = crate::execute::execute(self, prepared, parameters, sink);
             let limit = async {
                 match timeout {
                     Some((limit, started)) => tokio::time::sleep_until(started + limit).await,
@@ -399,7 +405,7 @@ impl Session {
             };
             tokio::select! {
                 biased;
-                outcome = run => outcome,
+                outcome = execution => outcome,
                 error = cancel.canceled() => Err(error),
                 () = limit => Err(statement_timeout()),
             }
@@ -409,6 +415,13 @@ impl Session {
             if let Some((limit, started)) = timeout {
                 stream.limit_time(limit, started);
             }
+        }
+        if let (Ok(Outcome::CopyOut(copy)), Some((limit, started))) = (&mut outcome, timeout) {
+            copy.limit_time(limit, started);
+        }
+        match &mut outcome {
+            Ok(outcome) => run.outcome(outcome),
+            Err(_) => run.failed(),
         }
         outcome.map_err(|error| {
             self.fail();
@@ -528,8 +541,11 @@ impl Session {
         }
     }
 
-    /// Zone and clock for text forms.
-    pub fn text_context(&self) -> TextContext {
+    /// What the text forms of these types depend on: zone and clock, and names where a type has any.
+    pub fn text_context<'t>(&self, types: impl IntoIterator<Item = &'t DataType>) -> TextContext {
+        if types.into_iter().any(|data_type| data_type.object_kind().is_some()) {
+            return self.make_info().text_context();
+        }
         self.settings
             .text_context(self.transaction.as_ref().map_or_else(now_micros, |active| active.started_micros))
     }
@@ -606,10 +622,25 @@ impl Session {
 
     /// What functions may ask, for a statement that begins now.
     pub(crate) fn new_info(&mut self) -> Arc<SessionInfo> {
+        let info = self.make_info();
+        self.info = Some(Arc::clone(&info));
+        info
+    }
+
+    /// As `make_info`, for a query whose names mean what they mean elsewhere.
+    pub(crate) fn info_with_path(&self, search_path: Vec<String>) -> Arc<SessionInfo> {
+        let mut info = self.make_info();
+        if let Some(info) = Arc::get_mut(&mut info) {
+            info.search_path = search_path;
+        }
+        info
+    }
+
+    fn make_info(&self) -> Arc<SessionInfo> {
         let statement_micros = now_micros();
         let transaction_micros =
             self.transaction.as_ref().map_or(statement_micros, |transaction| transaction.started_micros);
-        let info = Arc::new(SessionInfo {
+        Arc::new(SessionInfo {
             shared: Arc::clone(&self.shared),
             number: self.number,
             user: self.user.clone(),
@@ -624,9 +655,7 @@ impl Session {
             advisory: Attempt::default(),
             intents: self.news.intents(),
             relations: Arc::clone(&self.relations),
-        });
-        self.info = Some(Arc::clone(&info));
-        info
+        })
     }
 
     /// As `new_info`, but the one made last serves a statement that asks for nothing but the zone.
@@ -687,8 +716,10 @@ impl Session {
         let mode = TransactionMode::Pessimistic;
         let options = TransactionOptions { mode, durability, isolation: level.of_engine() };
         let read_only = self.settings.is_on("default_transaction_read_only");
+        let pin = self.shared.rows.columns().pin();
         let engine = self.shared.engine.begin(options);
-        self.transaction = Some(Box::new(ActiveTransaction::new(engine, implicit, level, read_only)));
+        self.activity.transaction.store(engine.lock_owner(), Ordering::Release);
+        self.transaction = Some(Box::new(ActiveTransaction::new(engine, pin, implicit, level, read_only)));
         self.forget_info();
     }
 
@@ -708,6 +739,7 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
         let kept = transaction.settings.take();
         let committed = transaction.commit(&self.shared).await;
+        self.activity.transaction.store(0, Ordering::Release);
         self.shared.advisory.end_transaction(self.number);
         match committed {
             Ok(()) => self.news.committed(),
@@ -739,9 +771,20 @@ impl Session {
         self.cursors.retain(|_, cursor| cursor.hold);
         self.forget_info();
         let Some(mut transaction) = self.transaction.take() else { return };
+        self.activity.transaction.store(0, Ordering::Release);
         self.restore_settings(transaction.settings.take(), false);
         Counters::count(&self.shared.counters.rollbacks);
         transaction.rollback(&self.shared);
+    }
+
+    /// Gives a transaction that has done nothing yet another level.
+    pub(crate) fn change_level(&mut self, level: Level) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let active = self.active()?;
+        active.change_level(level, &shared.engine);
+        let owner = active.engine.lock_owner();
+        self.activity.transaction.store(owner, Ordering::Release);
+        Ok(())
     }
 
     /// The open transaction.

@@ -307,7 +307,7 @@ impl Settings {
 
     /// Zone and clock for text forms.
     pub fn text_context(&self, now_micros: i64) -> TextContext {
-        TextContext { timezone: self.time_zone, now_micros }
+        TextContext { timezone: self.time_zone, now_micros, objects: None }
     }
 
     /// Longest wait for a lock.

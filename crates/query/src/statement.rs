@@ -4,20 +4,22 @@
 //! forms) is recognised here by its leading words.
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
 pub(crate) mod conflict;
 mod cursor;
+pub(crate) mod dialect;
 pub(crate) mod form;
 mod locate;
+pub(crate) mod materialized;
 pub(crate) mod merge;
 pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod user_type;
 
+use dialect::Grammar;
 pub(crate) use locate::locate;
 
 /// Longest SQL text.
@@ -118,6 +120,8 @@ pub(crate) enum Body {
     Refused { message: &'static str, hint: &'static str },
     /// A statement whose WITH queries change rows.
     With(form::With),
+    /// CREATE and REFRESH of materialized views.
+    Materialized(materialized::MaterializedStatement),
     /// CREATE SEQUENCE and ALTER SEQUENCE.
     Sequence(sequence::SequenceStatement),
     /// `MOVE … FROM cursor`.
@@ -136,7 +140,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Error::new(ErrorKind::ProgramLimit, "the statement is longer than 256 MB"));
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = Grammar::new();
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         let position = position(text, error.location.line, error.location.column);
         Error::new(ErrorKind::Syntax, lower_first(&error.message)).position(position)
@@ -154,7 +158,25 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
-fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) -> Result<Body> {
+/// Refuses parameters with numbers that no client can give; memory is taken for all up to the highest.
+fn check_parameters(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    for token in tokens {
+        let Token::Placeholder(name) = &token.token else { continue };
+        let Some(digits) = name.strip_prefix('$').filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))
+        else {
+            continue;
+        };
+        if !digits.parse().is_ok_and(|number| (1..=crate::prepared::PARAMETERS_MAX).contains(&number)) {
+            let place = position(text, token.span.start.line, token.span.start.column);
+            let message = format!("there is no parameter {name}");
+            return Err(Error::new(ErrorKind::UndefinedParameter, message).position(place));
+        }
+    }
+    Ok(())
+}
+
+fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<Body> {
+    check_parameters(text, tokens)?;
     let mut parser = Parser::new(dialect)
         .with_recursion_limit(DEPTH_MAX)
         .with_tokens_with_locations(sequence::order_identity_options(form::tokens(copy_tokens(tokens))));
@@ -167,6 +189,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &PostgreSqlDialect) 
         }
         if let Some(statement) = user_type::parse(&mut parser)? {
             return Ok(Body::Type(statement));
+        }
+        if let Some(statement) = materialized::parse(&mut parser)? {
+            return Ok(Body::Materialized(statement));
         }
         if let Some(body) = cursor::parse(&mut parser)? {
             return Ok(body);

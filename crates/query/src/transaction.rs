@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use lightning::{Savepoint, Transaction};
 use luma_catalog::{Oid, Snapshot, StorageId, engine_error};
+use luma_columns::Pin;
 use luma_model::{Error, ErrorKind, Result};
-use luma_rows::{DeferredKeys, Isolation};
+use luma_rows::{DeferredKeys, Isolation, NewFiles};
 
 use crate::database::Shared;
 use crate::session::KeptSettings;
@@ -95,11 +96,16 @@ pub(crate) struct ActiveTransaction {
     pub(crate) deferred: DeferredKeys,
     /// Tables that go when this commits.
     pub(crate) short_lived: Vec<Oid>,
+    /// Files of columnar tables written here.
+    pub(crate) new_files: NewFiles,
+    /// Keeps the files that the transaction may see.
+    _pin: Pin,
     savepoints: Vec<NamedSavepoint>,
 }
 
 impl ActiveTransaction {
-    pub(crate) fn new(engine: Transaction, implicit: bool, level: Level, read_only: bool) -> Self {
+    /// A transaction; `pin` is from before it began.
+    pub(crate) fn new(engine: Transaction, pin: Pin, implicit: bool, level: Level, read_only: bool) -> Self {
         Self {
             engine,
             implicit,
@@ -115,6 +121,8 @@ impl ActiveTransaction {
             settings: None,
             deferred: DeferredKeys::default(),
             short_lived: Vec::new(),
+            new_files: NewFiles::default(),
+            _pin: pin,
             savepoints: Vec::new(),
         }
     }
@@ -185,7 +193,12 @@ impl ActiveTransaction {
 
     /// Commits, and waits until the commit is as durable as was asked.
     pub(crate) async fn commit(self, shared: &Arc<Shared>) -> Result<()> {
-        let Self { mut engine, catalog, created, dropped, .. } = self;
+        let Self { mut engine, catalog, created, dropped, new_files, _pin, .. } = self;
+        if let Err(error) = new_files.settle(&engine) {
+            engine.rollback();
+            remove(shared, created.into_iter());
+            return Err(error);
+        }
         let live = catalog.clone();
         if let Some(catalog) = catalog {
             // Before the locks go: whoever waits for a table must find its new definition.

@@ -123,7 +123,6 @@ fn set_modes(session: &mut Session, modes: &[ast::TransactionMode]) -> Result<()
 }
 
 fn set_level(session: &mut Session, level: Level) -> Result<()> {
-    let shared = Arc::clone(&session.shared);
     let open = session.active()?;
     if open.statements > 1 && open.level() != level {
         return Err(Error::new(
@@ -131,8 +130,7 @@ fn set_level(session: &mut Session, level: Level) -> Result<()> {
             "SET TRANSACTION ISOLATION LEVEL must be called before any query",
         ));
     }
-    open.change_level(level, &shared.engine);
-    Ok(())
+    session.change_level(level)
 }
 
 fn level_of(level: ast::TransactionIsolationLevel) -> Level {

@@ -6,10 +6,10 @@
 //! which were seen once.
 
 use std::collections::HashMap;
-use std::ops::Bound;
+use std::sync::Arc;
 
-use lightning::{Direction, Readable, TransactionReader};
-use luma_catalog::{ColumnStatistics, TableStatistics, engine_error};
+use lightning::TransactionReader;
+use luma_catalog::{ColumnStatistics, TableStatistics};
 use luma_model::{Result, Value};
 
 use crate::table::OpenTable;
@@ -26,26 +26,20 @@ struct Sample {
 
 /// Reads the table as `reader` sees it and describes its columns.
 pub fn analyze(
-    table: &OpenTable,
+    table: &Arc<OpenTable>,
     reader: &TransactionReader,
     approximate_rows: u64,
 ) -> Result<TableStatistics> {
     let every = (approximate_rows / SAMPLE_ROWS).max(1);
     let mut samples: Vec<Sample> = table.columns().iter().map(|_| Sample::default()).collect();
-    let (mut rows, mut sampled) = (0u64, 0u64);
-    let mut scan = reader
-        .range(&table.rows, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
-        .map_err(engine_error)?;
-    while let Some((_, bytes)) = scan.next().map_err(engine_error)? {
-        rows += 1;
-        if rows % every != 0 {
-            continue;
-        }
+    let mut sampled = 0u64;
+    let rows = table.for_each_row(reader, every, &mut |values| {
         sampled += 1;
-        for (sample, value) in samples.iter_mut().zip(table.row(bytes)?.values()?) {
+        for (sample, value) in samples.iter_mut().zip(values) {
             add(sample, &value);
         }
-    }
+        Ok(())
+    })?;
     let columns = table
         .columns()
         .iter()

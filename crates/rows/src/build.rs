@@ -6,6 +6,7 @@
 //! when these functions return, before the catalog change that names them commits.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use lightning::{Direction, Durability, Readable, TransactionReader, WriteBatch};
 use luma_catalog::engine_error;
@@ -131,7 +132,7 @@ pub fn build_index(
 /// 23505 when two rows share a new key; whatever `convert` finds.
 pub fn rewrite(
     store: &Store,
-    old: &OpenTable,
+    old: &Arc<OpenTable>,
     new: &OpenTable,
     reader: &TransactionReader,
     budget_bytes: usize,
@@ -143,11 +144,8 @@ pub fn rewrite(
     let mut indexes: Vec<Filler<'_>> =
         new.indexes.iter().map(|index| Filler::new(store, index.entries.clone(), share)).collect();
     let mut entry = Entry::default();
-    let mut scan = reader
-        .range(&old.rows, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
-        .map_err(engine_error)?;
-    while let Some((_, bytes)) = scan.next().map_err(engine_error)? {
-        let values = convert(old.row(bytes)?.values()?)?;
+    old.for_each_row(reader, 1, &mut |values| {
+        let values = convert(values)?;
         let values: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
         let mut key = Vec::new();
         new.row_key(&values, &mut key)?;
@@ -161,10 +159,11 @@ pub fn rewrite(
                 return Err(not_unique_in(new, index, &key));
             }
         }
-        if let Some(key) = rows.add(key, bytes)? {
-            return Err(key_not_unique(new, &key));
+        match rows.add(key, bytes)? {
+            Some(key) => Err(key_not_unique(new, &key)),
+            None => Ok(()),
         }
-    }
+    })?;
     if let Some(key) = rows.finish()? {
         return Err(key_not_unique(new, &key));
     }

@@ -14,6 +14,7 @@
 mod access;
 mod analyze;
 mod build;
+mod columnar;
 mod foreign;
 mod index;
 mod scan;
@@ -25,10 +26,13 @@ mod write;
 pub use access::{Access, KeyRange};
 pub use analyze::analyze;
 pub use build::{build_index, rewrite};
-pub use foreign::{DeferredKeys, ForeignKeys};
+pub use columnar::{FileScan, NewFiles, TableFiles};
+pub use foreign::DeferredKeys;
 pub use index::row_key as entry_row_key;
 pub use scan::{RowScan, ScanColumn};
 pub use sequence::Sequences;
 pub use store::{LockSpace, Store};
 pub use table::{OpenIndex, OpenTable, Row};
-pub use write::{Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Writer, row_text};
+pub use write::{
+    Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Suspended, Writer, row_text,
+};

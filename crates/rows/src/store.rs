@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicI64;
 
 use lightning::{Database, Direction, Keyspace, KeyspaceOptions, Readable};
 use luma_catalog::{Oid, Snapshot, StorageId, Table, engine_error};
+use luma_columns::{ColumnStore, FileView};
 use luma_model::{DataType, Error, ErrorKind, KeyOrder, Result, Value, decode_key};
 use parking_lot::Mutex;
 
+use crate::columnar::TableFiles;
 use crate::sequence::Sequences;
 use crate::table::{OpenIndex, OpenTable};
 
@@ -39,6 +41,7 @@ impl LockSpace {
 #[derive(Debug)]
 pub struct Store {
     engine: Database,
+    columns: Arc<ColumnStore>,
     sequences: Sequences,
     row_numbers: Mutex<HashMap<StorageId, Arc<AtomicI64>>>,
 }
@@ -56,13 +59,23 @@ impl Store {
                 engine.drop_keyspace(&name).map_err(engine_error)?;
             }
         }
+        let columnar = catalog.tables().filter_map(|table| table.columnar.as_ref());
+        let live: Vec<(StorageId, Keyspace)> = columnar
+            .filter_map(|columnar| Some((columnar.files, engine.keyspace(&keyspace_name(columnar.files))?)))
+            .collect();
+        let columns = Arc::new(ColumnStore::open(&engine, &live)?);
         let sequences = Sequences::open(&engine)?;
-        Ok(Self { engine, sequences, row_numbers: Mutex::default() })
+        Ok(Self { engine, columns, sequences, row_numbers: Mutex::default() })
     }
 
     /// The engine below.
     pub fn engine(&self) -> &Database {
         &self.engine
+    }
+
+    /// The files of columnar tables.
+    pub fn columns(&self) -> &Arc<ColumnStore> {
+        &self.columns
     }
 
     /// Positions of sequences.
@@ -79,6 +92,9 @@ impl Store {
     /// Removes a relation's keyspace; readers that hold it go on.
     pub fn drop_storage(&self, storage: StorageId) -> Result<()> {
         self.row_numbers.lock().remove(&storage);
+        if let Some(manifest) = self.engine.keyspace(&keyspace_name(storage)) {
+            self.columns.give_up_all(storage, &manifest, &self.engine)?;
+        }
         match self.engine.drop_keyspace(&keyspace_name(storage)) {
             Ok(()) | Err(lightning::Error::KeyspaceNotFound { .. }) => Ok(()),
             Err(error) => Err(engine_error(error)),
@@ -103,8 +119,12 @@ impl Store {
                 Ok(OpenIndex { definition: index.clone(), entries })
             })
             .collect::<Result<_>>()?;
+        let files = definition.columnar.as_ref().map(|columnar| {
+            let manifest = self.storage(columnar.files, &definition.name)?;
+            Ok(TableFiles { store: Arc::clone(&self.columns), manifest, columnar: columnar.clone() })
+        });
         let last = self.last_row_number(definition, &rows)?;
-        OpenTable::new(Arc::clone(definition), rows, indexes, last)
+        OpenTable::new(Arc::clone(definition), rows, indexes, files.transpose()?, last)
     }
 
     /// The counter of row numbers; after a start it goes on from the largest stored one.
@@ -133,7 +153,9 @@ impl Store {
 
     /// About how many rows a table has, from the engine's counts.
     pub fn approximate_rows(&self, table: &OpenTable) -> u64 {
-        table.rows.stats().approximate_entries
+        let files = table.files.as_ref().and_then(|files| files.views(&self.engine.snapshot()).ok());
+        let in_files: u64 = files.iter().flatten().map(FileView::live_rows).sum();
+        table.rows.stats().approximate_entries + in_files
     }
 
     /// The lock key of a table or other object.

@@ -13,6 +13,8 @@ use luma_model::{
     DataType, DocumentRef, Error, ErrorKind, KeyOrder, Result, RowView, Value, ValueRef, encode_key,
 };
 
+use crate::columnar::TableFiles;
+
 /// Stored columns of a collection: `_id`, `_rev`, `_createdAt`, `_updatedAt`, `_doc`.
 pub(crate) const COLLECTION_COLUMNS: usize = 5;
 /// Where a collection's document stands among its stored columns.
@@ -36,6 +38,8 @@ pub struct OpenTable {
     pub rows: Keyspace,
     /// Its secondary indexes.
     pub indexes: Vec<OpenIndex>,
+    /// The files of a columnar table, which have most of its rows.
+    pub files: Option<TableFiles>,
     /// What a row stored before a column was added reads as in that column; by ordinal.
     missing: Vec<Value>,
     /// Ordinals of the primary key's columns.
@@ -49,6 +53,7 @@ impl OpenTable {
         definition: Arc<Table>,
         rows: Keyspace,
         indexes: Vec<OpenIndex>,
+        files: Option<TableFiles>,
         last_row_number: Arc<AtomicI64>,
     ) -> Result<Self> {
         let context = luma_model::TextContext::default();
@@ -64,7 +69,7 @@ impl OpenTable {
             Some(key) => key.columns.iter().map(|number| usize::from(*number) - 1).collect(),
             None => Vec::new(),
         };
-        Ok(Self { definition, rows, indexes, missing, key, last_row_number })
+        Ok(Self { definition, rows, indexes, files, missing, key, last_row_number })
     }
 
     /// All columns, the dropped ones too; an *ordinal* is a place in this slice.
@@ -75,6 +80,11 @@ impl OpenTable {
     /// The type of the column at that ordinal.
     pub fn data_type(&self, ordinal: usize) -> &DataType {
         &self.definition.columns[ordinal].data_type
+    }
+
+    /// What a row stored before the column was added reads as in it.
+    pub(crate) fn missing(&self, ordinal: usize) -> &Value {
+        &self.missing[ordinal]
     }
 
     /// Ordinals of the primary key's columns; empty without one.
@@ -90,8 +100,8 @@ impl OpenTable {
     /// The key of a row with these values (by ordinal).
     pub(crate) fn row_key(&self, values: &[ValueRef<'_>], out: &mut Vec<u8>) -> Result<()> {
         if self.key.is_empty() {
-            let number = self.last_row_number.fetch_add(1, Ordering::Relaxed) + 1;
-            return encode_key(ValueRef::Int8(number), &DataType::Int8, KeyOrder::default(), out);
+            out.extend(row_number_key(&self.last_row_number)?);
+            return Ok(());
         }
         for &ordinal in &self.key {
             encode_key(values[ordinal], self.data_type(ordinal), KeyOrder::default(), out)?;
@@ -127,6 +137,14 @@ impl OpenTable {
         };
         Ok(Row { table: self, view, document })
     }
+}
+
+/// The key of the next row of a table without a primary key.
+pub(crate) fn row_number_key(last: &AtomicI64) -> Result<Vec<u8>> {
+    let number = last.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut key = Vec::with_capacity(9);
+    encode_key(ValueRef::Int8(number), &DataType::Int8, KeyOrder::default(), &mut key)?;
+    Ok(key)
 }
 
 /// Encodes the stored columns of a row; `document` is a collection's encoded document.

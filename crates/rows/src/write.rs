@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use lightning::{LockMode, Transaction};
 use luma_catalog::{Column, Index, Snapshot, engine_error};
+use luma_columns::{RowAddress, Sink, file_key};
 use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
 
+use crate::columnar::{NewFiles, PendingInserts, TableFiles};
 use crate::foreign::{DeferredKeys, ForeignKeys, KeyChange};
 use crate::index::{self, Entry};
 use crate::store::{LockSpace, Store};
@@ -90,6 +92,16 @@ pub struct Writer<'a> {
     document: Vec<u8>,
     entry: Entry,
     old_entry: Entry,
+    new_files: NewFiles,
+    /// Rows of columnar tables until the statement ends.
+    inserts: Vec<PendingInserts>,
+}
+
+/// What a paused statement leaves to settle.
+#[derive(Debug, Default)]
+pub struct Suspended {
+    foreign: ForeignKeys,
+    inserts: Vec<PendingInserts>,
 }
 
 impl<'a> Writer<'a> {
@@ -101,7 +113,7 @@ impl<'a> Writer<'a> {
         expressions: &'a dyn Expressions,
         isolation: Isolation,
         lock_timeout: Option<Duration>,
-        deferred: DeferredKeys,
+        (deferred, new_files): (DeferredKeys, NewFiles),
     ) -> Self {
         Self {
             store,
@@ -118,6 +130,8 @@ impl<'a> Writer<'a> {
             document: Vec::new(),
             entry: Entry::default(),
             old_entry: Entry::default(),
+            new_files,
+            inserts: Vec::new(),
         }
     }
 
@@ -163,13 +177,36 @@ impl<'a> Writer<'a> {
         if self.isolation == Isolation::RepeatableRead
             && self.transaction.changed_since_snapshot(&table.rows, row_key).map_err(engine_error)?
         {
-            return Err(Error::new(
-                ErrorKind::SerializationFailure,
-                "could not serialize access due to concurrent update",
-            )
-            .hint("Run the transaction again."));
+            return Err(concurrent_update());
         }
         self.transaction.get_latest(&table.rows, row_key).map_err(engine_error)
+    }
+
+    /// Locks a row that a scan gave with its stored image; whether it is still so.
+    ///
+    /// # Errors
+    /// As [`Writer::lock_row`].
+    pub async fn lock_seen(
+        &mut self,
+        table: &OpenTable,
+        row_key: &[u8],
+        image: &[u8],
+        mode: LockMode,
+    ) -> Result<bool> {
+        let (Some(address), Some(files)) = (RowAddress::from_key(row_key), &table.files) else {
+            return Ok(self.lock_row_as(table, row_key, mode).await?.as_deref() == Some(image));
+        };
+        self.lock(LockSpace::Storage(files.storage()), row_key, mode).await?;
+        let file = file_key(address.file);
+        let changed = |key: &[u8]| self.transaction.changed_since_snapshot(&files.manifest, key);
+        if self.isolation == Isolation::RepeatableRead
+            && (changed(row_key).map_err(engine_error)? || changed(&file).map_err(engine_error)?)
+        {
+            return Err(concurrent_update());
+        }
+        let latest = |key: &[u8]| self.transaction.get_latest(&files.manifest, key).map_err(engine_error);
+        // A file that was merged has its rows in another one now.
+        Ok(latest(row_key)?.is_none() && latest(&file)?.is_some())
     }
 
     /// Inserts a complete row (values by ordinal, already of the columns' types).
@@ -183,6 +220,10 @@ impl<'a> Writer<'a> {
         target: &ConflictTarget,
     ) -> Result<InsertOutcome> {
         self.check_values(table, values)?;
+        if let Some(files) = &table.files {
+            self.pending(table, files).push_row(values)?;
+            return Ok(InsertOutcome::Inserted);
+        }
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         table.row_key(values, &mut key)?;
@@ -221,7 +262,7 @@ impl<'a> Writer<'a> {
         Ok(InsertOutcome::Inserted)
     }
 
-    /// Replaces a row that [`Writer::lock_row`] locked; `old` and `new` are complete rows.
+    /// Replaces a row that [`Writer::lock_row`] or [`Writer::lock_seen`] locked; `old` and `new` are complete rows.
     pub async fn update(
         &mut self,
         table: &OpenTable,
@@ -230,6 +271,10 @@ impl<'a> Writer<'a> {
         new: &[ValueRef<'_>],
     ) -> Result<()> {
         self.check_values(table, new)?;
+        if let (Some(_), Some(files)) = (RowAddress::from_key(row_key), &table.files) {
+            self.transaction.put(&files.manifest, row_key, b"").map_err(engine_error)?;
+            return self.pending(table, files).push_row(new);
+        }
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         if table.key_ordinals().is_empty() {
@@ -279,8 +324,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Deletes a row that [`Writer::lock_row`] locked.
+    /// Deletes a row that [`Writer::lock_row`] or [`Writer::lock_seen`] locked.
     pub fn delete(&mut self, table: &OpenTable, row_key: &[u8], old: &[ValueRef<'_>]) -> Result<()> {
+        if let (Some(_), Some(files)) = (RowAddress::from_key(row_key), &table.files) {
+            return self.transaction.put(&files.manifest, row_key, b"").map_err(engine_error);
+        }
         for index in &table.indexes {
             if self.old_entry.build(table, index, old, row_key, self.expressions)? {
                 self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
@@ -291,23 +339,45 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The inserted rows of a columnar table.
+    fn pending(&mut self, table: &OpenTable, files: &TableFiles) -> &mut Sink {
+        let place = self.inserts.iter().position(|pending| pending.is_of(files)).unwrap_or_else(|| {
+            self.inserts.push(PendingInserts::new(table, files));
+            self.inserts.len() - 1
+        });
+        &mut self.inserts[place].sink
+    }
+
+    /// Inserts rows that are columns of a columnar table already, in the order of its live columns and with
+    /// their types. Nothing is checked.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn insert_columns(&mut self, table: &OpenTable, columns: Vec<arrow_array::ArrayRef>) -> Result<()> {
+        let files = table.files.as_ref().ok_or_else(|| Error::internal("not a columnar table"))?;
+        self.pending(table, files).push_columns(columns)
+    }
+
     /// Takes over what an earlier writer of the same statement left to settle.
-    pub fn resume(&mut self, foreign: ForeignKeys) {
-        self.foreign = foreign;
+    pub fn resume(&mut self, left: Suspended) {
+        (self.foreign, self.inserts) = (left.foreign, left.inserts);
     }
 
     /// Pauses the statement: what is left to settle goes to the next writer. For statements that
     /// only insert.
-    pub fn suspend(self) -> ForeignKeys {
-        self.foreign
+    pub fn suspend(self) -> Suspended {
+        Suspended { foreign: self.foreign, inserts: self.inserts }
     }
 
-    /// Ends the statement: follows foreign keys from changed parents, then checks that every new
-    /// reference has its parent.
+    /// Ends the statement: inserts what waited, follows foreign keys from changed parents, then checks that
+    /// every new reference has its parent.
     ///
     /// # Errors
-    /// 23503 when a reference would dangle.
+    /// 23503 when a reference would dangle; when a file cannot be written.
     pub async fn finish(mut self) -> Result<()> {
+        for pending in std::mem::take(&mut self.inserts) {
+            pending.finish(self.transaction, &self.new_files)?;
+        }
         crate::foreign::settle(&mut self).await
     }
 
@@ -370,6 +440,7 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Refuses NULL where it may not be, and what a CHECK condition does not let in.
     fn check_values(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
         for (column, value) in table.definition.columns.iter().zip(values) {
             if column.not_null && !column.dropped && matches!(value, ValueRef::Null) {
@@ -387,6 +458,12 @@ impl<'a> Writer<'a> {
         }
         self.expressions.check_row(table, values)
     }
+}
+
+/// The error of a row that changed after the snapshot of a transaction that keeps it.
+fn concurrent_update() -> Error {
+    let message = "could not serialize access due to concurrent update";
+    Error::new(ErrorKind::SerializationFailure, message).hint("Run the transaction again.")
 }
 
 /// Ordinals of a plain index's columns.

@@ -16,12 +16,13 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::error::Error;
 
 /// How many bytes have a checksum of their own.
-pub(crate) const BLOCK_BYTES: usize = 32 << 10;
+pub const BLOCK_BYTES: usize = 32 << 10;
 /// How many bytes are written at once.
 const WRITE_BYTES: usize = 8 * BLOCK_BYTES;
 
 /// Writes a file from its beginning to its end.
-pub(crate) struct Output {
+#[derive(Debug)]
+pub struct Output {
     file: Arc<dyn VfsFile>,
     buffer: Vec<u8>,
     written: u64,
@@ -29,11 +30,15 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Writes an empty file.
     pub fn new(file: Arc<dyn VfsFile>) -> Self {
         Self { file, buffer: Vec::with_capacity(WRITE_BYTES), written: 0, sums: Vec::new() }
     }
 
     /// Writes and syncs what is left; the length and the checksums.
+    ///
+    /// # Errors
+    /// What the file system says.
     pub fn finish(mut self) -> io::Result<(u64, Vec<u32>)> {
         self.write_out()?;
         self.file.sync_all()?;
@@ -71,7 +76,7 @@ impl Write for Output {
 
 /// Reads a file whose length and checksums are known.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub struct Input {
     path: PathBuf,
     file: Arc<dyn VfsFile>,
     length: u64,

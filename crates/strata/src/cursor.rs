@@ -81,7 +81,7 @@ impl Cursor {
 
     /// The next run with a wanted sample.
     pub fn next(&mut self) -> Result<Option<Found>> {
-        self.advance().map_err(|error| Error::parquet(&self.file.path, error))
+        self.advance().map_err(|error| Error::parquet(self.file.path(), error))
     }
 
     fn advance(&mut self) -> ParquetResult<Option<Found>> {

@@ -74,7 +74,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    /// What the file system says about a file.
+    pub fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::NotFound {
             Self::Missing { path }
@@ -83,12 +84,13 @@ impl Error {
         }
     }
 
-    pub(crate) fn damaged(path: &Path, what: impl ToString) -> Self {
+    /// A file whose bytes are not those that were written.
+    pub fn damaged(path: &Path, what: impl ToString) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.to_string() }
     }
 
     /// What the Parquet library says; what our own input or output said before it passes through.
-    pub(crate) fn parquet(path: &Path, error: parquet::errors::ParquetError) -> Self {
+    pub fn parquet(path: &Path, error: parquet::errors::ParquetError) -> Self {
         if let parquet::errors::ParquetError::External(inner) = error {
             return match inner.downcast::<Error>() {
                 Ok(own) => *own,

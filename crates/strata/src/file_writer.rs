@@ -5,11 +5,9 @@
 //!
 //! Memory: a row group, some 45 MB, and its encoded columns.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use luma_codec::decimal;
-use luma_vfs::Vfs;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
@@ -17,6 +15,7 @@ use crate::blocks::Output;
 use crate::error::{Error, Result};
 use crate::layout::{GROUP_ROWS, properties, schema};
 use crate::manifest::FileEntry;
+use crate::place::Place;
 use crate::run::Run;
 
 /// Bytes of different label texts that end a row group early, so that their dictionary stays small.
@@ -133,37 +132,6 @@ fn write_column<W: std::io::Write + Send, T: DataType>(
         column.close()?;
     }
     Ok(())
-}
-
-/// A file that goes with its owner unless it is kept.
-#[derive(Debug)]
-pub(crate) struct Place {
-    vfs: Arc<dyn Vfs>,
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Place {
-    pub fn new(vfs: Arc<dyn Vfs>, path: PathBuf) -> Self {
-        Self { vfs, path, kept: false }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.kept {
-            // What cannot be removed now is an orphan, which the next start removes.
-            let _ = self.vfs.remove_file(&self.path);
-        }
-    }
 }
 
 /// A file that is being written. It goes when it is dropped before it is committed.

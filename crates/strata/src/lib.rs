@@ -8,16 +8,20 @@
 //! - [`Table::compact`] makes large files of small ones, [`Table::retain`] removes old ones, and a
 //!   [`Tombstone`] hides what was deleted until compaction drops it.
 //!
+//! What files of other tables need as well is public, too: [`blocks`] with a checksum each, and [`open_file`] for
+//! files that go when nobody reads them.
+//!
 //! `FORMAT.md` has the columns and the manifest's bytes.
 
-mod blocks;
+pub mod blocks;
 mod compact;
 mod cursor;
 mod error;
 mod file_writer;
 mod layout;
 mod manifest;
-mod open_file;
+pub mod open_file;
+mod place;
 mod run;
 mod scan;
 mod table;
@@ -27,6 +31,7 @@ pub use compact::Compacted;
 pub use error::{Error, Result};
 pub use file_writer::{Finished, NewFile};
 pub use manifest::FileEntry;
+pub use place::Place;
 pub use run::Run;
 pub use scan::{Merged, Scan};
 pub use table::{Change, Snapshot, Table, TableOptions, TableStats};

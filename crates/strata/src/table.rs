@@ -20,9 +20,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::blocks::Output;
 use crate::error::{Error, Result};
-use crate::file_writer::{Finished, NewFile, Place};
+use crate::file_writer::{Finished, NewFile};
 use crate::manifest::{Entry, FileEntry};
 use crate::open_file::{OpenFiles, TableFile, file_name, number_of};
+use crate::place::Place;
 use crate::tombstone::{Hidden, Tombstone};
 
 /// Options of a table.
@@ -360,7 +361,7 @@ impl Snapshot {
 
     /// Where the files are.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files().map(|file| file.path.as_path())
+        self.files().map(|file| file.path())
     }
 
     /// Figures.

@@ -98,8 +98,8 @@ impl<T: Transport> Connection<T> {
         portal.state = State::Bound;
         portal.prepared.clone_from(&prepared);
         if let Some(prepared) = &prepared {
-            let context = self.runner.session.text_context();
             let types = prepared.parameter_types();
+            let context = self.runner.session.text_context(types);
             if bind.parameter_count != types.len() {
                 return Err(violation(format!(
                     "bind message supplies {} parameters, but prepared statement \"{}\" requires {}",

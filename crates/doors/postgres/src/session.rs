@@ -45,7 +45,8 @@ impl<T: Transport> Runner<T> {
     /// Begins a statement; rows that are in memory are written at once.
     pub(crate) async fn execute(&mut self, run: &Run<'_>) -> Result<Outcome, Failure> {
         let Self { io, session, .. } = self;
-        let context = session.text_context();
+        let columns = run.prepared.columns().map_or(&[][..], |columns| columns);
+        let context = session.text_context(columns.iter().map(|column| &column.data_type));
         let Some(columns) = run.prepared.columns().filter(|_| run.all_rows) else {
             let outcome = io.watch(session.execute(run.prepared, run.parameters, None)).await??;
             self.describe_rows(run, &outcome);
@@ -92,7 +93,8 @@ impl<T: Transport> Runner<T> {
         formats: &[Format],
         rows_max: u64,
     ) -> Result<bool, Failure> {
-        let context: TextContext = self.session.text_context();
+        let types = rows.stream.columns.iter().map(|column| &column.data_type);
+        let context: TextContext = self.session.text_context(types);
         rows.given = 0;
         loop {
             let batch = match &mut rows.batch {

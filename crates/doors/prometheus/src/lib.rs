@@ -23,7 +23,7 @@ mod syntax;
 mod write;
 
 pub use metrics::Metrics;
-pub use server::{Door, DoorOptions};
+pub use server::{Door, DoorOptions, Reload};
 
 use luma_intake::wire;
 use luma_web::{body, compression};

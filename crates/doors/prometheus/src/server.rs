@@ -13,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,9 @@ const IDLE_MIN: Duration = Duration::from_mins(5);
 
 /// How many bodies of the longest kind may be there at a time.
 const BODIES: usize = 4;
+
+/// Reads a configuration again, or says what is wrong with it.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Bounds and rules of the door.
 #[derive(Clone)]
@@ -58,6 +62,10 @@ pub struct DoorOptions {
     pub metrics: Arc<Metrics>,
     /// The server's own metrics in Prometheus' text form.
     pub exposition: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// The rules that are evaluated, if there are.
+    pub rules: Option<Arc<luma_rules::Manager>>,
+    /// Reads the configuration of rules again.
+    pub reload: Option<Reload>,
     /// Further addresses, such as those of other protocols' metrics; who may ask is decided for them too.
     pub routes: Router,
     /// The configuration in effect, as text.
@@ -82,6 +90,8 @@ impl Default for DoorOptions {
             admin: true,
             metrics: Arc::default(),
             exposition: None,
+            rules: None,
+            reload: None,
             routes: Router::new(),
             configuration: String::new(),
             flags: Vec::new(),
@@ -221,6 +231,7 @@ impl Door {
             .nest("/api/v1", api)
             .route("/federate", get(federation::federate))
             .route("/metrics", get(exposition))
+            .route("/-/reload", post(reload).put(reload))
             .with_state(self.clone())
             .merge(more)
             .layer(middleware::from_fn_with_state(self.clone(), admit))
@@ -296,6 +307,16 @@ async fn ready(State(door): State<Door>) -> Response {
         text(StatusCode::OK, "LumaDB is Ready.")
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+    }
+}
+
+async fn reload(State(door): State<Door>) -> Response {
+    let Some(reload) = door.options().reload.clone().filter(|_| door.options().admin) else {
+        return text(StatusCode::FORBIDDEN, "there is no configuration of rules, or admin APIs are disabled");
+    };
+    match reload().await {
+        Ok(()) => text(StatusCode::OK, "reloaded"),
+        Err(what) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {what}")),
     }
 }
 

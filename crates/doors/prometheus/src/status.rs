@@ -1,5 +1,4 @@
-//! What the server says of itself, and the empty answers of what it does not do: it scrapes nothing and has
-//! no rules.
+//! What the server says of itself, and the empty answers of what it does not do: it scrapes nothing.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -8,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use luma_promql::FUNCTIONS;
 use luma_promql::answer::{write_list, write_text};
 use luma_promql::ast::AggregateOp;
+use luma_rules::Filter;
 
 use crate::params::Params;
 use crate::reply::{Failure, Success};
@@ -30,18 +30,35 @@ pub(crate) async fn scrape_pools(_: Door, _: Params) -> Outcome {
     Ok(Success::of(r#"{"scrapePools":[]}"#))
 }
 
-pub(crate) async fn alertmanagers(_: Door, _: Params) -> Outcome {
+pub(crate) async fn alertmanagers(door: Door, _: Params) -> Outcome {
+    if let Some(rules) = &door.options().rules {
+        return Ok(Success::of(rules.alertmanagers()));
+    }
     Ok(Success::of(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#))
 }
 
-pub(crate) async fn rules(_: Door, params: Params) -> Outcome {
+pub(crate) async fn rules(door: Door, params: Params) -> Outcome {
+    let all = |name| params.all(name).map(str::to_owned).collect();
     match params.get("type") {
-        "" | "alert" | "record" => Ok(Success::of(r#"{"groups":[]}"#)),
+        kind @ ("" | "alert" | "record") => {
+            let filter = Filter {
+                kind: kind.to_owned(),
+                rules: all("rule_name[]"),
+                groups: all("rule_group[]"),
+                files: all("file[]"),
+                exclude_alerts: params.get("exclude_alerts") == "true",
+            };
+            let rules = door.options().rules.as_ref().map(|rules| rules.rules(&filter));
+            Ok(Success::of(rules.unwrap_or_else(|| r#"{"groups":[]}"#.to_owned())))
+        }
         other => Err(Failure::parameter("type", format!("not supported value \"{other}\""))),
     }
 }
 
-pub(crate) async fn alerts(_: Door, _: Params) -> Outcome {
+pub(crate) async fn alerts(door: Door, _: Params) -> Outcome {
+    if let Some(rules) = &door.options().rules {
+        return Ok(Success::of(rules.alerts()));
+    }
     Ok(Success::of(r#"{"alerts":[]}"#))
 }
 

@@ -153,7 +153,27 @@ pub static KEYS: &[Key] = &[
         "10min",
         "How far ahead of the server's clock a sample may be.",
     ),
-    key("prometheus", "admin_api", Kind::Bool, "true", "Whether clients may delete series."),
+    key(
+        "prometheus",
+        "config_file",
+        Kind::Text,
+        "",
+        "A file as Prometheus is configured by, whose rules and alerting are taken; empty for none.",
+    ),
+    key(
+        "prometheus",
+        "external_url",
+        Kind::Text,
+        "",
+        "Where alerts say that the server is; empty for the address it listens on.",
+    ),
+    key(
+        "prometheus",
+        "admin_api",
+        Kind::Bool,
+        "true",
+        "Whether clients may delete series and have config_file read again.",
+    ),
     key("prometheus", "retention", Kind::Duration, "0s", "How long samples are kept; 0s for ever."),
     key(
         "prometheus",

@@ -49,7 +49,7 @@ pub(super) async fn file(
         }
         None => {
             let shape = infer(path, format, options).map_err(about)?;
-            let definition = target::definition(&arguments.table, &shape, &arguments.key)?;
+            let definition = target::definition(&arguments.table, &shape, &arguments.key, arguments.engine)?;
             // One message and so one transaction: the target exists exactly if the import has begun.
             client.run(&format!("{definition}; {}", progress.record())).await?;
             shape

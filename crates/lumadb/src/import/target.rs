@@ -11,6 +11,16 @@ pub(super) enum Shape {
     Collection,
 }
 
+/// How a table that is made keeps its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Engine {
+    /// Rows, with keys and indexes
+    #[default]
+    Row,
+    /// Files of columns, for reading much at once
+    Columnar,
+}
+
 /// The column of a collection that holds its documents.
 pub(super) const DOCUMENT: &str = "_doc";
 /// SQLSTATE of a table that does not exist.
@@ -54,11 +64,19 @@ pub(super) async fn find(client: &mut Client, name: &str) -> Result<Option<Shape
 ///
 /// # Errors
 /// When the key names a column that is none.
-pub(super) fn definition(name: &str, shape: &Shape, key: &[String]) -> Result<String, Failure> {
+pub(super) fn definition(
+    name: &str,
+    shape: &Shape,
+    key: &[String],
+    engine: Engine,
+) -> Result<String, Failure> {
     let name = quote_name(name);
     let Shape::Table(columns) = shape else {
         if !key.is_empty() {
             return Err(Failure::new("a collection's key is _id; --key is for tables"));
+        }
+        if engine == Engine::Columnar {
+            return Err(Failure::new("a collection has no columns; --engine is for tables"));
         }
         return Ok(format!("CREATE COLLECTION {name}"));
     };
@@ -73,7 +91,11 @@ pub(super) fn definition(name: &str, shape: &Shape, key: &[String]) -> Result<St
         let key: Vec<_> = key.iter().map(|name| quote_identifier(name)).collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
     }
-    Ok(format!("CREATE TABLE {name} ({})", parts.join(", ")))
+    let options = match engine {
+        Engine::Row => "",
+        Engine::Columnar => " WITH (engine = 'columnar')",
+    };
+    Ok(format!("CREATE TABLE {name} ({}){options}", parts.join(", ")))
 }
 
 #[cfg(test)]
@@ -87,10 +109,16 @@ mod tests {
         let column = |name: &str, data_type| Column { name: name.into(), data_type };
         let shape = Shape::Table(vec![column("id", DataType::Int4), column("a b", DataType::Text)]);
         assert_eq!(
-            definition("s.t", &shape, &["id".into()]).unwrap(),
+            definition("s.t", &shape, &["id".into()], Engine::Row).unwrap(),
             "CREATE TABLE \"s\".\"t\" (\"id\" integer, \"a b\" text, PRIMARY KEY (\"id\"))"
         );
-        assert!(definition("t", &shape, &["x".into()]).is_err());
-        assert_eq!(definition("c", &Shape::Collection, &[]).unwrap(), "CREATE COLLECTION \"c\"");
+        assert_eq!(
+            definition("t", &shape, &[], Engine::Columnar).unwrap(),
+            "CREATE TABLE \"t\" (\"id\" integer, \"a b\" text) WITH (engine = 'columnar')"
+        );
+        assert!(definition("t", &shape, &["x".into()], Engine::Row).is_err());
+        let collection = |engine| definition("c", &Shape::Collection, &[], engine);
+        assert_eq!(collection(Engine::Row).unwrap(), "CREATE COLLECTION \"c\"");
+        assert!(collection(Engine::Columnar).is_err());
     }
 }

@@ -21,6 +21,10 @@ const DEFINITIONS: &[&str] = &[
     "CREATE TABLE \"user\" (\"order\" int PRIMARY KEY, \"select\" text)",
     "CREATE UNIQUE INDEX odd ON other.\"Odd name\" (\"A b\")",
     "CREATE VIEW seen AS SELECT id, a FROM parent WHERE b > 1",
+    "CREATE MATERIALIZED VIEW kept AS SELECT a, count(*) AS n FROM parent GROUP BY a",
+    "CREATE UNIQUE INDEX kept_a ON kept (a)",
+    "CREATE MATERIALIZED VIEW unfilled AS SELECT n FROM kept WITH NO DATA",
+    "CREATE VIEW over_kept AS SELECT n FROM kept",
     "CREATE SEQUENCE loose START 5 INCREMENT 3 MAXVALUE 100 CYCLE",
     "SELECT nextval('loose'), nextval('loose')",
     "CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'happy')",
@@ -61,6 +65,20 @@ fn statements(dump: &str) -> Vec<&str> {
     dump.lines().filter(|line| !noise(line)).collect()
 }
 
+/// Tells the lines that only one of two dumps has.
+fn same(one: &str, other: &str) {
+    let (one, other) = (statements(one), statements(other));
+    let only = |here: &[&str], there: &[&str]| -> Vec<String> {
+        here.iter().filter(|line| !there.contains(line)).map(|line| (*line).to_owned()).collect()
+    };
+    assert!(
+        one == other,
+        "only in the copy: {:#?}\nonly in the original: {:#?}",
+        only(&one, &other),
+        only(&other, &one)
+    );
+}
+
 fn define(session: &mut Client) {
     for definition in DEFINITIONS {
         let answer = session.simple(definition);
@@ -80,7 +98,7 @@ fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
     let whole = dump(&programs, &original.connection_string(), &[]);
     let copy = Lumadb::start();
     restore(&programs, &copy.connection_string(), &whole);
-    assert_eq!(statements(&dump(&programs, &copy.connection_string(), &[])), statements(&whole));
+    same(&dump(&programs, &copy.connection_string(), &[]), &whole);
     // In two parts, as many do it.
     let in_parts = Lumadb::start();
     restore(
@@ -89,8 +107,10 @@ fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
         &dump(&programs, &original.connection_string(), &["--schema-only"]),
     );
     let rows = dump(&programs, &original.connection_string(), &["--data-only"]);
+    // Rows of materialized views belong to neither part.
+    let rows = format!("{rows}\nREFRESH MATERIALIZED VIEW public.kept;\n");
     restore(&programs, &in_parts.connection_string(), &rows);
-    assert_eq!(statements(&dump(&programs, &in_parts.connection_string(), &[])), statements(&whole));
+    same(&dump(&programs, &in_parts.connection_string(), &[]), &whole);
 }
 
 #[test]

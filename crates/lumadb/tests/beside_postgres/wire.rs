@@ -27,6 +27,9 @@ pub struct Answer {
     pub position: Option<String>,
 }
 
+/// The types regproc, regclass and their kin.
+const IDENTIFIERS: [u32; 8] = [24, 2202, 2203, 2204, 2205, 2206, 4089, 4096];
+
 trait Stream: Read + Write + Send {}
 impl Stream for TcpStream {}
 impl Stream for UnixStream {}
@@ -60,7 +63,7 @@ impl Client {
         let mut message = (body.len() as i32 + 4).to_be_bytes().to_vec();
         message.extend(body);
         client.stream.get_mut().write_all(&message).unwrap();
-        let answers = client.until_ready();
+        let answers = client.until_ready(false);
         assert!(answers.iter().all(|answer| answer.error.is_none()), "no way in: {answers:?}");
         client
     }
@@ -68,7 +71,7 @@ impl Client {
     /// Runs a text in the simple protocol; one answer per statement that gave one.
     pub fn simple(&mut self, text: &str) -> Answer {
         self.send(&[(b'Q', zero_terminated(text))]);
-        let mut answers = self.until_ready();
+        let mut answers = self.until_ready(false);
         assert!(answers.len() <= 1, "one statement gave {} answers: {text}", answers.len());
         answers.pop().unwrap_or_default()
     }
@@ -99,7 +102,7 @@ impl Client {
             (b'E', vec![0, 0, 0, 0, 0]),
             (b'S', Vec::new()),
         ]);
-        let mut answers = self.until_ready();
+        let mut answers = self.until_ready(binary);
         answers.pop().unwrap_or_default()
     }
 
@@ -113,7 +116,7 @@ impl Client {
         self.stream.get_mut().write_all(&bytes).unwrap();
     }
 
-    fn until_ready(&mut self) -> Vec<Answer> {
+    fn until_ready(&mut self, binary: bool) -> Vec<Answer> {
         let mut answers = Vec::new();
         let mut current = Answer::default();
         loop {
@@ -129,7 +132,10 @@ impl Client {
                     let count = body.short();
                     current.parameters = (0..count).map(|_| known_type(body.int() as u32)).collect();
                 }
-                b'D' => current.rows.push(body.row()),
+                b'D' => {
+                    let row = body.row(current.columns.as_deref().unwrap_or_default(), binary);
+                    current.rows.push(row);
+                }
                 b'C' => {
                     current.tag = body.text();
                     answers.push(std::mem::take(&mut current));
@@ -221,7 +227,7 @@ impl Body<'_> {
             .collect()
     }
 
-    fn row(&mut self) -> String {
+    fn row(&mut self, columns: &[(String, u32)], binary: bool) -> String {
         let count = self.short();
         let mut row = String::new();
         for at in 0..count {
@@ -229,7 +235,12 @@ impl Body<'_> {
                 row.push('|');
             }
             let length = self.int();
-            if let Ok(length) = usize::try_from(length) {
+            let column = columns.get(usize::from(at.unsigned_abs()));
+            if binary && length == 4 && column.is_some_and(|(_, oid)| IDENTIFIERS.contains(oid)) {
+                // The number of an object is each server's own; only that there is one is the same.
+                let own = self.take(4).iter().any(|byte| *byte != 0);
+                row.push_str(if own { "object" } else { "none" });
+            } else if let Ok(length) = usize::try_from(length) {
                 let bytes = without_made_type(self.take(length));
                 match std::str::from_utf8(&bytes) {
                     Ok(text) if !text.contains('\0') => row.push_str(text),

@@ -1,11 +1,13 @@
 //! The binary as a user runs it: its commands, what they print, and how they end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod columnar;
 mod configuration;
 mod example_data;
 mod importing;
 mod metrics;
 mod process;
+mod rules;
 mod serving;
 mod statements;
 mod tour;

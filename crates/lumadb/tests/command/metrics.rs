@@ -85,7 +85,7 @@ fn send(stream: &mut BufReader<TcpStream>, body: &[u8]) -> Option<u16> {
 }
 
 /// An answer's status line and body.
-fn get(address: &str, path: &str, authorization: &str) -> (String, String) {
+pub fn get(address: &str, path: &str, authorization: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}\r\n").unwrap();
     let mut answer = String::new();
@@ -94,7 +94,7 @@ fn get(address: &str, path: &str, authorization: &str) -> (String, String) {
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
-fn query(server: &Server, query: &str) -> Vec<Value> {
+pub fn query(server: &Server, query: &str) -> Vec<Value> {
     let mut path = String::from("/api/v1/query?query=");
     for byte in query.bytes() {
         write!(path, "%{byte:02x}").unwrap();
@@ -203,7 +203,7 @@ fn no_acknowledged_sample_is_lost_when_the_server_is_killed() {
 }
 
 /// Posts JSON; the status line and body.
-fn post(address: &str, path: &str, body: &str, authorization: &str) -> (String, String) {
+pub fn post(address: &str, path: &str, body: &str, authorization: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(

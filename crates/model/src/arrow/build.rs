@@ -52,6 +52,15 @@ enum Cells {
     },
 }
 
+impl Cells {
+    fn array(element: &DataType, capacity: usize) -> Self {
+        let mut ends = Vec::with_capacity(capacity + 1);
+        ends.push(0);
+        let elements = Box::new(ColumnBuilder::new(element, capacity));
+        Self::Array { elements, ends, nulls: NullBufferBuilder::new(capacity) }
+    }
+}
+
 impl ColumnBuilder {
     /// An empty column with room for that many values.
     pub fn new(data_type: &DataType, capacity: usize) -> Self {
@@ -59,7 +68,7 @@ impl ColumnBuilder {
             DataType::Bool => Cells::Bool(BooleanBuilder::with_capacity(capacity)),
             DataType::Int2 => Cells::Int2(Int16Builder::with_capacity(capacity)),
             DataType::Int4 => Cells::Int4(Int32Builder::with_capacity(capacity)),
-            DataType::Int8 | DataType::Oid | DataType::Enum(_) => {
+            DataType::Int8 | DataType::Oid | DataType::Reg(_) | DataType::Xid | DataType::Enum(_) => {
                 Cells::Int8(Int64Builder::with_capacity(capacity))
             }
             DataType::Float4 => Cells::Float4(Float32Builder::with_capacity(capacity)),
@@ -79,7 +88,9 @@ impl ColumnBuilder {
             | DataType::Json
             | DataType::Jsonb
             | DataType::Name
-            | DataType::InternalChar => Cells::Text(StringViewBuilder::with_capacity(capacity)),
+            | DataType::InternalChar
+            | DataType::NodeTree
+            | DataType::Void => Cells::Text(StringViewBuilder::with_capacity(capacity)),
             DataType::Bytea => Cells::Bytea(BinaryViewBuilder::with_capacity(capacity)),
             DataType::Date => Cells::Date(Date32Builder::with_capacity(capacity)),
             DataType::Time => Cells::Time(Time64MicrosecondBuilder::with_capacity(capacity)),
@@ -88,15 +99,9 @@ impl ColumnBuilder {
                 Cells::Timestamp(TimestampMicrosecondBuilder::with_capacity(capacity).with_timezone(UTC))
             }
             DataType::Interval => Cells::Interval(IntervalMonthDayNanoBuilder::with_capacity(capacity)),
-            DataType::Array(element) => {
-                let mut ends = Vec::with_capacity(capacity + 1);
-                ends.push(0);
-                Cells::Array {
-                    elements: Box::new(ColumnBuilder::new(element, capacity)),
-                    ends,
-                    nulls: NullBufferBuilder::new(capacity),
-                }
-            }
+            DataType::Array(element) => Cells::array(element, capacity),
+            DataType::Int2Vector => Cells::array(&DataType::Int2, capacity),
+            DataType::OidVector => Cells::array(&DataType::Oid, capacity),
         };
         Self { data_type: data_type.clone(), cells, length: 0 }
     }

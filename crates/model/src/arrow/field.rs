@@ -30,7 +30,9 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         DataType::Bool => ArrowType::Boolean,
         DataType::Int2 => ArrowType::Int16,
         DataType::Int4 => ArrowType::Int32,
-        DataType::Int8 | DataType::Oid | DataType::Enum(_) => ArrowType::Int64,
+        DataType::Int8 | DataType::Oid | DataType::Reg(_) | DataType::Xid | DataType::Enum(_) => {
+            ArrowType::Int64
+        }
         DataType::Float4 => ArrowType::Float32,
         DataType::Float8 => ArrowType::Float64,
         // Bytes that sort as the numbers; each number keeps its own count of digits.
@@ -43,7 +45,9 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         | DataType::Json
         | DataType::Jsonb
         | DataType::Name
-        | DataType::InternalChar => ArrowType::Utf8View,
+        | DataType::InternalChar
+        | DataType::NodeTree
+        | DataType::Void => ArrowType::Utf8View,
         DataType::Bytea => ArrowType::BinaryView,
         DataType::Date => ArrowType::Date32,
         DataType::Time => ArrowType::Time64(TimeUnit::Microsecond),
@@ -51,6 +55,8 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         DataType::TimestampTz => ArrowType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         DataType::Interval => ArrowType::Interval(IntervalUnit::MonthDayNano),
         DataType::Array(element) => ArrowType::List(Arc::new(element_field(element))),
+        DataType::Int2Vector => ArrowType::List(Arc::new(element_field(&DataType::Int2))),
+        DataType::OidVector => ArrowType::List(Arc::new(element_field(&DataType::Oid))),
     }
 }
 
@@ -96,8 +102,8 @@ fn stands_for(arrow: &ArrowType, data_type: &DataType) -> bool {
             | ArrowType::ListView(item)
             | ArrowType::LargeListView(item)
             | ArrowType::FixedSizeList(item, _),
-            DataType::Array(element),
-        ) => stands_for(item.data_type(), element),
+            list,
+        ) => list.element().is_some_and(|element| stands_for(item.data_type(), element)),
         _ => *arrow == arrow_type(data_type),
     }
 }

@@ -180,7 +180,9 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::Int64, DataType::Int8 | DataType::Enum(_)) => {
             Cells::Int8(array.as_primitive::<Int64Type>().clone())
         }
-        (ArrowType::Int64, DataType::Oid) => Cells::Oid(array.as_primitive::<Int64Type>().clone()),
+        (ArrowType::Int64, DataType::Oid | DataType::Reg(_) | DataType::Xid) => {
+            Cells::Oid(array.as_primitive::<Int64Type>().clone())
+        }
         (ArrowType::Float32, DataType::Float4) => Cells::Float4(array.as_primitive::<Float32Type>().clone()),
         (ArrowType::Float64, DataType::Float8) => Cells::Float8(array.as_primitive::<Float64Type>().clone()),
         (ArrowType::Decimal128(_, scale), DataType::Numeric(modifier))
@@ -215,7 +217,8 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::Interval(arrow_schema::IntervalUnit::MonthDayNano), DataType::Interval) => {
             Cells::Interval(array.as_primitive::<IntervalMonthDayNanoType>().clone())
         }
-        (_, DataType::Array(element)) if nested::is_list(arrow) => {
+        (_, list) if nested::is_list(arrow) && list.element().is_some() => {
+            let element = list.element().unwrap_or(&DataType::Text);
             let (ranges, values) = nested::list(array)?;
             Cells::List {
                 elements: Box::new(CellReader::new(values.as_ref(), element)?),
@@ -228,7 +231,7 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
 }
 
 fn is_text(data_type: &DataType) -> bool {
-    data_type.is_string() || data_type.is_json()
+    data_type.is_string() || data_type.is_json() || *data_type == DataType::Void
 }
 
 /// Every cell as a value: read as what the Arrow type stands for, then cast.

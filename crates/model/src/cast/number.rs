@@ -36,7 +36,7 @@ pub(super) fn convert(
         ValueRef::Int4(value) => Number::Integer(value.into()),
         ValueRef::Int8(value) => Number::Integer(value),
         ValueRef::Oid(value) if matches!(to, DataType::Int4) => return Some(Ok(Value::Int4(value as i32))),
-        ValueRef::Oid(value) if matches!(to, DataType::Int8 | DataType::Oid) => Number::Integer(value.into()),
+        ValueRef::Oid(value) if *to == DataType::Int8 || to.is_identifier() => Number::Integer(value.into()),
         ValueRef::Float4(value) => Number::Single(value),
         ValueRef::Float8(value) => Number::Double(value),
         ValueRef::Numeric(value) => Number::Decimal(value),
@@ -48,7 +48,9 @@ pub(super) fn convert(
         DataType::Int4 => integer(number, "integer")
             .and_then(|number| i32::try_from(number).map(Value::Int4).map_err(|_| out_of_range("integer"))),
         DataType::Int8 => integer(number, "bigint").map(Value::Int8),
-        DataType::Oid => match number {
+        // Only by way of a number does one kind of object become another.
+        DataType::Reg(_) if matches!(from, DataType::Reg(_)) => return None,
+        DataType::Oid | DataType::Reg(_) => match number {
             // A 32-bit integer keeps its bits.
             Number::Integer(number) if *from == DataType::Int4 || *from == DataType::Int2 => {
                 Ok(Value::Oid(number as u32))

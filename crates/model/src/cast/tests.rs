@@ -81,7 +81,7 @@ proptest! {
         explicit in any::<bool>(),
     ) {
         let kind = if explicit { CastKind::Explicit } else { CastKind::Assignment };
-        let context = TextContext { timezone: chrono_tz::Asia::Tokyo, now_micros: 0 };
+        let context = TextContext { timezone: chrono_tz::Asia::Tokyo, now_micros: 0, objects: None };
         if let Ok(value) = parse_text(&from, &text, &context) {
             let _ = cast(value.as_ref(), &from, &to, kind, &context);
         }

@@ -64,7 +64,7 @@ impl Reader<'_> {
             DataType::Time => Value::Time(self.int8()?),
             DataType::Timestamp => Value::Timestamp(self.int8()?),
             DataType::TimestampTz => Value::TimestampTz(self.int8()?),
-            DataType::Oid => Value::Oid(u32::from_be_bytes(self.take()?)),
+            DataType::Oid | DataType::Reg(_) | DataType::Xid => Value::Oid(u32::from_be_bytes(self.take()?)),
             DataType::Uuid => Value::Uuid(self.take()?),
             DataType::Float4 => {
                 let sorted = u32::from_be_bytes(self.take()?);
@@ -87,9 +87,13 @@ impl Reader<'_> {
             | DataType::Char(_)
             | DataType::Name
             | DataType::InternalChar
+            | DataType::NodeTree
+            | DataType::Void
             | DataType::Json
             | DataType::Jsonb => Value::Text(String::from_utf8(self.escaped()?).ok()?),
             DataType::Array(element) => Value::Array(self.array(element)?),
+            DataType::Int2Vector => Value::Array(self.array(&DataType::Int2)?),
+            DataType::OidVector => Value::Array(self.array(&DataType::Oid)?),
         })
     }
 

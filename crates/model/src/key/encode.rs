@@ -49,7 +49,9 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
         (DataType::Int2, ValueRef::Int2(value)) => {
             out.extend_from_slice(&((value as u16) ^ 0x8000).to_be_bytes());
         }
-        (DataType::Oid, ValueRef::Oid(value)) => out.extend_from_slice(&value.to_be_bytes()),
+        (DataType::Oid | DataType::Reg(_) | DataType::Xid, ValueRef::Oid(value)) => {
+            out.extend_from_slice(&value.to_be_bytes());
+        }
         (DataType::Bool, ValueRef::Bool(value)) => out.push(u8::from(value)),
         (DataType::Char(_), ValueRef::Text(value)) => escaped(value.trim_end_matches(' ').as_bytes(), out),
         (
@@ -57,6 +59,8 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
             | DataType::Varchar(_)
             | DataType::Name
             | DataType::InternalChar
+            | DataType::NodeTree
+            | DataType::Void
             | DataType::Json
             | DataType::Jsonb,
             ValueRef::Text(value),
@@ -71,7 +75,8 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
             let total = value.total_micros() as u128;
             out.extend_from_slice(&(total ^ (1 << 127)).to_be_bytes());
         }
-        (DataType::Array(element), ValueRef::Array(array)) => {
+        (list, ValueRef::Array(array)) if list.element().is_some() => {
+            let element = list.element().unwrap_or(&DataType::Text);
             for value in array.iter() {
                 out.push(ARRAY_ELEMENT);
                 encode_key(value, element, KeyOrder::ASCENDING, out)?;

@@ -58,6 +58,22 @@ pub(super) fn parse(element: &DataType, text: &str, context: &TextContext) -> Re
     Ok(ArrayValue { elements })
 }
 
+/// Reads a vector of the catalog's: elements with blanks between them.
+pub(super) fn parse_vector(element: &DataType, text: &str, context: &TextContext) -> Result<ArrayValue> {
+    let items = text.split_ascii_whitespace().map(|item| parse_text(element, item, context));
+    Ok(ArrayValue { elements: items.collect::<Result<_>>()? })
+}
+
+/// Writes a vector of the catalog's.
+pub(super) fn format_vector(value: ArrayRef<'_>, context: &TextContext, out: &mut Vec<u8>) {
+    for (place, item) in value.iter().enumerate() {
+        if place > 0 {
+            out.push(b' ');
+        }
+        format_text(item, &DataType::Oid, context, out);
+    }
+}
+
 /// The length that `[1:length]` says; `None` for other bounds.
 fn length_of(bounds: &str) -> Option<usize> {
     let inner = bounds.strip_prefix('[')?.strip_suffix(']')?;

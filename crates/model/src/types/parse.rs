@@ -4,7 +4,7 @@
 //! zone`) and any number of `[]`, which all mean the one-dimensional array. A modifier that the
 //! type does not take, or that cannot be kept exactly, makes the name unknown.
 
-use super::DataType;
+use super::{DataType, ObjectKind};
 
 /// Longest text, as PostgreSQL limits `varchar` and `char`.
 const LENGTH_MAX: u32 = 10_485_760;
@@ -74,6 +74,19 @@ fn scalar(words: &str, modifiers: &[u32]) -> Option<DataType> {
         "jsonb" => DataType::Jsonb,
         "oid" => DataType::Oid,
         "name" => DataType::Name,
+        "regproc" => DataType::Reg(ObjectKind::Procedure),
+        "regprocedure" => DataType::Reg(ObjectKind::Function),
+        "regoper" => DataType::Reg(ObjectKind::Operation),
+        "regoperator" => DataType::Reg(ObjectKind::Operator),
+        "regclass" => DataType::Reg(ObjectKind::Class),
+        "regtype" => DataType::Reg(ObjectKind::Type),
+        "regnamespace" => DataType::Reg(ObjectKind::Namespace),
+        "regrole" => DataType::Reg(ObjectKind::Role),
+        "xid" => DataType::Xid,
+        "void" => DataType::Void,
+        "int2vector" => DataType::Int2Vector,
+        "oidvector" => DataType::OidVector,
+        "pg_node_tree" => DataType::NodeTree,
         "float" => return float(modifiers),
         "numeric" | "decimal" | "dec" => return numeric(modifiers),
         "varchar" | "character varying" | "char varying" => return varchar(modifiers),

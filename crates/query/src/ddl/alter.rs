@@ -8,6 +8,7 @@ use luma_model::{
     CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast, format_text,
 };
 
+use crate::ddl::columnar;
 use crate::ddl::constraint::{self, Allocator, column_ordinal};
 use crate::ddl::drop::{drop_dependent_views, drop_views_of_column};
 use crate::ddl::{
@@ -38,13 +39,30 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         }
         _ => Arc::clone(scope.table(&name)?),
     };
+    if table.filled_by.is_some() && !alter.operations.iter().all(names_or_owner) {
+        return Err(Error::new(
+            ErrorKind::WrongObjectType,
+            format!("ALTER action cannot be performed on relation \"{}\"", table.name),
+        )
+        .detail("This operation is not supported for materialized views."));
+    }
     lock_definition(session, &table).await?;
     for operation in &alter.operations {
         let catalog = session.catalog();
         let current = catalog.table(table.oid).map_or_else(|| Arc::clone(&table), Arc::clone);
         apply(session, &current, operation).await?;
     }
-    Ok(done("ALTER TABLE"))
+    Ok(done(if table.filled_by.is_some() { "ALTER MATERIALIZED VIEW" } else { "ALTER TABLE" }))
+}
+
+/// What a materialized view lets itself be done: names, and an owner.
+fn names_or_owner(operation: &AlterTableOperation) -> bool {
+    matches!(
+        operation,
+        AlterTableOperation::RenameTable { .. }
+            | AlterTableOperation::RenameColumn { .. }
+            | AlterTableOperation::OwnerTo { .. }
+    )
 }
 
 fn only_owner(operations: &[AlterTableOperation]) -> bool {
@@ -186,6 +204,9 @@ fn add_column(
         .table(&table.name)
         .column(&name));
     }
+    if extended.columnar.is_some() {
+        luma_columns::refuse_unstorable(&column)?;
+    }
     extended.columns.push(column);
     {
         let shared = Arc::clone(&session.shared);
@@ -232,7 +253,7 @@ fn check_rows(session: &mut Session, old: &Arc<Table>, new: &Table) -> Result<()
             Ok((&check.name, RowExpression::compile(&expr, &[source], &names, &mut parameters)?))
         })
         .collect::<Result<Vec<_>>>()?;
-    let open = session.shared.rows.table(&Arc::new(new.clone()))?;
+    let open = Arc::new(session.shared.rows.table(&Arc::new(new.clone()))?);
     for_each_row(&reader, &open, &mut |values| {
         let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
         for (name, condition) in &conditions {
@@ -254,28 +275,15 @@ fn check_rows(session: &mut Session, old: &Arc<Table>, new: &Table) -> Result<()
 
 pub(super) fn for_each_row(
     reader: &lightning::TransactionReader,
-    table: &luma_rows::OpenTable,
+    table: &Arc<luma_rows::OpenTable>,
     visit: &mut dyn FnMut(Vec<Value>) -> Result<()>,
 ) -> Result<()> {
-    use lightning::{Direction, Readable};
-    use std::ops::Bound;
-    let mut rows = reader
-        .range(&table.rows, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
-        .map_err(luma_catalog::engine_error)?;
-    while let Some((_, bytes)) = rows.next().map_err(luma_catalog::engine_error)? {
-        visit(table.row(bytes)?.values()?)?;
-    }
-    Ok(())
+    table.for_each_row(reader, 1, visit).map(drop)
 }
 
 fn is_empty(session: &mut Session, table: &luma_rows::OpenTable) -> Result<bool> {
-    use lightning::{Direction, Readable};
-    use std::ops::Bound;
     let reader = session.active()?.engine.latest_reader();
-    let mut rows = reader
-        .range(&table.rows, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
-        .map_err(luma_catalog::engine_error)?;
-    Ok(rows.next().map_err(luma_catalog::engine_error)?.is_none())
+    table.is_empty(&reader)
 }
 
 pub(super) async fn drop_column(
@@ -297,6 +305,7 @@ pub(super) async fn drop_column(
     };
     let column = &table.columns[ordinal];
     let number = column.number;
+    columnar::refuse_layout_column(table, number)?;
     // The primary key goes with the first of its columns.
     let key = table.primary_key.as_ref().filter(|key| key.columns.contains(&number));
     if let Some(key) = key.map(|key| key.name.clone()) {

@@ -7,6 +7,7 @@ use luma_catalog::{
 };
 use luma_model::{DataType, Error, ErrorKind, Result};
 
+use crate::ddl::columnar;
 use crate::dml::insert::ordinal;
 use crate::dml::target::check_deferred;
 use crate::expression::{RowExpression, Source};
@@ -64,6 +65,7 @@ pub(crate) fn primary_key(
     columns: Vec<u16>,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
+    columnar::refuse(table, "a primary key")?;
     if table.primary_key.is_some() {
         return Err(Error::new(
             ErrorKind::InvalidTableDefinition,
@@ -88,6 +90,7 @@ pub(crate) fn unique(
     names: &Names<'_>,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
+    columnar::refuse(table, "a unique constraint")?;
     for number in &columns {
         let column = &table.columns[usize::from(*number) - 1];
         refuse_unordered(&column.data_type, &column.name)?;
@@ -163,6 +166,7 @@ pub(crate) fn foreign_key(
     names: &Names<'_>,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
+    columnar::refuse(table, "a foreign key")?;
     if matches!(
         key.match_kind,
         Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial)

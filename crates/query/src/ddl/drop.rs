@@ -22,6 +22,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
     match object_type {
         ObjectType::Table => tables(session, names, *if_exists, *cascade, "DROP TABLE").await,
         ObjectType::View => views(session, names, *if_exists, *cascade).await,
+        ObjectType::MaterializedView => materialized(session, names, *if_exists, *cascade).await,
         ObjectType::Index => indexes(session, names, *if_exists).await,
         ObjectType::Sequence => sequences(session, names, *if_exists, *cascade).await,
         ObjectType::Schema => schemas(session, names, *if_exists, *cascade).await,
@@ -69,7 +70,10 @@ pub(crate) async fn tables(
     for name in names {
         let name = qualified(name)?;
         match find(session, &name, if_exists, "table")? {
-            Some(Relation::Table(table)) => dropped.push(table),
+            Some(Relation::Table(table)) if table.filled_by.is_none() => dropped.push(table),
+            Some(Relation::Table(_)) => {
+                return Err(wrong_kind(&name, "table").hint("Use DROP MATERIALIZED VIEW to remove it."));
+            }
             Some(_) => return Err(wrong_kind(&name, "table")),
             None => {}
         }
@@ -79,6 +83,27 @@ pub(crate) async fn tables(
         drop_table(session, &table, cascade, &together).await?;
     }
     Ok(done(tag))
+}
+
+/// Drops materialized views.
+async fn materialized(
+    session: &mut Session,
+    names: &[ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> Result<Outcome> {
+    lock_catalog(session).await?;
+    for name in names {
+        let name = qualified(name)?;
+        match find(session, &name, if_exists, "materialized view")? {
+            Some(Relation::Table(table)) if table.filled_by.is_some() => {
+                drop_table(session, &table, cascade, &BTreeSet::from([table.oid])).await?;
+            }
+            Some(_) => return Err(wrong_kind(&name, "materialized view")),
+            None => {}
+        }
+    }
+    Ok(done("DROP MATERIALIZED VIEW"))
 }
 
 pub(crate) async fn drop_table(
@@ -112,7 +137,8 @@ pub(crate) async fn drop_table(
         freed.foreign_keys.retain(|key| key.referenced_table != table.oid);
         put(session, Object::Table(freed))?;
     }
-    drop_dependent_views(session, table.oid, &format!("table {}", table.name), cascade)?;
+    let what = if table.filled_by.is_some() { "materialized view" } else { "table" };
+    drop_dependent_views(session, table.oid, &format!("{what} {}", table.name), cascade)?;
     let owned = |sequence: &&Arc<luma_catalog::Sequence>| {
         sequence.owned_by.is_some_and(|(owner, _)| owner == table.oid)
     };
@@ -120,12 +146,7 @@ pub(crate) async fn drop_table(
     for sequence in owned {
         drop_sequence(session, sequence)?;
     }
-    for storage in table.storages() {
-        drop_storage(session, storage)?;
-    }
-    edit(session, |edit, _| edit.remove(table.oid))?;
-    session.shared.forget_table(table.oid);
-    Ok(())
+    remove(session, table.oid)
 }
 
 fn drop_sequence(session: &mut Session, oid: Oid) -> Result<()> {
@@ -205,10 +226,10 @@ fn drop_views(
     while let Some(oid) = pending.pop() {
         // Only the views next to the table can name its column.
         let column = column.filter(|_| seen.is_empty());
-        let reads = |view: &&Arc<luma_catalog::View>| {
+        let reads = |view: &Arc<luma_catalog::View>| {
             view.depends_on.contains(&oid) && column.is_none_or(|column| names_column(view, column))
         };
-        for view in catalog.views().filter(reads) {
+        for view in catalog.queries().filter(reads) {
             if !cascade {
                 return Err(depends(what, &format!("view {} depends on {what}", view.name)));
             }
@@ -218,9 +239,20 @@ fn drop_views(
         }
     }
     for oid in seen {
-        edit(session, |edit, _| edit.remove(oid))?;
+        remove(session, oid)?;
     }
     Ok(())
+}
+
+/// Takes a view or a table out of the catalog, and the table's rows with it.
+pub(crate) fn remove(session: &mut Session, oid: Oid) -> Result<()> {
+    if let Some(table) = session.catalog().table(oid) {
+        for storage in table.storages() {
+            drop_storage(session, storage)?;
+        }
+        session.shared.forget_table(oid);
+    }
+    edit(session, |edit, _| edit.remove(oid))
 }
 
 async fn views(

@@ -11,8 +11,9 @@ use crate::session::Session;
 /// Runs CREATE EXTENSION.
 pub(crate) fn create(session: &mut Session, create: &ast::CreateExtension) -> Result<Outcome> {
     let name = identifier(&create.name);
-    // PostgreSQL's databases begin with it, so that scripts name it without using it.
-    if name != "plpgsql" {
+    // PostgreSQL's databases begin with the first, so that scripts name it without using it; the statistics
+    // of statements are always there.
+    if !matches!(name.as_str(), "plpgsql" | "pg_stat_statements") {
         return Err(Error::new(
             ErrorKind::FeatureNotSupported,
             format!("extension \"{name}\" is not available"),

@@ -53,6 +53,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
     let catalog = session.catalog();
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     let table = Arc::clone(scope.table(&table_name)?);
+    crate::ddl::columnar::refuse(&table, "an index")?;
     let info = session.new_info();
     let state = execute::state_for(&info.shared, &info);
     let reader = session.active()?.engine.reader();

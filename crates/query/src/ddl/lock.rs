@@ -36,7 +36,7 @@ pub(crate) async fn tables(session: &mut Session, lock: &ast::Lock) -> Result<Ou
     let catalog = session.catalog();
     for target in &lock.tables {
         let scope = Scope { catalog: &catalog, search_path: session.search_path() };
-        let table = Arc::clone(scope.table(&qualified(&target.name)?)?);
+        let table = Arc::clone(scope.written_table(&qualified(&target.name)?)?);
         let locked = session
             .active()?
             .engine

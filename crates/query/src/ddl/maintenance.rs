@@ -22,7 +22,7 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
     let mut emptied: BTreeSet<Oid> = BTreeSet::new();
     for target in &truncate.table_names {
         let scope = Scope { catalog: &catalog, search_path: session.search_path() };
-        emptied.insert(scope.table(&qualified(&target.name)?)?.oid);
+        emptied.insert(scope.written_table(&qualified(&target.name)?)?.oid);
     }
     loop {
         let referencing: Vec<&Arc<Table>> = emptied
@@ -53,6 +53,9 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
         }
         let mut empty = current.as_ref().clone();
         empty.storage = create_storage(session)?;
+        if let Some(columnar) = &mut empty.columnar {
+            columnar.files = create_storage(session)?;
+        }
         for index in &mut empty.indexes {
             index.storage = create_storage(session)?;
         }
@@ -115,6 +118,15 @@ pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>
     if name.is_some() {
         for table in tables(session, name)? {
             let open = session.shared.open_table(&table)?;
+            if open.files.is_some() {
+                // Its transaction would keep what it read, and the table is to be changed by another one.
+                let shared = Arc::clone(&session.shared);
+                let task = session.shared.runtime()?.spawn_blocking(move || {
+                    crate::upkeep::maintain(&shared, open.definition.oid, crate::upkeep::Effort::All)
+                });
+                task.await.map_err(|error| Error::new(ErrorKind::Internal, format!("VACUUM: {error}")))??;
+                continue;
+            }
             let task = session.shared.runtime()?.spawn_blocking(move || {
                 open.rows.compact()?;
                 open.indexes.iter().try_for_each(|index| index.entries.compact())
@@ -152,7 +164,9 @@ pub(crate) async fn comment(session: &mut Session, body: &Sql) -> Result<Outcome
         return Ok(done("COMMENT"));
     }
     let (relation, column) = match object_type {
-        ast::CommentObject::Table | ast::CommentObject::View => (object_name.clone(), None),
+        ast::CommentObject::Table | ast::CommentObject::View | ast::CommentObject::MaterializedView => {
+            (object_name.clone(), None)
+        }
         ast::CommentObject::Column => {
             let mut parts = object_name.0.clone();
             let column = parts.pop().and_then(|part| part.as_ident().map(crate::names::identifier));

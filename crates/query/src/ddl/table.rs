@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr};
 use luma_catalog::{Column, Identity, KeyConstraint, Object, Oid, Sequence, StorageId, Table, TableKind};
 use luma_model::{DataType, Error, ErrorKind, Result};
 
+use crate::ddl::columnar;
 use crate::ddl::constraint::{self, Allocator};
 use crate::ddl::{create_storage, done, edit, lock_catalog, sequence};
 use crate::execute;
@@ -22,7 +23,7 @@ const COLUMNS_MAX: usize = 1600;
 
 /// Runs CREATE TABLE.
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome> {
-    refuse_unknown(create)?;
+    let options = refuse_unknown(create)?;
     lock_catalog(session).await?;
     let mut name = qualified(&create.name)?;
     if create.temporary {
@@ -70,10 +71,18 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        filled_by: None,
+        columnar: None,
     };
     refuse_repeated(&table)?;
     if rows.is_none() {
         define(session, &mut table, create, &info)?;
+    }
+    if options.is_columnar() {
+        let files = create_storage(session)?;
+        let columnar = options.resolve(&table, files)?;
+        refuse_keys(&table, columnar.clone())?;
+        table.columnar = Some(columnar);
     }
     crate::ddl::put(session, Object::Table(table.clone()))?;
     if create.on_commit == Some(ast::OnCommit::Drop) {
@@ -81,11 +90,34 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
     }
     let Some(mut batches) = rows else { return Ok(done("CREATE TABLE")) };
     let count = fill(session, &Arc::new(table), &mut batches).await?;
+    if create.query.as_deref().is_some_and(is_without_data) {
+        return Ok(done("CREATE TABLE AS"));
+    }
     Ok(Outcome::Complete(CommandTag::Select(count)))
 }
 
-/// Writes the rows of CREATE TABLE AS.
-async fn fill(
+/// Whether the statement said WITH NO DATA.
+fn is_without_data(query: &ast::Query) -> bool {
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let named = select.from.first().map(|from| &from.relation);
+    let Some(ast::TableFactor::Derived { alias: Some(alias), .. }) = named else { return false };
+    alias.name.value == crate::statement::form::WITHOUT_DATA
+}
+
+/// Refuses what was written beside the columns of a table that is to be columnar.
+fn refuse_keys(table: &Table, columnar: luma_catalog::Columnar) -> Result<()> {
+    let table = Table { columnar: Some(columnar), ..table.clone() };
+    if table.primary_key.is_some() {
+        columnar::refuse(&table, "a primary key")?;
+    }
+    if !table.indexes.is_empty() {
+        columnar::refuse(&table, "a unique constraint")?;
+    }
+    if table.foreign_keys.is_empty() { Ok(()) } else { columnar::refuse(&table, "a foreign key") }
+}
+
+/// Writes the rows of a query into a table that has none.
+pub(super) async fn fill(
     session: &mut Session,
     table: &Arc<Table>,
     batches: &mut futures::stream::BoxStream<'static, Result<datafusion::arrow::array::RecordBatch>>,
@@ -95,7 +127,7 @@ async fn fill(
     use luma_model::arrow::{CellReader, data_type};
     let catalog = session.catalog();
     let current = catalog.table(table.oid).map_or_else(|| Arc::clone(table), Arc::clone);
-    let target = crate::dml::target::Target::open(session, &current).await?;
+    let target = crate::dml::target::Target::open_to_fill(session, &current).await?;
     let mut writer = target.writer(session)?;
     let mut count = 0;
     while let Some(batch) = batches.next().await {
@@ -145,14 +177,14 @@ pub(crate) fn free(session: &mut Session, name: &QualifiedName, if_not_exists: b
     Ok(None)
 }
 
-fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
+pub(super) fn plain_column(place: usize, name: String, data_type: DataType) -> Result<Column> {
     let number = u16::try_from(place + 1).ok().filter(|_| place < COLUMNS_MAX).ok_or_else(|| {
         Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns"))
     })?;
     Ok(Column::new(number, name, data_type))
 }
 
-fn refuse_repeated(table: &Table) -> Result<()> {
+pub(super) fn refuse_repeated(table: &Table) -> Result<()> {
     for (place, column) in table.columns.iter().enumerate() {
         if table.columns[..place].iter().any(|other| !other.dropped && other.name == column.name) {
             return Err(Error::new(
@@ -164,7 +196,7 @@ fn refuse_repeated(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
+fn refuse_unknown(create: &ast::CreateTable) -> Result<columnar::Options> {
     let refused = if create.on_commit == Some(ast::OnCommit::DeleteRows) {
         Some("ON COMMIT DELETE ROWS is not supported")
     } else if create.on_commit.is_some() && !create.temporary {
@@ -187,30 +219,8 @@ fn refuse_unknown(create: &ast::CreateTable) -> Result<()> {
     };
     match refused {
         Some(message) => Err(Error::new(ErrorKind::FeatureNotSupported, message)),
-        None => check_options(&create.table_options),
+        None => columnar::options(&create.table_options),
     }
-}
-
-/// `WITH (fillfactor = …)` says how PostgreSQL packs pages, which are not ours.
-fn check_options(options: &ast::CreateTableOptions) -> Result<()> {
-    let (ast::CreateTableOptions::With(options)
-    | ast::CreateTableOptions::Options(options)
-    | ast::CreateTableOptions::Plain(options)
-    | ast::CreateTableOptions::TableProperties(options)) = options
-    else {
-        return Ok(());
-    };
-    for option in options {
-        let text = option.to_string().to_lowercase();
-        let name = text.split(['=', ' ']).next().unwrap_or_default();
-        if !matches!(name, "fillfactor" | "autovacuum_enabled") {
-            return Err(Error::new(
-                ErrorKind::InvalidParameterValue,
-                format!("unrecognized table option \"{name}\""),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Columns, then keys and checks, then foreign keys: each may need what came before.
@@ -491,6 +501,8 @@ pub(crate) async fn create_collection(
             foreign_keys: Vec::new(),
             statistics: None,
             comment: None,
+            filled_by: None,
+            columnar: None,
         }))
     })?;
     Ok(done("CREATE COLLECTION"))

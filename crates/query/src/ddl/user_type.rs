@@ -295,7 +295,7 @@ fn dependents(session: &Session, found: &UserType) -> Vec<Dependent> {
             all.push(Dependent::Domain(Arc::clone(other)));
         }
     }
-    for view in catalog.views() {
+    for view in catalog.queries() {
         let of_type =
             |data_type: &DataType| data_type.enum_type().is_some_and(|known| known.oid == found.oid);
         if view.depends_on.contains(&found.oid) || view.columns.iter().any(|(_, known)| of_type(known)) {
@@ -354,9 +354,9 @@ pub(crate) async fn drop(
                 }
             }
             Dependent::View(oid, name) => {
-                if catalog.view(oid).is_some() {
+                if catalog.table(oid).is_some() || catalog.view(oid).is_some() {
                     crate::ddl::drop::drop_dependent_views(session, oid, &format!("view {name}"), true)?;
-                    edit(session, |edit, _| edit.remove(oid))?;
+                    crate::ddl::drop::remove(session, oid)?;
                 }
             }
             Dependent::Text(table, _) => text::strip(session, table.oid, found.oid).await?,

@@ -13,9 +13,6 @@ use crate::session::Session;
 
 /// Runs CREATE VIEW.
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> Result<Outcome> {
-    if create.materialized {
-        return Err(Error::new(ErrorKind::FeatureNotSupported, "materialized views are not supported"));
-    }
     if create.temporary {
         return Err(Error::new(ErrorKind::FeatureNotSupported, "temporary views are not supported"));
     }

@@ -414,7 +414,7 @@ fn convert(
     batch: &datafusion::arrow::array::RecordBatch,
     columns: &[(String, DataType)],
     unknown: &[bool],
-    info: &SessionInfo,
+    info: &Arc<SessionInfo>,
 ) -> Result<Vec<Vec<Option<Value>>>> {
     let context = info.text_context();
     let mut rows: Vec<Vec<Option<Value>>> = vec![Vec::with_capacity(columns.len()); batch.num_rows()];

@@ -115,8 +115,8 @@ async fn lock_table_rows(
         let batch = batch?;
         let (keys, images) = (binary(&batch, 0)?, binary(&batch, 1)?);
         for at in 0..batch.num_rows() {
-            let now = writer.lock_row_as(&target.table, keys.value(at), locked.mode).await?;
-            stale |= isolation != Isolation::RepeatableRead && now.as_deref() != Some(images.value(at));
+            let seen = writer.lock_seen(&target.table, keys.value(at), images.value(at), locked.mode).await?;
+            stale |= isolation != Isolation::RepeatableRead && !seen;
         }
     }
     writer.finish().await?;
@@ -163,11 +163,12 @@ async fn lock_free_rows(
         let (keys, images) = (binary(&batch, last - 2)?, binary(&batch, last - 1)?);
         let visible = batch.project(&shown).map_err(|error| Error::internal(error.to_string()))?;
         for at in 0..batch.num_rows() {
-            let now = match writer.lock_row_as(&target.table, keys.value(at), locked.mode).await {
+            let (key, image) = (keys.value(at), images.value(at));
+            let seen = match writer.lock_seen(&target.table, key, image, locked.mode).await {
                 Err(error) if error.kind == ErrorKind::LockNotAvailable => continue,
-                now => now?,
+                seen => seen?,
             };
-            if isolation != Isolation::RepeatableRead && now.as_deref() != Some(images.value(at)) {
+            if isolation != Isolation::RepeatableRead && !seen {
                 return Ok(None);
             }
             if skip > 0 {
@@ -279,6 +280,10 @@ fn tables(session: &Session, query: &ast::Query) -> Result<Vec<Locked>> {
             }
             found = true;
             if let Some(Relation::Table(table)) = scope.find(&name) {
+                if table.filled_by.is_some() {
+                    let message = format!("cannot lock rows in materialized view \"{}\"", table.name);
+                    return Err(Error::new(ErrorKind::WrongObjectType, message));
+                }
                 wanted.push(Locked { table: Arc::clone(table), alias, mode, wait, skip });
             }
         }

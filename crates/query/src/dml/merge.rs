@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CaseWhen, Expr, Ident, MergeAction, MergeClauseKind, SelectItem, TableWithJoins,
 };
 use futures::StreamExt;
+use lightning::LockMode;
 use luma_catalog::{Identity, Table};
 use luma_model::arrow::{CellReader, data_type};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
@@ -431,11 +432,10 @@ impl Row<'_> {
         assigned: Option<&Places>,
     ) -> Result<bool> {
         let target = self.target;
-        let Some(now) = writer.lock_row(&target.table, key).await? else { return Ok(false) };
-        if now != image {
+        if !writer.lock_seen(&target.table, key, image, LockMode::Exclusive).await? {
             return Ok(false);
         }
-        let old = target.table.row(&now)?.values()?;
+        let old = target.table.row(image)?.values()?;
         let Some(places) = assigned else {
             apply(writer, target, key, &old, None).await?;
             return Ok(true);

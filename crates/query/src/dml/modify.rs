@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins,
 };
 use futures::StreamExt;
+use lightning::LockMode;
 use luma_catalog::Table;
 use luma_model::arrow::{CellReader, data_type};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
@@ -218,12 +219,12 @@ impl Modify<'_> {
                 if changed.contains(key) {
                     continue;
                 }
-                let Some(now) = writer.lock_row(&target.table, key).await? else { return Ok(Err(Stale)) };
-                if now != images.value(at) {
+                let image = images.value(at);
+                if !writer.lock_seen(&target.table, key, image, LockMode::Exclusive).await? {
                     return Ok(Err(Stale));
                 }
                 changed.insert(key.to_vec());
-                let old = target.table.row(&now)?.values()?;
+                let old = target.table.row(image)?.values()?;
                 let new = match &self.change {
                     Change::Delete => None,
                     Change::Update(_) => {

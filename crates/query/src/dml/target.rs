@@ -24,8 +24,20 @@ impl Target {
     /// opens it as it is defined then.
     ///
     /// # Errors
-    /// 25006 in a read-only transaction, 42P01 when the table went meanwhile.
+    /// 25006 in a read-only transaction, 42809 for a materialized view, 42P01 when the table went meanwhile.
     pub(crate) async fn open(session: &mut Session, table: &Arc<Table>) -> Result<Self> {
+        if table.filled_by.is_some() {
+            return Err(Error::new(
+                ErrorKind::WrongObjectType,
+                format!("cannot change materialized view \"{}\"", table.name),
+            )
+            .hint("Change what its query reads, then run REFRESH MATERIALIZED VIEW."));
+        }
+        Self::open_to_fill(session, table).await
+    }
+
+    /// As [`open`](Self::open), for materialized views too: by the statement that fills them.
+    pub(crate) async fn open_to_fill(session: &mut Session, table: &Arc<Table>) -> Result<Self> {
         refuse_read_only(session)?;
         lock_table(session, table, LockMode::Shared).await?;
         let catalog = session.catalog();
@@ -74,9 +86,10 @@ fn writer<'a>(
     let lock_timeout = session.settings.lock_timeout();
     let shared: &'a crate::database::Shared = &evaluator.info.shared;
     let transaction = session.active()?;
-    let (isolation, deferred) = (transaction.isolation, transaction.deferred.clone());
+    let isolation = transaction.isolation;
+    let kept = (transaction.deferred.clone(), transaction.new_files.clone());
     let engine = &mut transaction.engine;
-    Ok(Writer::new(&shared.rows, catalog, engine, evaluator, isolation, lock_timeout, deferred))
+    Ok(Writer::new(&shared.rows, catalog, engine, evaluator, isolation, lock_timeout, kept))
 }
 
 /// Checks the foreign keys that wait: at the end of the transaction all, before it those that

@@ -167,6 +167,9 @@ pub(crate) fn update(update: &ast::Update, context: &mut Context<'_>) -> Result<
             return Ok(None);
         }
         let Some(value) = compiler.compile(&assignment.value)? else { return Ok(None) };
+        if column.data_type.object_kind().is_some() {
+            return Ok(None);
+        }
         let value = compiler.assign(value, &column.name, &column.data_type)?;
         assignments.push((usize::from(column.number) - 1, value));
     }
@@ -258,6 +261,9 @@ fn single_table(from: &TableWithJoins, context: &Context<'_>) -> Option<(Arc<Tab
     }
     let name = qualified(name).ok()?;
     let luma_catalog::Relation::Table(table) = context.scope.find(&name)? else { return None };
+    if !table.is_populated() {
+        return None;
+    }
     let alias = match alias {
         Some(alias) if alias.columns.is_empty() => identifier(&alias.name),
         Some(_) => return None,

@@ -439,6 +439,9 @@ impl Compiler<'_> {
     /// Makes `typed` of the wanted type: literals are parsed, parameters learn it, the rest is cast
     /// between numbers only.
     pub(crate) fn as_type(&mut self, typed: Typed, wanted: &DataType) -> Result<Option<Typed>> {
+        if wanted.object_kind().is_some() && typed.data_type != *wanted {
+            return Ok(None);
+        }
         if typed.unknown {
             return Ok(Some(match typed.node {
                 Node::Constant(Value::Text(text)) => {
@@ -483,6 +486,10 @@ impl Compiler<'_> {
     }
 
     fn explicit_cast(&mut self, inner: Typed, wanted: DataType) -> Result<Option<Typed>> {
+        // What has which name is asked of the catalog that the statement sees.
+        if wanted.object_kind().or(inner.data_type.object_kind()).is_some() {
+            return Ok(None);
+        }
         if let (true, Node::Parameter(_)) = (inner.unknown, &inner.node) {
             return self.as_type(inner, &wanted);
         }
@@ -532,7 +539,7 @@ pub(crate) fn not_assignable(column: &str, given: &DataType, wanted: &DataType) 
 
 /// Whether PostgreSQL converts between the types without being asked when a value is stored.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Array, Bool, Bytea, Date, Json, Jsonb, Oid, Time, Timestamp, TimestampTz, Uuid};
+    use DataType::{Array, Bool, Bytea, Date, Json, Jsonb, Time, Timestamp, TimestampTz, Uuid};
     let (from, to) = (base_type(from), base_type(to));
     if from == to || (rank(&from).is_some() && rank(&to).is_some()) {
         return true;
@@ -545,9 +552,8 @@ pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
         | (TimestampTz, Date | Time | Timestamp)
         | (Json, Jsonb)
         | (Jsonb, Json) => true,
-        (DataType::Int2 | DataType::Int4 | DataType::Int8, Oid) | (Oid, DataType::Int4 | DataType::Int8) => {
-            true
-        }
+        (from, to) if to.is_identifier() => from.is_integer() || from.is_identifier(),
+        (from, DataType::Int4 | DataType::Int8) if from.is_identifier() => true,
         (Array(from), Array(to)) => assignable(from, to),
         (Bool | Bytea | Uuid, _) => false,
         _ => false,

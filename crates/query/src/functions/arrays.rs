@@ -122,13 +122,13 @@ pub(crate) static CONTAINED: Function = Function::new(
     })],
 );
 
-fn joined(values: &[ValueRef<'_>], types: &[DataType]) -> Value {
+fn joined(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Value {
     let element = element_type(types);
     let separator = text(values[1], &DataType::Text);
     let instead = values.get(2).filter(|value| !value.is_null()).map(|value| text(*value, &DataType::Text));
     let parts: Vec<String> = items(&values[0])
         .iter()
-        .filter_map(|item| if item.is_null() { instead.clone() } else { Some(text(*item, &element)) })
+        .filter_map(|item| if item.is_null() { instead.clone() } else { Some(info.shown(*item, &element)) })
         .collect();
     Value::Text(parts.join(&separator))
 }
@@ -258,7 +258,6 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         .optional(1)],
     ),
     // What a session waits for is not told; it shows in pg_stat_activity as a statement that runs.
-    &Function::new("pg_blocking_pids", &[Overload::new(&[Int4], Int4Array, |_, _, _| Ok(array(Vec::new())))]),
     &Function::new(
         "array_positions",
         &[Overload::new(&[Array, Element], Int4Array, |_, values, types| {
@@ -305,8 +304,12 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "array_to_string",
-        &[Overload::new(&[Array, Text, Text], Text, |_, values, types| {
-            Ok(if values[0].is_null() || values[1].is_null() { Value::Null } else { joined(values, types) })
+        &[Overload::new(&[Array, Text, Text], Text, |info, values, types| {
+            Ok(if values[0].is_null() || values[1].is_null() {
+                Value::Null
+            } else {
+                joined(info, values, types)
+            })
         })
         .optional(1)
         .takes_null()],
@@ -321,8 +324,8 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "array_to_json",
-        &[Overload::new(&[Array], Json, |_, values, types| {
-            super::json::written(values[0], &types[0], false).map(Value::Text)
+        &[Overload::new(&[Array], Json, |info, values, types| {
+            super::json::written(info, values[0], &types[0], false).map(Value::Text)
         })],
     ),
     &Function::new(

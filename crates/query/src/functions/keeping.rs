@@ -37,7 +37,12 @@ fn kept(name: &str, argument: &FieldRef) -> Option<DataType> {
         DataType::Array(_) if name == "array_agg" => None,
         given if name == "array_agg" => Some(given.array_of()),
         given if name == "min" || name == "max" => {
-            matches!(given, DataType::Enum(_) | DataType::Oid | DataType::Char(_)).then_some(given)
+            match given {
+                DataType::Enum(_) | DataType::Oid | DataType::Char(_) => Some(given),
+                // What is the least of them is an identifier of no kind.
+                DataType::Reg(_) => Some(DataType::Oid),
+                _ => None,
+            }
         }
         given => Some(given),
     }

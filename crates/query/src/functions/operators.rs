@@ -224,7 +224,7 @@ pub(crate) static INTERVAL_MICROS: Function = Function::new(
 fn concatenated(values: &[ValueRef<'_>], types: &[DataType], info: &Surroundings) -> Value {
     let mut out = Vec::new();
     for (value, data_type) in values.iter().zip(types) {
-        luma_model::format_text(*value, data_type, &info.text_context(), &mut out);
+        luma_model::format_text(*value, data_type, info.text_context(), &mut out);
     }
     Value::Text(String::from_utf8_lossy(&out).into_owned())
 }

@@ -57,7 +57,7 @@ pub(crate) enum Kind {
 
 /// What a function may know about the session. Outside of one (the optimizer tries expressions out)
 /// it is UTC, at the beginning of 1970.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
     context: TextContext,
     /// Microseconds since 1970: what now() says.
@@ -65,8 +65,15 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) fn text_context(&self) -> TextContext {
-        self.context
+    pub(crate) fn text_context(&self) -> &TextContext {
+        &self.context
+    }
+
+    /// The text of a value as the session shows it.
+    pub(crate) fn shown(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
+        let mut out = Vec::new();
+        luma_model::format_text(value, data_type, &self.context, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 }
 
@@ -396,7 +403,7 @@ impl ScalarUDFImpl for OverloadedFunction {
         for row in 0..rows {
             let values = columns
                 .iter()
-                .map(|(reader, actual, wanted)| argument_value(reader.get(row)?, actual, wanted, &context))
+                .map(|(reader, actual, wanted)| argument_value(reader.get(row)?, actual, wanted, context))
                 .collect::<Result<Vec<_>>>()
                 .map_err(to_datafusion)?;
             if overload.strict && values.iter().any(|value| matches!(value, Argument::Plain(ValueRef::Null)))

@@ -1,15 +1,13 @@
-//! What `regclass`, `regtype`, `regnamespace` and `regrole` mean: identifiers that read and print as
-//! names.
-//!
-//! Inside a statement they are identifiers, so that they compare and join with the catalog's; where
-//! they reach the client or become text they are names. The rewriting of statements decides which.
+//! Names of what `regclass`, `regtype` and their kin identify, as a session sees them.
 
 use luma_catalog::Relation;
-use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, ObjectKind, ObjectNames, Result, Value, ValueRef};
 
 use crate::ddl::quoted;
-use crate::functions::row::{Definition, integer, text};
-use crate::pg_catalog::{relations, schemas};
+use crate::functions::procedure;
+use crate::functions::row::{Definition, text};
+use crate::names::QualifiedName;
+use crate::pg_catalog::{definition, schemas};
 use crate::session::{SessionInfo, parse_qualified};
 
 /// The administrator's identifier.
@@ -73,10 +71,26 @@ pub(crate) static SYSTEM_TABLES: [(u32, &str); 54] = [
     (6237, "pg_publication_namespace"),
 ];
 
+/// Types of which nothing is made, but which functions take and give.
+static PSEUDO_TYPES: [(u32, &str); 9] = [
+    (705, "unknown"),
+    (2249, "record"),
+    (2276, "\"any\""),
+    (2277, "anyarray"),
+    (2278, "void"),
+    (2279, "trigger"),
+    (2281, "internal"),
+    (2283, "anyelement"),
+    (3500, "anyenum"),
+];
+
 /// The type of that name, the system's or one that a user made.
 fn type_oid(info: &SessionInfo, name: &str) -> Result<Option<u32>> {
     if let Some(known) = DataType::parse(name) {
         return Ok(Some(known.oid()));
+    }
+    if let Some((oid, _)) = PSEUDO_TYPES.iter().find(|(_, known)| *known == name) {
+        return Ok(Some(*oid));
     }
     let (element, array) =
         name.trim_end().strip_suffix("[]").map_or((name, false), |element| (element, true));
@@ -86,7 +100,7 @@ fn type_oid(info: &SessionInfo, name: &str) -> Result<Option<u32>> {
         return Ok(Some(if array { made.array_oid } else { made.oid }));
     }
     let element = wanted.name.strip_prefix('_').map(str::to_owned);
-    let made = element.and_then(|name| scope.find_type(&crate::names::QualifiedName { name, ..wanted }));
+    let made = element.and_then(|name| scope.find_type(&QualifiedName { name, ..wanted }));
     Ok(made.map(|made| made.array_oid))
 }
 
@@ -95,10 +109,13 @@ pub(crate) fn type_name(info: &SessionInfo, oid: u32, modifier: i32) -> Option<S
     if let Some(known) = DataType::from_oid(oid, modifier) {
         return Some(if modifier < 0 { known.base_name() } else { known.sql_name() });
     }
+    if let Some((_, name)) = PSEUDO_TYPES.iter().find(|(known, _)| *known == oid) {
+        return Some((*name).to_owned());
+    }
     let mut made = info.catalog.types();
     let made = made.find(|made| made.oid == oid || made.array_oid == oid)?;
     let scope = info.scope();
-    let wanted = crate::names::QualifiedName { schema: None, name: made.name.clone() };
+    let wanted = QualifiedName { schema: None, name: made.name.clone() };
     let visible = scope.find_type(&wanted).is_some_and(|found| found.oid == made.oid);
     let mut name = quoted(&made.name);
     if !visible && let Some(schema) = info.catalog.schema_by_oid(made.schema) {
@@ -107,135 +124,115 @@ pub(crate) fn type_name(info: &SessionInfo, oid: u32, modifier: i32) -> Option<S
     Some(if made.oid == oid { name } else { format!("{name}[]") })
 }
 
-/// A kind of identifier.
-#[derive(Clone, Copy)]
-enum Kind {
-    Class,
-    Type,
-    Namespace,
-    Role,
+/// The schema in which PostgreSQL looks before all others.
+fn of_system(name: &QualifiedName) -> bool {
+    name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog")
 }
 
-impl Kind {
-    /// The identifier of a name; `None` if nothing has the name.
-    fn find(self, info: &SessionInfo, name: &str) -> Result<Option<u32>> {
-        Ok(match self {
-            Self::Class => {
-                let name = parse_qualified(name)?;
-                let system = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-                let known = SYSTEM_TABLES.iter().find(|(_, table)| system && *table == name.name);
-                info.scope().find(&name).map(Relation::oid).or(known.map(|(oid, _)| *oid))
-            }
-            Self::Type => type_oid(info, name)?,
-            Self::Namespace => {
-                let wanted = parse_qualified(name)?.name;
-                schemas(&info.catalog)
-                    .into_iter()
-                    .find(|(_, schema, _)| *schema == wanted)
-                    .map(|(oid, _, _)| oid)
-            }
-            Self::Role => {
-                let wanted = parse_qualified(name)?.name;
-                let found = info.catalog.roles().find(|role| role.name == wanted).map(|role| role.oid);
-                found.or_else(|| (wanted == crate::database::ADMINISTRATOR).then_some(ADMINISTRATOR_OID))
-            }
-        })
-    }
+/// The object with that name; `None` if there is none.
+fn find(info: &SessionInfo, kind: ObjectKind, name: &str) -> Result<Option<u32>> {
+    Ok(match kind {
+        ObjectKind::Class => {
+            let name = parse_qualified(name)?;
+            let known = SYSTEM_TABLES.iter().find(|(_, table)| of_system(&name) && *table == name.name);
+            info.scope().find(&name).map(Relation::oid).or(known.map(|(oid, _)| *oid))
+        }
+        ObjectKind::Type => type_oid(info, name)?,
+        ObjectKind::Namespace => {
+            let wanted = single(name)?;
+            let found = schemas(&info.catalog).into_iter().find(|(_, schema, _)| *schema == wanted);
+            found.map(|(oid, _, _)| oid)
+        }
+        ObjectKind::Role => {
+            let wanted = single(name)?;
+            let found = info.catalog.roles().find(|role| role.name == wanted).map(|role| role.oid);
+            found.or_else(|| (wanted == crate::database::ADMINISTRATOR).then_some(ADMINISTRATOR_OID))
+        }
+        ObjectKind::Procedure => {
+            let name = parse_qualified(name)?;
+            procedure::oid(info, &name.name).filter(|_| of_system(&name))
+        }
+        ObjectKind::Function => {
+            let malformed = || Error::new(ErrorKind::InvalidText, "expected a left parenthesis");
+            let name = parse_qualified(name.split_once('(').ok_or_else(malformed)?.0)?;
+            procedure::oid(info, &name.name).filter(|_| of_system(&name))
+        }
+        // No operator has a row in pg_operator.
+        ObjectKind::Operation | ObjectKind::Operator => None,
+    })
+}
 
-    fn missing(self, name: &str) -> Error {
-        let (kind, what) = match self {
-            Self::Class => (ErrorKind::UndefinedTable, "relation"),
-            Self::Type => (ErrorKind::UndefinedObject, "type"),
-            Self::Namespace => (ErrorKind::InvalidSchemaName, "schema"),
-            Self::Role => (ErrorKind::UndefinedObject, "role"),
-        };
-        Error::new(kind, format!("{what} \"{name}\" does not exist"))
+/// The name of something that lies in no schema.
+fn single(name: &str) -> Result<String> {
+    let parsed = parse_qualified(name)?;
+    match parsed.schema {
+        None => Ok(parsed.name),
+        Some(_) => Err(Error::new(ErrorKind::InvalidName, "invalid name syntax")),
     }
+}
 
-    /// The name of an identifier; the number itself if nothing has it.
-    fn name(self, info: &SessionInfo, oid: u32) -> String {
-        let found = match self {
-            Self::Class => {
+fn missing(kind: ObjectKind, name: &str) -> Error {
+    let (error, what) = match kind {
+        ObjectKind::Class => (ErrorKind::UndefinedTable, "relation"),
+        ObjectKind::Type => (ErrorKind::UndefinedObject, "type"),
+        ObjectKind::Namespace => (ErrorKind::InvalidSchemaName, "schema"),
+        ObjectKind::Role => (ErrorKind::UndefinedObject, "role"),
+        ObjectKind::Procedure | ObjectKind::Function => (ErrorKind::UndefinedFunction, "function"),
+        ObjectKind::Operation | ObjectKind::Operator => {
+            return Error::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {name}"));
+        }
+    };
+    Error::new(error, format!("{what} \"{name}\" does not exist"))
+}
+
+impl ObjectNames for SessionInfo {
+    fn name(&self, kind: ObjectKind, oid: u32) -> Option<String> {
+        match kind {
+            ObjectKind::Class => {
                 let known = SYSTEM_TABLES.iter().find(|(known, _)| *known == oid);
-                relations::relation_name(&info.catalog, oid).or(known.map(|(_, name)| (*name).to_owned()))
+                let known = known.map(|(_, name)| (*name).to_owned());
+                known.or_else(|| definition::relation_of(&self.scope(), oid))
             }
-            Self::Type => type_name(info, oid, -1),
-            Self::Namespace => {
-                let found = schemas(&info.catalog).into_iter().find(|(known, _, _)| *known == oid);
+            ObjectKind::Type => type_name(self, oid, -1).filter(|_| oid != 0),
+            ObjectKind::Namespace => {
+                let found = schemas(&self.catalog).into_iter().find(|(known, _, _)| *known == oid);
                 found.map(|(_, name, _)| quoted(&name))
             }
-            Self::Role => {
-                let found = info.catalog.roles().find(|role| role.oid == oid);
+            ObjectKind::Role => {
+                let found = self.catalog.roles().find(|role| role.oid == oid);
                 let name = found.map(|role| quoted(&role.name));
                 name.or_else(|| (oid == ADMINISTRATOR_OID).then(|| crate::database::ADMINISTRATOR.into()))
             }
-        };
-        found.unwrap_or_else(|| if oid == 0 { "-".into() } else { oid.to_string() })
-    }
-}
-
-/// The identifier a value means: itself, or that of the thing with this name.
-fn cast(info: &SessionInfo, kind: Kind, value: ValueRef<'_>) -> Result<Value> {
-    match value {
-        ValueRef::Text("-") => Ok(Value::Oid(0)),
-        ValueRef::Text(name) if name.parse::<u32>().is_err() => {
-            kind.find(info, name)?.map(Value::Oid).ok_or_else(|| kind.missing(name))
+            ObjectKind::Procedure => procedure::name(self, oid),
+            ObjectKind::Function => procedure::name(self, oid).map(|name| format!("{name}()")),
+            ObjectKind::Operation | ObjectKind::Operator => None,
         }
-        value => Ok(identifier(value).map_or(Value::Null, Value::Oid)),
+    }
+
+    fn find(&self, kind: ObjectKind, name: &str) -> Result<u32> {
+        find(self, kind, name)?.ok_or_else(|| missing(kind, name))
     }
 }
 
-fn identifier(value: ValueRef<'_>) -> Option<u32> {
-    integer(value).and_then(|number| u32::try_from(number).ok())
-}
-
-fn named(info: &SessionInfo, kind: Kind, value: ValueRef<'_>) -> Value {
-    identifier(value).map_or(Value::Null, |oid| Value::Text(kind.name(info, oid)))
-}
-
-fn lookup(info: &SessionInfo, kind: Kind, value: ValueRef<'_>, of: &DataType) -> Result<Value> {
-    Ok(kind.find(info, &text(value, of))?.map_or(Value::Null, Value::Oid))
-}
-
-/// The function that gives the identifier of a cast to a type with this name.
-pub(crate) fn cast_function(type_name: &str) -> Option<&'static str> {
-    Some(match type_name {
-        "regclass" => "luma_regclass",
-        "regtype" => "luma_regtype",
-        "regnamespace" => "luma_regnamespace",
-        "regrole" => "luma_regrole",
-        _ => return None,
-    })
-}
-
-/// The function that names what the function with this name gives; `None` if it gives no identifier.
-pub(crate) fn name_function(function: &str) -> Option<&'static str> {
-    Some(match function {
-        "luma_regclass" | "to_regclass" => "luma_regclass_name",
-        "luma_regtype" | "to_regtype" => "luma_regtype_name",
-        "luma_regnamespace" | "to_regnamespace" => "luma_regnamespace_name",
-        "luma_regrole" | "to_regrole" => "luma_regrole_name",
-        _ => return None,
-    })
-}
-
-macro_rules! kind {
-    ($kind:expr, $cast:literal, $lookup:literal, $name:literal) => {
-        [
-            Definition::new($cast, (1, 1), DataType::Oid, |info, values, _| cast(info, $kind, values[0])),
-            Definition::new($lookup, (1, 1), DataType::Oid, |info, values, types| {
-                lookup(info, $kind, values[0], &types[0])
-            }),
-            Definition::new($name, (1, 1), DataType::Text, |info, values, _| {
-                Ok(named(info, $kind, values[0]))
-            }),
-        ]
+macro_rules! lookup {
+    ($name:literal, $kind:expr) => {
+        Definition::new($name, (1, 1), DataType::Reg($kind), |info, values, types| {
+            let found = match values[0] {
+                ValueRef::Oid(oid) => Some(oid),
+                value => find(info, $kind, &text(value, &types[0]))?,
+            };
+            Ok(found.map_or(Value::Null, Value::Oid))
+        })
     };
 }
 
-pub(crate) static FUNCTIONS: [[Definition; 3]; 4] = [
-    kind!(Kind::Class, "luma_regclass", "to_regclass", "luma_regclass_name"),
-    kind!(Kind::Type, "luma_regtype", "to_regtype", "luma_regtype_name"),
-    kind!(Kind::Namespace, "luma_regnamespace", "to_regnamespace", "luma_regnamespace_name"),
-    kind!(Kind::Role, "luma_regrole", "to_regrole", "luma_regrole_name"),
+pub(crate) static FUNCTIONS: &[Definition] = &[
+    lookup!("to_regclass", ObjectKind::Class),
+    lookup!("to_regtype", ObjectKind::Type),
+    lookup!("to_regnamespace", ObjectKind::Namespace),
+    lookup!("to_regrole", ObjectKind::Role),
+    lookup!("to_regproc", ObjectKind::Procedure),
+    lookup!("to_regprocedure", ObjectKind::Function),
+    lookup!("to_regoper", ObjectKind::Operation),
+    lookup!("to_regoperator", ObjectKind::Operator),
 ];

@@ -32,7 +32,9 @@ fn size(info: &SessionInfo, value: ValueRef<'_>, rows: bool, indexes: bool) -> R
     };
     if let Some(table) = info.catalog.table(oid) {
         let open = info.shared.open_table(table)?;
-        let own = if rows { bytes(&open.rows) } else { 0 };
+        let files = open.files.as_ref().and_then(|files| files.views(&info.shared.engine.snapshot()).ok());
+        let in_files: u64 = files.iter().flatten().map(|view| view.entry().bytes).sum();
+        let own = if rows { bytes(&open.rows) + in_files } else { 0 };
         let other: u64 =
             if indexes { open.indexes.iter().map(|index| bytes(&index.entries)).sum() } else { 0 };
         return Ok(Value::Int8((own + other) as i64));
@@ -228,8 +230,14 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("pg_get_viewdef", (1, 2), DataType::Text, |info, values, _| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };
         let scope = info.scope();
-        let shown = |view| Value::Text(format!(" {};", definition::view(&scope, view)));
-        Ok(info.catalog.view(oid).map_or(Value::Null, |view| shown(view)))
+        let shown = |view: &luma_catalog::View| Value::Text(format!(" {};", definition::view(&scope, view)));
+        let filled = info.catalog.table(oid).and_then(|table| table.as_view());
+        Ok(info
+            .catalog
+            .view(oid)
+            .map(|view| shown(view))
+            .or(filled.as_ref().map(shown))
+            .unwrap_or(Value::Null))
     }),
     Definition::new("pg_get_serial_sequence", (2, 2), DataType::Text, |info, values, types| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };
@@ -261,20 +269,10 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     }),
     Definition::new("shobj_description", (2, 2), DataType::Text, nothing),
     Definition::new("acldefault", (2, 2), DataType::Text, nothing),
-    Definition::new("luma_vector", (1, 1), DataType::Text, |_, values, types| {
-        let text = text(values[0], &types[0]);
-        Ok(Value::Text(match types[0] {
-            DataType::Array(_) => text.trim_matches(['{', '}']).replace(',', " "),
-            _ => text,
-        }))
-    }),
-    Definition::new("luma_regproc", (1, 1), DataType::Text, |_, values, types| {
-        Ok(Value::Text(text(values[0], &types[0])))
-    }),
     Definition::new("quote_ident", (1, 1), DataType::Text, |_, values, types| {
         Ok(Value::Text(quoted(&text(values[0], &types[0]))))
     }),
-    Definition::new("pg_notify", (2, 2), DataType::Text, |info, values, types| {
+    Definition::new("pg_notify", (2, 2), DataType::Void, |info, values, types| {
         let said = |at: usize| match values[at] {
             ValueRef::Null => String::new(),
             value => text(value, &types[at]),

@@ -7,7 +7,6 @@ use crate::functions::overload::Kind::{Any, Bytea, Int4, Int8, Text};
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::regex::first_match;
-use crate::functions::row::text as shown;
 
 pub(super) fn string(value: ValueRef<'_>) -> &str {
     match value {
@@ -64,7 +63,7 @@ fn literal(value: &str) -> String {
 }
 
 /// `format('%s %I %L %%', …)`.
-fn format(values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+fn format(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     if values[0].is_null() {
         return Ok(Value::Null);
     }
@@ -110,7 +109,7 @@ fn format(values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
                 .hint("For a single \"%\" use \"%%\"."));
         }
         let Some(value) = values.get(next) else { return Err(invalid("too few arguments for format()")) };
-        let plain = if value.is_null() { String::new() } else { shown(*value, &types[next]) };
+        let plain = if value.is_null() { String::new() } else { info.shown(*value, &types[next]) };
         let piece = match kind {
             'I' if value.is_null() => {
                 return Err(Error::new(
@@ -272,7 +271,7 @@ fn concat(values: &[ValueRef<'_>], types: &[DataType], separator: &str, info: &S
         .filter(|(value, _)| !value.is_null())
         .map(|(value, data_type)| {
             let mut out = Vec::new();
-            luma_model::format_text(*value, data_type, &info.text_context(), &mut out);
+            luma_model::format_text(*value, data_type, info.text_context(), &mut out);
             String::from_utf8_lossy(&out).into_owned()
         })
         .collect();
@@ -396,20 +395,22 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "quote_literal",
-        &[Overload::new(&[Any], Text, |_, values, types| text(literal(&shown(values[0], &types[0]))))],
+        &[Overload::new(&[Any], Text, |info, values, types| {
+            text(literal(&info.shown(values[0], &types[0])))
+        })],
     ),
     &Function::new(
         "quote_nullable",
-        &[Overload::new(&[Any], Text, |_, values, types| {
-            text(if values[0].is_null() { "NULL".into() } else { literal(&shown(values[0], &types[0])) })
+        &[Overload::new(&[Any], Text, |info, values, types| {
+            text(if values[0].is_null() { "NULL".into() } else { literal(&info.shown(values[0], &types[0])) })
         })
         .takes_null()],
     ),
     &Function::new(
         "format",
         &[
-            Overload::new(&[Text], Text, |_, values, types| format(values, types)).takes_null(),
-            Overload::new(&[Text, Any], Text, |_, values, types| format(values, types))
+            Overload::new(&[Text], Text, |info, values, types| format(info, values, types)).takes_null(),
+            Overload::new(&[Text, Any], Text, |info, values, types| format(info, values, types))
                 .variadic()
                 .takes_null(),
         ],

@@ -1,24 +1,25 @@
 //! System tables of things that do not exist here, with the columns that clients ask for.
 //!
 //! A column is a name and a letter for its type: `o` oid, `n` name, `t` text, `b` boolean, `s`
-//! smallint, `i` integer, `f` real, `c` "char"; in capitals an array of it.
+//! smallint, `i` integer, `f` real, `c` "char", `p` regproc, `v` int2vector, `w` oidvector,
+//! `g` pg_node_tree; in capitals an array of it.
 
-use luma_model::DataType;
+use luma_model::{DataType, ObjectKind};
 
 use crate::pg_catalog::Rows;
 
-static TABLES: [(&str, &str); 47] = [
-    ("pg_aggregate", "aggfnoid o, aggkind c, aggnumdirectargs s, aggtransfn o, aggfinalfn o"),
+static TABLES: [(&str, &str); 45] = [
+    ("pg_aggregate", "aggfnoid p, aggkind c, aggnumdirectargs s, aggtransfn p, aggfinalfn p"),
     (
         "pg_amop",
         "oid o, amopfamily o, amoplefttype o, amoprighttype o, amopstrategy s, amoppurpose c, amopopr o, amopmethod o, amopsortfamily o",
     ),
-    ("pg_amproc", "oid o, amprocfamily o, amproclefttype o, amprocrighttype o, amprocnum s, amproc o"),
+    ("pg_amproc", "oid o, amprocfamily o, amproclefttype o, amprocrighttype o, amprocnum s, amproc p"),
     ("pg_auth_members", "roleid o, member o, grantor o, admin_option b"),
     ("pg_cast", "oid o, castsource o, casttarget o, castfunc o, castcontext c, castmethod c"),
     (
         "pg_conversion",
-        "oid o, conname n, connamespace o, conowner o, conforencoding i, contoencoding i, conproc o, condefault b",
+        "oid o, conname n, connamespace o, conowner o, conforencoding i, contoencoding i, conproc p, condefault b",
     ),
     ("pg_db_role_setting", "setdatabase o, setrole o, setconfig T"),
     ("pg_default_acl", "oid o, defaclrole o, defaclnamespace o, defaclobjtype c, defaclacl T"),
@@ -39,23 +40,18 @@ static TABLES: [(&str, &str); 47] = [
     ("pg_inherits", "inhrelid o, inhparent o, inhseqno i, inhdetachpending b"),
     ("pg_init_privs", "objoid o, classoid o, objsubid i, privtype c, initprivs T"),
     ("pg_largeobject_metadata", "oid o, lomowner o, lomacl T"),
-    ("pg_locks", "locktype t, database o, relation o, pid i, mode t, granted b, fastpath b"),
-    (
-        "pg_matviews",
-        "schemaname n, matviewname n, matviewowner n, tablespace n, hasindexes b, ispopulated b, definition t",
-    ),
     (
         "pg_opclass",
         "oid o, opcmethod o, opcname n, opcnamespace o, opcowner o, opcfamily o, opcintype o, opcdefault b, opckeytype o",
     ),
     (
         "pg_operator",
-        "oid o, oprname n, oprnamespace o, oprowner o, oprkind c, oprcanmerge b, oprcanhash b, oprleft o, oprright o, oprresult o, oprcom o, oprnegate o, oprcode o, oprrest o, oprjoin o",
+        "oid o, oprname n, oprnamespace o, oprowner o, oprkind c, oprcanmerge b, oprcanhash b, oprleft o, oprright o, oprresult o, oprcom o, oprnegate o, oprcode p, oprrest p, oprjoin p",
     ),
     ("pg_opfamily", "oid o, opfmethod o, opfname n, opfnamespace o, opfowner o"),
     (
         "pg_partitioned_table",
-        "partrelid o, partstrat c, partnatts s, partdefid o, partattrs S, partclass O, partcollation O, partexprs t",
+        "partrelid o, partstrat c, partnatts s, partdefid o, partattrs v, partclass w, partcollation w, partexprs g",
     ),
     (
         "pg_policies",
@@ -63,18 +59,18 @@ static TABLES: [(&str, &str); 47] = [
     ),
     (
         "pg_policy",
-        "oid o, polname n, polrelid o, polcmd c, polpermissive b, polroles O, polqual t, polwithcheck t",
+        "oid o, polname n, polrelid o, polcmd c, polpermissive b, polroles O, polqual g, polwithcheck g",
     ),
     (
         "pg_publication",
         "oid o, pubname n, pubowner o, puballtables b, pubinsert b, pubupdate b, pubdelete b, pubtruncate b, pubviaroot b",
     ),
     ("pg_publication_namespace", "oid o, pnpubid o, pnnspid o"),
-    ("pg_publication_rel", "oid o, prpubid o, prrelid o, prattrs S, prqual t"),
-    ("pg_publication_tables", "pubname n, schemaname n, tablename n, attnames T, rowfilter t"),
+    ("pg_publication_rel", "oid o, prpubid o, prrelid o, prattrs v, prqual g"),
+    ("pg_publication_tables", "pubname n, schemaname n, tablename n, attnames N, rowfilter t"),
     (
         "pg_range",
-        "rngtypid o, rngsubtype o, rngmultitypid o, rngcollation o, rngsubopc o, rngcanonical o, rngsubdiff o",
+        "rngtypid o, rngsubtype o, rngmultitypid o, rngcollation o, rngsubopc o, rngcanonical p, rngsubdiff p",
     ),
     (
         "pg_replication_slots",
@@ -91,25 +87,25 @@ static TABLES: [(&str, &str); 47] = [
     ("pg_shseclabel", "objoid o, classoid o, provider t, label t"),
     (
         "pg_statistic_ext",
-        "oid o, stxrelid o, stxname n, stxnamespace o, stxowner o, stxstattarget i, stxkeys S, stxkind T, stxexprs t",
+        "oid o, stxrelid o, stxname n, stxnamespace o, stxowner o, stxstattarget i, stxkeys v, stxkind C, stxexprs g",
     ),
     (
         "pg_subscription",
         "oid o, subdbid o, subname n, subowner o, subenabled b, subbinary b, substream b, subtwophasestate c, subdisableonerr b, subconninfo t, subslotname n, subsynccommit t, subpublications T",
     ),
-    ("pg_transform", "oid o, trftype o, trflang o, trffromsql o, trftosql o"),
+    ("pg_transform", "oid o, trftype o, trflang o, trffromsql p, trftosql p"),
     (
         "pg_trigger",
-        "oid o, tgrelid o, tgparentid o, tgname n, tgfoid o, tgtype s, tgenabled c, tgisinternal b, tgconstrrelid o, tgconstrindid o, tgconstraint o, tgdeferrable b, tginitdeferred b, tgnargs s, tgqual t, tgoldtable n, tgnewtable n",
+        "oid o, tgrelid o, tgparentid o, tgname n, tgfoid o, tgtype s, tgenabled c, tgisinternal b, tgconstrrelid o, tgconstrindid o, tgconstraint o, tgdeferrable b, tginitdeferred b, tgnargs s, tgattr v, tgqual g, tgoldtable n, tgnewtable n",
     ),
     ("pg_ts_config", "oid o, cfgname n, cfgnamespace o, cfgowner o, cfgparser o"),
     ("pg_ts_config_map", "mapcfg o, maptokentype i, mapseqno i, mapdict o"),
     ("pg_ts_dict", "oid o, dictname n, dictnamespace o, dictowner o, dicttemplate o, dictinitoption t"),
     (
         "pg_ts_parser",
-        "oid o, prsname n, prsnamespace o, prsstart o, prstoken o, prsend o, prsheadline o, prslextype o",
+        "oid o, prsname n, prsnamespace o, prsstart p, prstoken p, prsend p, prsheadline p, prslextype p",
     ),
-    ("pg_ts_template", "oid o, tmplname n, tmplnamespace o, tmplinit o, tmpllexize o"),
+    ("pg_ts_template", "oid o, tmplname n, tmplnamespace o, tmplinit p, tmpllexize p"),
     ("pg_user_mapping", "oid o, umuser o, umserver o, umoptions T"),
     ("pg_user_mappings", "umid o, srvid o, srvname n, umuser o, usename n, umoptions T"),
 ];
@@ -131,6 +127,10 @@ fn column(spec: &'static str) -> Option<(&'static str, DataType)> {
         "i" => DataType::Int4,
         "f" => DataType::Float4,
         "c" => DataType::InternalChar,
+        "p" => DataType::Reg(ObjectKind::Procedure),
+        "v" => DataType::Int2Vector,
+        "w" => DataType::OidVector,
+        "g" => DataType::NodeTree,
         _ => return None,
     };
     let many = letter.chars().all(char::is_uppercase);

@@ -85,6 +85,15 @@ pub(crate) fn relation_name(scope: &Scope<'_>, schema: Oid, name: &str, oid: Oid
     format!("{}.{}", quoted(schema), quoted(name))
 }
 
+/// The name of the relation with that identifier.
+pub(crate) fn relation_of(scope: &Scope<'_>, oid: Oid) -> Option<String> {
+    scope.catalog.schemas().find_map(|schema| {
+        let mut relations = scope.catalog.relations(schema.oid);
+        let (name, _) = relations.find(|(_, relation)| relation.oid() == oid)?;
+        Some(relation_name(scope, schema.oid, name, oid))
+    })
+}
+
 /// `FOREIGN KEY (…) REFERENCES …`.
 pub(crate) fn foreign_key(scope: &Scope<'_>, table: &Table, key: &ForeignKey) -> String {
     let Some(parent) = scope.catalog.table(key.referenced_table) else { return String::new() };

@@ -80,7 +80,7 @@ pub(super) fn table(catalog: &Snapshot) -> Rows {
             add(CONSTRAINT, key.oid, (CLASS, key.referenced_table, 0), "n");
         }
     }
-    for view in catalog.views() {
+    for view in catalog.queries() {
         for used in &view.depends_on {
             add(CLASS, view.oid, (CLASS, *used, 0), "n");
         }

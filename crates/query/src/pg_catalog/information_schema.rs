@@ -157,7 +157,7 @@ fn columns(names: &Names<'_>) -> Rows {
     for schema in names.catalog.schemas() {
         for (name, relation) in names.catalog.relations(schema.oid) {
             match relation {
-                Relation::Table(table) => {
+                Relation::Table(table) if table.filled_by.is_none() => {
                     for column in table.live_columns() {
                         let position = usize::from(column.number);
                         add(&schema.name, name, position, &column.name, &column.data_type, Some(column));
@@ -168,7 +168,7 @@ fn columns(names: &Names<'_>) -> Rows {
                         add(&schema.name, name, place + 1, column, data_type, None);
                     }
                 }
-                Relation::Sequence(_) | Relation::Index(..) => {}
+                Relation::Table(_) | Relation::Sequence(_) | Relation::Index(..) => {}
             }
         }
     }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{
     ConstraintTiming, ForeignKey, Identity, Index, Oid, ReferentialAction, Relation, Snapshot, Table,
-    TableKind,
 };
-use luma_model::{ArrayValue, DataType, Value};
+use luma_model::{ArrayValue, DataType, ObjectKind, Value};
 
 use crate::pg_catalog::{Rows, definition, oid, text};
 use crate::plan::context::Names;
@@ -26,6 +25,7 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_sequences" => sequence_list(names),
         "pg_tables" => table_list(catalog),
         "pg_views" => view_list(catalog),
+        "pg_matviews" => materialized_list(names),
         "pg_indexes" => index_list(catalog),
         "pg_description" => descriptions(catalog),
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics(names),
@@ -35,6 +35,16 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
 
 fn numbers(columns: &[u16]) -> Value {
     Value::Array(ArrayValue::new(columns.iter().map(|number| Value::Int2(*number as i16)).collect()))
+}
+
+/// How a table was made: its options as `name=value`.
+fn options(table: &Table) -> Value {
+    let Some(columnar) = &table.columnar else { return Value::Null };
+    let named = [("partition_by", &columnar.partition_by), ("sort_by", &columnar.sort_by)];
+    let named = named.iter().filter(|(_, columns)| !columns.is_empty());
+    let lists = named.map(|(name, columns)| format!("{name}={}", table.column_names(columns).join(",")));
+    let all = std::iter::once("engine=columnar".to_owned()).chain(lists);
+    Value::Array(ArrayValue::new(all.map(|option| text(&option)).collect()))
 }
 
 fn char_of(letter: &str) -> Value {
@@ -54,7 +64,9 @@ struct Class<'a> {
 }
 
 fn classes(names: &Names<'_>) -> Rows {
-    use DataType::{Array, Bool, Float4, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    use DataType::{
+        Array, Bool, Float4, Int2, Int4, InternalChar, Name, NodeTree, Oid as OidType, Text, Xid,
+    };
     let mut rows = Rows::new(vec![
         ("oid", OidType),
         ("relname", Name),
@@ -85,19 +97,19 @@ fn classes(names: &Names<'_>) -> Rows {
         ("relispartition", Bool),
         ("relrewrite", OidType),
         ("reloptions", Array(Box::new(Text))),
-        ("relpartbound", Text),
+        ("relpartbound", NodeTree),
         ("relacl", Array(Box::new(Text))),
-        ("relfrozenxid", OidType),
-        ("relminmxid", OidType),
+        ("relfrozenxid", Xid),
+        ("relminmxid", Xid),
     ]);
     let temporary = |schema| {
         let schema = names.catalog.schema_by_oid(schema);
         schema.is_some_and(|schema| crate::temporary::is_temporary(&schema.name))
     };
     let mut add = |class: Class<'_>| {
-        let heap = class.kind == "r";
+        let heap = matches!(class.kind, "r" | "m");
         let am = match class.kind {
-            "r" => 2,
+            "r" | "m" => 2,
             "i" => 403,
             _ => 0,
         };
@@ -124,16 +136,16 @@ fn classes(names: &Names<'_>) -> Rows {
             char_of(class.kind),
             Value::Int2(class.columns as i16),
             Value::Int2(checks as i16),
-            Value::Bool(class.kind == "v"),
+            Value::Bool(matches!(class.kind, "v" | "m")),
             Value::Bool(class.table.is_some_and(|table| !table.foreign_keys.is_empty())),
             Value::Bool(false),
             Value::Bool(false),
             Value::Bool(false),
-            Value::Bool(true),
+            Value::Bool(class.table.is_none_or(Table::is_populated)),
             char_of(if heap { "d" } else { "n" }),
             Value::Bool(false),
             oid(0),
-            Value::Null,
+            class.table.filter(|_| heap).map_or(Value::Null, options),
             Value::Null,
             Value::Null,
             oid(0),
@@ -146,7 +158,7 @@ fn classes(names: &Names<'_>) -> Rows {
             oid: table.oid,
             name: &table.name,
             schema: table.schema,
-            kind: "r",
+            kind: if table.filled_by.is_some() { "m" } else { "r" },
             columns: table.columns.len(),
             storage: table.storage,
             rows: count,
@@ -324,7 +336,7 @@ fn defaults(catalog: &Snapshot) -> Rows {
         ("oid", DataType::Oid),
         ("adrelid", DataType::Oid),
         ("adnum", DataType::Int2),
-        ("adbin", DataType::Text),
+        ("adbin", DataType::NodeTree),
     ]);
     for table in catalog.tables() {
         for column in table.live_columns().filter(|column| column.identity.is_none()) {
@@ -342,8 +354,7 @@ fn defaults(catalog: &Snapshot) -> Rows {
 }
 
 fn indexes(catalog: &Snapshot) -> Rows {
-    use DataType::{Array, Bool, Int2, Oid as OidType, Text};
-    let vector = |element: DataType| Array(Box::new(element));
+    use DataType::{Bool, Int2, Int2Vector, NodeTree, Oid as OidType, OidVector};
     let mut rows = Rows::new(vec![
         ("indexrelid", OidType),
         ("indrelid", OidType),
@@ -360,12 +371,12 @@ fn indexes(catalog: &Snapshot) -> Rows {
         ("indisready", Bool),
         ("indislive", Bool),
         ("indisreplident", Bool),
-        ("indkey", vector(Int2)),
-        ("indcollation", vector(OidType)),
-        ("indclass", vector(OidType)),
-        ("indoption", vector(Int2)),
-        ("indexprs", Text),
-        ("indpred", Text),
+        ("indkey", Int2Vector),
+        ("indcollation", OidVector),
+        ("indclass", OidVector),
+        ("indoption", Int2Vector),
+        ("indexprs", NodeTree),
+        ("indpred", NodeTree),
     ]);
     for table in catalog.tables() {
         let mut add =
@@ -431,7 +442,7 @@ fn action_letter(action: ReferentialAction) -> &'static str {
 }
 
 fn constraints(catalog: &Snapshot) -> Rows {
-    use DataType::{Array, Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+    use DataType::{Array, Bool, Int2, Int4, InternalChar, Name, NodeTree, Oid as OidType};
     let vector = |element: DataType| Array(Box::new(element));
     let mut rows = Rows::new(vec![
         ("oid", OidType),
@@ -454,7 +465,7 @@ fn constraints(catalog: &Snapshot) -> Rows {
         ("connoinherit", Bool),
         ("conkey", vector(Int2)),
         ("confkey", vector(Int2)),
-        ("conbin", Text),
+        ("conbin", NodeTree),
     ]);
     for made in catalog.types() {
         for check in made.as_domain().into_iter().flat_map(|domain| &domain.checks) {
@@ -571,7 +582,7 @@ fn sequence_list(names: &Names<'_>) -> Rows {
         ("schemaname", DataType::Name),
         ("sequencename", DataType::Name),
         ("sequenceowner", DataType::Name),
-        ("data_type", DataType::Text),
+        ("data_type", DataType::Reg(ObjectKind::Type)),
         ("start_value", DataType::Int8),
         ("min_value", DataType::Int8),
         ("max_value", DataType::Int8),
@@ -589,7 +600,7 @@ fn sequence_list(names: &Names<'_>) -> Rows {
             schema_name(names.catalog, sequence.schema),
             text(sequence.name.as_str()),
             text(crate::database::ADMINISTRATOR),
-            text(sequence.data_type.sql_name()),
+            oid(sequence.data_type.oid()),
             Value::Int8(sequence.start),
             Value::Int8(sequence.min),
             Value::Int8(sequence.max),
@@ -613,7 +624,7 @@ fn table_list(catalog: &Snapshot) -> Rows {
         ("hastriggers", DataType::Bool),
         ("rowsecurity", DataType::Bool),
     ]);
-    for table in catalog.tables() {
+    for table in catalog.tables().filter(|table| table.filled_by.is_none()) {
         rows.add(vec![
             schema_name(catalog, table.schema),
             text(table.name.as_str()),
@@ -641,6 +652,31 @@ fn view_list(catalog: &Snapshot) -> Rows {
             text(view.name.as_str()),
             text(crate::database::ADMINISTRATOR),
             text(view.query.as_str()),
+        ]);
+    }
+    rows
+}
+
+fn materialized_list(names: &Names<'_>) -> Rows {
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("matviewname", DataType::Name),
+        ("matviewowner", DataType::Name),
+        ("tablespace", DataType::Name),
+        ("hasindexes", DataType::Bool),
+        ("ispopulated", DataType::Bool),
+        ("definition", DataType::Text),
+    ]);
+    for table in names.catalog.tables() {
+        let Some(view) = table.as_view() else { continue };
+        rows.add(vec![
+            schema_name(names.catalog, table.schema),
+            text(table.name.as_str()),
+            text(crate::database::ADMINISTRATOR),
+            Value::Null,
+            Value::Bool(!table.indexes.is_empty()),
+            Value::Bool(table.is_populated()),
+            text(format!(" {};", definition::view(&names.info.scope(), &view))),
         ]);
     }
     rows
@@ -732,27 +768,11 @@ fn table_statistics(names: &Names<'_>) -> Rows {
     rows
 }
 
-/// The relation with that identifier as messages name it: qualified unless `public`.
-pub(crate) fn relation_name(catalog: &Snapshot, wanted: Oid) -> Option<String> {
-    for schema in catalog.schemas() {
-        for (name, relation) in catalog.relations(schema.oid) {
-            if relation.oid() == wanted {
-                let name = crate::ddl::quoted(name);
-                return Some(if schema.name == luma_catalog::PUBLIC {
-                    name
-                } else {
-                    format!("{}.{name}", crate::ddl::quoted(&schema.name))
-                });
-            }
-        }
-    }
-    None
-}
-
 /// What `information_schema` calls a relation.
 pub(crate) fn table_type(relation: &Relation) -> Option<&'static str> {
     match relation {
-        Relation::Table(table) if table.kind == TableKind::Table => Some("BASE TABLE"),
+        // The standard knows no materialized views.
+        Relation::Table(table) if table.filled_by.is_some() => None,
         Relation::Table(_) => Some("BASE TABLE"),
         Relation::View(_) => Some("VIEW"),
         Relation::Sequence(_) | Relation::Index(..) => None,

@@ -3,8 +3,7 @@
 //!
 //! | written | becomes |
 //! |---|---|
-//! | `x::regclass`, `x::regtype`, … | a function that gives the identifier |
-//! | the same as text or for the client | a function that gives the name of that |
+//! | `vector[0]` | `vector[0 + 1]`: vectors count from 0 |
 //! | `ARRAY(SELECT …)` | `(SELECT array_agg(…) …)` |
 
 use datafusion::sql::sqlparser::ast::{
@@ -13,13 +12,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::functions::arrays::FROM_ZERO;
-use crate::functions::reg;
 use crate::plan::rewrite::is_aggregate;
 
 /// Rewrites one expression whose parts are rewritten already.
 pub(crate) fn rewrite_expression(expr: &mut Expr) {
     let replaced = match expr {
-        Expr::Cast { expr: inner, data_type, .. } => cast(inner, data_type),
         Expr::Function(function) => function_call(function),
         Expr::Subquery(query) => nothing_of(query),
         Expr::CompoundFieldAccess { root, access_chain } => {
@@ -30,44 +27,6 @@ pub(crate) fn rewrite_expression(expr: &mut Expr) {
     };
     if let Some(replaced) = replaced {
         *expr = replaced;
-    }
-}
-
-fn cast(inner: &Expr, data_type: &ast::DataType) -> Option<Expr> {
-    let wanted = data_type.to_string().to_lowercase();
-    let wanted = wanted.strip_prefix("pg_catalog.").unwrap_or(&wanted);
-    match wanted {
-        "regproc" | "regprocedure" | "regoper" | "regoperator" => {
-            Some(call("luma_regproc", vec![inner.clone()]))
-        }
-        "text" | "varchar" | "name" => {
-            let named = name_of(inner)?;
-            Some(Expr::Cast {
-                kind: ast::CastKind::DoubleColon,
-                expr: Box::new(named),
-                data_type: data_type.clone(),
-                array: false,
-                format: None,
-            })
-        }
-        wanted => reg::cast_function(wanted).map(|function| call(function, vec![inner.clone()])),
-    }
-}
-
-/// The name of what an expression identifies, if it is one that a client sees as a name.
-fn name_of(expr: &Expr) -> Option<Expr> {
-    match expr {
-        Expr::Function(function) => {
-            let name = reg::name_function(&function.name.to_string().to_lowercase())?;
-            Some(call(name, vec![expr.clone()]))
-        }
-        Expr::Nested(inner) => name_of(inner),
-        // Vectors of numbers are written without braces.
-        Expr::Identifier(name) if is_vector(name) => Some(call("luma_vector", vec![expr.clone()])),
-        Expr::CompoundIdentifier(parts) if parts.last().is_some_and(is_vector) => {
-            Some(call("luma_vector", vec![expr.clone()]))
-        }
-        _ => None,
     }
 }
 
@@ -107,72 +66,15 @@ fn is_vector(name: &Ident) -> bool {
     vectors.iter().any(|known| name.value.eq_ignore_ascii_case(known))
 }
 
-/// Lets the client see names where a query selects identifiers that print as such. Where queries are put
-/// together, all of them must: an identifier and a name of one are two identifiers.
-pub(crate) fn show_names(body: &mut SetExpr) {
-    let places = named_places(body);
-    show_places(body, &places);
-}
-
-/// Which columns print as names.
-fn named_places(body: &SetExpr) -> Vec<bool> {
-    match body {
-        SetExpr::Select(select) => {
-            let named = |item: &SelectItem| match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    name_of(expr).is_some()
-                }
-                _ => false,
-            };
-            select.projection.iter().map(named).collect()
-        }
-        SetExpr::SetOperation { left, right, .. } => named_places(left)
-            .into_iter()
-            .zip(named_places(right))
-            .map(|(left, right)| left && right)
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn show_places(body: &mut SetExpr, places: &[bool]) {
-    match body {
-        SetExpr::Select(select) => {
-            for (item, _) in select.projection.iter_mut().zip(places).filter(|(_, named)| **named) {
-                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
-                    continue;
-                };
-                let column = match expr {
-                    Expr::Identifier(name) => Some(name.clone()),
-                    Expr::CompoundIdentifier(parts) => parts.last().cloned(),
-                    _ => None,
-                };
-                if let Some(named) = name_of(expr) {
-                    *expr = named;
-                }
-                if let (SelectItem::UnnamedExpr(expr), Some(alias)) = (&*item, column) {
-                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-                }
-            }
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            show_places(left, places);
-            show_places(right, places);
-        }
-        _ => {}
-    }
-}
-
 /// The identifier of the relation of that name, as `'name'::regclass::oid` says it.
 pub(crate) fn class_of(name: &str) -> Expr {
     let text = Expr::Value(Value::SingleQuotedString(name.to_owned()).with_empty_span());
-    Expr::Cast {
-        kind: ast::CastKind::DoubleColon,
-        expr: Box::new(call("luma_regclass", vec![text])),
-        data_type: named_type("oid"),
-        array: false,
-        format: None,
-    }
+    cast(cast(text, named_type("regclass")), named_type("oid"))
+}
+
+fn cast(expr: Expr, data_type: ast::DataType) -> Expr {
+    let (kind, expr) = (ast::CastKind::DoubleColon, Box::new(expr));
+    Expr::Cast { kind, expr, data_type, array: false, format: None }
 }
 
 fn literal(expr: &Expr) -> Option<&str> {
@@ -226,6 +128,16 @@ fn function_call(function: &mut Function) -> Option<Expr> {
         // Vectors of numbers count from 0.
         *dimension = FunctionArg::Unnamed(FunctionArgExpr::Expr(number(FROM_ZERO)));
         return None;
+    }
+    // The one function that sees that a literal has no type yet.
+    if name == "pg_typeof"
+        && let FunctionArguments::List(list) = &function.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice()
+        && (literal(argument).is_some()
+            || matches!(argument, Expr::Value(value) if value.value == Value::Null))
+    {
+        let unknown = Expr::Value(Value::SingleQuotedString("unknown".to_owned()).with_empty_span());
+        return Some(cast(unknown, named_type("regtype")));
     }
     // Nothing is partitioned: a table is its only ancestor.
     if name == "pg_partition_ancestors"
@@ -309,13 +221,7 @@ fn nothing_of(query: &ast::Query) -> Option<Expr> {
         } else {
             return None;
         };
-    Some(Expr::Cast {
-        kind: ast::CastKind::DoubleColon,
-        expr: Box::new(Expr::Value(Value::Null.with_empty_span())),
-        data_type,
-        array: false,
-        format: None,
-    })
+    Some(cast(Expr::Value(Value::Null.with_empty_span()), data_type))
 }
 
 fn named_type(name: &str) -> ast::DataType {

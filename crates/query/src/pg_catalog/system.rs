@@ -1,8 +1,9 @@
 //! System tables about everything but relations: schemas, types, roles and settings.
 
 use luma_catalog::Snapshot;
-use luma_model::{DataType, Value};
+use luma_model::{ArrayValue, DataType, ObjectKind, Value};
 
+use crate::functions::procedure;
 use crate::pg_catalog::{PG_CATALOG_OID, Rows, oid, schemas, text};
 use crate::plan::context::Names;
 
@@ -12,12 +13,14 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_namespace" => namespaces(names.catalog),
         "pg_database" => databases(),
         "pg_roles" | "pg_authid" | "pg_user" | "pg_shadow" => roles(names.catalog),
-        "pg_am" => access_methods(),
+        "pg_am" => access_methods(names),
         "pg_settings" => settings(names),
         "pg_collation" => collations(),
         "pg_proc" => functions(names),
         "pg_language" => languages(),
         "pg_tablespace" => tablespaces(),
+        "pg_locks" => super::locks::table(names),
+        "pg_stat_statements" => crate::statements::table(names),
         "pg_stat_activity" => crate::activity::table(names),
         "pg_prepared_statements" => crate::activity::prepared_statements(names),
         "pg_get_keywords" => keywords(),
@@ -149,15 +152,18 @@ fn roles(catalog: &Snapshot) -> Rows {
     rows
 }
 
-fn access_methods() -> Rows {
+fn access_methods(names: &Names<'_>) -> Rows {
     let mut rows = Rows::new(vec![
         ("oid", DataType::Oid),
         ("amname", DataType::Name),
-        ("amhandler", DataType::Text),
+        ("amhandler", DataType::Reg(ObjectKind::Procedure)),
         ("amtype", DataType::InternalChar),
     ]);
-    for (number, name, kind) in [(2, "heap", "t"), (403, "btree", "i")] {
-        rows.add(vec![oid(number), text(name), text(format!("{name}handler")), text(kind)]);
+    for (number, name, handler, kind) in
+        [(2, "heap", "heap_tableam_handler", "t"), (403, "btree", "bthandler", "i")]
+    {
+        let handler = procedure::oid(names.info, handler).unwrap_or(0);
+        rows.add(vec![oid(number), text(name), oid(handler), text(kind)]);
     }
     rows
 }
@@ -246,27 +252,21 @@ fn functions(names: &Names<'_>) -> Rows {
         ("proparallel", InternalChar),
         ("pronargs", Int2),
         ("prorettype", OidType),
-        ("proargtypes", DataType::Array(Box::new(OidType))),
+        ("proargtypes", DataType::OidVector),
         ("prosrc", Text),
         ("proacl", DataType::Array(Box::new(Text))),
     ]);
-    let state = names.state;
-    let plain = state.scalar_functions().keys().map(|name| (name, "f"));
-    let aggregates = state.aggregate_functions().keys().map(|name| (name, "a"));
-    let windows = state.window_functions().keys().map(|name| (name, "w"));
-    let mut all: Vec<(&String, &str)> = plain.chain(aggregates).chain(windows).collect();
-    all.sort_unstable();
-    for (place, (name, kind)) in all.into_iter().enumerate() {
+    for (number, procedure) in procedure::all(&names.info.shared.state) {
         rows.add(vec![
-            oid(6000 + place as u32),
-            text(name.as_str()),
+            oid(number),
+            text(procedure.name.as_str()),
             oid(PG_CATALOG_OID),
             oid(10),
             oid(12),
             Value::Float4(1.0),
             Value::Float4(0.0),
             oid(0),
-            text(kind),
+            text(procedure.kind),
             Value::Bool(false),
             Value::Bool(false),
             Value::Bool(true),
@@ -275,8 +275,8 @@ fn functions(names: &Names<'_>) -> Rows {
             text("s"),
             Value::Int2(0),
             oid(0),
-            Value::Null,
-            text(name.as_str()),
+            Value::Array(ArrayValue::new(Vec::new())),
+            text(procedure.name.as_str()),
             Value::Null,
         ]);
     }

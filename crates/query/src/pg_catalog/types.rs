@@ -1,15 +1,16 @@
 //! `pg_type` and `pg_enum`: the system's types and those that users made.
 
 use luma_catalog::{Snapshot, UserType};
-use luma_model::{DataType, Value};
+use luma_model::{DataType, ObjectKind, Value};
 
+use crate::functions::procedure;
 use crate::pg_catalog::{PG_CATALOG_OID, Rows, oid, text};
 use crate::plan::context::Names;
 
 /// The table of that name, if it is one of these.
 pub(super) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
     match name {
-        "pg_type" => Some(types(names.catalog)),
+        "pg_type" => Some(types(names)),
         "pg_enum" => Some(labels(names.catalog)),
         _ => None,
     }
@@ -56,12 +57,23 @@ pub(crate) fn scalar_types() -> Vec<DataType> {
         DataType::Interval,
         DataType::Numeric(None),
         DataType::Uuid,
+        DataType::Reg(ObjectKind::Procedure),
+        DataType::Reg(ObjectKind::Function),
+        DataType::Reg(ObjectKind::Operation),
+        DataType::Reg(ObjectKind::Operator),
+        DataType::Reg(ObjectKind::Class),
+        DataType::Reg(ObjectKind::Type),
+        DataType::Reg(ObjectKind::Namespace),
+        DataType::Reg(ObjectKind::Role),
+        DataType::Xid,
+        DataType::Int2Vector,
+        DataType::OidVector,
     ]
 }
 
 fn category(data_type: &DataType) -> &'static str {
     match data_type {
-        DataType::Array(_) => "A",
+        DataType::Array(_) | DataType::Int2Vector | DataType::OidVector => "A",
         DataType::Enum(_) => "E",
         DataType::Bool => "B",
         DataType::Date | DataType::Time | DataType::Timestamp | DataType::TimestampTz => "D",
@@ -69,13 +81,17 @@ fn category(data_type: &DataType) -> &'static str {
         DataType::InternalChar => "Z",
         other if other.is_string() => "S",
         other if other.is_numeric() => "N",
-        DataType::Oid => "N",
+        other if other.is_identifier() => "N",
+        DataType::NodeTree => "Z",
+        DataType::Void => "P",
         _ => "U",
     }
 }
 
-fn types(catalog: &Snapshot) -> Rows {
-    use DataType::{Bool, Int2, Int4, InternalChar, Name, Oid as OidType, Text};
+fn types(names: &Names<'_>) -> Rows {
+    use DataType::{Bool, Int2, Int4, InternalChar, Name, NodeTree, Oid as OidType, Text};
+    const REGPROC: DataType = DataType::Reg(ObjectKind::Procedure);
+    let catalog = names.catalog;
     let mut rows = Rows::new(vec![
         ("oid", OidType),
         ("typname", Name),
@@ -89,35 +105,38 @@ fn types(catalog: &Snapshot) -> Rows {
         ("typisdefined", Bool),
         ("typdelim", InternalChar),
         ("typrelid", OidType),
-        ("typsubscript", OidType),
+        ("typsubscript", REGPROC),
         ("typelem", OidType),
         ("typarray", OidType),
-        ("typinput", Text),
-        ("typoutput", Text),
-        ("typreceive", Text),
-        ("typsend", Text),
+        ("typinput", REGPROC),
+        ("typoutput", REGPROC),
+        ("typreceive", REGPROC),
+        ("typsend", REGPROC),
         ("typnotnull", Bool),
         ("typbasetype", OidType),
         ("typtypmod", Int4),
         ("typndims", Int4),
         ("typcollation", OidType),
-        ("typdefaultbin", Text),
+        ("typdefaultbin", NodeTree),
         ("typdefault", Text),
         ("typalign", InternalChar),
         ("typstorage", InternalChar),
-        ("typmodin", Text),
-        ("typmodout", Text),
+        ("typmodin", REGPROC),
+        ("typmodout", REGPROC),
         ("typacl", DataType::Array(Box::new(Text))),
     ]);
     for scalar in scalar_types() {
         let array = scalar.array_of();
-        rows.add(row(&Type::of(&scalar, PG_CATALOG_OID, 0, array.oid())));
-        rows.add(row(&Type::of(&array, PG_CATALOG_OID, scalar.oid(), 0)));
+        rows.add(row(
+            names,
+            &Type::of(&scalar, PG_CATALOG_OID, scalar.element().map_or(0, DataType::oid), array.oid()),
+        ));
+        rows.add(row(names, &Type::of(&array, PG_CATALOG_OID, scalar.oid(), 0)));
     }
     for made in catalog.types() {
-        rows.add(row(&Type::made(made)));
+        rows.add(row(names, &Type::made(made)));
         if made.as_domain().is_none() {
-            rows.add(row(&Type::of(&made.data_type().array_of(), made.schema, made.oid, 0)));
+            rows.add(row(names, &Type::of(&made.data_type().array_of(), made.schema, made.oid, 0)));
         }
     }
     rows
@@ -134,7 +153,7 @@ struct Type<'a> {
     element: u32,
     array: u32,
     /// What its functions are called: `int4` of `int4in`.
-    functions: &'a str,
+    functions: String,
     domain: Option<&'a luma_catalog::Domain>,
 }
 
@@ -148,7 +167,7 @@ impl<'a> Type<'a> {
             values: data_type,
             element,
             array,
-            functions: if element == 0 { data_type.catalog_name() } else { "array_" },
+            functions: procedure::prefix(data_type),
             domain: None,
         }
     }
@@ -163,15 +182,16 @@ impl<'a> Type<'a> {
             values: made.data_type(),
             element: 0,
             array: if domain.is_some() { 0 } else { made.array_oid },
-            functions: if domain.is_some() { "domain_" } else { "enum_" },
+            functions: if domain.is_some() { "domain_" } else { "enum_" }.to_owned(),
             domain,
         }
     }
 }
 
-fn row(described: &Type<'_>) -> Vec<Value> {
+fn row(names: &Names<'_>, described: &Type<'_>) -> Vec<Value> {
     let data_type = described.values;
-    let function = |end: &str| text(format!("{}{end}", described.functions));
+    let number = |name: &str| oid(procedure::oid(names.info, name).unwrap_or(0));
+    let function = |end: &str| number(&format!("{}{end}", described.functions));
     let domain = described.domain;
     let base = domain.and_then(|domain| domain.parent.or_else(|| Some(domain.base.oid())));
     let preferred =
@@ -189,12 +209,12 @@ fn row(described: &Type<'_>) -> Vec<Value> {
         Value::Bool(true),
         text(","),
         oid(0),
-        oid(0),
+        if described.element == 0 { oid(0) } else { number("array_subscript_handler") },
         oid(described.element),
         oid(described.array),
         function("in"),
         function("out"),
-        if domain.is_some() { text("domain_recv") } else { function("recv") },
+        function("recv"),
         function("send"),
         Value::Bool(domain.is_some_and(|domain| domain.not_null)),
         oid(base.unwrap_or(0)),
@@ -205,8 +225,8 @@ fn row(described: &Type<'_>) -> Vec<Value> {
         domain.and_then(|domain| domain.default.as_deref()).map_or(Value::Null, text),
         text("i"),
         text(if data_type.type_len() > 0 { "p" } else { "x" }),
-        text("-"),
-        text("-"),
+        oid(0),
+        oid(0),
         Value::Null,
     ]
 }

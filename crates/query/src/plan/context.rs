@@ -29,6 +29,7 @@ use crate::database::Shared;
 use crate::error::{from_datafusion, to_datafusion};
 use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
+use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
 use crate::plan::{rewrite, user_type};
 use crate::session::SessionInfo;
@@ -199,8 +200,15 @@ impl ContextProvider for Names<'_> {
             Relation::Table(table) => {
                 let open = self.shared.open_table(table).map_err(to_datafusion)?;
                 let with_system = self.target == Some(table.oid);
-                let provider = RowTable::new(open, self.reader.clone(), self.info, with_system);
-                Ok(provider_as_source(Arc::new(provider)))
+                let reader = self.reader.clone();
+                let Some(files) = &open.files else {
+                    let provider = RowTable::new(open, reader, self.info, with_system);
+                    return Ok(provider_as_source(Arc::new(provider)));
+                };
+                let provider = files
+                    .views(&reader)
+                    .and_then(|views| ColumnTable::new(Arc::clone(&open), reader, views, with_system));
+                Ok(provider_as_source(Arc::new(provider.map_err(to_datafusion)?)))
             }
             Relation::View(view) => self.view(view).map_err(to_datafusion),
             Relation::Sequence(sequence) => {

@@ -214,8 +214,10 @@ fn group(data_type: &DataType) -> u8 {
         DataType::Uuid => 8,
         DataType::Jsonb => 9,
         DataType::Array(_) => 10,
-        DataType::Oid => 2,
+        DataType::Oid | DataType::Reg(_) => 2,
         DataType::Enum(_) => 11,
+        DataType::Int2Vector | DataType::OidVector => 10,
+        DataType::Xid => 12,
         _ => 0,
     }
 }
@@ -244,13 +246,17 @@ pub(crate) fn comparable(
         }
         (Operand::Known(one), Operand::Known(other)) => (one, other),
     };
-    if one == DataType::Oid || other == DataType::Oid {
-        // Names of objects are compared with their numbers in the system tables.
-        return Err(None);
-    }
     let two_enums = one.enum_type().is_some() && one != other;
     if group(&one) != group(&other) || group(&one) == 0 || two_enums {
         return Err(Some((one, other)));
+    }
+    if one.is_identifier() || other.is_identifier() {
+        let fits = |side: &DataType| side.is_identifier() || side.is_integer();
+        return if fits(&one) && fits(&other) {
+            Ok((narrow(left), narrow(right)))
+        } else {
+            Err(Some((one, other)))
+        };
     }
     if let Some(common) = common_number(&one, &other) {
         let decimals = matches!(common, DataType::Numeric(_));
@@ -297,6 +303,8 @@ fn unbound(data_type: &DataType) -> DataType {
         DataType::Numeric(_) => DataType::Numeric(None),
         DataType::Varchar(_) | DataType::Name | DataType::InternalChar => DataType::Text,
         DataType::Char(_) => DataType::Char(0),
+        // PostgreSQL compares them as the numbers that they are.
+        DataType::Reg(_) => DataType::Oid,
         other => other.clone(),
     }
 }

@@ -7,6 +7,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 use luma_catalog::Oid;
 
+use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
 
 /// The table and column number behind the plan's column at `place`.
@@ -45,8 +46,11 @@ pub(crate) fn of_column(plan: &LogicalPlan, place: usize) -> Option<(Oid, i16)> 
         }
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok()?;
-            let table = provider.downcast_ref::<RowTable>()?;
-            table.origin(scan.projection.as_ref().map_or(Some(place), |kept| kept.get(place).copied())?)
+            let place = scan.projection.as_ref().map_or(Some(place), |kept| kept.get(place).copied())?;
+            match provider.downcast_ref::<RowTable>() {
+                Some(table) => table.origin(place),
+                None => provider.downcast_ref::<ColumnTable>()?.origin(place),
+            }
         }
         _ => None,
     }

@@ -13,8 +13,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use lightning::TransactionReader;
 use luma_catalog::Oid;
 use luma_model::arrow::field;
+use luma_model::{Error, ErrorKind};
 use luma_rows::{OpenTable, ScanColumn};
 
+use crate::error::to_datafusion;
 use crate::expression::TableExpressions;
 use crate::plan::access;
 use crate::plan::scan::RowScanExec;
@@ -170,6 +172,12 @@ impl TableProvider for RowTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        if !self.table.definition.is_populated() {
+            let message =
+                format!("materialized view \"{}\" has not been populated", self.table.definition.name);
+            let error = Error::new(ErrorKind::ObjectNotInPrerequisiteState, message);
+            return Err(to_datafusion(error.hint("Use the REFRESH MATERIALIZED VIEW command.")));
+        }
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let projection = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projection)?);

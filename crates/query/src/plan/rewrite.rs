@@ -36,9 +36,6 @@ pub(crate) fn visible_name(name: &str) -> &str {
 pub(crate) fn statement(statement: &mut Statement) -> Result<()> {
     let mut rewriter = Rewriter { error: None, limits: Vec::new() };
     let _ = VisitMut::visit(statement, &mut rewriter);
-    if let Statement::Query(query) = statement {
-        crate::pg_catalog::show_names(&mut query.body);
-    }
     rewriter.error.map_or(Ok(()), Err)
 }
 

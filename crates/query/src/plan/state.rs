@@ -15,6 +15,7 @@ use crate::database::DatabaseOptions;
 use crate::error::from_datafusion;
 use crate::functions;
 use crate::plan::apply::{ApplyLeft, ApplyRefused};
+use crate::plan::cooperative::YieldInJoins;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
@@ -58,6 +59,7 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     physical.insert(required.map_or(0, |place| place + 1), Arc::new(OrderFromIndex));
     let distributed = physical.iter().position(|rule| rule.name() == "EnsureRequirements");
     physical.insert(distributed.map_or(physical.len(), |place| place + 1), Arc::new(FewRowsOnOneThread));
+    physical.push(Arc::new(YieldInJoins));
     // Rows that have their order keep it rather than being sorted again on more threads.
     config.options_mut().optimizer.prefer_existing_sort = true;
     let mut builder = SessionStateBuilder::new()

@@ -285,6 +285,8 @@ fn adopt(literal: &mut Box<Expr>, wanted: Option<DataType>) -> bool {
             let wanted = match wanted {
                 // The other side's precision does not bind the literal.
                 DataType::Numeric(_) => DataType::Numeric(None),
+                // It is compared as the number that it is.
+                DataType::Reg(_) => DataType::Oid,
                 other => other,
             };
             let taken = std::mem::replace(literal.as_mut(), Expr::Literal(ScalarValue::Null, None));

@@ -56,7 +56,12 @@ fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
         (DataType::Timestamp, DataType::Date) | (DataType::Date, DataType::Timestamp) => DataType::Timestamp,
         (DataType::Time, DataType::Interval) | (DataType::Interval, DataType::Time) => DataType::Interval,
         (DataType::Array(one), DataType::Array(other)) => pair(one, other)?.array_of(),
-        (DataType::Oid, other) | (other, DataType::Oid) if other.is_integer() => DataType::Oid,
+        (DataType::Oid, other) | (other, DataType::Oid) if other.is_integer() || other.is_identifier() => {
+            DataType::Oid
+        }
+        (DataType::Reg(kind), other) | (other, DataType::Reg(kind)) if other.is_integer() => {
+            DataType::Reg(*kind)
+        }
         _ => return None,
     })
 }
@@ -356,7 +361,7 @@ pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Ve
             .collect();
         let name = function.func.name();
         // Functions of the session take one type, which they do not say.
-        let process = matches!(name, "pg_cancel_backend" | "pg_terminate_backend");
+        let process = matches!(name, "pg_cancel_backend" | "pg_terminate_backend" | "luma_blocking_pids");
         let own = process.then(|| vec![DataType::Int4; given.len()]);
         own.or_else(|| crate::functions::overload::learnt(name, &given)).unwrap_or_default()
     };

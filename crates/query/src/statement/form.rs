@@ -27,6 +27,70 @@ fn word(token: &TokenWithSpan) -> String {
     }
 }
 
+/// What the query of CREATE TABLE … AS … WITH NO DATA is called inside of the one that gives no rows of it.
+pub(crate) const WITHOUT_DATA: &str = "luma_query";
+
+/// Where the query of a CREATE TABLE … AS begins.
+fn created_as(words: &[String]) -> Option<usize> {
+    let is = |at: usize, expected: &str| words.get(at).is_some_and(|word| word == expected);
+    let table = (1..4).find(|at| is(*at, "TABLE"))?;
+    let mut depth = 0;
+    let opens = |at: usize| is(at, "SELECT") || is(at, "WITH") || is(at, "VALUES");
+    for at in table..words.len() {
+        match words[at].as_str() {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            "AS" if depth == 0 => {
+                return (is(0, "CREATE") && (opens(at + 1) || is(at + 1, "("))).then_some(at + 1);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// CREATE TABLE … AS query WITH DATA is without these words; WITH NO DATA takes no row of the query.
+fn data_clause(
+    places: &[usize],
+    words: &[String],
+    query: usize,
+    keyword: impl Fn(usize, &str) -> TokenWithSpan,
+    instead: &mut Vec<(usize, Vec<TokenWithSpan>)>,
+) {
+    let ends = |tail: &[&str]| words.len() > tail.len() && words[words.len() - tail.len()..].iter().eq(tail);
+    let dropped = if ends(&["WITH", "NO", "DATA"]) {
+        3
+    } else if ends(&["WITH", "DATA"]) {
+        2
+    } else {
+        return;
+    };
+    let first = words.len() - dropped;
+    instead.extend(places[first..].iter().map(|at| (*at, Vec::new())));
+    if dropped == 3 {
+        let at = places[query];
+        let around = |token: Token| TokenWithSpan { token, span: keyword(at, "SELECT").span };
+        let before = vec![
+            keyword(at, "SELECT"),
+            around(Token::Mul),
+            keyword(at, "FROM"),
+            around(Token::LParen),
+            keyword(at, &words[query]),
+        ];
+        let opened = if words[query] == "(" {
+            before[..4].iter().cloned().chain([around(Token::LParen)]).collect()
+        } else {
+            before
+        };
+        instead.push((at, opened));
+        let after = [Token::RParen, Token::make_word(WITHOUT_DATA, None)].map(around);
+        let none = [keyword(at, "WHERE"), keyword(at, "FALSE")];
+        if let Some((_, end)) = instead.iter_mut().find(|(place, _)| *place == places[first]) {
+            *end = after.into_iter().chain(none).collect();
+        }
+    }
+}
+
 /// The tokens with what sqlparser does not know spelled as it does.
 pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let places: Vec<usize> = tokens
@@ -49,6 +113,14 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     if is(0, "MERGE") {
         super::merge::replace(&tokens, &places, &words, &mut instead);
+    }
+    if let Some(query) = created_as(&words) {
+        data_clause(&places, &words, query, keyword, &mut instead);
+    }
+    // What a materialized view lets itself be done, a table does, too.
+    if is(0, "ALTER") && is(1, "MATERIALIZED") && is(2, "VIEW") {
+        instead.push((places[1], vec![keyword(places[1], "TABLE")]));
+        instead.push((places[2], Vec::new()));
     }
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
@@ -348,7 +420,7 @@ fn created_by_select(query: &mut Query) -> Option<Statement> {
     let into = select.into.take()?;
     let name = into.name.clone();
     let text = format!("CREATE TABLE {name} AS {query}");
-    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+    let dialect = crate::statement::dialect::Grammar::new();
     let mut parsed = datafusion::sql::sqlparser::parser::Parser::parse_sql(&dialect, &text).ok()?;
     parsed.pop()
 }

@@ -6,6 +6,7 @@ mod authentication;
 mod copying;
 mod extended;
 mod interruption;
+mod limits;
 mod malformed;
 mod psql;
 mod raw;

@@ -58,3 +58,26 @@ async fn psql_describes_tables() {
         assert!(out.contains(part), "{part} is missing in:\n{out}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_describes_materialized_views() {
+    let server = Server::open().await;
+    let script = "CREATE TABLE sale (region text, amount int);\n\
+        CREATE MATERIALIZED VIEW per_region AS SELECT region, sum(amount) AS total FROM sale GROUP BY region;\n\
+        CREATE UNIQUE INDEX per_region_key ON per_region (region);\n\
+        \\t off\n\\d per_region\n\\dm\n\\d+ per_region\n";
+    let Some((out, err)) = psql(&server, script).await else {
+        eprintln!("skipped: psql is not installed");
+        return;
+    };
+    assert_eq!(err, "");
+    for part in [
+        "Materialized view \"public.per_region\"",
+        "total|bigint|",
+        "\"per_region_key\" UNIQUE, btree (region)",
+        "public|per_region|materialized view|",
+        "View definition:",
+    ] {
+        assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+}

@@ -98,6 +98,8 @@ fn probe(data_type: &DataType) -> Table {
         foreign_keys: Vec::new(),
         statistics: None,
         comment: None,
+        filled_by: None,
+        columnar: None,
     }
 }
 

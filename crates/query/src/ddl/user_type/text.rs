@@ -136,13 +136,23 @@ fn change_texts(session: &mut Session, oid: Oid, change: &Change<'_>) -> Result<
             put(session, Object::Table(renewed))?;
         }
     }
-    for view in catalog.views().filter(|view| view.depends_on.contains(&oid)) {
+    for view in catalog.queries().filter(|view| view.depends_on.contains(&oid)) {
         let mut query = parse_query(&view.query)?;
         let mut rewriter = Rewriter { scope, oid, change, columns: &[], changed: false };
         let _ = VisitMut::visit(&mut query, &mut rewriter);
         if rewriter.changed {
-            let view = luma_catalog::View { query: query.to_string(), ..view.as_ref().clone() };
-            put(session, Object::View(view))?;
+            let query = query.to_string();
+            let object = match session.catalog().table(view.oid) {
+                Some(table) => {
+                    let mut table = table.as_ref().clone();
+                    if let Some(filled) = &mut table.filled_by {
+                        filled.query = query;
+                    }
+                    Object::Table(table)
+                }
+                None => Object::View(luma_catalog::View { query, ..view.as_ref().clone() }),
+            };
+            put(session, object)?;
         }
     }
     for other in catalog.types() {

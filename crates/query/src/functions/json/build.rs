@@ -10,10 +10,14 @@ use crate::functions::arrays::texts;
 use crate::functions::overload::Kind::{Any, Json as JsonText, Jsonb, Text, TextArray};
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
-use crate::functions::row::text;
 
 /// A value's JSON text; `jsonb` spaces out its arrays, `json` does not.
-pub(crate) fn written(value: ValueRef<'_>, data_type: &DataType, spaced: bool) -> Result<String> {
+pub(crate) fn written(
+    info: &Surroundings,
+    value: ValueRef<'_>,
+    data_type: &DataType,
+    spaced: bool,
+) -> Result<String> {
     Ok(match value {
         ValueRef::Null => "null".to_owned(),
         ValueRef::Bool(value) => value.to_string(),
@@ -22,18 +26,20 @@ pub(crate) fn written(value: ValueRef<'_>, data_type: &DataType, spaced: bool) -
         ValueRef::Array(items) => {
             let element = data_type.element().cloned().unwrap_or(DataType::Text);
             let parts =
-                items.iter().map(|item| written(item, &element, spaced)).collect::<Result<Vec<_>>>()?;
+                items.iter().map(|item| written(info, item, &element, spaced)).collect::<Result<Vec<_>>>()?;
             format!("[{}]", parts.join(if spaced { ", " } else { "," }))
         }
         ValueRef::Timestamp(_) | ValueRef::TimestampTz(_) => {
-            let mut shown = text(value, data_type).replacen(' ', "T", 1);
-            if matches!(value, ValueRef::TimestampTz(_)) && shown.ends_with("+00") {
+            let mut shown = info.shown(value, data_type).replacen(' ', "T", 1);
+            if matches!(value, ValueRef::TimestampTz(_))
+                && shown.rfind(['+', '-']).is_some_and(|sign| sign + 3 == shown.len())
+            {
                 shown.push_str(":00");
             }
             format!("\"{shown}\"")
         }
         other => {
-            let shown = text(other, data_type);
+            let shown = info.shown(other, data_type);
             let number = data_type.is_numeric() && serde_json::from_str::<serde_json::Number>(&shown).is_ok();
             if number { shown } else { Json::String(shown).to_string() }
         }
@@ -55,7 +61,12 @@ pub(super) fn raw(whole: &str, part: &Json) -> Option<String> {
     })
 }
 
-fn pairs(values: &[ValueRef<'_>], types: &[DataType], spaced: bool) -> Result<Vec<(String, String)>> {
+fn pairs(
+    info: &Surroundings,
+    values: &[ValueRef<'_>],
+    types: &[DataType],
+    spaced: bool,
+) -> Result<Vec<(String, String)>> {
     if values.len() % 2 == 1 {
         return Err(Error::new(
             ErrorKind::InvalidParameterValue,
@@ -71,7 +82,7 @@ fn pairs(values: &[ValueRef<'_>], types: &[DataType], spaced: bool) -> Result<Ve
                 let message = format!("argument {}: key must not be null", at * 2 + 1);
                 return Err(Error::new(ErrorKind::InvalidParameterValue, message));
             }
-            Ok((text(pair[0], &types[0]), written(pair[1], &types[1], spaced)?))
+            Ok((info.shown(pair[0], &types[0]), written(info, pair[1], &types[1], spaced)?))
         })
         .collect()
 }
@@ -84,9 +95,9 @@ fn object(pairs: &[(String, String)], open: &str, close: &str) -> String {
 }
 
 /// A row under its columns' names: name, value, name, value, …
-pub(super) fn row(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+pub(super) fn row(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
     let mut out = String::from("{");
-    for (at, (name, value)) in pairs(values, types, false)?.into_iter().enumerate() {
+    for (at, (name, value)) in pairs(info, values, types, false)?.into_iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };
         let _ = write!(out, "{comma}{}:{value}", Json::String(name));
     }
@@ -99,19 +110,19 @@ fn as_jsonb(text: &str) -> Result<Value> {
     parse(text).map(|json| Value::Text(canonical(&json)))
 }
 
-fn build_jsonb(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
-    as_jsonb(&object(&pairs(values, types, true)?, "{", "}"))
+fn build_jsonb(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    as_jsonb(&object(&pairs(info, values, types, true)?, "{", "}"))
 }
 
-fn build_json(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
-    Ok(Value::Text(object(&pairs(values, types, false)?, "{", "}")))
+fn build_json(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Result<Value> {
+    Ok(Value::Text(object(&pairs(info, values, types, false)?, "{", "}")))
 }
 
-fn listed(values: &[ValueRef<'_>], types: &[DataType], spaced: bool) -> Result<String> {
+fn listed(info: &Surroundings, values: &[ValueRef<'_>], types: &[DataType], spaced: bool) -> Result<String> {
     let parts = values
         .iter()
         .zip(types)
-        .map(|(value, data_type)| written(*value, data_type, spaced))
+        .map(|(value, data_type)| written(info, *value, data_type, spaced))
         .collect::<Result<Vec<_>>>()?;
     Ok(format!("[{}]", parts.join(", ")))
 }
@@ -186,24 +197,28 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "jsonb_build_array",
-        &[Overload::new(&[Any], Jsonb, |_, values, types| as_jsonb(&listed(values, types, true)?))
+        &[Overload::new(&[Any], Jsonb, |info, values, types| as_jsonb(&listed(info, values, types, true)?))
             .variadic()
             .takes_null()],
     ),
     &Function::new(
         "json_build_array",
-        &[Overload::new(&[Any], JsonText, |_, values, types| listed(values, types, false).map(Value::Text))
-            .variadic()
-            .takes_null()],
+        &[Overload::new(&[Any], JsonText, |info, values, types| {
+            listed(info, values, types, false).map(Value::Text)
+        })
+        .variadic()
+        .takes_null()],
     ),
     &Function::new(
         "to_jsonb",
-        &[Overload::new(&[Any], Jsonb, |_, values, types| as_jsonb(&written(values[0], &types[0], true)?))],
+        &[Overload::new(&[Any], Jsonb, |info, values, types| {
+            as_jsonb(&written(info, values[0], &types[0], true)?)
+        })],
     ),
     &Function::new(
         "to_json",
-        &[Overload::new(&[Any], JsonText, |_, values, types| {
-            written(values[0], &types[0], false).map(Value::Text)
+        &[Overload::new(&[Any], JsonText, |info, values, types| {
+            written(info, values[0], &types[0], false).map(Value::Text)
         })],
     ),
     &Function::new(
@@ -239,15 +254,15 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     // The halves of json_agg and its kin: a value's text, and texts put together.
     &Function::new(
         "luma_json_text",
-        &[Overload::new(&[Any], Text, |_, values, types| {
-            written(values[0], &types[0], false).map(Value::Text)
+        &[Overload::new(&[Any], Text, |info, values, types| {
+            written(info, values[0], &types[0], false).map(Value::Text)
         })
         .takes_null()],
     ),
     &Function::new(
         "luma_json_pair",
-        &[Overload::new(&[Any, Any], Text, |_, values, types| {
-            let pairs = pairs(values, types, false)?;
+        &[Overload::new(&[Any, Any], Text, |info, values, types| {
+            let pairs = pairs(info, values, types, false)?;
             Ok(Value::Text(object(&pairs, "", "")))
         })
         .takes_null()],

@@ -485,12 +485,17 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     };
     match name.as_str() {
         "every" => rename(function, "bool_and"),
-        "current_schemas" => {
-            rename(function, "luma_current_schemas");
-            let names = std::mem::replace(function, empty_function());
-            let name = ast::DataType::Custom(ObjectName::from(vec![Ident::new("name")]), Vec::new());
-            let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(name), None));
-            return Some(cast(Expr::Function(names), kind));
+        // Functions that give arrays of the catalog's types give their text.
+        "current_schemas" | "pg_blocking_pids" => {
+            let (own, element) = match name.as_str() {
+                "current_schemas" => ("luma_current_schemas", "name"),
+                _ => ("luma_blocking_pids", "int4"),
+            };
+            rename(function, own);
+            let list = std::mem::replace(function, empty_function());
+            let element = ast::DataType::Custom(ObjectName::from(vec![Ident::new(element)]), Vec::new());
+            let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(element), None));
+            return Some(cast(Expr::Function(list), kind));
         }
         "array_agg" | "string_agg" => order_distinct(function),
         "percentile_disc" | "mode" if !function.within_group.is_empty() => {

@@ -87,7 +87,6 @@ fn type_name(data_type: &ast::DataType) -> Option<String> {
                 name.0.last().and_then(ast::ObjectNamePart::as_ident).map(identifier)
             }
             ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) => type_name(element),
-            ast::DataType::Regclass => Some("regclass".into()),
             _ => None,
         },
     }

@@ -1,0 +1,11 @@
+//! Columnar tables as DataFusion sees them.
+//!
+//! - `provider` binds a table to what one statement sees of it, and gives the optimizer what footers say.
+//! - `scan` reads it: row groups of files side by side, and the rows that are not in files yet.
+//! - `prune` leaves out row groups whose minima and maxima say that nothing in them passes.
+
+mod provider;
+mod prune;
+mod scan;
+
+pub(crate) use provider::ColumnTable;

@@ -1,0 +1,207 @@
+//! The parts of Prometheus' configuration file that rules need.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use luma_promql::Labels;
+use serde::Deserialize;
+
+use crate::file::{GroupDefinition, RuleFile, Texts, duration};
+
+/// How often groups are evaluated if nobody says so.
+const INTERVAL: &str = "1m";
+/// How long an Alertmanager may take if nobody says so.
+const TIMEOUT: &str = "10s";
+
+/// What a configuration file says of rules.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The groups of all rule files.
+    pub groups: Vec<GroupDefinition>,
+    /// How often groups are evaluated that do not say so.
+    pub interval: Duration,
+    /// How far in the past groups are evaluated that do not say so.
+    pub query_offset: Duration,
+    /// Labels that alerts have where others are told of them.
+    pub external_labels: Labels,
+    /// Where Alertmanagers take alerts.
+    pub alertmanagers: Vec<String>,
+    /// How long they may take: the longest of what is said.
+    pub alertmanager_timeout: Duration,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    global: Option<Global>,
+    #[serde(default)]
+    rule_files: Option<Vec<String>>,
+    #[serde(default)]
+    alerting: Option<Alerting>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Global {
+    evaluation_interval: Option<String>,
+    rule_query_offset: Option<String>,
+    #[serde(default)]
+    external_labels: Option<Texts>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Alerting {
+    #[serde(default)]
+    alertmanagers: Option<Vec<Alertmanagers>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Alertmanagers {
+    scheme: Option<String>,
+    path_prefix: Option<String>,
+    timeout: Option<String>,
+    api_version: Option<String>,
+    #[serde(default)]
+    static_configs: Option<Vec<Static>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Static {
+    #[serde(default)]
+    targets: Vec<String>,
+}
+
+impl Settings {
+    /// Reads a file and the rule files that it names.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, and where.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let within = |what: String| format!("{}: {what}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| within(error.to_string()))?;
+        let file: File = match text.trim() {
+            "" => File::default(),
+            text => serde_norway::from_str(text).map_err(|error| {
+                within(format!(
+                    "{error} (of Prometheus' settings, those of rules and alerting are taken here)"
+                ))
+            })?,
+        };
+        let global = file.global.unwrap_or_default();
+        let interval = global.evaluation_interval.as_deref().unwrap_or(INTERVAL);
+        let offset = global.rule_query_offset.as_deref().unwrap_or("0");
+        let mut groups = Vec::new();
+        let directory = path.parent().unwrap_or(Path::new(""));
+        for pattern in file.rule_files.unwrap_or_default() {
+            for rules in
+                matching(&directory.join(&pattern)).map_err(|what| within(format!("{pattern}: {what}")))?
+            {
+                groups.extend(RuleFile::read(&rules)?.groups);
+            }
+        }
+        let (alertmanagers, timeout) = addresses(file.alerting.unwrap_or_default()).map_err(within)?;
+        let interval = duration("evaluation_interval", interval).map_err(within)?;
+        if interval.is_zero() {
+            return Err(within("evaluation_interval must not be 0".to_owned()));
+        }
+        Ok(Self {
+            groups,
+            interval,
+            query_offset: duration("rule_query_offset", offset).map_err(within)?,
+            external_labels: Labels::new(global.external_labels.unwrap_or_default()),
+            alertmanagers,
+            alertmanager_timeout: timeout,
+        })
+    }
+}
+
+/// Addresses of Alertmanagers, and how long they may take.
+fn addresses(alerting: Alerting) -> Result<(Vec<String>, Duration), String> {
+    let mut addresses = Vec::new();
+    let mut timeout = duration("timeout", TIMEOUT)?;
+    for of in alerting.alertmanagers.unwrap_or_default() {
+        let scheme = of.scheme.as_deref().unwrap_or("http");
+        if !matches!(scheme, "http" | "https") {
+            return Err(format!("alertmanagers: the scheme {scheme:?} is neither http nor https"));
+        }
+        if let Some(version) = of.api_version.filter(|version| version != "v2") {
+            return Err(format!("alertmanagers: api_version {version:?} is not there any more; it is v2"));
+        }
+        if let Some(text) = &of.timeout {
+            timeout = timeout.max(duration("timeout", text)?);
+        }
+        let prefix = of.path_prefix.as_deref().unwrap_or_default().trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        for target in of.static_configs.unwrap_or_default().into_iter().flat_map(|of| of.targets) {
+            addresses.push(format!("{scheme}://{target}{prefix}/api/v2/alerts"));
+        }
+    }
+    Ok((addresses, timeout))
+}
+
+/// The files that a pattern means, whose last part may have stars; in order.
+fn matching(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let name = pattern.file_name().and_then(|name| name.to_str()).ok_or("it names no file")?;
+    if !name.contains('*') {
+        return Ok(vec![pattern.to_owned()]);
+    }
+    let directory = pattern.parent().unwrap_or(Path::new(""));
+    let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().and_then(|own| own.to_str()).is_some_and(|own| is_like(own, name)))
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a name is like a pattern with stars.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else { return name == pattern };
+    let Some(rest) = name.strip_prefix(before) else { return false };
+    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| is_like(&rest[at..], after))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_configuration_names_files_and_alertmanagers() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("a.rules.yml", "groups: [{name: a, rules: [{record: x, expr: y}]}]");
+        write("b.rules.yml", "groups: [{name: b}]");
+        write("other.txt", "no rules");
+        write(
+            "p.yml",
+            "global: {evaluation_interval: 15s, external_labels: {dc: x}}
+rule_files: ['*.rules.yml']
+alerting: {alertmanagers: [{path_prefix: /am/, timeout: 20s, static_configs: [{targets: ['h:9093']}]}]}",
+        );
+        let settings = Settings::read(&directory.path().join("p.yml")).unwrap();
+        let names: Vec<_> = settings.groups.iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(settings.interval, Duration::from_secs(15));
+        assert_eq!(settings.alertmanagers, ["http://h:9093/am/api/v2/alerts"]);
+        assert_eq!(settings.alertmanager_timeout, Duration::from_secs(20));
+        assert_eq!(settings.external_labels.get("dc"), "x");
+        for (text, expected) in [
+            ("scrape_configs: []", "scrape_configs"),
+            ("rule_files: [none.yml]", "none.yml"),
+            ("rule_files: [other.txt]", "other.txt"),
+            ("alerting: {alertmanagers: [{api_version: v1}]}", "api_version"),
+            ("global: {evaluation_interval: 0}", "must not be 0"),
+        ] {
+            write("p.yml", text);
+            let error = Settings::read(&directory.path().join("p.yml")).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
