@@ -207,6 +207,41 @@ fn a_series_of_another_batch_is_refused() {
     assert_eq!(metrics.series_len(), 0);
 }
 
+#[test]
+fn a_series_known_by_name_is_the_one_that_was_named() {
+    let metrics = open_with(&SimDisk::new(), MetricsOptions { series_max: 2, ..options() });
+    let name = |text: &str| metrics.known_names().fingerprint(text.as_bytes());
+    let known = |text: &str| {
+        let names = metrics.known_names();
+        names.get(names.fingerprint(text.as_bytes()))
+    };
+    let named = |label: &str, t: i64| {
+        let mut batch = floats(label, &[]);
+        let series = batch.series([("__name__", label)]).unwrap();
+        batch.name(series, name(label));
+        batch.float(series, t, 0, 1.0);
+        metrics.append(&batch).unwrap()
+    };
+    assert_eq!(known("a"), None);
+    assert_eq!((named("a", 1).stored, named("b", 1).stored, named("c", 1).refused), (1, 1, 1));
+    assert_eq!(known("c"), None, "it was not taken");
+    // By name, by labels and by name again, in one batch.
+    let mut batch = Batch::default();
+    let (b, a) = (batch.known(known("b").unwrap()), batch.known(known("a").unwrap()));
+    let labelled = batch.series([("__name__", "a")]).unwrap();
+    for (series, t) in [(b, 2), (a, 2), (labelled, 3), (a, 4)] {
+        batch.float(series, t, 0, t as f64);
+    }
+    batch.float(b, 2, 0, 7.0);
+    let pending = metrics.begin_append(&batch).unwrap();
+    assert_eq!(pending.refused_series(), Some(&Labels::new([("__name__", "b")])));
+    let appended = pending.wait().unwrap();
+    assert_eq!((appended.stored, appended.first_refusal), (4, Some((4, Refusal::Conflicting { t: 2 }))));
+    assert_eq!(all(&metrics, "a"), [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]);
+    assert_eq!(all(&metrics, "b"), [(1, 1.0), (2, 2.0)]);
+    assert_eq!(metrics.series_len(), 2);
+}
+
 fn histogram(count: f64, buckets: &[(i32, f64)]) -> Arc<FloatHistogram> {
     let positive = buckets.iter().map(|(index, count)| Bucket { index: *index, count: *count }).collect();
     Arc::new(FloatHistogram { count, positive, ..FloatHistogram::default() })

@@ -32,6 +32,36 @@ fn value(client: &mut Client, query: &str, time: i64) -> serde_json::Value {
 }
 
 #[test]
+fn a_series_is_told_by_all_of_its_labels_wherever_they_stand() {
+    let server = strict();
+    let mut client = server.client();
+    let part = |labels: &[(&str, &str)], samples: &[(i64, f64)]| series(labels, samples).encode_to_vec();
+    // The same labels at the front, and others, long ones and none behind the samples.
+    let long = "x".repeat(200);
+    let bodies = |t: i64| {
+        [("a", "1"), ("b", long.as_str()), ("", "")].map(|(name, value)| {
+            let behind: &[(&str, &str)] = if name.is_empty() { &[] } else { &[(name, value)] };
+            [part(&[("__name__", "m")], &[(t, t as f64)]), part(behind, &[])].concat()
+        })
+    };
+    for t in [1_000_000, 1_010_000] {
+        for body in bodies(t) {
+            let mut message = vec![0x0a];
+            prost::encoding::encode_varint(body.len() as u64, &mut message);
+            message.extend(body);
+            let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+            let body = snap::raw::Encoder::new().compress_vec(&message).unwrap();
+            assert_eq!(client.send("POST", "/api/v1/write", &headers, &body).status, 204);
+        }
+    }
+    assert_eq!(server.store.series_len(), 3);
+    assert_eq!(
+        value(&mut client, "count(count_over_time(m[1m]) == 2)", 1_010),
+        json!([{"metric": {}, "value": [1_010, "3"]}])
+    );
+}
+
+#[test]
 fn the_good_part_of_a_request_is_kept_and_the_first_bad_one_is_named() {
     let server = strict();
     let mut client = server.client();
