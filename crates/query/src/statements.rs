@@ -165,8 +165,23 @@ fn number_of((user, text): &(String, String)) -> i64 {
 
 /// The text with `$n` in the place of constants, counted on from the parameters that it has.
 fn normalized(source: &str) -> String {
+    let text = without_constants(source);
+    let mut next = highest_parameter(&text);
+    let mut parts = text.split(GAP);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        next += 1;
+        out.push_str(&format!("${next}{part}"));
+    }
+    out
+}
+
+/// What stands for a constant that was taken out. No text of SQL has it.
+const GAP: char = '\0';
+
+/// The text with gaps in the place of constants.
+fn without_constants(source: &str) -> String {
     let mut out = String::with_capacity(source.len().min(TEXT_BYTES_MAX));
-    let mut next = highest_parameter(source) + 1;
     let bytes = source.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -196,8 +211,7 @@ fn normalized(source: &str) -> String {
             if byte == b'\'' && prefixed(bytes, at) {
                 out.pop();
             }
-            out.push_str(&format!("${next}"));
-            next += 1;
+            out.push(GAP);
             at = end;
             continue;
         }
@@ -274,6 +288,7 @@ fn number_end(bytes: &[u8], at: usize) -> usize {
     end
 }
 
+/// The highest number of a parameter in a text without constants.
 fn highest_parameter(source: &str) -> u64 {
     let numbers = source.split('$').skip(1).filter_map(|rest| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
