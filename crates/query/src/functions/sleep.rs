@@ -18,7 +18,7 @@ use crate::error::to_datafusion;
 use crate::functions::row::text;
 
 /// The longest sleep; who wants to wait longer is told sooner.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// The functions.
 pub(super) fn functions() -> impl Iterator<Item = ScalarUDF> {

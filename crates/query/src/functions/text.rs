@@ -409,10 +409,8 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     &Function::new(
         "format",
         &[
-            Overload::new(&[Text], Text, |info, values, types| format(info, values, types)).takes_null(),
-            Overload::new(&[Text, Any], Text, |info, values, types| format(info, values, types))
-                .variadic()
-                .takes_null(),
+            Overload::new(&[Text], Text, format).takes_null(),
+            Overload::new(&[Text, Any], Text, format).variadic().takes_null(),
         ],
     ),
     &Function::new("encode", &[Overload::new(&[Bytea, Text], Text, |_, values, _| encode(values))]),

@@ -36,8 +36,8 @@ fn created_as(words: &[String]) -> Option<usize> {
     let table = (1..4).find(|at| is(*at, "TABLE"))?;
     let mut depth = 0;
     let opens = |at: usize| is(at, "SELECT") || is(at, "WITH") || is(at, "VALUES");
-    for at in table..words.len() {
-        match words[at].as_str() {
+    for (at, word) in words.iter().enumerate().skip(table) {
+        match word.as_str() {
             "(" => depth += 1,
             ")" => depth -= 1,
             "AS" if depth == 0 => {
