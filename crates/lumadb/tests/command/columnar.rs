@@ -25,9 +25,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn what_is_imported_is_in_files_that_other_tools_read_and_verification_checks() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("data")).unwrap();
-    let rows: String = (0..30_000)
-        .map(|id| format!("{id},name {},2026-01-{:02} 10:00:00,{}.25\n", id % 77, id % 28 + 1, id % 100))
-        .collect();
+    let row = |id| format!("{id},name {},2026-01-{:02} 10:00:00,{}.25\n", id % 77, id % 28 + 1, id % 100);
+    let rows: Vec<String> = (0..30_000).map(row).collect();
+    let rows = rows.concat();
     std::fs::write(directory.path().join("sales.csv"), format!("id,name,at,price\n{rows}")).unwrap();
     let sql = |statement: &str| good(directory.path(), &["sql", "--data-dir", "data", "-c", statement]);
     let import = ["import", "--data-dir", "data", "sales", "sales.csv", "--create", "--engine", "columnar"];
