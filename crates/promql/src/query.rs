@@ -148,7 +148,9 @@ impl Context<'_> {
 
     /// Takes back what was counted.
     pub(crate) fn release(&self, samples: usize) {
-        self.samples.fetch_sub(samples, Relaxed);
+        // What takes no memory of its own was not counted, so there may be less.
+        let less = |total: usize| Some(total.saturating_sub(samples));
+        let _ = self.samples.fetch_update(Relaxed, Relaxed, less);
     }
 
     /// Stops a query that took too long or that nobody wants any more.

@@ -59,7 +59,8 @@ impl Context<'_> {
         let mut done = Vec::new();
         let mut largest = 0;
         let measured = |context: &Context<'_>, data: SeriesData| {
-            largest = largest.max(data.floats.len());
+            let histograms = data.histograms.iter().map(|point| point.h.samples()).sum::<usize>();
+            largest = largest.max(data.floats.len() + histograms);
             f(context, data)
         };
         let Some((_, first)) = queue.take() else { return Ok(done) };
