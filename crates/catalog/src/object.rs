@@ -130,6 +130,33 @@ pub struct Columnar {
 }
 
 impl Table {
+    /// A table of these columns and nothing else, of the administrator.
+    pub fn new(
+        oid: Oid,
+        schema: Oid,
+        name: impl Into<String>,
+        storage: StorageId,
+        columns: Vec<Column>,
+    ) -> Self {
+        Self {
+            oid,
+            schema,
+            name: name.into(),
+            owner: 10,
+            kind: TableKind::Table,
+            storage,
+            columns,
+            primary_key: None,
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            statistics: None,
+            comment: None,
+            filled_by: None,
+            columnar: None,
+        }
+    }
+
     /// What a materialized view would be as a view; `None` for other tables.
     pub fn as_view(&self) -> Option<View> {
         let filled = self.filled_by.as_ref()?;

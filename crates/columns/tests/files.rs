@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use lightning::{Database, Keyspace, KeyspaceOptions, Options};
-use luma_catalog::{Column, Columnar, Table, TableKind};
+use luma_catalog::{Column, Columnar, Table};
 use luma_columns::{ColumnStore, FileView, GroupRead, RowAddress, Sink, Wanted, file_key};
 use luma_model::{CellReader, DataType, TextContext, Value, ValueRef, parse_text};
 use luma_vfs::{RealDisk, SimDisk, Vfs};
@@ -44,25 +44,9 @@ impl World {
 
 fn table(types: &[DataType]) -> Table {
     let columns = types.iter().enumerate();
-    Table {
-        oid: 1,
-        schema: 1,
-        name: "t".into(),
-        owner: 10,
-        kind: TableKind::Table,
-        storage: 6,
-        columns: columns
-            .map(|(at, data_type)| Column::new(at as u16 + 1, format!("c{at}"), data_type.clone()))
-            .collect(),
-        primary_key: None,
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        statistics: None,
-        comment: None,
-        filled_by: None,
-        columnar: None,
-    }
+    let columns =
+        columns.map(|(at, data_type)| Column::new(at as u16 + 1, format!("c{at}"), data_type.clone()));
+    Table::new(1, 1, "t", 6, columns.collect())
 }
 
 fn columnar(partition_by: &[u16], sort_by: &[u16]) -> Columnar {

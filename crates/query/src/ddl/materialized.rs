@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
-use luma_catalog::{FilledBy, Object, Table, TableKind};
+use luma_catalog::{FilledBy, Object, Table};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::ddl::{create_storage, done, drop_storage, lock_catalog, lock_definition, put, table};
@@ -61,23 +61,10 @@ async fn create(
             table::plain_column(place, name, column.data_type)
         })
         .collect::<Result<Vec<_>>>()?;
-    let made = Table {
-        oid: session.shared.catalog.allocate_oid(),
-        schema,
-        name: name.name,
-        owner: 10,
-        kind: TableKind::Table,
-        storage: create_storage(session)?,
-        columns,
-        primary_key: None,
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        statistics: None,
-        comment: None,
-        filled_by: Some(FilledBy { query: query.to_string(), depends_on, populated: with_data }),
-        columnar: None,
-    };
+    let storage = create_storage(session)?;
+    let oid = session.shared.catalog.allocate_oid();
+    let filled_by = Some(FilledBy { query: query.to_string(), depends_on, populated: with_data });
+    let made = Table { filled_by, ..Table::new(oid, schema, name.name, storage, columns) };
     table::refuse_repeated(&made)?;
     put(session, Object::Table(made.clone()))?;
     if !with_data {

@@ -57,23 +57,9 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         }
         None => Vec::new(),
     };
-    let mut table = Table {
-        oid: session.shared.catalog.allocate_oid(),
-        schema,
-        name: name.name,
-        owner: 10,
-        kind: TableKind::Table,
-        storage: create_storage(session)?,
-        columns,
-        primary_key: None,
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        statistics: None,
-        comment: None,
-        filled_by: None,
-        columnar: None,
-    };
+    let storage = create_storage(session)?;
+    let oid = session.shared.catalog.allocate_oid();
+    let mut table = Table::new(oid, schema, name.name, storage, columns);
     refuse_repeated(&table)?;
     if rows.is_none() {
         define(session, &mut table, create, &info)?;
@@ -487,23 +473,9 @@ pub(crate) async fn create_collection(
     let storage: StorageId = create_storage(session)?;
     edit(session, |edit, allocate| {
         let key = KeyConstraint { oid: allocate(), name: format!("{}_pkey", name.name), columns: vec![1] };
-        edit.put(Object::Table(Table {
-            oid: allocate(),
-            schema,
-            name: name.name,
-            owner: 10,
-            kind: TableKind::Collection,
-            storage,
-            columns: crate::collection::system_columns(),
-            primary_key: Some(key),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            statistics: None,
-            comment: None,
-            filled_by: None,
-            columnar: None,
-        }))
+        let columns = crate::collection::system_columns();
+        let table = Table::new(allocate(), schema, name.name, storage, columns);
+        edit.put(Object::Table(Table { kind: TableKind::Collection, primary_key: Some(key), ..table }))
     })?;
     Ok(done("CREATE COLLECTION"))
 }

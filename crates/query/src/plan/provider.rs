@@ -72,6 +72,20 @@ fn primary_key(table: &OpenTable) -> Constraints {
     }
 }
 
+/// What scans of a table give; `with_system` also each row's key and all of its bytes.
+pub(crate) fn scanned(table: &OpenTable, with_system: bool) -> (SchemaRef, Vec<ScanColumn>) {
+    let mut fields: Vec<Field> = schema(table).fields().iter().map(|field| field.as_ref().clone()).collect();
+    let live = table.definition.live_columns();
+    let mut columns: Vec<ScanColumn> =
+        live.map(|column| ScanColumn::Value(usize::from(column.number) - 1)).collect();
+    if with_system {
+        fields.push(Field::new(KEY_COLUMN, ArrowType::Binary, false));
+        fields.push(Field::new(IMAGE_COLUMN, ArrowType::Binary, false));
+        columns.extend([ScanColumn::Key, ScanColumn::Image]);
+    }
+    (Arc::new(Schema::new(fields)), columns)
+}
+
 impl RowTable {
     pub(crate) fn new(
         table: Arc<OpenTable>,
@@ -80,18 +94,7 @@ impl RowTable {
         with_system: bool,
     ) -> Self {
         let shared = &info.shared;
-        let mut fields: Vec<Field> =
-            schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
-        let mut columns: Vec<ScanColumn> = table
-            .definition
-            .live_columns()
-            .map(|column| ScanColumn::Value(usize::from(column.number) - 1))
-            .collect();
-        if with_system {
-            fields.push(Field::new(KEY_COLUMN, ArrowType::Binary, false));
-            fields.push(Field::new(IMAGE_COLUMN, ArrowType::Binary, false));
-            columns.extend([ScanColumn::Key, ScanColumn::Image]);
-        }
+        let (schema, columns) = scanned(&table, with_system);
         let rows = match &table.definition.statistics {
             // The engine's count follows the writes since ANALYZE.
             Some(statistics) => shared.rows.approximate_rows(&table).max(statistics.row_count.min(1)),
@@ -101,7 +104,7 @@ impl RowTable {
         let plain = table.indexes.iter().all(|index| index.definition.is_plain());
         // Without them the table's other ways serve.
         let expressions = if plain { None } else { shared.expressions(&table.definition, info).ok() };
-        Self { table, reader, schema: Arc::new(Schema::new(fields)), columns, rows, constraints, expressions }
+        Self { table, reader, schema, columns, rows, constraints, expressions }
     }
 
     /// The table, and the number of the column at `place`.

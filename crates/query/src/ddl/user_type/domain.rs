@@ -83,24 +83,7 @@ fn domain_mut(made: &mut UserType) -> Result<&mut Domain> {
 
 /// A table of nothing but a value of the domain's type, over which its conditions are compiled.
 fn probe(data_type: &DataType) -> Table {
-    let column = Column::new(1, "value", data_type.clone());
-    Table {
-        oid: 0,
-        schema: 0,
-        name: "value".into(),
-        owner: 10,
-        kind: luma_catalog::TableKind::Table,
-        storage: 0,
-        columns: vec![column],
-        primary_key: None,
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        statistics: None,
-        comment: None,
-        filled_by: None,
-        columnar: None,
-    }
+    Table::new(0, 0, "value", 0, vec![Column::new(1, "value", data_type.clone())])
 }
 
 fn constrain(session: &mut Session, made: &mut UserType, constraint: &DomainConstraint) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNode;
@@ -20,7 +20,7 @@ use luma_rows::{OpenTable, ScanColumn};
 
 use crate::error::to_datafusion;
 use crate::plan::columnar::scan::{ColumnScanExec, Filter, Source};
-use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN, schema};
+use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN, scanned};
 
 /// A columnar table bound to what one statement sees of it.
 pub(crate) struct ColumnTable {
@@ -42,20 +42,9 @@ impl ColumnTable {
         views: Vec<FileView>,
         with_system: bool,
     ) -> Result<Self> {
-        let mut fields: Vec<Field> =
-            schema(&table).fields().iter().map(|field| field.as_ref().clone()).collect();
-        let mut columns: Vec<ScanColumn> = table
-            .definition
-            .live_columns()
-            .map(|column| ScanColumn::Value(usize::from(column.number) - 1))
-            .collect();
-        if with_system {
-            fields.push(Field::new(KEY_COLUMN, ArrowType::Binary, false));
-            fields.push(Field::new(IMAGE_COLUMN, ArrowType::Binary, false));
-            columns.extend([ScanColumn::Key, ScanColumn::Image]);
-        }
+        let (schema, columns) = scanned(&table, with_system);
         let source = Source::new(table, reader, views)?;
-        Ok(Self { source: Arc::new(source), schema: Arc::new(Schema::new(fields)), columns })
+        Ok(Self { source: Arc::new(source), schema, columns })
     }
 
     /// The table, and the number of the column at `place`.
