@@ -155,7 +155,10 @@ impl<T: DataType> Values<T> {
     /// The column, unless all of its rows are null.
     fn optional(opened: &Opened, group: usize, column: Column) -> ParquetResult<Option<Self>> {
         let metadata = opened.metadata.row_group(group);
-        let statistics = metadata.column(column as usize).statistics();
+        let Some(of_column) = metadata.columns().get(column as usize) else {
+            return Err(ParquetError::General(format!("it has no column {column:?}")));
+        };
+        let statistics = of_column.statistics();
         let nulls = statistics.and_then(Statistics::null_count_opt);
         if nulls == Some(metadata.num_rows() as u64) {
             return Ok(None);
@@ -188,6 +191,8 @@ struct Group {
     starts: Option<Values<Int64Type>>,
     payloads: Option<Values<ByteArrayType>>,
     labels: Option<Values<ByteArrayType>>,
+    residuals: Option<Values<DoubleType>>,
+    bases: Option<Values<Int64Type>>,
 }
 
 impl Group {
@@ -203,6 +208,8 @@ impl Group {
             starts: Values::optional(opened, group, Column::Start)?,
             payloads: Values::optional(opened, group, Column::Payload)?,
             labels: wanted.labels.then(|| Values::new(opened, group, Column::Labels)).transpose()?,
+            residuals: Values::optional(opened, group, Column::Residual)?,
+            bases: Values::optional(opened, group, Column::Base)?,
         })
     }
 
@@ -234,7 +241,14 @@ impl Group {
 
     fn read_values(&mut self, run: &mut Run, rows: &std::ops::Range<usize>) -> ParquetResult<()> {
         if let (Some(mantissas), Some(scales)) = (&mut self.mantissas, &mut self.scales) {
-            let (levels, found) = mantissas.read(rows.clone())?;
+            let (levels, mut found) = mantissas.read(rows.clone())?;
+            if let Some(bases) = &mut self.bases {
+                let (_, bases) = bases.read(rows.clone())?;
+                found
+                    .iter_mut()
+                    .zip(bases)
+                    .for_each(|(mantissa, base)| *mantissa = mantissa.wrapping_sub(base));
+            }
             let (_, scales) = scales.read(rows.clone())?;
             let mut found = found.into_iter().zip(scales);
             for (value, _) in run.values.iter_mut().zip(levels).filter(|(_, level)| *level > 0) {
@@ -243,6 +257,11 @@ impl Group {
                     ParquetError::General("a mantissa has no scale, or one that is unknown".to_owned())
                 })?;
             }
+        }
+        if let Some(residuals) = &mut self.residuals {
+            let (levels, found) = residuals.read(rows.clone())?;
+            let places = run.values.iter_mut().zip(levels).filter(|(_, level)| *level > 0);
+            places.zip(found).for_each(|((value, _), residual)| *value += residual);
         }
         if let Some(values) = &mut self.values {
             let (levels, found) = values.read(rows.clone())?;

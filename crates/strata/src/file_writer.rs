@@ -3,7 +3,7 @@
 //! Rows gather until there is a row group of them; its columns are then encoded one after another. A file counts
 //! once the manifest has it: until then it is an orphan, which the next start removes.
 //!
-//! Memory: a row group, some 45 MB, and its encoded columns.
+//! Memory: a row group, some 60 MB, and its encoded columns.
 
 use std::sync::Arc;
 
@@ -13,13 +13,15 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use crate::blocks::Output;
 use crate::error::{Error, Result};
-use crate::layout::{GROUP_ROWS, properties, schema};
+use crate::layout::{GROUP_ROWS, Mantissas, properties, schema, smallest};
 use crate::manifest::FileEntry;
 use crate::place::Place;
 use crate::run::Run;
 
 /// Bytes of different label texts that end a row group early, so that their dictionary stays small.
 const GROUP_LABEL_BYTES: usize = 8 << 20;
+/// Chained mantissas are not moved further than this; they themselves have 53 bits at most.
+const CHAINED_MAX: i64 = 1 << 60;
 /// Rows of the labels column that are handed over at once.
 const LABEL_ROWS: usize = 8192;
 
@@ -54,10 +56,13 @@ struct Group {
     times: Vec<i64>,
     values: Optional<f64>,
     mantissas: Optional<i64>,
+    /// Where among the mantissas those of a run begin.
+    run_starts: Vec<usize>,
     scales: Optional<i32>,
     starts: Optional<i64>,
     payloads: Optional<ByteArray>,
     labels: Vec<(ByteArray, usize)>,
+    residuals: Optional<f64>,
     label_bytes: usize,
 }
 
@@ -68,14 +73,16 @@ impl Group {
         self.times.extend(run.times.get(rows.clone()).unwrap_or_default());
         let scale = decimal::scale_of(run.values.get(rows.clone()).unwrap_or_default().iter().copied());
         let from = run.payloads.partition_point(|(at, _)| (*at as usize) < rows.start);
+        self.run_starts.push(self.mantissas.values.len());
         let mut payloads = run.payloads.get(from..).unwrap_or_default().iter().peekable();
         for at in rows {
             let payload = payloads.next_if(|(place, _)| *place as usize == at);
             let value = run.values.get(at).copied().filter(|_| payload.is_none());
-            let whole = scale.zip(value).and_then(|(scale, value)| decimal::mantissa(value, scale));
-            self.values.push(value.filter(|_| whole.is_none()));
-            self.mantissas.push(whole);
-            self.scales.push(whole.and(scale).map(|scale| scale as i32));
+            let parts = scale.zip(value).and_then(|(scale, value)| decimal::parts(value, scale));
+            self.values.push(value.filter(|_| parts.is_none()));
+            self.mantissas.push(parts.map(|(mantissa, _)| mantissa));
+            self.scales.push(parts.and(scale).map(|scale| scale as i32));
+            self.residuals.push(parts.map(|(_, residual)| residual).filter(|residual| *residual != 0.0));
             self.starts.push(run.starts.get(at).copied().filter(|start| *start != 0));
             self.payloads.push(payload.map(|(_, bytes)| ByteArray::from(bytes.as_slice())));
         }
@@ -83,7 +90,39 @@ impl Group {
         self.label_bytes += labels.len();
     }
 
-    fn write(&mut self, mut group: SerializedRowGroupWriter<'_, Output>) -> parquet::errors::Result<()> {
+    /// The mantissas chained: each, and what was added to it.
+    fn chained(&self) -> (Vec<i64>, Vec<i64>) {
+        let mut starts = self.run_starts.iter().copied().peekable();
+        let (mut all, mut bases) = (Vec::with_capacity(self.mantissas.values.len()), Vec::new());
+        let mut base = 0;
+        for (at, mantissa) in self.mantissas.values.iter().enumerate() {
+            let mut begins = false;
+            while starts.next_if(|start| *start <= at).is_some() {
+                begins = true;
+            }
+            if begins {
+                // Sums stay so small that no reader has to think of overflows.
+                base = all.last().map_or(0, |last: &i64| last - mantissa);
+                base = if base.abs() < CHAINED_MAX { base } else { 0 };
+            }
+            all.push(mantissa + base);
+            bases.push(base);
+        }
+        (all, bases)
+    }
+
+    fn write(
+        &mut self,
+        mut group: SerializedRowGroupWriter<'_, Output>,
+        mantissas: Option<(Vec<i64>, Vec<i64>)>,
+    ) -> parquet::errors::Result<()> {
+        let bases = match mantissas {
+            Some((chained, bases)) => {
+                self.mantissas.values = chained;
+                Optional { levels: self.mantissas.levels.clone(), values: bases }
+            }
+            None => Optional { levels: vec![0; self.mantissas.levels.len()], values: Vec::new() },
+        };
         write_column::<_, Int64Type>(&mut group, &self.series, None)?;
         write_column::<_, Int64Type>(&mut group, &self.times, None)?;
         write_column::<_, DoubleType>(&mut group, &self.values.values, Some(&self.values.levels))?;
@@ -108,15 +147,19 @@ impl Group {
             column.typed::<ByteArrayType>().write_batch(&rows, None, None)?;
             column.close()?;
         }
+        write_column::<_, DoubleType>(&mut group, &self.residuals.values, Some(&self.residuals.levels))?;
+        write_column::<_, Int64Type>(&mut group, &bases.values, Some(&bases.levels))?;
         group.close()?;
         self.series.clear();
         self.times.clear();
         self.values.clear();
         self.mantissas.clear();
+        self.run_starts.clear();
         self.scales.clear();
         self.starts.clear();
         self.payloads.clear();
         self.labels.clear();
+        self.residuals.clear();
         self.label_bytes = 0;
         Ok(())
     }
@@ -138,7 +181,9 @@ fn write_column<W: std::io::Write + Send, T: DataType>(
 pub struct NewFile {
     number: u64,
     place: Place,
-    writer: SerializedFileWriter<Output>,
+    /// What the file is written to, until its first row group tells how.
+    output: Option<Output>,
+    writer: Option<(SerializedFileWriter<Output>, Mantissas)>,
     group: Group,
     rows: u64,
     first_series: u32,
@@ -180,20 +225,19 @@ impl Finished {
 }
 
 impl NewFile {
-    pub(crate) fn new(number: u64, place: Place, output: Output) -> Result<Self> {
-        let writer = schema().and_then(|schema| SerializedFileWriter::new(output, schema, properties()));
-        let writer = writer.map_err(|error| Error::parquet(place.path(), error))?;
-        Ok(Self {
+    pub(crate) fn new(number: u64, place: Place, output: Output) -> Self {
+        Self {
             number,
             place,
-            writer,
+            output: Some(output),
+            writer: None,
             group: Group::default(),
             rows: 0,
             first_series: 0,
             last: None,
             times: (i64::MAX, i64::MIN),
             labels: ByteArray::from(""),
-        })
+        }
     }
 
     /// Adds samples of a series: behind all that are there in the order of series and time.
@@ -244,13 +288,22 @@ impl NewFile {
     }
 
     fn write_group(&mut self) -> Result<()> {
-        let result = self.writer.next_row_group().and_then(|group| self.group.write(group));
-        result.map_err(|error| Error::parquet(self.place.path(), error))
+        let Self { output, writer, group, .. } = self;
+        let mut write = || {
+            let chained = group.chained();
+            if let Some(output) = output.take() {
+                let how = smallest(&group.mantissas.values, &chained.0)?;
+                *writer = Some((SerializedFileWriter::new(output, schema()?, properties(how))?, how));
+            }
+            let Some((writer, how)) = writer else { return Ok(()) };
+            group.write(writer.next_row_group()?, (*how == Mantissas::Chained).then_some(chained))
+        };
+        write().map_err(|error| Error::parquet(self.place.path(), error))
     }
 
     /// How many bytes have been written.
     pub fn bytes(&self) -> u64 {
-        self.writer.bytes_written() as u64
+        self.writer.as_ref().map_or(0, |(writer, _)| writer.bytes_written() as u64)
     }
 
     /// How many samples have been added.
@@ -265,7 +318,8 @@ impl NewFile {
         if !self.group.times.is_empty() {
             self.write_group()?;
         }
-        let output = self.writer.into_inner().map_err(|error| Error::parquet(self.place.path(), error))?;
+        let Some((writer, _)) = self.writer else { return Ok(None) };
+        let output = writer.into_inner().map_err(|error| Error::parquet(self.place.path(), error))?;
         let (bytes, sums) = output.finish().map_err(|error| Error::io(self.place.path(), error))?;
         let entry = FileEntry {
             number: self.number,

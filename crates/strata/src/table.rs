@@ -188,7 +188,7 @@ impl Table {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.join(file_name(number));
         let file = self.vfs.create(&path).map_err(|error| Error::io(&path, error))?;
-        NewFile::new(number, Place::new(Arc::clone(&self.vfs), path), Output::new(file))
+        Ok(NewFile::new(number, Place::new(Arc::clone(&self.vfs), path), Output::new(file)))
     }
 
     /// Changes which files count, in one transaction with what `also` does in it. When this returns the

@@ -1,9 +1,12 @@
 //! What samples take in files, and how fast they are read back:
 //! `cargo run --release -p luma-telemetry --example warm -- SERIES DAYS STEP_SECONDS [DIRECTORY OF CSV FILES]`.
 //!
-//! A fleet of counters of which a quarter stands still, flushed every two hours of its time and merged by days; then
-//! series from CSV files (`timestamp,value`), if a directory is given. On a real disk in a temporary directory.
+//! A fleet of which a quarter stands still, half are counters and a quarter walks at random with two decimals, flushed every two hours of its time and merged by days; then
+//! series from CSV files (`timestamp,value`), if a directory is given. On a real disk in a temporary directory. Where
+//! `EXPORT` names a directory, all samples are written there as VictoriaMetrics imports them.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,16 +40,45 @@ fn report(what: &str, metrics: &Metrics) {
     println!("{what}: {} samples in {} files, {each:.3} bytes each", stats.rows, stats.files);
 }
 
+/// A number that looks like chance: the mixer of SplitMix64.
+fn scrambled(of: u64) -> u64 {
+    let z = of.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Writes all samples of a store as lines of JSON: the labels of a series, its numbers and their times.
+fn export(metrics: &Metrics, name: &str) -> Outcome<()> {
+    let Some(directory) = std::env::var_os("EXPORT") else { return Ok(()) };
+    let mut file = BufWriter::new(File::create(Path::new(&directory).join(name))?);
+    let all = [Matcher::new(MatchOp::Regex, "__name__", ".+")?];
+    for data in metrics.select(&Select { matchers: &all, start: i64::MIN, end: i64::MAX })? {
+        let data = data?;
+        let mut labels = String::new();
+        luma_promql::answer::write_labels(&data.labels, &mut labels);
+        let values: Vec<String> = data.floats.iter().map(|point| point.v.to_string()).collect();
+        let times: Vec<String> = data.floats.iter().map(|point| point.t.to_string()).collect();
+        let (values, times) = (values.join(","), times.join(","));
+        writeln!(file, r#"{{"metric":{labels},"values":[{values}],"timestamps":[{times}]}}"#)?;
+    }
+    Ok(file.flush()?)
+}
+
 fn fleet(directory: &Path, series: usize, days: i64, step_ms: i64) -> Outcome<()> {
     let metrics = open(directory)?;
-    let mut values = vec![0.0; series];
+    let mut values = vec![0.0f64; series];
     let (mut batch, mut flushing) = (Batch::default(), 0.0);
     let (mut ingested, began) = (0u64, Instant::now());
     for round in 0..days * DAY_MS / step_ms {
         batch.clear();
         for (at, value) in values.iter_mut().enumerate() {
-            let step = (at as i64 % 4) * ((at as i64 * 31 + round * 17) % 97);
-            *value += step as f64;
+            let chance = (scrambled((at as u64) << 32 | round as u64) % 97) as i64;
+            match at % 4 {
+                0 => {}
+                3 => *value = ((*value * 100.0).round() + (chance - 48) as f64) / 100.0,
+                kind => *value += (kind as i64 * chance) as f64,
+            }
             let (name, host) =
                 (format!("node_metric_{}_total", at % 100), format!("host-{:04}.example.com:9100", at / 100));
             let mode = ["idle", "user", "system", "iowait"][at % 4];
@@ -73,6 +105,7 @@ fn fleet(directory: &Path, series: usize, days: i64, step_ms: i64) -> Outcome<()
     while metrics.compact(i64::MAX)?.is_some() {}
     report("merged by days", &metrics);
     println!("merged {:.0} samples/s", ingested as f64 / began.elapsed().as_secs_f64());
+    export(&metrics, "fleet.jsonl")?;
     drop(metrics);
     let (before, began) = (resident_bytes(), Instant::now());
     let metrics = open(directory)?;
@@ -122,7 +155,8 @@ fn csv(directory: &Path, files: &Path) -> Outcome<()> {
     let metrics = open(directory)?;
     for file in std::fs::read_dir(files)? {
         let path = file?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = stem.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
         let mut batch = Batch::default();
         let series = batch.series([("__name__", name.as_str())])?;
         for line in std::fs::read_to_string(&path)?.lines() {
@@ -137,7 +171,7 @@ fn csv(directory: &Path, files: &Path) -> Outcome<()> {
     report("real series, two hours a file", &metrics);
     while metrics.compact(i64::MAX)?.is_some() {}
     report("real series, merged by days", &metrics);
-    Ok(())
+    export(&metrics, "real.jsonl")
 }
 
 fn main() -> Outcome<()> {
