@@ -36,6 +36,9 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
     let enabled = ["prometheus", "otlp"].into_iter().any(|door| config.flag(door, "enabled"));
     let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
+    if let Some(store) = &metrics {
+        database.read_metrics(Arc::clone(store));
+    }
     let maintenance = metrics.as_ref().map(|store| metrics::maintain(config, store)).transpose()?;
     let served = runtime.block_on(serve(config, &database, metrics));
     drop(maintenance);

@@ -204,7 +204,8 @@ pub fn write_number(v: f64, out: &mut String) {
     let _ = write!(out, "\"{text}\"");
 }
 
-fn write_histogram(h: &FloatHistogram, out: &mut String) {
+/// A native histogram: its count, its sum and its buckets, each with which of its bounds belong to it.
+pub fn write_histogram(h: &FloatHistogram, out: &mut String) {
     out.push_str("{\"count\":");
     write_number(h.count, out);
     out.push_str(",\"sum\":");

@@ -9,7 +9,7 @@ use crate::ast::{
     VectorSelector,
 };
 use crate::labels::{METRIC_NAME, is_plain_label_name};
-use crate::matcher::MatchOp;
+use crate::matcher::{MatchOp, Matcher};
 use crate::number::{format_plain, quoted};
 
 impl Display for Expr {
@@ -212,6 +212,19 @@ fn label_name(name: &str) -> String {
     if is_plain_label_name(name) { name.to_owned() } else { quoted(name) }
 }
 
+impl Display for Matcher {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let op = match self.op() {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        };
+        let name = if self.name() == METRIC_NAME { METRIC_NAME.to_owned() } else { label_name(self.name()) };
+        write!(f, "{name}{op}{}", quoted(self.value()))
+    }
+}
+
 fn write_series(selector: &VectorSelector, f: &mut Formatter<'_>) -> fmt::Result {
     let mut matchers = selector.matchers.as_slice();
     if let Some(name) = &selector.name {
@@ -227,15 +240,7 @@ fn write_series(selector: &VectorSelector, f: &mut Formatter<'_>) -> fmt::Result
         if at > 0 {
             f.write_char(',')?;
         }
-        let op = match matcher.op() {
-            MatchOp::Equal => "=",
-            MatchOp::NotEqual => "!=",
-            MatchOp::Regex => "=~",
-            MatchOp::NotRegex => "!~",
-        };
-        let name =
-            if matcher.name() == METRIC_NAME { METRIC_NAME.to_owned() } else { label_name(matcher.name()) };
-        write!(f, "{name}{op}{}", quoted(matcher.value()))?;
+        matcher.fmt(f)?;
     }
     f.write_char('}')
 }

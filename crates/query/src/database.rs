@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::execution::SessionState;
 use luma_catalog::{Catalog, Object, Oid, Role, Snapshot, Table, Verifier, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 use luma_rows::{OpenTable, Store};
+use luma_telemetry::Metrics;
 use parking_lot::RwLock;
 
 use crate::expression::TableExpressions;
@@ -107,6 +108,7 @@ pub(crate) struct Shared {
     pub(crate) activities: crate::activity::Activities,
     pub(crate) statements: crate::statements::Statements,
     next_session: AtomicU64,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Shared {
@@ -146,6 +148,11 @@ impl Shared {
     pub(crate) fn forget_table(&self, oid: Oid) {
         self.tables.write().remove(&oid);
         self.expressions.write().remove(&oid);
+    }
+
+    /// The store of metrics, if there is one.
+    pub(crate) fn metrics(&self) -> Option<&Arc<Metrics>> {
+        self.metrics.get()
     }
 
     pub(crate) fn runtime(&self) -> Result<&tokio::runtime::Handle> {
@@ -205,10 +212,16 @@ impl Database {
             activities: crate::activity::Activities::default(),
             statements: crate::statements::Statements::default(),
             next_session: AtomicU64::new(1),
+            metrics: OnceLock::new(),
         };
         let shared = Arc::new(shared);
         crate::upkeep::start(&shared)?;
         Ok(Self { shared })
+    }
+
+    /// Makes metrics readable by SQL: tables of the schema `metrics`, and `promql(…)`. The first store stays.
+    pub fn read_metrics(&self, store: Arc<Metrics>) {
+        let _ = self.shared.metrics.set(store);
     }
 
     /// A session for a client that was authenticated already.

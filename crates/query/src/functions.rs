@@ -65,8 +65,11 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     for function in all {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(RowFunction::new(function))))?;
     }
-    for function in sleep::functions() {
+    for function in sleep::functions().chain(crate::metrics::function::functions()) {
         state.register_udf(Arc::new(function))?;
+    }
+    for function in crate::metrics::rates::functions() {
+        state.register_udaf(Arc::new(function))?;
     }
     for function in overloaded() {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;

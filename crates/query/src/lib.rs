@@ -31,6 +31,7 @@ mod explain;
 mod expression;
 mod fast;
 mod functions;
+mod metrics;
 mod names;
 mod news;
 mod outcome;

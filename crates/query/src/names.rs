@@ -11,7 +11,7 @@ use luma_model::{Error, ErrorKind, Result};
 use crate::temporary;
 
 /// Longest identifier in bytes; longer ones are cut, as PostgreSQL does.
-const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 /// A name that may be qualified by a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub(crate) mod context;
 pub(crate) mod cooperative;
 pub(crate) mod index_order;
 pub(crate) mod lateral;
+pub(crate) mod leaf;
 pub(crate) mod operator;
 pub(crate) mod order;
 pub(crate) mod origin;

@@ -123,6 +123,21 @@ impl Metrics {
         Ok(SeriesSet::reading(chosen.into_iter().filter_map(found).map(Found::reader)))
     }
 
+    /// What [`Source::select`] gives, for whoever reads on after the store was let go.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn select_owned<'a>(&self, request: &Select<'_>) -> Result<SeriesSet<'a>, SourceError> {
+        let (mut chosen, warm) = self.choose(request);
+        let (from, to) = (request.start, request.end);
+        let references = chosen.iter().map(|series| series.reference);
+        let warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
+        chosen.sort_unstable_by_key(|series| series.reference);
+        let mut finding = Finding { warm: warm.map(Iterator::peekable), from, to };
+        let found = chosen.into_iter().filter_map(move |series| finding.next(series));
+        Ok(SeriesSet::reading(found.map(Found::reader)))
+    }
+
     /// The series that a request is for with their chunks as they are now, and the files if memory may not have all.
     fn choose(&self, request: &Select<'_>) -> (Vec<Chosen>, Option<Warm>) {
         let (from, to) = (request.start, request.end);
@@ -161,14 +176,7 @@ impl Warm {
 impl Source for Metrics {
     /// Series come in the order in which they came to the store, which is that of the files as well.
     fn select(&self, request: &Select<'_>) -> Result<SeriesSet<'_>, SourceError> {
-        let (mut chosen, warm) = self.choose(request);
-        let (from, to) = (request.start, request.end);
-        let references = chosen.iter().map(|series| series.reference);
-        let warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
-        chosen.sort_unstable_by_key(|series| series.reference);
-        let mut finding = Finding { warm: warm.map(Iterator::peekable), from, to };
-        let found = chosen.into_iter().filter_map(move |series| finding.next(series));
-        Ok(SeriesSet::reading(found.map(Found::reader)))
+        self.select_owned(request)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use luma_door_postgres::{Door, DoorOptions};
@@ -64,6 +65,9 @@ impl Database {
         }
         let database = crate::database::open(config, directory)?;
         crate::database::ensure_administrator(&database, false)?;
+        if crate::metrics::exist(directory) {
+            database.read_metrics(Arc::new(crate::metrics::open(config, directory)?));
+        }
         // Whoever can open the directory may do everything with it.
         let options = DoorOptions { require_auth: false, ..DoorOptions::default() };
         let door = Door::new(database.clone(), options, CancellationToken::new())?;

@@ -534,6 +534,19 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         ],
     ),
     &Function::new(
+        "time_bucket",
+        &[
+            Overload::new(&[Span, Timestamp, Timestamp], Timestamp, |_, values, _| {
+                bucket(values).map(Value::Timestamp)
+            })
+            .optional(1),
+            Overload::new(&[Span, TimestampTz, TimestampTz], TimestampTz, |_, values, _| {
+                bucket(values).map(Value::TimestampTz)
+            })
+            .optional(1),
+        ],
+    ),
+    &Function::new(
         "age",
         &[
             Overload::new(&[Timestamp, Timestamp], Span, |_, values, _| {
@@ -651,6 +664,35 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         })],
     ),
 ];
+
+/// Where buckets begin to be counted from: a Monday, so that weeks begin with one.
+const BUCKET_ORIGIN: i64 = 10_959 * MICROS_PER_DAY;
+/// The same for buckets of months: the first day of 2000.
+const MONTHS_ORIGIN: i64 = 10_957 * MICROS_PER_DAY;
+
+/// When the bucket begins that a time is in.
+fn bucket(values: &[ValueRef<'_>]) -> Result<i64> {
+    let span = span_of(values[0]);
+    let origin = |default| values.get(2).copied().unwrap_or(ValueRef::Timestamp(default));
+    if span.months == 0 {
+        return bin(&[values[0], values[1], origin(BUCKET_ORIGIN)]);
+    }
+    if span.months < 0 || span.days != 0 || span.micros != 0 {
+        let message = "a time bucket is of months or of days and less, and greater than zero";
+        return Err(Error::new(ErrorKind::InvalidParameterValue, message));
+    }
+    let (moment, origin) = (micros(values[1]), micros(origin(MONTHS_ORIGIN)));
+    // As many whole months as may lie between, then one less if that was too many.
+    let apart = age(moment, origin).months;
+    let mut buckets = apart.div_euclid(span.months);
+    loop {
+        let begins = shift(origin, Interval::new(buckets * span.months, 0, 0))?;
+        if begins <= moment {
+            return Ok(begins);
+        }
+        buckets -= 1;
+    }
+}
 
 fn bin(values: &[ValueRef<'_>]) -> Result<i64> {
     let span = span_of(values[0]);

@@ -1,5 +1,7 @@
 //! `information_schema`, as the SQL standard has it.
 
+use std::sync::Arc;
+
 use luma_catalog::{Column, ConstraintTiming, Identity, Relation, Table};
 use luma_model::{DataType, Value};
 
@@ -62,7 +64,22 @@ fn tables(names: &Names<'_>) -> Rows {
             }
         }
     }
+    for (name, _) in metrics(names) {
+        let schema = text(crate::metrics::SCHEMA);
+        rows.add(vec![text(DATABASE_NAME), schema, text(&*name), text("VIEW"), yes(false)]);
+    }
     rows
+}
+
+/// Metrics as they are listed: their names and columns.
+fn metrics<'a>(names: &'a Names<'_>) -> impl Iterator<Item = (Arc<str>, Vec<(String, DataType)>)> + 'a {
+    names.shared.metrics().into_iter().flat_map(|store| {
+        crate::metrics::names(store).into_iter().map(|name| {
+            let columns = crate::metrics::columns(&name, store);
+            let columns = columns.into_iter().map(|(name, column)| (name, column.data_type())).collect();
+            (name, columns)
+        })
+    })
 }
 
 fn columns(names: &Names<'_>) -> Rows {
@@ -172,6 +189,11 @@ fn columns(names: &Names<'_>) -> Rows {
             }
         }
     }
+    for (name, columns) in metrics(names) {
+        for (place, (column, data_type)) in columns.iter().enumerate() {
+            add(crate::metrics::SCHEMA, &name, place + 1, column, data_type, None);
+        }
+    }
     rows
 }
 
@@ -179,6 +201,10 @@ fn schemata(names: &Names<'_>) -> Rows {
     let mut rows = Rows::new(strings(&["catalog_name", "schema_name", "schema_owner"]));
     for (_, name, _) in schemas(names.catalog) {
         rows.add(vec![text(DATABASE_NAME), text(name), text(crate::database::ADMINISTRATOR)]);
+    }
+    if names.shared.metrics().is_some() && names.catalog.schema(crate::metrics::SCHEMA).is_none() {
+        let schema = text(crate::metrics::SCHEMA);
+        rows.add(vec![text(DATABASE_NAME), schema, text(crate::database::ADMINISTRATOR)]);
     }
     rows
 }

@@ -191,6 +191,12 @@ impl ContextProvider for Names<'_> {
         if let Some(system) = crate::pg_catalog::table(&name, self) {
             return system.map(provider_as_source).map_err(to_datafusion);
         }
+        if self.scope().find(&name).is_none()
+            && let Some(store) = self.shared.metrics()
+            && let Some(metric) = crate::metrics::provider(&name, store)
+        {
+            return Ok(provider_as_source(metric));
+        }
         let relation = self.scope().relation(&name).map_err(to_datafusion)?;
         self.used.lock().push(relation.oid());
         if let Some(source) = self.replaced.get(&relation.oid()) {

@@ -59,6 +59,7 @@ fn qualified(plan: &LogicalPlan, alias: Option<&TableReference>) -> Vec<Expr> {
 fn graft(plan: &LogicalPlan, join: &Join, left: &[Expr]) -> PlanResult<Option<LogicalPlan>> {
     Ok(match plan {
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => Some(join.left.as_ref().clone()),
+        LogicalPlan::Subquery(subquery) => graft(&subquery.subquery, join, left)?,
         LogicalPlan::Projection(projection) => {
             let Some(input) = graft(&projection.input, join, left)? else { return Ok(None) };
             let own = projection.expr.iter().cloned().map(inner).collect::<PlanResult<Vec<_>>>()?;

@@ -219,7 +219,9 @@ pub(crate) fn unnested(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
         .zip(&unnest.dependency_indices)
         .map(|((relation, output), from)| {
             let column = Expr::Column(Column::from((relation, output.as_ref())));
-            let is_list = unnest.list_type_columns.iter().any(|(list, _)| list == from);
+            // A record is no value of SQL: its fields know their types themselves.
+            let is_list = unnest.list_type_columns.iter().any(|(list, _)| list == from)
+                && !matches!(output.data_type(), ArrowType::Struct(_));
             let array = if is_list { data_type(input.field(*from)).ok() } else { None };
             let Some(element) = array.as_ref().and_then(DataType::element) else { return column };
             let typed = labelled(column.clone(), element);

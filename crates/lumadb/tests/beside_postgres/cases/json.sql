@@ -155,3 +155,7 @@ CREATE TABLE sub (d jsonb);
 INSERT INTO sub VALUES ('{"k": {"n": 5}}'), ('{"k": [7]}');
 SELECT d['k'], sub.d['k']['n'], d['k'][0] FROM sub ORDER BY d['k']['n'];
 SELECT count(*) FROM sub WHERE sub.d['k']['n'] = '5';
+
+-- Functions with several columns over columns of what stands before them.
+SELECT t.n, e.key, e.value FROM (VALUES ('a'), ('b')) AS t(n), jsonb_each(('{"' || n || '": 1}')::jsonb) AS e ORDER BY 1;
+SELECT t.n, e.k, e.v FROM (VALUES ('{"x": 1, "y": [2]}'), ('{}')) AS t(n), LATERAL json_each(n::json) AS e(k, v) ORDER BY 1, 2;

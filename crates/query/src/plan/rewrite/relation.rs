@@ -8,6 +8,7 @@ use luma_model::{Error, ErrorKind, Result};
 
 use super::expression::{call, cast};
 use crate::execute::table_factor;
+use crate::metrics::function;
 use crate::names::identifier;
 
 /// A column that a function in FROM gives: the function of its values, and their type beside text.
@@ -125,6 +126,10 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         *factor = table(columns, alias, &name, single, ordinality);
         return Ok(());
     }
+    if name == "promql" {
+        *factor = promql(arguments, alias)?;
+        return Ok(());
+    }
     if name == "pg_get_keywords" {
         *factor = system_table("pg_get_keywords", alias);
         return Ok(());
@@ -152,6 +157,42 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
         .collect();
     *factor = table(columns, alias, &name, single, ordinality);
     Ok(())
+}
+
+/// `promql(query [, time | start, end, step])`: the records of its answer as columns.
+fn promql(arguments: Vec<Expr>, alias: Option<TableAlias>) -> Result<TableFactor> {
+    let count = arguments.len();
+    if !matches!(count, 1 | 2 | 4) {
+        let message = format!("function promql with {count} arguments does not exist");
+        return Err(Error::new(ErrorKind::UndefinedFunction, message)
+            .hint("It takes a query alone, with a time, or with a start, an end and a step."));
+    }
+    let mut arguments = arguments.into_iter();
+    let mut next = |data_type: ast::DataType| {
+        let null = || Expr::value(ast::Value::Null);
+        cast(arguments.next().unwrap_or_else(null), data_type)
+    };
+    let time = || ast::DataType::Timestamp(None, ast::TimezoneInfo::WithTimeZone);
+    let interval = ast::DataType::Interval { fields: None, precision: None };
+    let mut arguments = vec![next(ast::DataType::Text), next(time()), next(time()), next(interval)];
+    if count == 1 {
+        arguments[1] = call("now", Vec::new());
+    }
+    let shown = alias.as_ref().map_or_else(|| "promql".to_owned(), |alias| identifier(&alias.name));
+    let given = alias.map(|alias| alias.columns).unwrap_or_default();
+    let projection = function::COLUMNS.iter().enumerate().map(|(at, (name, _))| {
+        let part = call(function::FIELD, vec![column("record"), super::expression::text(*name)]);
+        let shown = given.get(at).map_or_else(|| (*name).to_owned(), |column| identifier(&column.name));
+        item(part, &shown)
+    });
+    let records = TableFactor::UNNEST {
+        alias: Some(alias_of("luma_rows", &["record".to_owned()])),
+        array_exprs: vec![call(function::NAME, arguments)],
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
+    Ok(derived(projection.collect(), records, alias_of(&shown, &[])))
 }
 
 /// A function of the system that is a table here.
