@@ -65,6 +65,11 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those of values that only their forms matter of.
+    pub(crate) fn of(context: &TextContext) -> Self {
+        Self { context: context.clone(), ..Self::default() }
+    }
+
     pub(crate) fn text_context(&self) -> &TextContext {
         &self.context
     }

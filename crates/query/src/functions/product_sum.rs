@@ -104,26 +104,26 @@ impl AggregateUDFImpl for ProductSum {
 #[derive(Debug, Default)]
 struct Sums {
     scale: u8,
-    sums: Vec<i256>,
+    totals: Vec<i256>,
     /// Which groups have a value.
     filled: Vec<bool>,
 }
 
 impl Sums {
     fn resize(&mut self, groups: usize) {
-        self.sums.resize(groups, i256::ZERO);
+        self.totals.resize(groups, i256::ZERO);
         self.filled.resize(groups, false);
     }
 
     fn add(&mut self, group: usize, value: i256) {
-        if let (Some(sum), Some(filled)) = (self.sums.get_mut(group), self.filled.get_mut(group)) {
+        if let (Some(sum), Some(filled)) = (self.totals.get_mut(group), self.filled.get_mut(group)) {
             *sum = sum.wrapping_add(value);
             *filled = true;
         }
     }
 
     fn take(&mut self, emit_to: EmitTo) -> (Vec<i256>, Vec<bool>) {
-        (emit_to.take_needed(&mut self.sums), emit_to.take_needed(&mut self.filled))
+        (emit_to.take_needed(&mut self.totals), emit_to.take_needed(&mut self.filled))
     }
 
     fn states(&self, sums: Vec<i256>, filled: Vec<bool>) -> PlanResult<ArrayRef> {
@@ -230,7 +230,7 @@ impl GroupsAccumulator for Sums {
     }
 
     fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<i256>() + self.filled.capacity()
+        self.totals.capacity() * size_of::<i256>() + self.filled.capacity()
     }
 }
 
@@ -258,7 +258,7 @@ impl OneSum {
 
 impl Accumulator for OneSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> PlanResult<()> {
-        let groups = self.groups(values.first().map_or(0, |column| column.len()));
+        let groups = self.groups(values.first().map_or(0, Array::len));
         self.sums.update_batch(values, &groups, None, 1)?;
         self.group = groups;
         Ok(())
@@ -280,7 +280,7 @@ impl Accumulator for OneSum {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> PlanResult<()> {
-        let groups = self.groups(states.first().map_or(0, |column| column.len()));
+        let groups = self.groups(states.first().map_or(0, Array::len));
         self.sums.merge_batch(states, &groups, 1)?;
         self.group = groups;
         Ok(())

@@ -16,6 +16,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::utils::COUNT_STAR_EXPANSION;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast;
@@ -153,6 +154,17 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             if computes(function.func.name(), &function.params.args, schema) =>
         {
             Err(no_labels(function.func.name(), &function.params.args, schema))
+        }
+        // DataFusion counts by what is known of a table where the literal is its own.
+        Expr::AggregateFunction(mut function)
+            if function.func.name() == "count"
+                && matches!(
+                    function.params.args.as_slice(),
+                    [Expr::Literal(ScalarValue::Int32(Some(1)), None)]
+                ) =>
+        {
+            function.params.args = vec![Expr::Literal(COUNT_STAR_EXPANSION, None)];
+            Ok(Transformed::yes(Expr::AggregateFunction(function)))
         }
         Expr::AggregateFunction(mut function) if is_sum(function.func.name()) => {
             if let Some(sum) = product_sum(&function, schema)? {
