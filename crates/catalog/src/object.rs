@@ -170,6 +170,7 @@ impl Table {
             columns: columns.collect(),
             depends_on: filled.depends_on.clone(),
             comment: self.comment.clone(),
+            external: None,
         })
     }
 
@@ -474,6 +475,18 @@ pub struct View {
     /// `COMMENT ON VIEW`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// What an external table reads; none for other views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// The files of an external table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// Their format.
+    pub format: String,
+    /// Where they are.
+    pub location: String,
 }
 
 /// A sequence's definition; its position is kept by the row store.

@@ -10,7 +10,7 @@ use luma_model::arrow::arrow_type;
 use luma_model::{ColumnBuilder, DataType, Error, Result, Value};
 use luma_strata::open_file::Opened;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
 };
 use parquet::arrow::{ProjectionMask, RowNumber};
@@ -56,8 +56,8 @@ pub struct GroupRead<'a> {
     pub batch_rows: usize,
     /// Which rows of the group may be wanted; all without it.
     pub selection: Option<RowSelection>,
-    /// What they must satisfy.
-    pub predicate: Option<Predicate>,
+    /// What they must satisfy, one after another: each sees what those before let through.
+    pub predicates: Vec<Predicate>,
 }
 
 /// The batches of a row group.
@@ -159,6 +159,19 @@ fn constant(column: &Wanted, rows: usize) -> Result<ArrayRef> {
     Ok(builder.finish())
 }
 
+/// A predicate as the library wants it.
+fn passing(metadata: &ParquetMetaData, predicate: Predicate) -> Box<dyn ArrowPredicate> {
+    let Predicate { columns, mut evaluate } = predicate;
+    let (mask, places) = projection(metadata, &columns);
+    let passes = move |batch: RecordBatch| {
+        let arranged = arrange(batch.columns(), batch.num_rows(), &columns, &places);
+        arranged
+            .and_then(|columns| evaluate(columns, batch.num_rows()))
+            .map_err(|error| arrow::error::ArrowError::ExternalError(Box::new(error)))
+    };
+    Box::new(ArrowPredicateFn::new(mask, passes))
+}
+
 impl FileView {
     /// Whether the file has any of these columns.
     ///
@@ -199,16 +212,9 @@ impl GroupRead<'_> {
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        if let Some(Predicate { columns, mut evaluate }) = self.predicate {
-            let (mask, places) = projection(&opened.metadata, &columns);
-            let passes = move |batch: RecordBatch| {
-                let arranged = arrange(batch.columns(), batch.num_rows(), &columns, &places);
-                arranged
-                    .and_then(|columns| evaluate(columns, batch.num_rows()))
-                    .map_err(|error| arrow::error::ArrowError::ExternalError(Box::new(error)))
-            };
-            builder =
-                builder.with_row_filter(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(mask, passes))]));
+        if !self.predicates.is_empty() {
+            let passing = self.predicates.into_iter().map(|predicate| passing(&opened.metadata, predicate));
+            builder = builder.with_row_filter(RowFilter::new(passing.collect()));
         }
         Ok(GroupBatches {
             reader: builder.build().map_err(failed)?,

@@ -72,7 +72,7 @@ fn read(view: &FileView, table: &Table) -> Vec<(i64, Vec<Value>)> {
             row_numbers: true,
             batch_rows: 100,
             selection: None,
-            predicate: None,
+            predicates: Vec::new(),
         };
         let mut batches = read.open().unwrap();
         while let Some((arrays, count)) = batches.next_columns().unwrap() {

@@ -13,7 +13,6 @@ mod columnar_source;
 mod csv_reader;
 mod csv_source;
 mod encode;
-mod infer;
 mod json_scanner;
 mod json_source;
 mod load;

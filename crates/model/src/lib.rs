@@ -15,6 +15,7 @@ mod calendar;
 mod cast;
 mod document;
 mod error;
+pub mod infer;
 mod interval;
 mod json;
 mod key;

@@ -18,6 +18,8 @@ use crate::session::Session;
 
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod file;
+pub(crate) mod json;
 pub(crate) mod options;
 
 pub use options::CopyFormat;
@@ -30,17 +32,23 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
     };
     let options = CopyOptions::parse(options, legacy_options, *to)?;
     match (to, target) {
+        (_, CopyTarget::Stdout | CopyTarget::Stdin) if options.format == CopyFormat::Parquet => {
+            Err(Error::new(ErrorKind::FeatureNotSupported, "COPY with the format parquet needs a file").hint(
+                "Use COPY … TO 'path' or FROM 'path' on the server, `lumadb export` or `lumadb import`.",
+            ))
+        }
         (true, CopyTarget::Stdout) => copy_out(session, source, options).await.map(Outcome::CopyOut),
         (false, CopyTarget::Stdin) => copy_in(session, source, options).await.map(Outcome::CopyIn),
-        (_, CopyTarget::Program { .. }) => Err(Error::new(
+        (true, CopyTarget::File { filename }) => {
+            file::write(session, source, options, filename).await.map(Outcome::Complete)
+        }
+        (false, CopyTarget::File { filename }) => {
+            file::read(session, source, options, filename).await.map(Outcome::Complete)
+        }
+        _ => Err(Error::new(
             ErrorKind::InsufficientPrivilege,
             "COPY to or from a program on the server is not allowed",
         )),
-        _ => Err(Error::new(
-            ErrorKind::InsufficientPrivilege,
-            "COPY to or from a file on the server is not allowed",
-        )
-        .hint("Use COPY FROM STDIN or TO STDOUT, psql's \\copy, or `lumadb import`.")),
     }
 }
 
@@ -88,7 +96,7 @@ pub struct CopyIn {
     seen: Option<crate::collection::SeenFields>,
 }
 
-async fn copy_in(session: &mut Session, source: &CopySource, options: CopyOptions) -> Result<CopyIn> {
+async fn copy_in(session: &mut Session, source: &CopySource, mut options: CopyOptions) -> Result<CopyIn> {
     let CopySource::Table { table_name, columns } = source else {
         return Err(Error::new(ErrorKind::Syntax, "COPY FROM takes a table"));
     };
@@ -99,6 +107,8 @@ async fn copy_in(session: &mut Session, source: &CopySource, options: CopyOption
         .iter()
         .map(|ordinal| (table.columns()[*ordinal].name.clone(), table.data_type(*ordinal).clone()))
         .collect();
+    let names: Vec<&str> = types.iter().map(|(name, _)| name.as_str()).collect();
+    options.resolve(&names, Some(&table.definition))?;
     let mut given = vec![false; table.columns().len()];
     for ordinal in &ordinals {
         given[*ordinal] = true;
@@ -109,7 +119,7 @@ async fn copy_in(session: &mut Session, source: &CopySource, options: CopyOption
         format: options.format,
         columns: ordinals.len(),
         context: target.info.text_context(),
-        decoder: decode::Decoder::new(&options, table.definition.name.clone(), types),
+        decoder: decode::Decoder::new(&options, format!("COPY {}", table.definition.name), types),
         target,
         ordinals,
         given,
@@ -211,8 +221,9 @@ pub struct CopyOut {
     rows: u64,
 }
 
-async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptions) -> Result<CopyOut> {
-    let query = match source {
+/// The query whose rows are copied.
+fn copied_query(session: &Session, source: &CopySource) -> Result<ast::Query> {
+    Ok(match source {
         CopySource::Query(query) => query.as_ref().clone(),
         CopySource::Table { table_name, columns } => {
             let (table, ordinals) = source_table(session, table_name, columns)?;
@@ -234,9 +245,19 @@ async fn copy_out(session: &mut Session, source: &CopySource, options: CopyOptio
             let from = ast::TableWithJoins { relation, joins: Vec::new() };
             execute::select_query(items, vec![from], None)
         }
-    };
+    })
+}
+
+async fn copy_out(session: &mut Session, source: &CopySource, mut options: CopyOptions) -> Result<CopyOut> {
+    let query = copied_query(session, source)?;
     let info = session.new_info();
     let (columns, batches) = execute::run_query(session, &query, &[], &[], &info).await?;
+    let table = match source {
+        CopySource::Table { table_name, columns } => Some(source_table(session, table_name, columns)?.0),
+        CopySource::Query(_) => None,
+    };
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    options.resolve(&names, table.as_deref())?;
     Ok(CopyOut {
         format: options.format,
         columns: columns.len(),
@@ -299,14 +320,7 @@ impl CopyOut {
             for row in 0..batch.num_rows() {
                 encode::begin_row(&self.options, readers.len(), &mut out);
                 for (place, (reader, column)) in readers.iter().zip(self.stream.columns.iter()).enumerate() {
-                    encode::value(
-                        &self.options,
-                        place,
-                        reader.get(row)?,
-                        &column.data_type,
-                        &self.context,
-                        &mut out,
-                    );
+                    encode::value(&self.options, place, reader.get(row)?, column, &self.context, &mut out);
                 }
                 encode::end_row(&self.options, &mut out);
                 ends.push(out.len());

@@ -24,6 +24,7 @@ mod columnar;
 mod constraint;
 pub(crate) mod drop;
 mod extension;
+mod external;
 mod index;
 mod lock;
 mod maintenance;
@@ -99,6 +100,10 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         Body::Materialized(statement) => {
             refuse_read_only(session)?;
             materialized::statement(session, statement).await
+        }
+        Body::External(statement) => {
+            refuse_read_only(session)?;
+            external::create(session, statement).await
         }
         Body::Sequence(statement) => {
             refuse_read_only(session)?;

@@ -1,5 +1,6 @@
 //! Statements that change rows.
 
+mod columns;
 mod inference;
 pub(crate) mod insert;
 pub(crate) mod lock;

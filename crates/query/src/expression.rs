@@ -332,6 +332,14 @@ impl TableExpressions {
         &self.planned
     }
 
+    /// Whether a row is looked at or changed before it is written, beyond NOT NULL.
+    pub(crate) fn looks_at_rows(&self) -> bool {
+        !(self.checks.is_empty()
+            && self.domains.is_empty()
+            && self.generated.is_empty()
+            && self.rounded.is_empty())
+    }
+
     /// Computes and rounds what is not the user's to give; for every row before it is written.
     pub(crate) fn complete(&self, values: &mut [Value], info: &Arc<SessionInfo>) -> Result<()> {
         for (ordinal, digits) in &self.rounded {

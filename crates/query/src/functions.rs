@@ -21,6 +21,7 @@ pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
 pub(crate) mod procedure;
+pub(crate) mod product_sum;
 pub(crate) mod reg;
 mod regex;
 pub(crate) mod row;

@@ -29,6 +29,7 @@ mod error;
 mod execute;
 mod explain;
 mod expression;
+mod external;
 mod fast;
 mod functions;
 mod metrics;

@@ -137,6 +137,11 @@ impl<'a> Scope<'a> {
     pub(crate) fn table(&self, name: &QualifiedName) -> Result<&'a Arc<Table>> {
         match self.relation(name)? {
             Relation::Table(table) => Ok(table),
+            Relation::View(view) if view.external.is_some() => {
+                let message = format!("\"{}\" is an external table, which is only read", name.name);
+                Err(Error::new(ErrorKind::WrongObjectType, message)
+                    .hint("Its rows are in files of others. COPY (SELECT …) TO 'path' writes files."))
+            }
             other => Err(Error::new(
                 ErrorKind::WrongObjectType,
                 format!("\"{}\" is a {}, not a table", name.name, other.kind_name()),

@@ -11,6 +11,7 @@ use luma_model::{Error, ErrorKind, Result};
 pub(crate) mod conflict;
 mod cursor;
 pub(crate) mod dialect;
+pub(crate) mod external;
 pub(crate) mod form;
 mod locate;
 pub(crate) mod materialized;
@@ -122,6 +123,8 @@ pub(crate) enum Body {
     With(form::With),
     /// CREATE and REFRESH of materialized views.
     Materialized(materialized::MaterializedStatement),
+    /// CREATE EXTERNAL TABLE.
+    External(external::CreateExternal),
     /// CREATE SEQUENCE and ALTER SEQUENCE.
     Sequence(sequence::SequenceStatement),
     /// `MOVE … FROM cursor`.
@@ -187,6 +190,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
         }
+        if let Some(statement) = external::parse(&mut parser)? {
+            return Ok(Body::External(statement));
+        }
         if let Some(statement) = user_type::parse(&mut parser)? {
             return Ok(Body::Type(statement));
         }
@@ -212,17 +218,40 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
     }
 }
 
-/// sqlparser wants a semicolon after `COPY … FROM STDIN` and spells an option's `on` as `true`.
+/// sqlparser wants a semicolon after `COPY … FROM STDIN`, spells an option's `on` as `true`, and knows neither
+/// `HEADER MATCH` nor `FORCE_QUOTE *`.
 fn copy_tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let word = |token: &TokenWithSpan| match &token.token {
         Token::Word(word) => word.value.to_ascii_uppercase(),
         _ => String::new(),
     };
-    let mut tokens = tokens.to_vec();
+    let tokens = tokens.to_vec();
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     if first.is_none_or(|first| word(first) != "COPY") {
         return tokens;
     }
+    let mut last = String::new();
+    let quoted = |name: &str| TokenWithSpan::wrap(Token::make_word(name, Some('"')));
+    let mut spelled = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match (last.as_str(), &token.token) {
+            ("HEADER", Token::Word(_)) if word(&token) == "MATCH" => {
+                spelled.extend([Token::Comma, Token::make_keyword("FORMAT")].map(TokenWithSpan::wrap));
+                spelled.push(quoted(crate::copy::options::HEADER_MATCH));
+            }
+            ("QUOTE", Token::Mul) => spelled.push(quoted(crate::copy::options::ALL_COLUMNS)),
+            ("FORCE_QUOTE", Token::Mul) => {
+                spelled.push(TokenWithSpan::wrap(Token::LParen));
+                spelled.push(quoted(crate::copy::options::ALL_COLUMNS));
+                spelled.push(TokenWithSpan::wrap(Token::RParen));
+            }
+            _ => spelled.push(token.clone()),
+        }
+        if !matches!(token.token, Token::Whitespace(_)) {
+            last = word(&token);
+        }
+    }
+    let mut tokens = spelled;
     for token in &mut tokens {
         match word(token).as_str() {
             "ON" => token.token = Token::make_keyword("TRUE"),

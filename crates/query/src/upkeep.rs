@@ -271,8 +271,15 @@ fn copy_file(open: &Arc<OpenTable>, view: &FileView, sink: &mut Sink) -> Result<
         schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(nullable));
     for group in 0..view.groups()? {
-        let mut scan =
-            FileScan::open(Arc::clone(open), view, group, columns.clone(), Arc::clone(&schema), None, None)?;
+        let mut scan = FileScan::open(
+            Arc::clone(open),
+            view,
+            group,
+            columns.clone(),
+            Arc::clone(&schema),
+            None,
+            Vec::new(),
+        )?;
         while let Some(batch) = scan.next_batch()? {
             sink.push_columns(batch.columns().to_vec())?;
         }

@@ -209,7 +209,7 @@ impl OpenTable {
                     row_numbers: false,
                     batch_rows: BATCH_ROWS,
                     selection: None,
-                    predicate: None,
+                    predicates: Vec::new(),
                 };
                 let mut batches = read.open()?;
                 while let Some((columns, rows)) = batches.next_columns()? {
@@ -257,7 +257,7 @@ impl FileScan {
         columns: Vec<ScanColumn>,
         schema: SchemaRef,
         selection: Option<RowSelection>,
-        predicate: Option<Predicate>,
+        predicates: Vec<Predicate>,
     ) -> Result<Self> {
         let mut read: Vec<usize> = columns
             .iter()
@@ -280,7 +280,7 @@ impl FileScan {
             row_numbers,
             batch_rows: BATCH_ROWS,
             selection,
-            predicate,
+            predicates,
         }
         .open()?;
         Ok(Self { file: view.entry().number, table, batches, columns, read, schema })

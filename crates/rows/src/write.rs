@@ -349,7 +349,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Inserts rows that are columns of a columnar table already, in the order of its live columns and with
-    /// their types. Nothing is checked.
+    /// their types. Nothing is checked: see [`Writer::check_values`].
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -441,7 +441,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Refuses NULL where it may not be, and what a CHECK condition does not let in.
-    fn check_values(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
+    /// Checks a row as it is checked before it is inserted.
+    ///
+    /// # Errors
+    /// 23502 for a NULL where there must be none; of conditions.
+    pub fn check_values(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
         for (column, value) in table.definition.columns.iter().zip(values) {
             if column.not_null && !column.dropped && matches!(value, ValueRef::Null) {
                 return Err(Error::new(

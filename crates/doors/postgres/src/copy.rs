@@ -13,7 +13,7 @@ use crate::session::Runner;
 fn format(format: CopyFormat) -> Format {
     match format {
         CopyFormat::Binary => Format::Binary,
-        CopyFormat::Text | CopyFormat::Csv => Format::Text,
+        CopyFormat::Text | CopyFormat::Csv | CopyFormat::Json | CopyFormat::Parquet => Format::Text,
     }
 }
 

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
+use luma_model::infer::Kind;
+
 use crate::Failure;
 use crate::import::ReadOptions;
 use crate::import::csv_reader::{CsvReader, Record};
 use crate::import::encode;
-use crate::import::infer::Kind;
 use crate::import::source::{Batch, Column, Place, Reject, Source, match_columns};
 
 /// Characters of a record that are shown when it is rejected.
@@ -153,6 +154,7 @@ impl Source for CsvSource {
 mod tests {
     use super::*;
     use luma_model::DataType;
+    use luma_model::infer::Kind;
 
     fn options() -> ReadOptions {
         ReadOptions { nulls: vec![String::new(), "NA".into()], delimiter: None, batch_rows: 2 }

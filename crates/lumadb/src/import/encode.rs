@@ -4,6 +4,7 @@
 //! plain ISO form are converted here, on the reading thread, and everything else by the same code
 //! that the server uses.
 
+use luma_model::infer::{iso_date, iso_timestamp};
 use luma_model::{DataType, TextContext, ValueRef, parse_text, to_binary};
 
 /// What a binary COPY begins with.
@@ -107,82 +108,6 @@ fn float(bytes: &[u8]) -> Option<f64> {
         bytes.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E'));
     let number: f64 = std::str::from_utf8(bytes).ok().filter(|_| plain)?.parse().ok()?;
     number.is_finite().then_some(number)
-}
-
-/// Days since 1970 of `2013-01-31`.
-pub(super) fn iso_date(bytes: &[u8]) -> Option<i32> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = bytes else { return None };
-    let year = number(&[*y1, *y2, *y3, *y4])?;
-    let (month, day) = (number(&[*m1, *m2])?, number(&[*d1, *d2])?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days_max = match month {
-        2 => 28 + i32::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if year == 0 || !(1..=days_max).contains(&day) {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last one.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted / 400;
-    let year_of_era = shifted - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
-/// Microseconds since 1970 of `2013-01-31 23:59:59.5`, with `T` or a space, seconds and their
-/// fraction optional, and the zone's offset in seconds if there is one.
-pub(super) fn iso_timestamp(bytes: &[u8]) -> Option<(i64, Option<i32>)> {
-    let (date, rest) = bytes.split_at_checked(10)?;
-    let days = iso_date(date)?;
-    let [b' ' | b'T', h1, h2, b':', m1, m2, rest @ ..] = rest else { return None };
-    let (hour, minute) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
-    let (second, rest) = match rest {
-        [b':', s1, s2, rest @ ..] => (number(&[*s1, *s2])?, rest),
-        rest => (0, rest),
-    };
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let (fraction, rest) = match rest {
-        [b'.', rest @ ..] => {
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if digits == 0 || digits > 6 {
-                return None;
-            }
-            (number(&rest[..digits])? * 10i32.pow(6 - digits as u32), &rest[digits..])
-        }
-        rest => (0, rest),
-    };
-    let offset = match rest {
-        [] => None,
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, rest @ ..] => {
-            let minutes = match rest {
-                [] => 0,
-                [b':', m1, m2] | [m1, m2] => number(&[*m1, *m2])?,
-                _ => return None,
-            };
-            let hours = number(&[*h1, *h2])?;
-            if hours > 15 || minutes > 59 {
-                return None;
-            }
-            let seconds = hours * 3600 + minutes * 60;
-            Some(if *sign == b'-' { -seconds } else { seconds })
-        }
-        _ => return None,
-    };
-    let seconds = i64::from(hour * 3600 + minute * 60 + second);
-    Some((i64::from(days) * MICROS_PER_DAY + seconds * 1_000_000 + i64::from(fraction), offset))
-}
-
-fn number(digits: &[u8]) -> Option<i32> {
-    digits
-        .iter()
-        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0')))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod columnar;
 mod configuration;
 mod example_data;
+mod files;
 mod importing;
 mod metrics;
 mod process;

@@ -6,7 +6,8 @@
 use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, from_binary, parse_text};
 
 use crate::copy::encode::BINARY_SIGNATURE;
-use crate::copy::options::{CopyFormat, CopyOptions};
+use crate::copy::json;
+use crate::copy::options::{CopyFormat, CopyOptions, Header};
 
 /// Longest row.
 const ROW_BYTES_MAX: usize = 1 << 30;
@@ -14,7 +15,8 @@ const ROW_BYTES_MAX: usize = 1 << 30;
 /// Takes rows out of a stream of bytes.
 pub(crate) struct Decoder {
     options: CopyOptions,
-    table: String,
+    /// What errors say the data is.
+    about: String,
     columns: Vec<(String, DataType)>,
     buffer: Vec<u8>,
     /// Where the next row begins.
@@ -33,11 +35,11 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    pub(crate) fn new(options: &CopyOptions, table: String, columns: Vec<(String, DataType)>) -> Self {
-        let header_done = options.format != CopyFormat::Binary && !options.header;
+    pub(crate) fn new(options: &CopyOptions, about: String, columns: Vec<(String, DataType)>) -> Self {
+        let header_done = options.format != CopyFormat::Binary && options.header == Header::None;
         Self {
             options: options.clone(),
-            table,
+            about,
             columns,
             buffer: Vec::new(),
             start: 0,
@@ -61,6 +63,11 @@ impl Decoder {
         self.buffer.extend_from_slice(data);
     }
 
+    /// Whether [`Decoder::end`] was called.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// No more data comes.
     pub(crate) fn end(&mut self) {
         self.ended = true;
@@ -68,7 +75,7 @@ impl Decoder {
 
     /// Says in an error which row it is about.
     pub(crate) fn locate(&self, error: Error) -> Error {
-        error.context(format!("COPY {}, line {}", self.table, self.line))
+        error.context(format!("{}, line {}", self.about, self.line))
     }
 
     /// Takes the next whole row into `row`; `false` when there is none yet, or none any more.
@@ -76,6 +83,7 @@ impl Decoder {
         row.clear();
         let taken = match self.options.format {
             CopyFormat::Binary => self.next_binary(row),
+            CopyFormat::Json => self.next_object(context, row),
             _ => self.next_text(context, row),
         };
         taken.map_err(|error| self.locate(error))
@@ -90,6 +98,9 @@ impl Decoder {
             self.line += 1;
             if !self.header_done {
                 self.header_done = true;
+                if self.options.header == Header::Match {
+                    self.check_header(line_start, line_end)?;
+                }
                 continue;
             }
             if &self.buffer[line_start..line_end] == b"\\." {
@@ -108,7 +119,7 @@ impl Decoder {
                 };
                 at = next;
                 let (name, data_type) = &self.columns[place];
-                row.push(if null {
+                row.push(if null && !self.options.force_not_null.has(place) || self.null_quoted(place) {
                     Value::Null
                 } else {
                     let text = std::str::from_utf8(&self.field).map_err(|_| {
@@ -118,7 +129,7 @@ impl Decoder {
                         )
                     })?;
                     read(data_type, text, context).map_err(|error| {
-                        let place = format!("COPY {}, line {}, column {name}", self.table, self.line);
+                        let place = format!("{}, line {}, column {name}", self.about, self.line);
                         error.column(name).context(format!("{place}: \"{text}\""))
                     })?
                 });
@@ -127,6 +138,60 @@ impl Decoder {
                 return Err(bad("extra data after last expected column"));
             }
             return Ok(true);
+        }
+    }
+
+    /// Whether a quoted field that reads as NULL is one.
+    fn null_quoted(&self, place: usize) -> bool {
+        self.options.force_null.has(place) && self.field == self.options.null.as_bytes()
+    }
+
+    /// The fields of a line.
+    fn fields(&mut self, start: usize, end: usize) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut at = start;
+        while at <= end {
+            let (next, _) = match self.options.format {
+                CopyFormat::Csv => self.csv_field(at, end)?,
+                _ => self.text_field(at, end),
+            };
+            at = next;
+            found.push(String::from_utf8_lossy(&self.field).into_owned());
+        }
+        Ok(found)
+    }
+
+    /// Compares the names of a header with those of the columns.
+    fn check_header(&mut self, start: usize, end: usize) -> Result<()> {
+        let found = self.fields(start, end)?;
+        if found.len() != self.columns.len() {
+            let (found, expected) = (found.len(), self.columns.len());
+            let message = format!("wrong number of fields in header line: got {found}, expected {expected}");
+            return Err(bad(message));
+        }
+        for (place, (found, (name, _))) in found.iter().zip(&self.columns).enumerate() {
+            if found != name {
+                let place = place + 1;
+                let message = format!(
+                    "column name mismatch in header line field {place}: got \"{found}\", expected \"{name}\""
+                );
+                return Err(bad(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a line that is a JSON object; empty lines are none.
+    fn next_object(&mut self, context: &TextContext, row: &mut Vec<Value>) -> Result<bool> {
+        loop {
+            let Some((start, end)) = self.next_line()? else { return Ok(false) };
+            self.line += 1;
+            let line = self.buffer.get(start..end).unwrap_or_default();
+            if !line.trim_ascii().is_empty() {
+                let place = || format!("{}, line {}", self.about, self.line);
+                json::read_object(line, &self.columns, self.options.other_fields, context, &place, row)?;
+                return Ok(true);
+            }
         }
     }
 
@@ -145,7 +210,7 @@ impl Decoder {
                 }
                 at += 1;
             } else if byte == b'\n' && !self.in_quotes {
-                let escaped = !csv && self.is_escaped(at);
+                let escaped = self.options.format == CopyFormat::Text && self.is_escaped(at);
                 if !escaped {
                     let start = self.start;
                     let mut end = at;
@@ -357,6 +422,18 @@ impl Decoder {
     fn incomplete(&self) -> Result<bool> {
         if self.ended { Err(bad("unexpected EOF in COPY data")) } else { Ok(false) }
     }
+}
+
+/// The fields of the first line of CSV that begins with `bytes`; `None` where they do not have all of it.
+///
+/// # Errors
+/// 22P04 when a quote is left open.
+pub(crate) fn first_fields(options: &CopyOptions, bytes: &[u8], ended: bool) -> Result<Option<Vec<String>>> {
+    let mut decoder = Decoder::new(options, String::new(), Vec::new());
+    decoder.push(bytes);
+    decoder.ended = ended;
+    let Some((start, end)) = decoder.next_line()? else { return Ok(None) };
+    decoder.fields(start, end).map(Some)
 }
 
 /// A value of a column; `numeric` without precision has limits of its own when it is stored.

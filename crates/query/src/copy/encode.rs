@@ -1,8 +1,9 @@
 //! Rows into COPY's bytes.
 
-use luma_model::{DataType, TextContext, ValueRef, format_text, to_binary};
+use luma_model::{TextContext, ValueRef, format_text, to_binary};
 
-use crate::copy::options::{CopyFormat, CopyOptions};
+use crate::copy::json;
+use crate::copy::options::{CopyFormat, CopyOptions, Forced, Header};
 use crate::outcome::Column;
 
 /// What begins every binary COPY.
@@ -13,9 +14,9 @@ pub(crate) fn header(options: &CopyOptions, columns: &[Column], out: &mut Vec<u8
     if options.format == CopyFormat::Binary {
         out.extend_from_slice(BINARY_SIGNATURE);
         out.extend_from_slice(&[0; 8]);
-    } else if options.header {
+    } else if options.header != Header::None {
         for (place, column) in columns.iter().enumerate() {
-            text_value(options, place, column.name.as_bytes(), out);
+            header_value(options, place, column.name.as_bytes(), out);
         }
         out.push(b'\n');
     }
@@ -29,14 +30,18 @@ pub(crate) fn trailer(options: &CopyOptions, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn begin_row(options: &CopyOptions, columns: usize, out: &mut Vec<u8>) {
-    if options.format == CopyFormat::Binary {
-        out.extend_from_slice(&(columns as i16).to_be_bytes());
+    match options.format {
+        CopyFormat::Binary => out.extend_from_slice(&(columns as i16).to_be_bytes()),
+        CopyFormat::Json => out.push(b'{'),
+        CopyFormat::Text | CopyFormat::Csv | CopyFormat::Parquet => {}
     }
 }
 
 pub(crate) fn end_row(options: &CopyOptions, out: &mut Vec<u8>) {
-    if options.format != CopyFormat::Binary {
-        out.push(b'\n');
+    match options.format {
+        CopyFormat::Binary => {}
+        CopyFormat::Json => out.extend_from_slice(b"}\n"),
+        CopyFormat::Text | CopyFormat::Csv | CopyFormat::Parquet => out.push(b'\n'),
     }
 }
 
@@ -45,10 +50,18 @@ pub(crate) fn value(
     options: &CopyOptions,
     place: usize,
     value: ValueRef<'_>,
-    data_type: &DataType,
+    column: &Column,
     context: &TextContext,
     out: &mut Vec<u8>,
 ) {
+    let data_type = &column.data_type;
+    if options.format == CopyFormat::Json {
+        if place > 0 {
+            out.push(b',');
+        }
+        json::member(&column.name, value, data_type, context, out);
+        return;
+    }
     if options.format == CopyFormat::Binary {
         if matches!(value, ValueRef::Null) {
             out.extend_from_slice(&(-1i32).to_be_bytes());
@@ -73,6 +86,12 @@ pub(crate) fn value(
     text_value(options, place, &text, out);
 }
 
+/// A column's name, which FORCE_QUOTE is not about.
+fn header_value(options: &CopyOptions, place: usize, name: &[u8], out: &mut Vec<u8>) {
+    let plain = CopyOptions { force_quote: Forced::default(), ..options.clone() };
+    text_value(&plain, place, name, out);
+}
+
 fn text_value(options: &CopyOptions, place: usize, text: &[u8], out: &mut Vec<u8>) {
     if place > 0 {
         out.push(options.delimiter);
@@ -81,7 +100,7 @@ fn text_value(options: &CopyOptions, place: usize, text: &[u8], out: &mut Vec<u8
         let special = |byte: &u8| {
             *byte == options.delimiter || *byte == options.quote || *byte == b'\n' || *byte == b'\r'
         };
-        let quoted = options.force_quote_all
+        let quoted = options.force_quote.has(place)
             || text == options.null.as_bytes()
             || text == b"\\."
             || text.iter().any(special);

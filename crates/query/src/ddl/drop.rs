@@ -66,7 +66,7 @@ pub(crate) async fn tables(
     tag: &'static str,
 ) -> Result<Outcome> {
     lock_catalog(session).await?;
-    let mut dropped = Vec::new();
+    let (mut dropped, mut external) = (Vec::new(), Vec::new());
     for name in names {
         let name = qualified(name)?;
         match find(session, &name, if_exists, "table")? {
@@ -74,9 +74,14 @@ pub(crate) async fn tables(
             Some(Relation::Table(_)) => {
                 return Err(wrong_kind(&name, "table").hint("Use DROP MATERIALIZED VIEW to remove it."));
             }
+            Some(Relation::View(view)) if view.external.is_some() => external.push(view),
             Some(_) => return Err(wrong_kind(&name, "table")),
             None => {}
         }
+    }
+    for view in external {
+        drop_dependent_views(session, view.oid, &format!("external table {}", view.name), cascade)?;
+        edit(session, |edit, _| edit.remove(view.oid))?;
     }
     let together: BTreeSet<Oid> = dropped.iter().map(|table| table.oid).collect();
     for table in dropped {
@@ -265,6 +270,9 @@ async fn views(
     for name in names {
         let name = qualified(name)?;
         match find(session, &name, if_exists, "view")? {
+            Some(Relation::View(view)) if view.external.is_some() => {
+                return Err(wrong_kind(&name, "view").hint("Use DROP TABLE to remove an external table."));
+            }
             Some(Relation::View(view)) => {
                 drop_dependent_views(session, view.oid, &format!("view {}", view.name), cascade)?;
                 edit(session, |edit, _| edit.remove(view.oid))?;

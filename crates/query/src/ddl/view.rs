@@ -1,7 +1,7 @@
 //! CREATE VIEW.
 
 use datafusion::sql::sqlparser::ast;
-use luma_catalog::{Object, Relation, View};
+use luma_catalog::{External, Object, Relation, View};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::ddl::{done, lock_catalog, put};
@@ -13,6 +13,15 @@ use crate::session::Session;
 
 /// Runs CREATE VIEW.
 pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> Result<Outcome> {
+    create_as(session, create, None).await
+}
+
+/// Makes a view, or an external table, which is one of files.
+pub(crate) async fn create_as(
+    session: &mut Session,
+    create: &ast::CreateView,
+    external: Option<External>,
+) -> Result<Outcome> {
     if create.temporary {
         return Err(Error::new(ErrorKind::FeatureNotSupported, "temporary views are not supported"));
     }
@@ -22,7 +31,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> R
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     let schema = scope.creation_schema(&name)?.oid;
     let replaced = match catalog.relation(schema, &name.name) {
-        Some(Relation::View(view)) if create.or_replace => Some(view.clone()),
+        Some(Relation::View(view)) if create.or_replace && view.external.is_none() => Some(view.clone()),
         Some(_) => {
             let message = format!("relation \"{}\" already exists", name.name);
             return Err(Error::new(ErrorKind::DuplicateTable, message));
@@ -77,6 +86,7 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateView) -> R
         columns,
         depends_on,
         comment: None,
+        external,
     };
     put(session, Object::View(view))?;
     Ok(done("CREATE VIEW"))

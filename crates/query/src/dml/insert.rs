@@ -11,9 +11,10 @@ use datafusion::sql::sqlparser::ast::{self, Expr, OnConflictAction, OnInsert, Se
 use futures::StreamExt;
 use luma_catalog::{Identity, Relation, Table};
 use luma_model::arrow::{CellReader, data_type};
-use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
+use luma_model::{CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast};
 use luma_rows::{ConflictTarget, InsertOutcome, OpenTable, Writer};
 
+use crate::dml::columns::ColumnInsert;
 use crate::dml::inference;
 use crate::dml::returning::{Collector, Returning};
 use crate::dml::target::Target;
@@ -198,6 +199,15 @@ pub(crate) async fn run_general(
         own: HashSet::new(),
     };
     let mut writer = target.writer(session)?;
+    if run.conflict.is_none()
+        && run.collector.is_none()
+        && let RowSource::Query { batches, unknown, .. } = &mut source
+        && let Some(insert) = ColumnInsert::new(&table, &expressions, &columns, unknown, &info)
+    {
+        let rows = insert.run(&target, &mut writer, batches).await?;
+        writer.finish().await?;
+        return Ok(Outcome::Complete(CommandTag::Insert(rows)));
+    }
     let mut count = 0usize;
     while let Some(row) = source.next().await? {
         run.insert(&mut writer, row).await?;
@@ -420,22 +430,36 @@ fn convert(
     let mut rows: Vec<Vec<Option<Value>>> = vec![Vec::with_capacity(columns.len()); batch.num_rows()];
     for (place, (name, wanted)) in columns.iter().enumerate() {
         let given = data_type(batch.schema().field(place))?;
-        if !assignable(&given, wanted) && !unknown.get(place).copied().unwrap_or(false) {
-            return Err(not_assignable(name, &given, wanted));
-        }
+        let unknown = unknown.get(place).copied().unwrap_or(false);
         let reader = CellReader::new(batch.column(place).as_ref(), &given)?;
         for (at, row) in rows.iter_mut().enumerate() {
-            let value = reader.get(at)?;
-            row.push(Some(match value {
-                ValueRef::Null => Value::Null,
-                value if assignable(&given, wanted) => {
-                    cast(value, &given, wanted, CastKind::Assignment, &context)?
-                }
-                value => cast(value, &given, wanted, CastKind::Explicit, &context)?,
-            }));
+            row.push(Some(assigned(reader.get(at)?, name, &given, wanted, unknown, &context)?));
         }
     }
     Ok(rows)
+}
+
+/// A value of a query as one of a column; `unknown` says that it is a literal without a type.
+///
+/// # Errors
+/// 42804 where there is no such conversion, and what the conversion says.
+pub(crate) fn assigned(
+    value: ValueRef<'_>,
+    name: &str,
+    given: &DataType,
+    wanted: &DataType,
+    unknown: bool,
+    context: &TextContext,
+) -> Result<Value> {
+    let kind = match (assignable(given, wanted), unknown) {
+        (true, _) => CastKind::Assignment,
+        (false, true) => CastKind::Explicit,
+        (false, false) => return Err(not_assignable(name, given, wanted)),
+    };
+    match value {
+        ValueRef::Null => Ok(Value::Null),
+        value => cast(value, given, wanted, kind, context),
+    }
 }
 
 /// Which columns of a query are literals without a type, or NULL.

@@ -52,6 +52,16 @@ pub(crate) fn arithmetic(
     ))
 }
 
+/// The two sides of a product of numbers of any scale.
+pub(crate) fn factors(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    let Expr::ScalarFunction(function) = expr else { return None };
+    let arithmetic = function.func.inner().as_ref().downcast_ref::<Arithmetic>()?;
+    let [left, right] = function.args.as_slice() else { return None };
+    let product =
+        arithmetic.operation == Operation::Multiply && arithmetic.operands == DataType::Numeric(None);
+    product.then_some((left, right))
+}
+
 #[derive(Debug)]
 struct Arithmetic {
     operation: Operation,

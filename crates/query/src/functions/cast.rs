@@ -22,6 +22,15 @@ pub(crate) fn cast_to(expr: Expr, to: &DataType) -> Expr {
     ))
 }
 
+/// What is converted to a number of any scale; the expression itself where it is no such conversion.
+pub(crate) fn before_number(expr: &Expr) -> &Expr {
+    let Expr::ScalarFunction(function) = expr else { return expr };
+    match (function.func.inner().as_ref().downcast_ref::<PostgresCast>(), function.args.first()) {
+        (Some(cast), Some(argument)) if cast.to == DataType::Numeric(None) => argument,
+        _ => expr,
+    }
+}
+
 /// The conversion to one type.
 #[derive(Debug, Clone)]
 pub(crate) struct PostgresCast {

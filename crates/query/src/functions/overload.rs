@@ -65,6 +65,11 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those of values that only their forms matter of.
+    pub(crate) fn of(context: &TextContext) -> Self {
+        Self { context: context.clone(), ..Self::default() }
+    }
+
     pub(crate) fn text_context(&self) -> &TextContext {
         &self.context
     }
@@ -390,37 +395,46 @@ impl ScalarUDFImpl for OverloadedFunction {
             .map_err(to_datafusion)?;
         let context = info.text_context();
         let about = overload.array_type(&given);
-        let mut columns = Vec::with_capacity(args.args.len());
+        let mut arguments = Vec::with_capacity(args.args.len());
+        let mut types = Vec::with_capacity(args.args.len());
         for (at, ((argument, given), own)) in args.args.iter().zip(given).zip(&args.arg_fields).enumerate() {
-            let array: ArrayRef = argument.to_array(rows)?;
             let actual = data_type(own).map_err(to_datafusion)?;
             let wanted = wanted(overload.kind(at), given.as_ref(), about.as_ref());
-            let reader = CellReader::new(array.as_ref(), &actual).map_err(to_datafusion)?;
-            columns.push((reader, actual, wanted));
+            arguments.push(Given::new(argument, rows, actual, &wanted, context)?);
+            types.push(wanted);
         }
-        let types: Vec<DataType> = columns.iter().map(|(_, _, wanted)| wanted.clone()).collect();
         let mut builder = ColumnBuilder::new(&returns, rows);
-        for row in 0..rows {
-            let values = columns
-                .iter()
-                .map(|(reader, actual, wanted)| argument_value(reader.get(row)?, actual, wanted, context))
-                .collect::<Result<Vec<_>>>()
-                .map_err(to_datafusion)?;
-            if overload.strict && values.iter().any(|value| matches!(value, Argument::Plain(ValueRef::Null)))
-            {
+        let mut call = |values: &[ValueRef<'_>]| -> Result<()> {
+            if overload.strict && values.iter().any(|value| matches!(value, ValueRef::Null)) {
                 builder.append_null();
-                continue;
+                return Ok(());
             }
-            let borrowed: Vec<ValueRef<'_>> = values
-                .iter()
-                .map(|value| match value {
-                    Argument::Plain(value) => *value,
-                    Argument::Cast(value) => value.as_ref(),
-                })
-                .collect();
-            match (overload.body)(&info, &borrowed, &types).map_err(to_datafusion)?.as_ref() {
+            match (overload.body)(&info, values, &types)?.as_ref() {
                 ValueRef::Null => builder.append_null(),
-                value => builder.append(value).map_err(to_datafusion)?,
+                value => builder.append(value)?,
+            }
+            Ok(())
+        };
+        if arguments.iter().any(|argument| matches!(argument, Given::Other(..))) {
+            for row in 0..rows {
+                let of_row = |(argument, wanted): (&Given, &DataType)| match argument {
+                    Given::Other(reader, actual) => converted(reader.get(row)?, actual, wanted, context),
+                    other => Ok(other.get(row)?.to_owned()),
+                };
+                let values = arguments.iter().zip(&types).map(of_row).collect::<Result<Vec<_>>>();
+                let values = values.map_err(to_datafusion)?;
+                let borrowed: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
+                call(&borrowed).map_err(to_datafusion)?;
+            }
+        } else {
+            // Nothing is made for a row: its values are where they were.
+            let mut values = Vec::with_capacity(arguments.len());
+            for row in 0..rows {
+                values.clear();
+                for argument in &arguments {
+                    values.push(argument.get(row).map_err(to_datafusion)?);
+                }
+                call(&values).map_err(to_datafusion)?;
             }
         }
         let result = builder.finish();
@@ -431,21 +445,54 @@ impl ScalarUDFImpl for OverloadedFunction {
     }
 }
 
-enum Argument<'a> {
-    Plain(ValueRef<'a>),
-    Cast(Value),
+/// An argument of a call.
+enum Given {
+    /// A constant, which was converted once.
+    Constant(Value),
+    /// A column of the type wanted.
+    Plain(CellReader),
+    /// A column of another type.
+    Other(CellReader, DataType),
 }
 
-fn argument_value<'a>(
-    value: ValueRef<'a>,
+impl Given {
+    fn new(
+        argument: &ColumnarValue,
+        rows: usize,
+        actual: DataType,
+        wanted: &DataType,
+        context: &TextContext,
+    ) -> PlanResult<Self> {
+        let scalar = matches!(argument, ColumnarValue::Scalar(_));
+        let array: ArrayRef = argument.to_array(if scalar { 1 } else { rows })?;
+        let reader = CellReader::new(array.as_ref(), &actual).map_err(to_datafusion)?;
+        if !scalar || rows == 0 {
+            let same =
+                actual == *wanted || matches!((&actual, wanted), (DataType::Varchar(_), DataType::Text));
+            return Ok(if same { Self::Plain(reader) } else { Self::Other(reader, actual) });
+        }
+        let value = reader.get(0).and_then(|value| converted(value, &actual, wanted, context));
+        value.map(Self::Constant).map_err(to_datafusion)
+    }
+
+    fn get(&self, row: usize) -> Result<ValueRef<'_>> {
+        match self {
+            Self::Constant(value) => Ok(value.as_ref()),
+            Self::Plain(reader) | Self::Other(reader, _) => reader.get(row),
+        }
+    }
+}
+
+fn converted(
+    value: ValueRef<'_>,
     actual: &DataType,
     wanted: &DataType,
     context: &TextContext,
-) -> Result<Argument<'a>> {
+) -> Result<Value> {
     if actual == wanted || matches!(value, ValueRef::Null) {
-        return Ok(Argument::Plain(value));
+        return Ok(value.to_owned());
     }
-    cast(value, actual, wanted, CastKind::Explicit, context).map(Argument::Cast)
+    cast(value, actual, wanted, CastKind::Explicit, context)
 }
 
 /// What an argument is cast to.

@@ -46,9 +46,15 @@ fn range(length: usize, start: i64, count: Option<i64>) -> Result<(usize, usize)
 }
 
 fn part(values: &[ValueRef<'_>]) -> Result<Value> {
-    let characters: Vec<char> = string(values[0]).chars().collect();
-    let (start, end) = range(characters.len(), int(values[1]), values.get(2).map(|count| int(*count)))?;
-    text(characters[start..end].iter().collect::<String>())
+    let all = string(values[0]);
+    let (first, count) = (int(values[1]), values.get(2).map(|count| int(*count)));
+    // As many characters as bytes: each is at its place.
+    if all.is_ascii() {
+        let (start, end) = range(all.len(), first, count)?;
+        return text(&all[start..end]);
+    }
+    let (start, end) = range(all.chars().count(), first, count)?;
+    text(all.chars().skip(start).take(end - start).collect::<String>())
 }
 
 fn part_of_bytes(values: &[ValueRef<'_>]) -> Result<Value> {

@@ -211,7 +211,7 @@ fn schemata(names: &Names<'_>) -> Rows {
 
 fn views(names: &Names<'_>) -> Rows {
     let mut rows = Rows::new(strings(&["table_catalog", "table_schema", "table_name", "view_definition"]));
-    for view in names.catalog.views() {
+    for view in names.catalog.views().filter(|view| view.external.is_none()) {
         let schema = schema_name(names, view.schema);
         rows.add(vec![text(DATABASE_NAME), schema, text(view.name.as_str()), text(view.query.as_str())]);
     }

@@ -185,7 +185,7 @@ fn classes(names: &Names<'_>) -> Rows {
             oid: view.oid,
             name: &view.name,
             schema: view.schema,
-            kind: "v",
+            kind: if view.external.is_some() { "f" } else { "v" },
             columns: view.columns.len(),
             storage: 0,
             rows: -1.0,
@@ -646,7 +646,7 @@ fn view_list(catalog: &Snapshot) -> Rows {
         ("viewowner", DataType::Name),
         ("definition", DataType::Text),
     ]);
-    for view in catalog.views() {
+    for view in catalog.views().filter(|view| view.external.is_none()) {
         rows.add(vec![
             schema_name(catalog, view.schema),
             text(view.name.as_str()),
@@ -774,6 +774,7 @@ pub(crate) fn table_type(relation: &Relation) -> Option<&'static str> {
         // The standard knows no materialized views.
         Relation::Table(table) if table.filled_by.is_some() => None,
         Relation::Table(_) => Some("BASE TABLE"),
+        Relation::View(view) if view.external.is_some() => Some("FOREIGN"),
         Relation::View(_) => Some("VIEW"),
         Relation::Sequence(_) | Relation::Index(..) => None,
     }

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 
 use crate::database::Shared;
 use crate::error::{from_datafusion, to_datafusion};
+use crate::external;
 use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
@@ -229,6 +230,10 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> PlanResult<Arc<dyn TableSource>> {
+        if let Some(format) = external::function::format(name) {
+            let provider = external::function::table(self.info, format, &args, self.view_depth > 0);
+            return Ok(provider_as_source(provider.map_err(to_datafusion)?));
+        }
         let function = self.state.table_functions().get(name).ok_or_else(|| {
             to_datafusion(Error::new(
                 ErrorKind::UndefinedFunction,

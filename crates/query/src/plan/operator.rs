@@ -117,7 +117,7 @@ pub(crate) fn common_number(one: &DataType, other: &DataType) -> Option<DataType
 }
 
 /// Precision and scale of a number whose scale is fixed.
-fn fixed(data_type: &DataType) -> Option<(u8, u8)> {
+pub(crate) fn fixed(data_type: &DataType) -> Option<(u8, u8)> {
     match data_type {
         DataType::Int2 => Some((5, 0)),
         DataType::Int4 => Some((10, 0)),

@@ -13,8 +13,10 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::logical_expr::utils::COUNT_STAR_EXPANSION;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast;
@@ -22,8 +24,9 @@ use luma_model::arrow::{data_type, field};
 use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
-use crate::functions::cast::cast_to;
-use crate::plan::operator::comparable;
+use crate::functions::arithmetic::factors;
+use crate::functions::cast::{before_number, cast_to};
+use crate::plan::operator::{Operand, comparable, convert, fixed};
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -152,7 +155,21 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
         {
             Err(no_labels(function.func.name(), &function.params.args, schema))
         }
+        // DataFusion counts by what is known of a table where the literal is its own.
+        Expr::AggregateFunction(mut function)
+            if function.func.name() == "count"
+                && matches!(
+                    function.params.args.as_slice(),
+                    [Expr::Literal(ScalarValue::Int32(Some(1)), None)]
+                ) =>
+        {
+            function.params.args = vec![Expr::Literal(COUNT_STAR_EXPANSION, None)];
+            Ok(Transformed::yes(Expr::AggregateFunction(function)))
+        }
         Expr::AggregateFunction(mut function) if is_sum(function.func.name()) => {
+            if let Some(sum) = product_sum(&function, schema)? {
+                return Ok(Transformed::yes(sum));
+            }
             let changed = widen_sum(&mut function.params.args, schema);
             let function = Expr::AggregateFunction(function);
             Ok(if changed { Transformed::yes(function) } else { Transformed::no(function) })
@@ -237,6 +254,26 @@ fn no_labels(name: &str, arguments: &[Expr], schema: &DFSchema) -> datafusion::e
 
 fn is_sum(name: &str) -> bool {
     name == "sum"
+}
+
+/// The sum of products that have no fixed type, of factors that have one.
+fn product_sum(function: &AggregateFunction, schema: &DFSchema) -> PlanResult<Option<Expr>> {
+    let params = &function.params;
+    let [argument] = params.args.as_slice() else { return Ok(None) };
+    let Some((left, right)) = factors(argument) else { return Ok(None) };
+    if params.distinct || !params.order_by.is_empty() {
+        return Ok(None);
+    }
+    let decimal = |side: &Expr| {
+        let side = before_number(side);
+        let known = logical_type(side, schema)?;
+        let digits = fixed(&known)?;
+        let number = DataType::Numeric(Some(digits));
+        Some((convert(side.clone(), &Operand::Known(known), &number), digits))
+    };
+    let (Some(left), Some(right)) = (decimal(left), decimal(right)) else { return Ok(None) };
+    let name = function.func.schema_name(params)?;
+    Ok(crate::functions::product_sum::product_sum(name, left, right, params.filter.clone()))
 }
 
 /// The sum of `bigint` is `numeric`.

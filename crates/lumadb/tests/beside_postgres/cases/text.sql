@@ -261,3 +261,5 @@ SELECT (SELECT 'sub') || 'x';
 SELECT CASE WHEN 'a' = 'a' THEN 'yes' END;
 SELECT trim(trailing from ' abc '), trim(leading from ' abc '), trim(both from ' abc ');
 SELECT trim(both 'x' from 'xabcx'), trim(trailing 'x' from 'xabcx');
+SELECT substring(w FROM 2 FOR 3), substring(w FROM -1 FOR 3), substring(w FROM 3), length(w) FROM (VALUES ('plain'), ('größer'), (''), (NULL), ('日本語テキスト')) AS t(w);
+SELECT substring(w::char(8) FROM 2 FOR 7), substr(w::varchar(4), n, n) FROM (VALUES ('plain', 1), ('größer', 2), ('x', 3)) AS t(w, n);

@@ -1,23 +1,18 @@
 //! The physical scan of a columnar table.
 //!
-//! Each partition reads some row groups, one after another, and one of them also the rows that are not in files.
-//! Rows are passed by the filter while a row group is read, so that the other columns are unpacked only where
-//! it passes; where most rows pass, that costs more than it saves, and the filter is applied to whole batches.
+//! Each partition reads some row groups, one after another, and one of them also the rows that are not in files;
+//! `run` says how.
 
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Statistics;
-use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
-use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_expr_common::physical_expr::snapshot_physical_expr;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -26,7 +21,7 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -34,16 +29,14 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 use lightning::{Direction, TransactionReader};
-use luma_columns::{FileView, Predicate};
-use luma_model::{Error, Result};
-use luma_rows::{Access, FileScan, OpenTable, RowScan, ScanColumn};
+use luma_columns::FileView;
+use luma_model::Result;
+use luma_rows::{OpenTable, ScanColumn};
 
-use crate::error::{from_datafusion, to_datafusion};
+use crate::error::to_datafusion;
 use crate::plan::columnar::provider::statistics;
 use crate::plan::columnar::prune::Groups;
-
-/// The share of rows that pass from which a filter is applied to whole batches.
-const MANY_PASS: f64 = 0.3;
+use crate::plan::columnar::run::Run;
 
 /// A table with what one statement sees of it.
 pub(super) struct Source {
@@ -80,9 +73,9 @@ impl Source {
 /// What rows must satisfy to be given.
 #[derive(Clone)]
 pub(super) struct Filter {
-    columns: Vec<ScanColumn>,
-    schema: SchemaRef,
-    predicate: Arc<dyn PhysicalExpr>,
+    pub columns: Vec<ScanColumn>,
+    pub schema: SchemaRef,
+    pub predicate: Arc<dyn PhysicalExpr>,
 }
 
 impl Filter {
@@ -97,20 +90,13 @@ impl Filter {
 }
 
 /// What a predicate says of minima and maxima; nothing where they do not matter.
-fn pruning(predicate: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Arc<PruningPredicate>> {
+pub(super) fn pruning(predicate: Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Arc<PruningPredicate>> {
     PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).build(predicate)
-}
-
-/// Which rows of a batch satisfy a predicate; NULL is no.
-fn passes(predicate: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> PlanResult<BooleanArray> {
-    let given = predicate.evaluate(batch)?.into_array(batch.num_rows())?;
-    let mask = as_boolean_array(&given)?;
-    Ok(if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() })
 }
 
 /// A part of the work.
 #[derive(Clone, Copy)]
-enum Unit {
+pub(super) enum Unit {
     /// A row group of one of the views.
     Group(usize, usize),
     /// The rows that are not in files.
@@ -120,13 +106,13 @@ enum Unit {
 /// Reads a columnar table.
 #[derive(Clone)]
 pub(crate) struct ColumnScanExec {
-    source: Arc<Source>,
-    columns: Vec<ScanColumn>,
-    schema: SchemaRef,
-    filter: Option<Filter>,
-    /// Filters that become known while the query runs, over what is given; they only leave out row groups.
-    dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    limit: Option<usize>,
+    pub(super) source: Arc<Source>,
+    pub(super) columns: Vec<ScanColumn>,
+    pub(super) schema: SchemaRef,
+    pub(super) filter: Option<Filter>,
+    /// Filters that become known while the query runs, over what is given; who made them applies them again.
+    pub(super) dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) limit: Option<usize>,
     partitions: Vec<Vec<Unit>>,
     groups: usize,
     properties: Arc<PlanProperties>,
@@ -224,7 +210,8 @@ impl ColumnScanExec {
     }
 }
 
-fn named(schema: &Schema, columns: &[ScanColumn]) -> Vec<(String, ScanColumn)> {
+/// Columns with their names.
+pub(super) fn named(schema: &Schema, columns: &[ScanColumn]) -> Vec<(String, ScanColumn)> {
     schema.fields().iter().zip(columns).map(|(field, column)| (field.name().clone(), *column)).collect()
 }
 
@@ -316,15 +303,9 @@ impl ExecutionPlan for ColumnScanExec {
 
     fn execute(&self, partition: usize, _context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let units = self.partitions.get(partition).cloned().unwrap_or_default();
-        let mut run = Run {
-            scan: self.clone(),
-            units: units.into_iter(),
-            current: None,
-            remaining: self.limit.unwrap_or(usize::MAX),
-            seen: 0,
-            passed: Arc::default(),
-            skipped: MetricBuilder::new(&self.metrics).counter("row_groups_skipped", partition),
-        };
+        let skipped = MetricBuilder::new(&self.metrics).counter("row_groups_skipped", partition);
+        let left_out = MetricBuilder::new(&self.metrics).counter("rows_left_out", partition);
+        let mut run = Run::new(self.clone(), units, skipped, left_out)?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches = std::iter::from_fn(move || {
             let timer = metrics.elapsed_compute().timer();
@@ -359,156 +340,5 @@ impl ExecutionPlan for ColumnScanExec {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         Some(Arc::new(Self { limit, ..self.clone() }))
-    }
-}
-
-/// What is read now.
-enum Reading {
-    File(Box<FileScan>),
-    Loose(Box<RowScan>),
-}
-
-/// A partition on its way.
-struct Run {
-    scan: ColumnScanExec,
-    units: std::vec::IntoIter<Unit>,
-    /// What is read, and whether the filter is still to be applied.
-    current: Option<(Reading, bool)>,
-    remaining: usize,
-    /// Rows that the filter looked at while row groups were read, and those of them that passed.
-    seen: u64,
-    passed: Arc<std::sync::atomic::AtomicU64>,
-    skipped: Count,
-}
-
-impl Run {
-    fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while self.remaining > 0 {
-            let Some((reading, whole)) = &mut self.current else {
-                let Some(unit) = self.units.next() else { return Ok(None) };
-                self.begin(unit)?;
-                continue;
-            };
-            let batch = match reading {
-                Reading::File(scan) => scan.next_batch()?,
-                Reading::Loose(scan) => scan.next_batch(8192)?,
-            };
-            let Some(batch) = batch else {
-                self.current = None;
-                continue;
-            };
-            let batch = if *whole { self.filtered(&batch).map_err(from_datafusion)? } else { batch };
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let batch =
-                if batch.num_rows() > self.remaining { batch.slice(0, self.remaining) } else { batch };
-            self.remaining -= batch.num_rows();
-            return Ok(Some(batch));
-        }
-        Ok(None)
-    }
-
-    /// The columns wanted, then those that only the filter looks at.
-    fn with_filter_columns(&self, filter: &Filter) -> (Vec<ScanColumn>, SchemaRef) {
-        let mut columns = self.scan.columns.clone();
-        let mut fields: Vec<_> = self.scan.schema.fields().iter().cloned().collect();
-        for (column, field) in filter.columns.iter().zip(filter.schema.fields()) {
-            if !columns.contains(column) {
-                columns.push(*column);
-                fields.push(Arc::clone(field));
-            }
-        }
-        (columns, Arc::new(Schema::new(fields)))
-    }
-
-    /// The rows of a batch that pass, without the columns that only the filter looks at.
-    fn filtered(&self, batch: &RecordBatch) -> PlanResult<RecordBatch> {
-        let Some(filter) = &self.scan.filter else { return Ok(batch.clone()) };
-        let looked_at = filter
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let found = batch.column_by_name(field.name()).map(Arc::clone);
-                found.ok_or_else(|| DataFusionError::Internal("a filter's column was not read".into()))
-            })
-            .collect::<PlanResult<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let looked_at = RecordBatch::try_new_with_options(Arc::clone(&filter.schema), looked_at, &options)?;
-        let mask = passes(&filter.predicate, &looked_at)?;
-        let wanted: Vec<usize> = (0..self.scan.columns.len()).collect();
-        Ok(filter_record_batch(&batch.project(&wanted)?, &mask)?)
-    }
-
-    fn begin(&mut self, unit: Unit) -> Result<()> {
-        let scan = &self.scan;
-        let table = Arc::clone(&scan.source.table);
-        let Unit::Group(place, group) = unit else {
-            let (columns, schema) = match &scan.filter {
-                Some(filter) => self.with_filter_columns(filter),
-                None => (scan.columns.clone(), Arc::clone(&scan.schema)),
-            };
-            let reader = scan.source.reader.clone();
-            let rows = RowScan::new(table, reader, Access::all(), Direction::Forward, columns, schema, None);
-            self.current = Some((Reading::Loose(Box::new(rows)), scan.filter.is_some()));
-            return Ok(());
-        };
-        let Some(view) = scan.source.views.get(place) else {
-            return Err(Error::internal("a scan's file is not there"));
-        };
-        if self.is_ruled_out(view, group) {
-            self.skipped.add(1);
-            return Ok(());
-        }
-        let (mut columns, mut schema) = (scan.columns.clone(), Arc::clone(&scan.schema));
-        let mut whole = false;
-        let mut predicate = None;
-        if let Some(filter) = &scan.filter {
-            let wanted: Vec<_> = filter
-                .columns
-                .iter()
-                .filter_map(|column| match column {
-                    ScanColumn::Value(ordinal) => Some(table.wanted(*ordinal)),
-                    _ => None,
-                })
-                .collect();
-            let more = columns.iter().any(|column| !filter.columns.contains(column));
-            let passed = self.passed.load(std::sync::atomic::Ordering::Relaxed);
-            let many = self.seen > 0 && passed as f64 >= self.seen as f64 * MANY_PASS;
-            whole = many || !more || !view.has_any(&wanted)?;
-            if whole {
-                (columns, schema) = self.with_filter_columns(filter);
-            } else {
-                let filter = filter.clone();
-                let passed = Arc::clone(&self.passed);
-                let evaluate = move |columns, rows| {
-                    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-                    let batch =
-                        RecordBatch::try_new_with_options(Arc::clone(&filter.schema), columns, &options)
-                            .map_err(|error| Error::internal(format!("a filter's columns: {error}")))?;
-                    let mask = passes(&filter.predicate, &batch).map_err(from_datafusion)?;
-                    passed.fetch_add(mask.true_count() as u64, std::sync::atomic::Ordering::Relaxed);
-                    Ok(mask)
-                };
-                predicate = Some(Predicate { columns: wanted, evaluate: Box::new(evaluate) });
-            }
-        }
-        if predicate.is_some() {
-            self.seen += view.group_rows(group)?;
-        }
-        let file = FileScan::open(table, view, group, columns, schema, None, predicate)?;
-        self.current = Some((Reading::File(Box::new(file)), whole));
-        Ok(())
-    }
-
-    /// Whether what became known while the query runs says that nothing in the row group is wanted.
-    fn is_ruled_out(&self, view: &FileView, group: usize) -> bool {
-        self.scan.dynamic.iter().any(|filter| {
-            let Ok(now) = snapshot_physical_expr(Arc::clone(filter)) else { return false };
-            let Some(pruning) = pruning(now, &self.scan.schema) else { return false };
-            let columns = named(&self.scan.schema, &self.scan.columns);
-            Groups { view, columns: &columns, chosen: &[group] }.keep(&pruning).is_empty()
-        })
     }
 }

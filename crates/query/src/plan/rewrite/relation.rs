@@ -88,6 +88,19 @@ fn item(expr: Expr, name: &str) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
 }
 
+/// Gives a named argument of a reader of files the form that the reader takes.
+fn reader_option(argument: &mut FunctionArg) {
+    let (name, value) = match argument {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (identifier(name), value),
+        FunctionArg::ExprNamed {
+            name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), ..
+        } => (identifier(name), value),
+        _ => return,
+    };
+    let option = crate::external::function::option(&name, value);
+    *argument = FunctionArg::Unnamed(FunctionArgExpr::Expr(option));
+}
+
 /// Rewrites a function in FROM.
 pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
     let (name, arguments, alias, ordinality) = match factor {
@@ -109,6 +122,12 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
     };
     let Some(ast::ObjectNamePart::Identifier(last)) = name.0.last() else { return Ok(()) };
     let name = identifier(last);
+    if crate::external::function::format(&name).is_some() {
+        if let TableFactor::Table { args: Some(args), .. } = factor {
+            args.args.iter_mut().for_each(reader_option);
+        }
+        return Ok(());
+    }
     let arguments: Vec<Expr> = arguments
         .into_iter()
         .filter_map(|argument| match argument {
