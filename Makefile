@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # Flags of their own would compile everything again in the usual folder.
 SCHEDULES_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/schedules
 
-.PHONY: run test schedules crashes fuzz check fmt bench help
+.PHONY: run test wheel schedules crashes fuzz check fmt bench help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,6 +17,11 @@ run: ## Builds and starts the server on ./data; every door on loopback, open to 
 
 test: ## Runs every test.
 	cargo test $(CARGO_FLAGS) --workspace
+
+wheel: ## Builds the Python package, for this platform, into ./dist; builds a release.
+	cargo build $(CARGO_FLAGS) --release --workspace
+	python3 crates/python/wheel.py "$${CARGO_TARGET_DIR:-target}/release/lib_lumadb.so" \
+		"$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)" dist
 
 schedules: ## Runs the engine's threads in thousands of orders, under a model checker.
 	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(SCHEDULES_TARGET) LIGHTNING_SCHEDULES=$${LIGHTNING_SCHEDULES:-1000} \

@@ -1,18 +1,12 @@
 //! LumaDB: a multi-model database in one binary, and the same database inside a program.
 //!
-//! ```no_run
-//! # fn main() -> Result<(), lumadb::Failure> {
-//! let config = lumadb::config::Config::load(None, &[])?;
-//! let database = lumadb::database::open(&config, &config.data_dir())?;
-//! # drop(database);
-//! # Ok(())
-//! # }
-//! ```
+//! [`Embedded`] is the database inside a program; [`command`] is the binary.
 
 pub mod client;
 pub mod command;
 pub mod config;
 pub mod database;
+mod embedded;
 mod export;
 mod failure;
 mod http;
@@ -27,4 +21,6 @@ mod stats;
 mod user;
 mod verify;
 
+pub use embedded::{Answer, Connection, Embedded};
 pub use failure::Failure;
+pub use luma_model::Error;

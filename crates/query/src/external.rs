@@ -13,7 +13,7 @@ mod read;
 mod scan;
 mod source;
 
-pub(crate) use read::FileBytes;
+pub(crate) use read::{FileBytes, as_type};
 pub(crate) use source::Format;
 
 /// The columns of files.

@@ -39,6 +39,7 @@ mod outcome;
 mod pg_catalog;
 mod plan;
 mod prepared;
+mod registered;
 mod session;
 mod settings;
 mod statement;

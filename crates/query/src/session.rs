@@ -276,6 +276,8 @@ pub struct Session {
     pub(crate) frozen: Option<lightning::TransactionReader>,
     /// Rows of the parts that ran already.
     pub(crate) relations: Arc<Relations>,
+    /// Relations of the program behind the session.
+    pub(crate) registered: Arc<Relations>,
     /// The info of the statement that ran last; good for a fast statement in the same state.
     info: Option<Arc<SessionInfo>>,
 }
@@ -308,6 +310,7 @@ impl Session {
             news,
             frozen: None,
             relations: Arc::default(),
+            registered: Arc::default(),
             info: None,
         })
     }
@@ -668,10 +671,17 @@ impl Session {
 
     /// Forgets the parts of the statement before.
     pub(crate) fn forget_parts(&mut self) {
-        if self.frozen.take().is_some() || !self.relations.is_empty() {
-            self.relations = Arc::default();
+        if self.frozen.take().is_some() || !Arc::ptr_eq(&self.relations, &self.registered) {
+            self.relations = Arc::clone(&self.registered);
             self.forget_info();
         }
+    }
+
+    /// Whether a name without a schema means a relation of the catalog.
+    pub(crate) fn catalog_has(&self, name: &str) -> bool {
+        let catalog = self.catalog();
+        let scope = Scope { catalog: &catalog, search_path: &self.search_path };
+        scope.find(&QualifiedName { schema: None, name: name.to_owned() }).is_some()
     }
 
     /// What a query reads: the transaction's snapshot, or what was frozen for a statement of parts.

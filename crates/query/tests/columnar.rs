@@ -61,6 +61,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT count(*) FROM # WHERE f > 16",
     "SELECT count(*) FROM # WHERE f < 0 OR f IS NULL",
     "SELECT min(f), max(f), min(t), max(t), min(b), max(b) FROM #",
+    "SELECT min(id), max(id + a), max(d) FROM #",
     "SELECT a, count(*), max(n) FROM # WHERE t >= timestamptz '2026-01-01 02:00:00+00' GROUP BY a ORDER BY a",
     "SELECT count(*) FROM # x JOIN # y ON x.id = y.a WHERE x.id < 60",
     "SELECT id FROM # WHERE id > 11000 ORDER BY id DESC, s LIMIT 5 OFFSET 2",

@@ -304,7 +304,7 @@ fn check_type(path: &Path, field: &Field, wanted: &DataType) -> Result<()> {
 }
 
 /// A file's column as queries have it.
-fn as_type(array: &ArrayRef, field: &Field, wanted: &DataType) -> Result<ArrayRef> {
+pub(crate) fn as_type(array: &ArrayRef, field: &Field, wanted: &DataType) -> Result<ArrayRef> {
     let arrow = arrow_type(wanted);
     let found = data_type(field)?;
     if *array.data_type() == arrow && found == *wanted {

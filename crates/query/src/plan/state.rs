@@ -62,6 +62,9 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     physical.push(Arc::new(YieldInJoins));
     // Rows that have their order keep it rather than being sorted again on more threads.
     config.options_mut().optimizer.prefer_existing_sort = true;
+    // What it leaves out for `min(a), max(b)` is decided by those bounds that are known: rows that the others would
+    // have needed are gone.
+    config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
