@@ -64,6 +64,7 @@ assert con.sql("SELECT sum(x) FROM generate_series(1, 1000) AS s(x)").fetchone()
 frame = pandas.DataFrame({"id": range(1000), "name": [f"n{at % 7}" for at in range(1000)], "when": [moment] * 1000})
 assert con.sql("SELECT count(*), count(DISTINCT name) FROM frame", frame=frame).fetchall() == [(1000, 7)]
 fails("42P01", con.sql, "SELECT * FROM frame")
+fails("0A000", con.sql, "CREATE VIEW v AS SELECT * FROM frame", frame=frame)
 con.sql("CREATE TABLE rows (id bigint PRIMARY KEY, name text, \"when\" timestamp)")
 assert con.append("rows", frame) == 1000
 fails("23505", con.append, "rows", frame)

@@ -133,6 +133,10 @@ async fn histograms_and_odd_names_are_there() {
     }
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'metrics' ORDER BY 1";
     assert_eq!(run(&mut session, tables).await.unwrap(), ["latency", long.as_str(), "requests_total"]);
+    let stored = run(&mut session, "CREATE VIEW v AS SELECT * FROM metrics.latency").await.unwrap_err();
+    assert_eq!(state(&stored), "0A000");
+    let stored = "CREATE VIEW v AS SELECT ts, label_ts AS label FROM metrics.latency; SELECT label FROM v";
+    assert_eq!(run(&mut session, stored).await.unwrap(), ["label"]);
     let missing = run(&mut session, "SELECT * FROM metrics.none").await.unwrap_err();
     assert_eq!(state(&missing), "42P01");
     for statement in [

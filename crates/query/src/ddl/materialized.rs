@@ -47,6 +47,7 @@ async fn create(
     let reader = session.active()?.engine.reader();
     let context = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
     let plan = context.plan(query.clone())?;
+    super::view::check_lasting(&context, query)?;
     let depends_on = context.used.lock().clone();
     crate::temporary::refuse_permanent(&info.catalog, schema, &depends_on)?;
     let planned = execute::output_columns(&state, &plan)?;

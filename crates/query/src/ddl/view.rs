@@ -1,5 +1,7 @@
 //! CREATE VIEW.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{External, Object, Relation, View};
 use luma_model::{Error, ErrorKind, Result};
@@ -8,7 +10,7 @@ use crate::ddl::{done, lock_catalog, put};
 use crate::execute;
 use crate::names::{Scope, identifier, qualified};
 use crate::outcome::Outcome;
-use crate::plan::context::Names;
+use crate::plan::context::{Names, Passing};
 use crate::session::Session;
 
 /// Runs CREATE VIEW.
@@ -43,6 +45,7 @@ pub(crate) async fn create_as(
     let reader = session.active()?.engine.reader();
     let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
     let plan = names.plan(create.query.as_ref().clone())?;
+    check_lasting(&names, &create.query)?;
     let depends_on = names.used.lock().clone();
     crate::temporary::refuse_permanent(&info.catalog, schema, &depends_on)?;
     let planned = execute::output_columns(&state, &plan)?;
@@ -90,4 +93,37 @@ pub(crate) async fn create_as(
     };
     put(session, Object::View(view))?;
     Ok(done("CREATE VIEW"))
+}
+
+/// Refuses a query to be stored whose relations or columns may be others when it is read.
+pub(crate) fn check_lasting(names: &Names<'_>, query: &ast::Query) -> Result<()> {
+    let refused = |message: String| Error::new(ErrorKind::FeatureNotSupported, message);
+    for passing in names.passing.lock().iter() {
+        match passing {
+            Passing::Session(name) => {
+                let message = format!("a view cannot read \"{name}\", which only this session has");
+                return Err(refused(message).hint("Make a table of it."));
+            }
+            Passing::Metric(name) if has_wildcard(query) => {
+                let message = format!("a view of the metric \"{name}\" must name its columns");
+                return Err(refused(message).hint("Labels come and go, and with them what * stands for."));
+            }
+            Passing::Metric(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn has_wildcard(query: &ast::Query) -> bool {
+    struct Wildcards;
+    impl ast::Visitor for Wildcards {
+        type Break = ();
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+            let all = |item: &ast::SelectItem| {
+                matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..))
+            };
+            if select.projection.iter().any(all) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    ast::Visit::visit(query, &mut Wildcards).is_break()
 }

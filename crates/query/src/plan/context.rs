@@ -38,6 +38,15 @@ use crate::session::SessionInfo;
 /// Deepest nesting of views.
 const VIEW_DEPTH_MAX: usize = 64;
 
+/// A relation that is not in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// Only the session has it.
+    Session(String),
+    /// A metric, whose columns are the labels that there are at the time.
+    Metric(String),
+}
+
 /// What one statement's names mean.
 pub(crate) struct Names<'a> {
     pub(crate) shared: &'a Arc<Shared>,
@@ -53,6 +62,8 @@ pub(crate) struct Names<'a> {
     pub(crate) replaced: HashMap<Oid, Arc<dyn TableSource>>,
     /// Tables and views the statement reads.
     pub(crate) used: Mutex<Vec<Oid>>,
+    /// What it reads that is not in the catalog.
+    pub(crate) passing: Mutex<Vec<Passing>>,
     /// The types of `$1`, `$2`, … that are known before planning.
     pub(crate) parameters: Vec<Option<DataType>>,
     view_depth: usize,
@@ -77,6 +88,7 @@ impl<'a> Names<'a> {
             target: None,
             replaced: HashMap::new(),
             used: Mutex::default(),
+            passing: Mutex::default(),
             parameters: Vec::new(),
             view_depth: 0,
         }
@@ -137,6 +149,7 @@ impl<'a> Names<'a> {
             target: None,
             replaced: self.replaced.clone(),
             used: Mutex::default(),
+            passing: Mutex::default(),
             parameters: Vec::new(),
             view_depth: self.view_depth + 1,
             reader: self.reader.clone(),
@@ -187,6 +200,7 @@ impl ContextProvider for Names<'_> {
             && self.view_depth == 0
             && let Some(source) = self.info.relations.get(&name.name)
         {
+            self.passing.lock().push(Passing::Session(name.name));
             return Ok(Arc::clone(source));
         }
         if let Some(system) = crate::pg_catalog::table(&name, self) {
@@ -196,6 +210,7 @@ impl ContextProvider for Names<'_> {
             && let Some(store) = self.shared.metrics()
             && let Some(metric) = crate::metrics::provider(&name, store)
         {
+            self.passing.lock().push(Passing::Metric(name.name));
             return Ok(provider_as_source(metric));
         }
         let relation = self.scope().relation(&name).map_err(to_datafusion)?;

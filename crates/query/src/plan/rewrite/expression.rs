@@ -541,7 +541,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
                 })
                 .collect();
             let column = &set.columns[0];
-            let unnested = call("unnest", vec![call(column.function, arguments)]);
+            let unnested = call("unnest", vec![column.of(&name, arguments)]);
             return Some(
                 column.data_type.as_ref().map_or(unnested.clone(), |kind| cast(unnested, kind.clone())),
             );

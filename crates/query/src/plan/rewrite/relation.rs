@@ -13,9 +13,20 @@ use crate::names::identifier;
 
 /// A column that a function in FROM gives: the function of its values, and their type beside text.
 pub(super) struct SetColumn {
-    pub(super) function: &'static str,
+    function: &'static str,
     name: &'static str,
     pub(super) data_type: Option<ast::DataType>,
+}
+
+impl SetColumn {
+    /// The array of its values, of a call of the function by its name.
+    pub(super) fn of(&self, name: &str, arguments: Vec<Expr>) -> Expr {
+        // Of `json` the parts are those of `jsonb`.
+        let json = name.starts_with("json_") && self.function.starts_with("luma_json_");
+        let arguments = arguments.into_iter();
+        let arguments = arguments.map(|of| if json { cast(of, ast::DataType::JSONB) } else { of }).collect();
+        call(self.function, arguments)
+    }
 }
 
 /// A function that gives rows.
@@ -172,7 +183,7 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
     let columns = function
         .columns
         .into_iter()
-        .map(|column| (call(column.function, arguments.clone()), column.name.to_owned(), column.data_type))
+        .map(|column| (column.of(&name, arguments.clone()), column.name.to_owned(), column.data_type))
         .collect();
     *factor = table(columns, alias, &name, single, ordinality);
     Ok(())
