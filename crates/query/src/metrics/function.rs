@@ -126,12 +126,12 @@ struct Query {
 
 impl Query {
     /// The query that arguments make; none where the text or the time is NULL.
-    fn of(values: [ValueRef<'_>; 4]) -> Result<Option<Self>> {
+    fn of(values: &[ValueRef<'_>; 4]) -> Result<Option<Self>> {
         let time = |value: ValueRef<'_>| match value {
             ValueRef::TimestampTz(micros) => Some(micros.div_euclid(1000)),
             _ => None,
         };
-        let [ValueRef::Text(text), start, end, step] = values else { return Ok(None) };
+        let [ValueRef::Text(text), start, end, step] = *values else { return Ok(None) };
         let Some(start) = time(start) else { return Ok(None) };
         let range = match (time(end), step) {
             (Some(end), ValueRef::Interval(step)) => Some((end, step_of(step)?)),
@@ -149,7 +149,7 @@ impl Query {
         let mut rows = Rows::default();
         match answer.map_err(failure)?.value {
             Value::Scalar(point) => {
-                let labels = rows.labels(&Labels::default())?;
+                let labels = labels_of(&Labels::default())?;
                 rows.add(point.t, &labels, &Sample::Float(point.v))?;
             }
             Value::String(..) => {
@@ -158,13 +158,13 @@ impl Query {
             }
             Value::Vector(t, samples) => {
                 for sample in samples {
-                    let labels = rows.labels(&sample.labels)?;
+                    let labels = labels_of(&sample.labels)?;
                     rows.add(t, &labels, &sample.value)?;
                 }
             }
             Value::Matrix(series) => {
                 for series in series {
-                    let labels = rows.labels(&series.labels)?;
+                    let labels = labels_of(&series.labels)?;
                     for point in &series.floats {
                         rows.add(point.t, &labels, &Sample::Float(point.v))?;
                     }
@@ -188,6 +188,10 @@ fn step_of(step: Interval) -> Result<i64> {
     })
 }
 
+fn labels_of(labels: &Labels) -> Result<Arc<str>> {
+    jsonb(|out| answer::write_labels(labels, out)).map(Arc::from)
+}
+
 /// Samples, one after another.
 #[derive(Default)]
 struct Rows {
@@ -198,10 +202,6 @@ struct Rows {
 }
 
 impl Rows {
-    fn labels(&self, labels: &Labels) -> Result<Arc<str>> {
-        jsonb(|out| answer::write_labels(labels, out)).map(Arc::from)
-    }
-
     fn add(&mut self, t: i64, labels: &Arc<str>, sample: &Sample) -> Result<()> {
         let (value, histogram) = match sample {
             Sample::Float(value) => (Some(*value), None),
@@ -264,7 +264,7 @@ impl AsyncScalarUDFImpl for PromQl {
                 for (value, reader) in values.iter_mut().zip(&readers) {
                     *value = reader.get(row).map_err(to_datafusion)?;
                 }
-                Query::of(values).map_err(to_datafusion)?
+                Query::of(&values).map_err(to_datafusion)?
             };
             let before = all.times.len();
             present.push(query.is_some());

@@ -183,8 +183,8 @@ impl Rows {
                         Arc::new(StringViewArray::from_iter(histograms.take().unwrap_or_default()))
                     }
                     MetricColumn::Label(label) => {
-                        let each =
-                            StringViewArray::from_iter(self.series.iter().map(|labels| labels.find(label)));
+                        let each: StringViewArray =
+                            self.series.iter().map(|labels| labels.find(label)).collect();
                         take(&each, &of, None)?
                     }
                 })
