@@ -22,6 +22,7 @@ use crate::plan::typing::logical_type;
 
 pub(crate) mod build;
 pub(crate) mod order;
+pub(crate) mod path;
 
 /// Plans the operators as calls of the functions below.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ impl ExprPlanner for JsonOperators {
             BinaryOperator::HashArrow => &GET_PATH,
             BinaryOperator::HashLongArrow => &GET_PATH_TEXT,
             BinaryOperator::Question => &EXISTS,
+            BinaryOperator::AtQuestion => &path::EXISTS,
+            BinaryOperator::AtAt if is_json(&expr.left) => &path::HOLDS,
             BinaryOperator::AtArrow if is_json(&expr.left) || is_json(&expr.right) => &CONTAINS,
             BinaryOperator::ArrowAt if is_json(&expr.left) || is_json(&expr.right) => &CONTAINED,
             _ => return Ok(PlannerResult::Original(expr)),

@@ -47,6 +47,7 @@ pub(super) fn set_function(name: &str) -> Option<SetFunction> {
         "regexp_split_to_table" => one("regexp_split_to_array", "regexp_split_to_table"),
         "regexp_matches" => typed("luma_regexp_matches", "regexp_matches", texts()),
         "string_to_table" => one("luma_string_to_table", "string_to_table"),
+        "jsonb_path_query" => typed("luma_json_path_items", "jsonb_path_query", jsonb),
         "jsonb_array_elements" => typed("luma_json_items", "value", jsonb),
         "json_array_elements" => typed("luma_json_items", "value", json),
         "jsonb_array_elements_text" | "json_array_elements_text" => one("luma_json_items_text", "value"),
