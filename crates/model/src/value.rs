@@ -231,3 +231,14 @@ impl From<ValueRef<'_>> for Value {
         value.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_small() {
+        assert!(size_of::<ValueRef<'_>>() <= 72, "{}", size_of::<ValueRef<'_>>());
+        assert!(size_of::<Value>() <= 40, "{}", size_of::<Value>());
+    }
+}

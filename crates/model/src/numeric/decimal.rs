@@ -30,7 +30,10 @@ pub(crate) fn power_of_ten(exponent: u32) -> Option<i128> {
 }
 
 /// A decimal number of up to 38 digits.
+///
+/// Packed to the alignment of its halves, so that a value of any type has no more room for it than it needs.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(8))]
 pub struct Decimal {
     /// The number times 10 to the power of the scale.
     pub unscaled: i128,
@@ -170,7 +173,7 @@ impl Eq for Decimal {}
 impl Hash for Decimal {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let number = self.normalized();
-        number.unscaled.hash(state);
+        { number.unscaled }.hash(state);
         number.scale.hash(state);
     }
 }
@@ -184,7 +187,7 @@ impl PartialOrd for Decimal {
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
         if self.scale == other.scale {
-            return self.unscaled.cmp(&other.unscaled);
+            return { self.unscaled }.cmp(&{ other.unscaled });
         }
         let (one, other) = (self.parts(), other.parts());
         one.cmp(&other)
@@ -204,14 +207,14 @@ impl Decimal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::numeric::{Numeric, NumericRef};
 
     fn number(text: &str) -> Decimal {
         match Numeric::parse(text).unwrap() {
             Numeric::Decimal(number) => number,
-            wide => panic!("{wide} has more than 38 digits"),
+            wide @ Numeric::Wide(_) => panic!("{wide} has more than 38 digits"),
         }
     }
 
