@@ -8,7 +8,6 @@ mod date;
 mod number;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::Numeric;
 use crate::text::{TextContext, format_text, internal_char, parse_text, truncate_name};
 use crate::types::DataType;
 use crate::value::{ArrayValue, Value, ValueRef};
@@ -147,23 +146,6 @@ pub(crate) fn fit_text(text: &str, to: &DataType, kind: CastKind) -> Result<Valu
         kept = kept.trim_end_matches(' ');
     }
     Ok(Value::Text(kept.to_owned()))
-}
-
-/// A number as `numeric(precision, scale)`.
-pub(crate) fn fit_numeric(number: Numeric, precision: u8, scale: u8) -> Result<Numeric> {
-    number
-        .rescale(scale)
-        .filter(|number| number.integer_digits() <= u32::from(precision - scale))
-        .ok_or_else(|| numeric_overflow(precision, scale))
-}
-
-/// The error of a number that is too large for `numeric(precision, scale)`.
-#[cold]
-pub(crate) fn numeric_overflow(precision: u8, scale: u8) -> Error {
-    let limit = if precision == scale { "1".to_owned() } else { format!("10^{}", precision - scale) };
-    Error::new(ErrorKind::OutOfRange, "numeric field overflow").detail(format!(
-        "A field with precision {precision}, scale {scale} must round to an absolute value less than {limit}."
-    ))
 }
 
 /// A `jsonb` that is a number or a truth value, as such.

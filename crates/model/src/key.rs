@@ -39,12 +39,6 @@ const ESCAPED_ZERO: u8 = 0xff;
 /// Follows the zero byte that ends the text.
 const END: u8 = 0x01;
 
-const NUMERIC_NEGATIVE: u8 = 0;
-const NUMERIC_ZERO: u8 = 1;
-const NUMERIC_POSITIVE: u8 = 2;
-/// Added to a number's exponent.
-const EXPONENT_BIAS: i32 = 128;
-
 const ARRAY_END: u8 = 0;
 const ARRAY_ELEMENT: u8 = 1;
 

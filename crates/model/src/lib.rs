@@ -37,7 +37,11 @@ pub use document::{
 pub use error::{Error, ErrorBody, ErrorKind, Result};
 pub use interval::{Interval, MICROS_PER_DAY};
 pub use key::{KeyOrder, decode_key, encode_key, prefix_successor};
-pub use numeric::{NUMERIC_DIGITS_MAX, Numeric, NumericParseError};
+pub use numeric::{
+    DECIMAL_DIGITS_MAX, Decimal, INTEGER_DIGITS_MAX as NUMERIC_INTEGER_DIGITS_MAX, Numeric,
+    NumericParseError, NumericRef, PRECISION_MAX as NUMERIC_PRECISION_MAX, SCALE_MAX as NUMERIC_SCALE_MAX,
+    factorial, gcd, lcm, variance, width_bucket,
+};
 pub use row::{RowView, encode_row, encode_row_iter};
 pub use text::{TextContext, format_text, parse_text, text_from_utf8};
 pub use types::{DataType, EnumLabel, EnumType, ObjectKind, ObjectNames, check_label};

@@ -1,197 +1,405 @@
-//! Exact decimal numbers of up to 38 digits.
+//! Exact decimal numbers: PostgreSQL's `numeric`.
 //!
-//! A number is `unscaled / 10^scale`. Equality, order and hash look at the number, not at how many
-//! zeros follow it: 1.0 equals 1.00. All arithmetic is checked: a result with more than 38 digits is
-//! `None`, never a wrong number. Rounding is half away from zero, as PostgreSQL rounds.
+//! A [`Numeric`] has up to 131072 digits before the point and 16383 after it, or is NaN or an infinity.
+//! Nearly all numbers have up to 38 digits: those are a [`Decimal`], a number of 128 bits and a scale,
+//! which is copied and computed with in registers. The others are bytes that sort as the numbers do,
+//! with the scale behind them: the form in which rows, keys and Arrow columns have them, so that they are
+//! borrowed and compared where they lie. A number that fits in a `Decimal` always is one.
+//!
+//! Equality, order and hash look at the number, not at how many zeros follow it: 1.0 equals 1.00. NaN equals
+//! itself and is larger than everything. Rounding is half away from zero.
 
 mod arithmetic;
+mod big;
+mod decimal;
+mod functions;
+pub(crate) mod sorting;
 mod text;
+mod transcendental;
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
+use crate::error::{Error, ErrorKind, Result};
+use big::Big;
+pub(crate) use decimal::power_of_ten;
+pub use decimal::{DECIMAL_DIGITS_MAX, Decimal};
+pub use functions::{factorial, gcd, lcm, variance, width_bucket};
+use sorting::{Decoded, Special};
 pub use text::NumericParseError;
 
-/// Most digits of a number, before and after the point together.
-pub const NUMERIC_DIGITS_MAX: u8 = 38;
-
-const POWERS: [i128; 39] = {
-    let mut powers = [1i128; 39];
-    let mut at = 1;
-    while at < 39 {
-        powers[at] = powers[at - 1] * 10;
-        at += 1;
-    }
-    powers
-};
-
-/// 10 to that power; `None` past 38.
-pub(crate) fn power_of_ten(exponent: u32) -> Option<i128> {
-    POWERS.get(exponent as usize).copied()
-}
+/// Most digits before the point.
+pub const INTEGER_DIGITS_MAX: u32 = 131_072;
+/// Most digits after the point.
+pub const SCALE_MAX: u32 = 16_383;
+/// Most digits that the declaration of a column may name.
+pub const PRECISION_MAX: u16 = 1000;
 
 /// An exact decimal number.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Numeric {
-    /// The number times 10 to the power of the scale.
-    pub unscaled: i128,
-    /// Digits after the point.
-    pub scale: u8,
+#[derive(Clone, Debug)]
+pub enum Numeric {
+    /// One of up to 38 digits.
+    Decimal(Decimal),
+    /// One of more, NaN or an infinity.
+    Wide(Wide),
+}
+
+/// A [`Numeric`] that is borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum NumericRef<'a> {
+    /// One of up to 38 digits.
+    Decimal(Decimal),
+    /// One of more, NaN or an infinity.
+    Wide(WideRef<'a>),
+}
+
+/// Sorting bytes and, behind them, the scale.
+#[derive(Clone, Debug)]
+pub struct Wide(Box<[u8]>);
+
+/// A [`Wide`] that is borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct WideRef<'a>(&'a [u8]);
+
+impl<'a> WideRef<'a> {
+    /// The sorting bytes and the scale behind them.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    fn special(self) -> Option<Special> {
+        Special::of(self.0)
+    }
+}
+
+/// What a number is to arithmetic.
+enum Form {
+    Finite(Big),
+    Special(Special),
+}
+
+/// What decides how many digits a quotient has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leading {
+    /// Place of the first group of four digits that is not zero; 0 is just before the point.
+    pub(crate) weight: i32,
+    /// That group.
+    pub(crate) group: u32,
+    pub(crate) scale: u32,
+}
+
+/// Most digits after the point that an inexact result has.
+const INEXACT_SCALE_MAX: u32 = 1000;
+/// Fewest significant digits of an inexact result.
+const SIGNIFICANT_DIGITS_MIN: i32 = 16;
+
+/// Digits after the point of a quotient: enough for 16 significant ones.
+pub(crate) fn quotient_scale(one: Leading, other: Leading) -> u32 {
+    let weight = one.weight - other.weight - i32::from(one.group <= other.group);
+    inexact_scale(SIGNIFICANT_DIGITS_MIN - weight * 4, &[one.scale, other.scale])
+}
+
+/// Digits after the point of an inexact result: as many as wanted, no fewer than the operands have.
+fn inexact_scale(wanted: i32, operands: &[u32]) -> u32 {
+    let least = operands.iter().copied().max().unwrap_or(0);
+    u32::try_from(wanted).unwrap_or(0).max(least).min(INEXACT_SCALE_MAX)
+}
+
+#[cold]
+pub(crate) fn overflow() -> Error {
+    Error::new(ErrorKind::OutOfRange, "value overflows numeric format")
+}
+
+#[cold]
+fn division_by_zero() -> Error {
+    Error::new(ErrorKind::DivisionByZero, "division by zero")
+}
+
+impl Default for Numeric {
+    fn default() -> Self {
+        Self::ZERO
+    }
 }
 
 impl Numeric {
     /// Zero.
-    pub const ZERO: Numeric = Numeric { unscaled: 0, scale: 0 };
+    pub const ZERO: Numeric = Numeric::Decimal(Decimal::ZERO);
 
-    /// The number `unscaled / 10^scale`.
+    /// The number `unscaled / 10^scale`, which has up to 38 digits.
     pub const fn new(unscaled: i128, scale: u8) -> Self {
-        Self { unscaled, scale }
+        Self::Decimal(Decimal::new(unscaled, scale))
     }
 
-    /// The same number without the zeros that end its fraction.
-    pub fn normalized(self) -> Self {
-        let Self { mut unscaled, mut scale } = self;
-        if unscaled == 0 {
-            return Self::ZERO;
+    /// Borrows it.
+    #[allow(clippy::should_implement_trait)]
+    pub fn as_ref(&self) -> NumericRef<'_> {
+        match self {
+            Self::Decimal(number) => NumericRef::Decimal(*number),
+            Self::Wide(wide) => NumericRef::Wide(WideRef(&wide.0)),
         }
-        // Division of 128 bits is slow; most numbers are short.
-        if let Ok(mut short) = i64::try_from(unscaled) {
-            while scale > 0 && short % 10 == 0 {
-                short /= 10;
-                scale -= 1;
+    }
+
+    /// Not a number: equal to itself and larger than all others.
+    pub fn nan() -> Self {
+        Self::special(Special::NaN)
+    }
+
+    /// Infinity.
+    pub fn infinity() -> Self {
+        Self::special(Special::Infinity)
+    }
+
+    /// Infinity below zero.
+    pub fn negative_infinity() -> Self {
+        Self::special(Special::NegativeInfinity)
+    }
+
+    fn special(special: Special) -> Self {
+        let mut bytes = special.bytes().to_vec();
+        sorting::push_scale(0, &mut bytes);
+        Self::Wide(Wide(bytes.into()))
+    }
+
+    /// The number of 15 significant digits that is nearest, as PostgreSQL converts.
+    pub fn from_f64(number: f64) -> Self {
+        Self::from_float(number, || format!("{number:.14e}"))
+    }
+
+    /// The number of 6 significant digits that is nearest, as PostgreSQL converts `real`.
+    pub fn from_f32(number: f32) -> Self {
+        Self::from_float(number.into(), || format!("{number:.5e}"))
+    }
+
+    fn from_float(number: f64, digits: impl Fn() -> String) -> Self {
+        if number.is_nan() {
+            return Self::nan();
+        }
+        if number.is_infinite() {
+            return if number > 0.0 { Self::infinity() } else { Self::negative_infinity() };
+        }
+        Self::parse(&digits()).map_or_else(|_| Self::nan(), |number| number.as_ref().trim_scale())
+    }
+}
+
+impl<'a> NumericRef<'a> {
+    /// The number `unscaled / 10^scale`, which has up to 38 digits.
+    pub const fn new(unscaled: i128, scale: u8) -> Self {
+        Self::Decimal(Decimal::new(unscaled, scale))
+    }
+
+    /// The number of sorting bytes with the scale behind them; `None` when they are no number.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Option<Self> {
+        let (key, scale) = sorting::split_scale(bytes)?;
+        let mut rest = key.iter();
+        let decoded = Decoded::read(|| rest.next().copied())?;
+        if !rest.as_slice().is_empty() {
+            return None;
+        }
+        Some(match decoded.decimal(scale) {
+            Some(decimal) => Self::Decimal(decimal),
+            None => Self::Wide(WideRef(bytes)),
+        })
+    }
+
+    /// Copies it.
+    #[allow(clippy::should_implement_trait, clippy::wrong_self_convention)]
+    pub fn to_owned(self) -> Numeric {
+        match self {
+            Self::Decimal(number) => Numeric::Decimal(number),
+            Self::Wide(wide) => Numeric::Wide(Wide(wide.0.into())),
+        }
+    }
+
+    /// Appends the sorting bytes, without the scale.
+    pub(crate) fn sorting_bytes(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Decimal(number) => sorting::encode_decimal(number, out),
+            Self::Wide(wide) => out.extend_from_slice(sorting::split_scale(wide.0).map_or(wide.0, |it| it.0)),
+        }
+    }
+
+    /// The digits of a finite number.
+    pub(crate) fn digits(self) -> std::result::Result<sorting::Digits, Special> {
+        match self {
+            Self::Decimal(number) => {
+                let digits = number.unscaled.unsigned_abs().to_string();
+                let digits = digits.bytes().map(|digit| digit - b'0').collect();
+                Ok(sorting::Digits::new(number.unscaled < 0, digits, number.scale.into()))
             }
-            return Self { unscaled: i128::from(short), scale };
-        }
-        while scale > 0 && unscaled % 10 == 0 {
-            unscaled /= 10;
-            scale -= 1;
-        }
-        Self { unscaled, scale }
-    }
-
-    /// The number with that many digits after the point, rounded half away from zero; `None` when it
-    /// then has more than 38 digits.
-    pub fn rescale(self, scale: u8) -> Option<Self> {
-        if scale == self.scale {
-            return self.checked_digits();
-        }
-        if scale > self.scale {
-            let factor = power_of_ten(u32::from(scale - self.scale));
-            let Some(factor) = factor else {
-                return (self.unscaled == 0).then_some(Self { unscaled: 0, scale });
-            };
-            return Self { unscaled: self.unscaled.checked_mul(factor)?, scale }.checked_digits();
-        }
-        let Some(divisor) = power_of_ten(u32::from(self.scale - scale)) else {
-            return Some(Self { unscaled: 0, scale });
-        };
-        Self { unscaled: divide_rounded(self.unscaled, divisor), scale }.checked_digits()
-    }
-
-    /// The number cut after that many digits of its fraction.
-    pub fn truncate(self, scale: u8) -> Self {
-        if scale >= self.scale {
-            return self;
-        }
-        match power_of_ten(u32::from(self.scale - scale)) {
-            Some(divisor) => Self { unscaled: self.unscaled / divisor, scale },
-            None => Self { unscaled: 0, scale },
+            Self::Wide(wide) => {
+                let damaged = Special::NaN;
+                let (key, scale) = sorting::split_scale(wide.0).ok_or(damaged)?;
+                let mut rest = key.iter();
+                Decoded::read(|| rest.next().copied()).ok_or(damaged)?.digits(scale)
+            }
         }
     }
 
-    /// The number, if it has at most 38 digits.
-    pub(crate) fn checked_digits(self) -> Option<Self> {
-        (self.unscaled.unsigned_abs() < POWERS[38].unsigned_abs()).then_some(self)
+    fn form(self) -> Form {
+        if let Self::Decimal(number) = self {
+            return Form::Finite(number.into());
+        }
+        match self.digits() {
+            Ok(digits) => Form::Finite(Big::from(&digits)),
+            Err(special) => Form::Special(special),
+        }
+    }
+
+    /// Whether it is NaN.
+    pub fn is_nan(self) -> bool {
+        matches!(self, Self::Wide(wide) if wide.special() == Some(Special::NaN))
+    }
+
+    /// Whether it is neither NaN nor an infinity.
+    pub fn is_finite(self) -> bool {
+        !matches!(self, Self::Wide(wide) if wide.special().is_some())
+    }
+
+    /// Whether it is infinite.
+    pub fn is_infinite(self) -> bool {
+        !self.is_finite() && !self.is_nan()
+    }
+
+    /// -1, 0 or 1; of NaN 1.
+    pub fn signum(self) -> i32 {
+        match self {
+            Self::Decimal(number) => number.unscaled.signum() as i32,
+            Self::Wide(_) if self < Self::new(0, 0) => -1,
+            // Zero with many digits is wide, too.
+            Self::Wide(_) => i32::from(self > Self::new(0, 0)),
+        }
+    }
+
+    /// Whether it is zero.
+    pub fn is_zero(self) -> bool {
+        self.signum() == 0
+    }
+
+    /// Digits that are shown after the point; `None` for what is not finite.
+    pub fn scale(self) -> Option<u32> {
+        match self {
+            Self::Decimal(number) => Some(number.scale.into()),
+            Self::Wide(wide) if wide.special().is_some() => None,
+            Self::Wide(wide) => sorting::split_scale(wide.0).map(|(_, scale)| scale),
+        }
     }
 
     /// How many digits stand before the point; 0 for numbers between -1 and 1.
     pub fn integer_digits(self) -> u32 {
-        let magnitude = self.unscaled.unsigned_abs();
-        let digits = magnitude.checked_ilog10().map_or(0, |log| log + 1);
-        digits.saturating_sub(u32::from(self.scale))
+        match self {
+            Self::Decimal(number) => number.integer_digits(),
+            wide @ Self::Wide(_) => wide.digits().map_or(0, |digits| digits.exponent.max(0).unsigned_abs()),
+        }
     }
 
-    /// The nearest integer; `None` when it does not fit in 64 bits.
-    pub fn to_i64(self) -> Option<i64> {
-        let Some(divisor) = power_of_ten(u32::from(self.scale)) else { return Some(0) };
-        i64::try_from(divide_rounded(self.unscaled, divisor)).ok()
+    /// The nearest integer.
+    ///
+    /// # Errors
+    /// 0A000 for what is not finite, 22003 when 64 bits do not hold it; both name the type.
+    pub fn to_i64(self, type_name: &str) -> Result<i64> {
+        let refused = |what: &str| {
+            Error::new(ErrorKind::FeatureNotSupported, format!("cannot convert {what} to {type_name}"))
+        };
+        let rounded = match self {
+            Self::Decimal(number) => number.to_i64(),
+            Self::Wide(_) if self.is_nan() => return Err(refused("NaN")),
+            Self::Wide(_) if self.is_infinite() => return Err(refused("infinity")),
+            wide @ Self::Wide(_) => match wide.form() {
+                Form::Finite(big) => i64::try_from(big.rescale(0).unscaled).ok(),
+                Form::Special(_) => None,
+            },
+        };
+        rounded.ok_or_else(|| Error::new(ErrorKind::OutOfRange, format!("{type_name} out of range")))
     }
 
-    /// The nearest floating-point number.
+    /// The nearest floating-point number; infinite for what is too large.
     pub fn to_f64(self) -> f64 {
-        // Two exact operands give a correctly rounded quotient.
-        if self.unscaled.unsigned_abs() < (1 << 53) && self.scale <= 22 {
-            return self.unscaled as f64 / 10f64.powi(i32::from(self.scale));
+        match self {
+            Self::Decimal(number) => number.to_f64(),
+            wide @ Self::Wide(_) => match wide.digits() {
+                Ok(digits) => digits.to_f64(),
+                Err(Special::NaN) => f64::NAN,
+                Err(Special::Infinity) => f64::INFINITY,
+                Err(Special::NegativeInfinity) => f64::NEG_INFINITY,
+            },
         }
-        self.to_string().parse().unwrap_or(f64::NAN)
     }
 
-    /// The nearest single-precision floating-point number.
+    /// The nearest single-precision floating-point number; infinite for what is too large.
     pub fn to_f32(self) -> f32 {
-        self.to_string().parse().unwrap_or(f32::NAN)
-    }
-
-    /// The number of 15 significant digits that is nearest, as PostgreSQL converts; `None` for NaN,
-    /// infinity, and what has more than 38 digits.
-    pub fn from_f64(number: f64) -> Option<Self> {
-        if !number.is_finite() {
-            return None;
+        match self {
+            Self::Decimal(number) => number.to_f32(),
+            Self::Wide(_) if !self.is_finite() => self.to_f64() as f32,
+            wide @ Self::Wide(_) => wide.to_string().parse().unwrap_or(f32::NAN),
         }
-        Self::parse(&format!("{number:.14e}")).ok().map(Self::normalized)
-    }
-
-    /// The number of 6 significant digits that is nearest, as PostgreSQL converts `real`.
-    pub fn from_f32(number: f32) -> Option<Self> {
-        if !number.is_finite() {
-            return None;
-        }
-        Self::parse(&format!("{number:.5e}")).ok().map(Self::normalized)
-    }
-}
-
-/// Quotient rounded half away from zero; the divisor is positive.
-fn divide_rounded(number: i128, divisor: i128) -> i128 {
-    let (quotient, rest) = (number / divisor, number % divisor);
-    if rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs() {
-        quotient + number.signum()
-    } else {
-        quotient
     }
 }
 
 impl From<i64> for Numeric {
     fn from(number: i64) -> Self {
-        Self::new(i128::from(number), 0)
+        Self::Decimal(number.into())
     }
 }
 
 impl From<i32> for Numeric {
     fn from(number: i32) -> Self {
-        Self::new(i128::from(number), 0)
+        Self::Decimal(number.into())
     }
 }
 
 impl From<u64> for Numeric {
     fn from(number: u64) -> Self {
-        Self::new(i128::from(number), 0)
+        Self::Decimal(number.into())
     }
 }
 
-impl PartialEq for Numeric {
+impl From<Decimal> for Numeric {
+    fn from(number: Decimal) -> Self {
+        Self::Decimal(number)
+    }
+}
+
+impl PartialEq for NumericRef<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Numeric {}
+impl Eq for NumericRef<'_> {}
 
-impl Hash for Numeric {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let number = self.normalized();
-        number.unscaled.hash(state);
-        number.scale.hash(state);
+impl PartialOrd for NumericRef<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
+
+impl Ord for NumericRef<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if let (Self::Decimal(one), Self::Decimal(other)) = (self, other) {
+            return one.cmp(other);
+        }
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        self.sorting_bytes(&mut one);
+        other.sorting_bytes(&mut two);
+        one.cmp(&two)
+    }
+}
+
+impl Hash for NumericRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut bytes = Vec::new();
+        self.sorting_bytes(&mut bytes);
+        bytes.hash(state);
+    }
+}
+
+impl PartialEq for Numeric {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Numeric {}
 
 impl PartialOrd for Numeric {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
@@ -201,66 +409,12 @@ impl PartialOrd for Numeric {
 
 impl Ord for Numeric {
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.scale == other.scale {
-            return self.unscaled.cmp(&other.unscaled);
-        }
-        let (one, other) = (self.parts(), other.parts());
-        one.cmp(&other)
+        self.as_ref().cmp(&other.as_ref())
     }
 }
 
-impl Numeric {
-    /// The part before the point, and the part after it in units of 10^-38; both carry the sign.
-    fn parts(self) -> (i128, i128) {
-        let number = if self.scale > NUMERIC_DIGITS_MAX { self.normalized() } else { self };
-        let scale = number.scale.min(NUMERIC_DIGITS_MAX);
-        let divisor = POWERS[usize::from(scale)];
-        let fraction = number.unscaled % divisor;
-        (number.unscaled / divisor, fraction * POWERS[usize::from(NUMERIC_DIGITS_MAX - scale)])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn number(text: &str) -> Numeric {
-        Numeric::parse(text).unwrap()
-    }
-
-    #[test]
-    fn equality_ignores_the_zeros_at_the_end() {
-        assert_eq!(number("1.0"), number("1.00"));
-        assert_eq!(number("0"), number("-0.000"));
-        assert!(number("1.05") < number("1.5"));
-        assert!(number("-1.5") < number("-1.05"));
-        assert!(number("99999999999999999999999999999999999999") > number("0.5"));
-        assert_eq!(number("1.50").normalized().scale, 1);
-        assert_eq!(number("100").normalized().scale, 0);
-    }
-
-    #[test]
-    fn rounding_is_half_away_from_zero() {
-        assert_eq!(number("2.345").rescale(2).unwrap().to_string(), "2.35");
-        assert_eq!(number("-2.345").rescale(2).unwrap().to_string(), "-2.35");
-        assert_eq!(number("2.3449").rescale(2).unwrap().to_string(), "2.34");
-        assert_eq!(number("0.5").to_i64(), Some(1));
-        assert_eq!(number("-2.5").to_i64(), Some(-3));
-        assert_eq!(number("9223372036854775807.5").to_i64(), None);
-        let large = number("99999999999999999999999999999999999999");
-        assert_eq!(large.rescale(1), None);
-        assert_eq!(large.rescale(0), Some(large));
-    }
-
-    #[test]
-    fn floats_convert_with_fifteen_digits() {
-        assert_eq!(Numeric::from_f64(0.1 + 0.2).unwrap().to_string(), "0.3");
-        assert_eq!(Numeric::from_f64(-1234.5).unwrap().to_string(), "-1234.5");
-        assert_eq!(Numeric::from_f32(0.1).unwrap().to_string(), "0.1");
-        assert_eq!(Numeric::from_f64(f64::NAN), None);
-        assert_eq!(Numeric::from_f64(1e39), None);
-        assert_eq!(number("0.1").to_f64(), 0.1);
-        assert_eq!(number("12345678901234567890.123").to_f64(), 12345678901234567890.123);
+impl Hash for Numeric {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_ref().hash(state);
     }
 }

@@ -166,26 +166,11 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
     }
 }
 
-fn parse_numeric(text: &str, modifier: Option<(u8, u8)>) -> Result<Numeric> {
-    let parsed = match modifier {
-        Some((_, scale)) => Numeric::parse_rounded(text, scale),
-        None => Numeric::parse(text),
-    };
-    match (parsed, modifier) {
-        (Ok(number), Some((precision, scale))) => cast::fit_numeric(number, precision, scale),
+fn parse_numeric(text: &str, modifier: Option<(u16, i16)>) -> Result<Numeric> {
+    match (Numeric::parse(text), modifier) {
+        (Ok(number), Some((precision, scale))) => number.as_ref().fit(precision, scale),
         (Ok(number), None) => Ok(number),
-        (Err(NumericParseError::TooLarge), Some((precision, scale))) => {
-            Err(cast::numeric_overflow(precision, scale))
-        }
-        (Err(NumericParseError::TooLarge), None) => Err(Error::new(
-            ErrorKind::OutOfRange,
-            format!("numeric value \"{text}\" has more than 38 digits"),
-        )),
-        (Err(NumericParseError::NotFinite), _) => Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            format!("numeric value \"{text}\" is not supported"),
-        )
-        .hint("Use double precision for NaN and Infinity.")),
+        (Err(NumericParseError::TooLarge), _) => Err(crate::numeric::overflow()),
         (Err(NumericParseError::Syntax), _) => Err(error::invalid("numeric", text)),
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::numeric::{DECIMAL_DIGITS_MAX, PRECISION_MAX};
 use crate::value::ValueKind;
 
 pub use enumeration::{EnumLabel, EnumType, check_label};
@@ -37,7 +38,7 @@ pub enum DataType {
     /// `double precision`
     Float8,
     /// `numeric`, or `numeric(precision, scale)`
-    Numeric(Option<(u8, u8)>),
+    Numeric(Option<(u16, i16)>),
     /// `text`
     Text,
     /// `character varying`, or `character varying(length)`
@@ -225,7 +226,7 @@ impl DataType {
             DataType::Varchar(Some(length)) => *length as i32 + 4,
             DataType::Char(length) if *length > 0 => *length as i32 + 4,
             DataType::Numeric(Some((precision, scale))) => {
-                ((i32::from(*precision) << 16) | i32::from(*scale)) + 4
+                ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
             }
             DataType::Array(element) => element.typmod(),
             _ => -1,
@@ -250,14 +251,36 @@ impl DataType {
             DataType::Varchar(_) => DataType::Varchar(Some(payload)),
             DataType::Char(_) => DataType::Char(payload),
             DataType::Numeric(_) => {
-                let (precision, scale) = (payload >> 16, payload & 0xffff);
-                if !(1..=38).contains(&precision) || scale > precision {
-                    return None;
-                }
-                DataType::Numeric(Some((precision as u8, scale as u8)))
+                // The scale has 11 bits, the first of them its sign.
+                let (precision, scale) = (payload >> 16, ((payload & 0x7ff) ^ 0x400) as i16 - 0x400);
+                DataType::numeric(i64::from(precision), i64::from(scale))?
             }
             other => other,
         })
+    }
+
+    /// `numeric(precision, scale)`, if there is such a type.
+    pub fn numeric(precision: i64, scale: i64) -> Option<Self> {
+        let most = i64::from(PRECISION_MAX);
+        let known = (1..=most).contains(&precision) && (-most..=most).contains(&scale);
+        known.then_some(DataType::Numeric(Some((precision as u16, scale as i16))))
+    }
+
+    /// Digits and scale of a `numeric` whose values all are numbers of 128 bits in units of one scale.
+    pub fn decimal(&self) -> Option<(u8, u8)> {
+        match *self {
+            DataType::Numeric(Some((precision, scale)))
+                if precision <= u16::from(DECIMAL_DIGITS_MAX) && scale >= 0 && scale as u16 <= precision =>
+            {
+                Some((precision as u8, scale as u8))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a `numeric` whose values have scales and counts of digits of their own.
+    pub fn is_wide_numeric(&self) -> bool {
+        matches!(self, DataType::Numeric(_)) && self.decimal().is_none()
     }
 
     /// The array of this type; of an array, itself, because arrays do not nest.

@@ -9,7 +9,7 @@ mod array;
 pub use array::{ArrayRef, ArrayValue};
 
 use crate::interval::Interval;
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, NumericRef};
 
 /// `infinity` as a `date`.
 pub const DATE_INFINITY: i32 = i32::MAX;
@@ -81,7 +81,7 @@ pub enum ValueRef<'a> {
     /// Double precision.
     Float8(f64),
     /// An exact decimal number.
-    Numeric(Numeric),
+    Numeric(NumericRef<'a>),
     /// Any type of the text family.
     Text(&'a str),
     /// Bytes.
@@ -139,7 +139,7 @@ impl Value {
             Value::Int8(value) => ValueRef::Int8(*value),
             Value::Float4(value) => ValueRef::Float4(*value),
             Value::Float8(value) => ValueRef::Float8(*value),
-            Value::Numeric(value) => ValueRef::Numeric(*value),
+            Value::Numeric(value) => ValueRef::Numeric(value.as_ref()),
             Value::Text(value) => ValueRef::Text(value),
             Value::Bytea(value) => ValueRef::Bytea(value),
             Value::Date(value) => ValueRef::Date(*value),
@@ -176,7 +176,7 @@ impl ValueRef<'_> {
             ValueRef::Int8(value) => Value::Int8(value),
             ValueRef::Float4(value) => Value::Float4(value),
             ValueRef::Float8(value) => Value::Float8(value),
-            ValueRef::Numeric(value) => Value::Numeric(value),
+            ValueRef::Numeric(value) => Value::Numeric(value.to_owned()),
             ValueRef::Text(value) => Value::Text(value.into()),
             ValueRef::Bytea(value) => Value::Bytea(value.into()),
             ValueRef::Date(value) => Value::Date(value),
@@ -229,5 +229,16 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
 impl From<ValueRef<'_>> for Value {
     fn from(value: ValueRef<'_>) -> Self {
         value.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_small() {
+        assert!(size_of::<ValueRef<'_>>() <= 72, "{}", size_of::<ValueRef<'_>>());
+        assert!(size_of::<Value>() <= 40, "{}", size_of::<Value>());
     }
 }

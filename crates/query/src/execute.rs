@@ -272,7 +272,7 @@ pub(crate) fn output_columns(state: &SessionState, plan: &LogicalPlan) -> Result
         .analyzer()
         .execute_and_check(plan.clone(), options, |_, _| {})
         .map_err(crate::error::from_datafusion)?;
-    run::columns(&typed)
+    run::columns(&typed, plan)
 }
 
 /// `SELECT projection FROM from WHERE filter`.

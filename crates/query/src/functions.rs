@@ -16,6 +16,7 @@ mod enums;
 pub(crate) mod json;
 mod keeping;
 pub(crate) mod missing;
+pub(crate) mod number_key;
 pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod overload;
@@ -30,6 +31,7 @@ mod sequence;
 mod series;
 mod single;
 mod sleep;
+pub(crate) mod statistics;
 mod sum;
 mod system;
 pub(crate) mod text;
@@ -87,6 +89,9 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
         state.register_udaf(Arc::new(AggregateUDF::new_from_impl(keeping::Keeping::new(inner))))?;
     }
     state.register_udaf(sum_function())?;
+    for name in statistics::Statistics::NAMES {
+        state.register_udaf(Arc::new(AggregateUDF::new_from_impl(statistics::Statistics::new(name))))?;
+    }
     state.register_udaf(Arc::new(AggregateUDF::new_from_impl(single::Single::new())))?;
     Ok(())
 }
@@ -104,5 +109,6 @@ fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
         .chain(regex::FUNCTIONS)
         .chain(json::FUNCTIONS)
         .chain(json::build::FUNCTIONS)
+        .chain(json::path::FUNCTIONS)
         .copied()
 }

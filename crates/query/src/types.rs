@@ -50,6 +50,28 @@ pub(crate) fn without_precision(sql: &ast::DataType) -> Option<(ast::DataType, u
     }
 }
 
+/// Refuses digits that no `numeric` may have.
+fn check_numeric(sql: &ast::DataType) -> Result<()> {
+    let (ast::DataType::Numeric(digits) | ast::DataType::Decimal(digits) | ast::DataType::Dec(digits)) = sql
+    else {
+        return Ok(());
+    };
+    let most = i64::from(luma_model::NUMERIC_PRECISION_MAX);
+    let (precision, scale) = match digits {
+        ast::ExactNumberInfo::None => return Ok(()),
+        ast::ExactNumberInfo::Precision(precision) => (*precision, 0),
+        ast::ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+    };
+    let refused = |message: String| Err(Error::new(ErrorKind::InvalidParameterValue, message));
+    if precision == 0 || precision > u64::from(luma_model::NUMERIC_PRECISION_MAX) {
+        return refused(format!("NUMERIC precision {precision} must be between 1 and {most}"));
+    }
+    if !(-most..=most).contains(&scale) {
+        return refused(format!("NUMERIC scale {scale} must be between -{most} and {most}"));
+    }
+    Ok(())
+}
+
 /// The type that SQL text names.
 ///
 /// # Errors
@@ -93,6 +115,7 @@ pub(crate) fn data_type(sql: &ast::DataType) -> Result<DataType> {
             }
         }
     }
+    check_numeric(sql)?;
     let spelled = sql.to_string();
     DataType::parse(&spelled).ok_or_else(|| {
         let lower = spelled.to_lowercase();

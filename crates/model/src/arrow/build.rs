@@ -12,7 +12,7 @@ use arrow_buffer::{IntervalMonthDayNano, NullBufferBuilder, OffsetBuffer, Scalar
 
 use super::field::{UTC, arrow_type, element_field};
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::Numeric;
+use crate::numeric::NumericRef;
 use crate::text::format_uuid;
 use crate::types::DataType;
 use crate::value::ValueRef;
@@ -73,14 +73,16 @@ impl ColumnBuilder {
             }
             DataType::Float4 => Cells::Float4(Float32Builder::with_capacity(capacity)),
             DataType::Float8 => Cells::Float8(Float64Builder::with_capacity(capacity)),
-            DataType::Numeric(Some((_, scale))) => {
-                let builder =
-                    Decimal128Builder::with_capacity(capacity).with_data_type(arrow_type(data_type));
-                Cells::Numeric(builder, *scale)
-            }
-            DataType::Numeric(None) => {
-                Cells::AnyNumeric(LargeBinaryBuilder::with_capacity(capacity, capacity * 8), Vec::new())
-            }
+            DataType::Numeric(_) => match data_type.decimal() {
+                Some((_, scale)) => {
+                    let builder =
+                        Decimal128Builder::with_capacity(capacity).with_data_type(arrow_type(data_type));
+                    Cells::Numeric(builder, scale)
+                }
+                None => {
+                    Cells::AnyNumeric(LargeBinaryBuilder::with_capacity(capacity, capacity * 8), Vec::new())
+                }
+            },
             DataType::Text
             | DataType::Varchar(_)
             | DataType::Char(_)
@@ -247,19 +249,20 @@ impl ColumnBuilder {
 }
 
 /// The number in units of the column's scale.
-fn unscaled(value: Numeric, scale: u8, data_type: &DataType) -> Result<i128> {
-    let DataType::Numeric(Some((precision, _))) = data_type else {
+fn unscaled(value: NumericRef<'_>, scale: u8, data_type: &DataType) -> Result<i128> {
+    let Some((precision, _)) = data_type.decimal() else {
         return Err(Error::internal("no numeric column"));
     };
-    value
+    let NumericRef::Decimal(decimal) = value else { return Err(not_representable(value, precision, scale)) };
+    decimal
         .rescale(scale)
         .filter(|number| number.integer_digits() <= u32::from(precision - scale))
         .map(|number| number.unscaled)
-        .ok_or_else(|| not_representable(value, *precision, scale))
+        .ok_or_else(|| not_representable(value, precision, scale))
 }
 
 #[cold]
-fn not_representable(value: Numeric, precision: u8, scale: u8) -> Error {
+fn not_representable(value: NumericRef<'_>, precision: u8, scale: u8) -> Error {
     Error::new(
         ErrorKind::OutOfRange,
         format!("numeric value {value} does not fit in numeric({precision},{scale})"),
@@ -268,5 +271,5 @@ fn not_representable(value: Numeric, precision: u8, scale: u8) -> Error {
         "The column holds up to {} digits before the decimal point and {scale} after it.",
         precision - scale
     ))
-    .hint("Declare the column as numeric(precision, scale) with the digits that the value needs.")
+    .hint("Declare the column as numeric, which holds every number.")
 }

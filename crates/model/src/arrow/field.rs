@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType as ArrowType, Field, IntervalUnit, TimeUnit};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::NUMERIC_DIGITS_MAX;
+use crate::numeric::DECIMAL_DIGITS_MAX;
 use crate::types::DataType;
 
 /// The metadata key that names the data type where the Arrow type alone would lose it.
@@ -35,9 +35,11 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         }
         DataType::Float4 => ArrowType::Float32,
         DataType::Float8 => ArrowType::Float64,
-        // Bytes that sort as the numbers; each number keeps its own count of digits.
-        DataType::Numeric(None) => ArrowType::LargeBinary,
-        DataType::Numeric(Some((precision, scale))) => ArrowType::Decimal128(*precision, *scale as i8),
+        DataType::Numeric(_) => match data_type.decimal() {
+            Some((precision, scale)) => ArrowType::Decimal128(precision, scale as i8),
+            // Bytes that sort as the numbers; each number keeps its own count of digits.
+            None => ArrowType::LargeBinary,
+        },
         DataType::Text
         | DataType::Varchar(_)
         | DataType::Char(_)
@@ -147,11 +149,11 @@ fn data_type_of(arrow: &ArrowType) -> Option<DataType> {
 
 fn decimal(precision: u8, scale: i8) -> DataType {
     if scale < 0 {
-        let widened = precision.saturating_add(scale.unsigned_abs()).min(NUMERIC_DIGITS_MAX);
-        return DataType::Numeric(Some((widened, 0)));
+        let widened = precision.saturating_add(scale.unsigned_abs()).min(DECIMAL_DIGITS_MAX);
+        return DataType::Numeric(Some((widened.into(), 0)));
     }
-    let scale = (scale as u8).min(NUMERIC_DIGITS_MAX);
-    DataType::Numeric(Some((precision.min(NUMERIC_DIGITS_MAX).max(scale).max(1), scale)))
+    let scale = (scale as u8).min(DECIMAL_DIGITS_MAX);
+    DataType::Numeric(Some((precision.min(DECIMAL_DIGITS_MAX).max(scale).max(1).into(), scale.into())))
 }
 
 #[cfg(test)]
@@ -167,6 +169,8 @@ mod tests {
             DataType::Char(5),
             DataType::Numeric(Some((10, 2))),
             DataType::Numeric(Some((38, 10))),
+            DataType::Numeric(Some((39, 10))),
+            DataType::Numeric(Some((3, -2))),
         ]);
         types.extend(types.clone().iter().map(DataType::array_of));
         for wanted in types {

@@ -9,7 +9,7 @@ use arrow_schema::{DataType as ArrowType, IntervalUnit, TimeUnit};
 use super::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interval::Interval;
-use crate::numeric::Numeric;
+use crate::numeric::NumericRef;
 use crate::types::DataType;
 use crate::value::Value;
 
@@ -164,13 +164,13 @@ fn decimal(unscaled: i128, scale: i8, natural: &DataType) -> Result<Value> {
     let number = if scale < 0 {
         let factor = crate::numeric::power_of_ten(u32::from(scale.unsigned_abs()));
         let unscaled = factor.and_then(|factor| unscaled.checked_mul(factor)).ok_or_else(too_many_digits)?;
-        Numeric::new(unscaled, 0)
+        NumericRef::new(unscaled, 0)
     } else {
-        Numeric::new(unscaled, scale as u8)
+        NumericRef::new(unscaled, scale as u8)
     };
     Ok(Value::Numeric(match natural {
-        DataType::Numeric(Some((_, wanted))) => number.rescale(*wanted).ok_or_else(too_many_digits)?,
-        _ => number.normalized(),
+        DataType::Numeric(Some((_, wanted))) => number.round((*wanted).into())?,
+        _ => number.trim_scale(),
     }))
 }
 

@@ -14,7 +14,7 @@ use super::{field, nested};
 use crate::cast::{CastKind, cast};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interval::Interval;
-use crate::numeric::{NUMERIC_DIGITS_MAX, Numeric};
+use crate::numeric::{DECIMAL_DIGITS_MAX, NumericRef};
 use crate::text::{TextContext, parse_uuid};
 use crate::types::DataType;
 use crate::value::{ArrayRef, Value, ValueRef};
@@ -115,7 +115,7 @@ impl CellReader {
             Cells::Float4(array) => cell!(array, Float4),
             Cells::Float8(array) => cell!(array, Float8),
             Cells::Numeric(array, _) if array.is_null(row) => ValueRef::Null,
-            Cells::Numeric(array, scale) => ValueRef::Numeric(Numeric::new(array.value(row), *scale)),
+            Cells::Numeric(array, scale) => ValueRef::Numeric(NumericRef::new(array.value(row), *scale)),
             Cells::AnyNumeric(array) if array.is_null(row) => ValueRef::Null,
             Cells::AnyNumeric(array) => ValueRef::Numeric(super::numeric::decode(array.value(row))?),
             Cells::TextView(array) => cell!(array, Text),
@@ -186,13 +186,13 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::Float32, DataType::Float4) => Cells::Float4(array.as_primitive::<Float32Type>().clone()),
         (ArrowType::Float64, DataType::Float8) => Cells::Float8(array.as_primitive::<Float64Type>().clone()),
         (ArrowType::Decimal128(_, scale), DataType::Numeric(modifier))
-            if (0..=NUMERIC_DIGITS_MAX as i8).contains(scale)
-                && modifier.is_none_or(|(_, wanted)| wanted == *scale as u8) =>
+            if (0..=DECIMAL_DIGITS_MAX as i8).contains(scale)
+                && modifier.is_none_or(|(_, wanted)| wanted == i16::from(*scale)) =>
         {
             let array = array.as_primitive::<Decimal128Type>().clone();
             Cells::Numeric(array, *scale as u8)
         }
-        (ArrowType::LargeBinary, DataType::Numeric(None)) => {
+        (ArrowType::LargeBinary, number) if number.is_wide_numeric() => {
             Cells::AnyNumeric(array.as_binary::<i64>().clone())
         }
         (ArrowType::Utf8View, DataType::Uuid) => Cells::UuidView(array.as_string_view().clone()),

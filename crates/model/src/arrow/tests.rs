@@ -9,7 +9,7 @@ use arrow_schema::{DataType as ArrowType, Field, Fields};
 
 use super::*;
 use crate::interval::Interval;
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, NumericRef};
 use crate::text::{TextContext, parse_text};
 use crate::types::DataType;
 use crate::value::{Value, ValueRef};
@@ -42,6 +42,8 @@ fn every_type_survives_its_column() {
         (DataType::Float8, "-Infinity"),
         (DataType::Numeric(None), "123.45"),
         (DataType::Numeric(Some((10, 2))), "123.40"),
+        (DataType::Numeric(Some((60, 2))), "123456789012345678901234567890123456789012345678.40"),
+        (DataType::Numeric(None), "-Infinity"),
         (DataType::Text, "a text that is longer than twelve bytes"),
         (DataType::Varchar(Some(9)), "é"),
         (DataType::Char(5), "ab"),
@@ -89,10 +91,10 @@ fn text_and_bytes_are_borrowed_from_the_column() {
 #[test]
 fn a_number_that_the_column_cannot_hold_is_refused_by_name() {
     let mut builder = ColumnBuilder::new(&DataType::Numeric(Some((6, 2))), 1);
-    let error = builder.append(ValueRef::Numeric(Numeric::new(10_000, 0))).unwrap_err();
+    let error = builder.append(ValueRef::Numeric(NumericRef::new(10_000, 0))).unwrap_err();
     assert_eq!(error.sqlstate(), "22003");
     assert!(error.message.contains("numeric(6,2)"), "{error}");
-    builder.append(ValueRef::Numeric(Numeric::new(9_999, 0))).unwrap();
+    builder.append(ValueRef::Numeric(NumericRef::new(9_999, 0))).unwrap();
     assert_eq!(builder.len(), 1);
     assert!(builder.append(ValueRef::Text("1")).is_err());
 }

@@ -1,10 +1,8 @@
-//! Decimal numbers in PostgreSQL's binary form: digits to the base 10000.
+//! Numbers in PostgreSQL's binary form: digits to the base 10000.
 
-use std::fmt::Write;
-
-use crate::cast::{fit_numeric, numeric_overflow};
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::{NUMERIC_DIGITS_MAX, Numeric};
+use crate::numeric::sorting::{Digits, Special};
+use crate::numeric::{Numeric, NumericRef, overflow};
 
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xc000;
@@ -14,78 +12,86 @@ const NEGATIVE_INFINITY: u16 = 0xf000;
 const SCALE_MAX: u16 = 0x3fff;
 
 /// Appends a number.
-pub(super) fn write(number: Numeric, out: &mut Vec<u8>) {
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(number.unscaled.unsigned_abs()).as_bytes();
-    let scale = usize::from(number.scale);
-    // Groups of four count from the point: the digits are the ones from place `scale` (counted from
-    // the right) up, and the ones below it.
-    let below = scale.div_ceil(4) * 4;
-    let padded = digits.len().max(scale) + (below - scale);
-    let above = (padded - below).div_ceil(4) * 4;
-    let lead = above + below - digits.len() - (below - scale);
-    let digit = |place: usize| -> u16 {
-        place.checked_sub(lead).and_then(|at| digits.get(at)).map_or(0, |digit| u16::from(digit - b'0'))
+pub(super) fn write(number: NumericRef<'_>, out: &mut Vec<u8>) {
+    let number = match number.digits() {
+        Ok(digits) => digits,
+        Err(special) => {
+            let (sign, scale) = match special {
+                Special::NaN => (NAN, 0),
+                Special::Infinity => (INFINITY, 0x20),
+                Special::NegativeInfinity => (NEGATIVE_INFINITY, 0x20),
+            };
+            for part in [0, 0, sign, scale] {
+                out.extend_from_slice(&u16::to_be_bytes(part));
+            }
+            return;
+        }
     };
-    let group = |place: usize| (0..4).fold(0, |group, at| group * 10 + digit(place * 4 + at));
-    let count = (above + below) / 4;
-    let first = (0..count).find(|place| group(*place) != 0).unwrap_or(count);
-    let last = (first..count).rfind(|place| group(*place) != 0).map_or(first, |last| last + 1);
-    let weight = if first == last { 0 } else { (above / 4) as i16 - 1 - first as i16 };
-    out.extend_from_slice(&((last - first) as u16).to_be_bytes());
-    out.extend_from_slice(&weight.to_be_bytes());
-    out.extend_from_slice(&(if number.unscaled < 0 { NEGATIVE } else { 0 }).to_be_bytes());
-    out.extend_from_slice(&u16::from(number.scale).to_be_bytes());
-    for place in first..last {
-        out.extend_from_slice(&group(place).to_be_bytes());
+    // Groups of four count from the point: the first one has the digits down to the next multiple of four.
+    let weight = (number.exponent - 1).div_euclid(4);
+    let lead = (weight + 1) * 4 - number.exponent;
+    let digit = |at: i32| -> u16 {
+        let known = usize::try_from(at - lead).ok().and_then(|at| number.digits.get(at));
+        known.map_or(0, |digit| u16::from(*digit))
+    };
+    let count = (number.digits.len() as i32 + lead + 3) / 4;
+    let (count, weight) = if number.digits.is_empty() { (0, 0) } else { (count, weight) };
+    out.extend_from_slice(&(count as u16).to_be_bytes());
+    out.extend_from_slice(&(weight as i16).to_be_bytes());
+    out.extend_from_slice(&(if number.negative { NEGATIVE } else { 0 }).to_be_bytes());
+    out.extend_from_slice(&(number.scale as u16).to_be_bytes());
+    for group in 0..count {
+        let value = (0..4).fold(0, |value, at| value * 10 + digit(group * 4 + at));
+        out.extend_from_slice(&value.to_be_bytes());
     }
 }
 
 /// Reads a number, rounded to a column's scale.
-pub(super) fn read(bytes: &[u8], modifier: Option<(u8, u8)>) -> Result<Numeric> {
+pub(super) fn read(bytes: &[u8], modifier: Option<(u16, i16)>) -> Result<Numeric> {
     let (head, groups) = bytes.split_first_chunk::<8>().ok_or_else(malformed)?;
     let part = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     let (count, weight, sign, scale) = (usize::from(part(0)), i32::from(part(2) as i16), part(4), part(6));
-    if matches!(sign, NAN | INFINITY | NEGATIVE_INFINITY) {
-        return Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            "numeric values NaN and Infinity are not supported",
-        ));
-    }
-    if groups.len() != count * 2 || !matches!(sign, 0 | NEGATIVE) || scale > SCALE_MAX {
+    if groups.len() != count * 2 {
         return Err(malformed());
     }
-    // As text, which knows how to round: more digits may come than a number keeps.
-    let mut text = String::with_capacity(count * 4 + 16);
-    if sign == NEGATIVE {
-        text.push('-');
+    let number = match sign {
+        NAN => Numeric::nan(),
+        INFINITY => Numeric::infinity(),
+        NEGATIVE_INFINITY => Numeric::negative_infinity(),
+        0 | NEGATIVE if scale <= SCALE_MAX => finite(groups, weight, sign == NEGATIVE, scale.into())?,
+        _ => return Err(malformed()),
+    };
+    match modifier {
+        Some((precision, scale)) => number.as_ref().fit(precision, scale),
+        None => Ok(number),
     }
-    text.push('0');
+}
+
+/// A number of groups of four digits; what is below its scale is cut.
+fn finite(groups: &[u8], weight: i32, negative: bool, scale: u32) -> Result<Numeric> {
+    let mut digits = Vec::with_capacity(groups.len() * 2);
     for group in groups.chunks_exact(2) {
         let group = u16::from_be_bytes([group[0], group[1]]);
         if group > 9999 {
             return Err(malformed());
         }
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{group:04}");
+        digits.extend([group / 1000, group / 100 % 10, group / 10 % 10, group % 10].map(|digit| digit as u8));
     }
-    let exponent = (weight + 1 - count as i32) * 4;
-    let _ = write!(text, "e{exponent}");
-    let too_large = || match modifier {
-        Some((precision, scale)) => numeric_overflow(precision, scale),
-        None => Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits"),
-    };
-    match modifier {
-        Some((precision, scale)) => {
-            let number = Numeric::parse_rounded(&text, scale).map_err(|_| too_large())?;
-            fit_numeric(number, precision, scale)
-        }
-        None => {
-            let number = Numeric::parse(&text).map_err(|_| too_large())?;
-            let scale = scale.min(u16::from(NUMERIC_DIGITS_MAX)) as u8;
-            Ok(number.rescale(scale).unwrap_or(number))
-        }
+    // The point is after the first group when the weight is 0.
+    let point = (weight + 1) * 4;
+    let kept = usize::try_from(point + scale as i32).unwrap_or(0);
+    digits.truncate(kept);
+    let mut number = Digits::new(negative, digits, 0);
+    if number.digits.is_empty() {
+        return Ok(Digits { scale, ..Digits::default() }.numeric());
     }
+    let leading = groups.len() as i32 * 2;
+    number.exponent += point - leading.min(kept as i32);
+    if number.exponent > crate::numeric::INTEGER_DIGITS_MAX as i32 {
+        return Err(overflow());
+    }
+    number.scale = scale;
+    Ok(number.numeric())
 }
 
 #[cold]

@@ -2,19 +2,19 @@
 //!
 //! Floats round half to even and decimals half away from zero, each as PostgreSQL does.
 
-use super::{CastKind, fit_numeric};
+use super::CastKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, NumericRef};
 use crate::types::DataType;
 use crate::value::{Value, ValueRef};
 
 /// A number on its way from one type to another.
 #[derive(Clone, Copy)]
-enum Number {
+enum Number<'a> {
     Integer(i64),
     Single(f32),
     Double(f64),
-    Decimal(Numeric),
+    Decimal(NumericRef<'a>),
 }
 
 /// Converts between numbers, object identifiers and truth values; `None` when it is not about those.
@@ -61,17 +61,17 @@ pub(super) fn convert(
             _ => return None,
         },
         DataType::Float4 => single(number).map(Value::Float4),
-        DataType::Float8 => Ok(Value::Float8(double(number))),
-        DataType::Numeric(modifier) => decimal(number).and_then(|number| modified(number, *modifier)),
+        DataType::Float8 => double(number).map(Value::Float8),
+        DataType::Numeric(modifier) => modified(decimal(number).as_ref(), *modifier),
         _ => return None,
     })
 }
 
 /// A number under a column's precision and scale.
-pub(super) fn modified(number: Numeric, modifier: Option<(u8, u8)>) -> Result<Value> {
+pub(super) fn modified(number: NumericRef<'_>, modifier: Option<(u16, i16)>) -> Result<Value> {
     match modifier {
-        Some((precision, scale)) => fit_numeric(number, precision, scale).map(Value::Numeric),
-        None => Ok(Value::Numeric(number)),
+        Some((precision, scale)) => number.fit(precision, scale).map(Value::Numeric),
+        None => Ok(Value::Numeric(number.to_owned())),
     }
 }
 
@@ -80,7 +80,7 @@ fn out_of_range(name: &str) -> Error {
     Error::new(ErrorKind::OutOfRange, format!("{name} out of range"))
 }
 
-fn integer(number: Number, name: &str) -> Result<i64> {
+fn integer(number: Number<'_>, name: &str) -> Result<i64> {
     match number {
         Number::Integer(number) => Ok(number),
         Number::Single(number) => integer(Number::Double(number.into()), name),
@@ -93,20 +93,27 @@ fn integer(number: Number, name: &str) -> Result<i64> {
                 Err(out_of_range(name))
             }
         }
-        Number::Decimal(number) => number.to_i64().ok_or_else(|| out_of_range(name)),
+        Number::Decimal(number) => number.to_i64(name),
     }
 }
 
-fn double(number: Number) -> f64 {
-    match number {
+fn double(number: Number<'_>) -> Result<f64> {
+    Ok(match number {
         Number::Integer(number) => number as f64,
         Number::Single(number) => number.into(),
         Number::Double(number) => number,
-        Number::Decimal(number) => number.to_f64(),
-    }
+        Number::Decimal(number) => {
+            let double = number.to_f64();
+            if double.is_infinite() && number.is_finite() {
+                let message = format!("\"{number}\" is out of range for type double precision");
+                return Err(Error::new(ErrorKind::OutOfRange, message));
+            }
+            double
+        }
+    })
 }
 
-fn single(number: Number) -> Result<f32> {
+fn single(number: Number<'_>) -> Result<f32> {
     let (wide, narrow) = match number {
         Number::Single(number) => return Ok(number),
         Number::Integer(number) => return Ok(number as f32),
@@ -122,18 +129,11 @@ fn single(number: Number) -> Result<f32> {
     Ok(narrow)
 }
 
-fn decimal(number: Number) -> Result<Numeric> {
-    let (converted, finite) = match number {
-        Number::Integer(number) => return Ok(number.into()),
-        Number::Decimal(number) => return Ok(number),
-        Number::Single(number) => (Numeric::from_f32(number), number.is_finite()),
-        Number::Double(number) => (Numeric::from_f64(number), number.is_finite()),
-    };
-    converted.ok_or_else(|| {
-        if finite {
-            Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
-        } else {
-            Error::new(ErrorKind::FeatureNotSupported, "numeric values NaN and Infinity are not supported")
-        }
-    })
+fn decimal(number: Number<'_>) -> Numeric {
+    match number {
+        Number::Integer(number) => number.into(),
+        Number::Decimal(number) => number.to_owned(),
+        Number::Single(number) => Numeric::from_f32(number),
+        Number::Double(number) => Numeric::from_f64(number),
+    }
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::numeric::Numeric;
 use proptest::prelude::*;
 
 fn assign(value: &Value, from: &DataType, to: &DataType) -> Result<Value> {
@@ -24,7 +25,7 @@ fn a_number_that_overflows_its_column_is_explained() {
         error.detail.as_deref(),
         Some("A field with precision 5, scale 2 must round to an absolute value less than 10^3.")
     );
-    let error = fit_numeric(Numeric::new(1, 0), 2, 2).unwrap_err();
+    let error = Numeric::new(1, 0).as_ref().fit(2, 2).unwrap_err();
     assert!(error.detail.as_deref().unwrap().ends_with("less than 1."));
 }
 

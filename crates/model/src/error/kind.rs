@@ -111,7 +111,15 @@ kinds! {
     InvalidRowCountInOffset "2201X" 400 "OFFSET is negative.";
     InvalidLogarithmArgument "2201E" 400 "A logarithm of this number does not exist.";
     InvalidPowerArgument "2201F" 400 "A power of these numbers does not exist.";
+    InvalidWidthBucketArgument "2201G" 400 "A range has no such parts.";
     ArraySubscript "2202E" 400 "An array's dimensions or subscripts are wrong.";
+    InvalidJsonSubscript "22033" 400 "A place in an array of a JSON document does not exist.";
+    NonNumericJsonItem "22036" 400 "A part of a JSON document is not a number.";
+    SingletonJsonItemRequired "22038" 400 "Several parts of a JSON document were found where one was expected.";
+    JsonArrayNotFound "22039" 400 "A part of a JSON document is not an array.";
+    JsonMemberNotFound "2203A" 400 "A member of a JSON object does not exist.";
+    JsonNumberNotFound "2203B" 400 "A part of a JSON document is not a number.";
+    JsonObjectNotFound "2203C" 400 "A part of a JSON document is not an object.";
     InvalidJson "22032" 400 "A JSON text is not well formed.";
     SequenceLimit "2200H" 400 "A sequence has reached its end.";
     CardinalityViolation "21000" 400 "More than one row came where one was expected.";

@@ -1,12 +1,9 @@
 //! From sorting bytes back to values.
 
-use super::{
-    ARRAY_ELEMENT, ARRAY_END, END, ESCAPED_ZERO, EXPONENT_BIAS, KeyOrder, NULL_FIRST, NULL_LAST,
-    NUMERIC_NEGATIVE, NUMERIC_POSITIVE, NUMERIC_ZERO, PRESENT,
-};
+use super::{ARRAY_ELEMENT, ARRAY_END, END, ESCAPED_ZERO, KeyOrder, NULL_FIRST, NULL_LAST, PRESENT};
 use crate::error::{Error, Result};
 use crate::interval::Interval;
-use crate::numeric::Numeric;
+use crate::numeric::sorting::Decoded;
 use crate::types::DataType;
 use crate::value::{ArrayValue, Value};
 
@@ -76,7 +73,7 @@ impl Reader<'_> {
                 let bits = if sorted >> 63 == 1 { sorted & !(1 << 63) } else { !sorted };
                 Value::Float8(f64::from_bits(bits))
             }
-            DataType::Numeric(_) => Value::Numeric(self.numeric()?),
+            DataType::Numeric(_) => Value::Numeric(Decoded::read(|| self.byte())?.numeric()),
             DataType::Interval => {
                 let total = u128::from_be_bytes(self.take()?) ^ (1 << 127);
                 Value::Interval(Interval::from_total_micros(total as i128)?)
@@ -132,43 +129,6 @@ impl Reader<'_> {
                 byte => text.push(byte),
             }
         }
-    }
-
-    fn numeric(&mut self) -> Option<Numeric> {
-        let negative = match self.byte()? {
-            NUMERIC_ZERO => return Some(Numeric::ZERO),
-            NUMERIC_NEGATIVE => true,
-            NUMERIC_POSITIVE => false,
-            _ => return None,
-        };
-        let outer = self.mask;
-        if negative {
-            self.mask = !self.mask;
-        }
-        let exponent = i32::from(self.byte()?) - EXPONENT_BIAS;
-        let mut unscaled = 0i128;
-        let mut digits = 0;
-        loop {
-            let pair = self.byte()?;
-            unscaled = unscaled.checked_mul(100)?.checked_add(i128::from(pair / 2))?;
-            digits += 2;
-            if pair % 2 == 0 {
-                break;
-            }
-        }
-        self.mask = outer;
-        if unscaled % 10 == 0 {
-            unscaled /= 10;
-            digits -= 1;
-        }
-        let scale = digits - exponent;
-        let number = if scale >= 0 {
-            Numeric { unscaled, scale: u8::try_from(scale).ok()? }
-        } else {
-            let factor = crate::numeric::power_of_ten(scale.unsigned_abs())?;
-            Numeric { unscaled: unscaled.checked_mul(factor)?, scale: 0 }
-        };
-        if negative { number.checked_neg() } else { Some(number) }
     }
 
     fn array(&mut self, element: &DataType) -> Option<ArrayValue> {

@@ -1,11 +1,7 @@
 //! From values to sorting bytes.
 
-use super::{
-    ARRAY_ELEMENT, ARRAY_END, END, ESCAPED_ZERO, EXPONENT_BIAS, KeyOrder, NULL_FIRST, NULL_LAST,
-    NUMERIC_NEGATIVE, NUMERIC_POSITIVE, NUMERIC_ZERO, PRESENT,
-};
+use super::{ARRAY_ELEMENT, ARRAY_END, END, ESCAPED_ZERO, KeyOrder, NULL_FIRST, NULL_LAST, PRESENT};
 use crate::error::{Error, Result};
-use crate::numeric::Numeric;
 use crate::types::DataType;
 use crate::value::ValueRef;
 
@@ -67,7 +63,7 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
         ) => escaped(value.as_bytes(), out),
         (DataType::Bytea, ValueRef::Bytea(value)) => escaped(value, out),
         (DataType::Uuid, ValueRef::Uuid(value)) => out.extend_from_slice(&value),
-        (DataType::Numeric(_), ValueRef::Numeric(value)) => numeric(value, out),
+        (DataType::Numeric(_), ValueRef::Numeric(value)) => value.sorting_bytes(out),
         (DataType::Float8, ValueRef::Float8(value)) => float8(value, out),
         (DataType::Float8, ValueRef::Float4(value)) => float8(value.into(), out),
         (DataType::Float4, ValueRef::Float4(value)) => float4(value, out),
@@ -124,35 +120,4 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.extend_from_slice(&[0, END]);
-}
-
-/// Sign, exponent, and the digits in pairs: a pair X is 2X + 1, the last one 2X.
-fn numeric(value: Numeric, out: &mut Vec<u8>) {
-    let magnitude = value.unscaled.unsigned_abs();
-    let Some(log) = magnitude.checked_ilog10() else {
-        out.push(NUMERIC_ZERO);
-        return;
-    };
-    let mut buffer = itoa::Buffer::new();
-    let digits = match u64::try_from(magnitude) {
-        Ok(short) => buffer.format(short),
-        Err(_) => buffer.format(magnitude),
-    };
-    let negative = value.unscaled < 0;
-    out.push(if negative { NUMERIC_NEGATIVE } else { NUMERIC_POSITIVE });
-    let start = out.len();
-    // The number is 0.d1d2d3… times ten to the power of this; scales end at 38, so that it fits.
-    let exponent = (log as i32 + 1 - i32::from(value.scale)).max(-EXPONENT_BIAS);
-    out.push((exponent + EXPONENT_BIAS) as u8);
-    let mut pairs = digits.trim_end_matches('0').as_bytes().chunks(2).peekable();
-    while let Some(pair) = pairs.next() {
-        let tens = pair.first().map_or(0, |digit| digit - b'0');
-        let units = pair.get(1).map_or(0, |digit| digit - b'0');
-        out.push((tens * 10 + units) * 2 + u8::from(pairs.peek().is_some()));
-    }
-    if negative {
-        for byte in &mut out[start..] {
-            *byte = !*byte;
-        }
-    }
 }

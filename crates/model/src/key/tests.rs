@@ -66,6 +66,8 @@ fn numeric() -> impl Strategy<Value = Numeric> {
         (-200i128..200, 0u8..5).prop_map(|(n, s)| Numeric::new(n, s)),
         (any::<i64>(), 0u8..20).prop_map(|(n, s)| Numeric::new(n.into(), s)),
         (-(10i128.pow(38) - 1)..10i128.pow(38), 0u8..=38).prop_map(|(n, s)| Numeric::new(n, s)),
+        "-?[0-9]{1,60}(\\.[0-9]{0,60})?|NaN|-?Infinity|-?[1-9]e-?[0-9]{1,4}"
+            .prop_map(|text| Numeric::parse(&text).unwrap()),
     ]
 }
 
@@ -228,4 +230,9 @@ fn the_bytes_of_a_numeric_are_those_of_the_format_page() {
     assert_eq!(bytes("1.00"), [0x02, 0x81, 0x14]);
     assert_eq!(bytes("-1"), [0x00, 0x7e, 0xeb]);
     assert_eq!(bytes("0"), [0x01]);
+    assert_eq!(bytes("1e300"), [0x02, 0xf0, 0x00, 0x01, 0x2d, 0x14]);
+    assert_eq!(bytes("1e-300"), [0x02, 0x10, 0x7f, 0xfe, 0xd5, 0x14]);
+    assert_eq!(bytes("-Infinity"), [0x00, 0x00]);
+    assert_eq!(bytes("Infinity"), [0x02, 0xff]);
+    assert_eq!(bytes("NaN"), [0x03]);
 }

@@ -1,8 +1,11 @@
 //! One value as the bytes of a column; `FORMAT.md` lists the forms.
 
 use crate::interval::Interval;
-use crate::numeric::Numeric;
+use crate::numeric::NumericRef;
 use crate::value::{ValueKind, ValueRef};
+
+/// In the place of a number's scale, before one that is not a `Decimal`.
+const WIDE: u8 = 0xff;
 
 /// Appends a value that is not NULL.
 pub(super) fn write(value: ValueRef<'_>, out: &mut Vec<u8>) {
@@ -26,10 +29,14 @@ pub(super) fn write(value: ValueRef<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(&value.days.to_le_bytes());
             out.extend_from_slice(&value.micros.to_le_bytes());
         }
-        ValueRef::Numeric(value) => {
+        ValueRef::Numeric(NumericRef::Decimal(value)) => {
             out.push(value.scale);
             let bytes = value.unscaled.to_le_bytes();
             out.extend_from_slice(&bytes[..significant(value.unscaled)]);
+        }
+        ValueRef::Numeric(NumericRef::Wide(value)) => {
+            out.push(WIDE);
+            out.extend_from_slice(value.bytes());
         }
         ValueRef::Array(array) => {
             let elements: Vec<ValueRef<'_>> = array.iter().collect();
@@ -77,13 +84,16 @@ pub(super) fn read(bytes: &[u8], kind: ValueKind) -> Option<ValueRef<'_>> {
         }
         ValueKind::Numeric => {
             let (scale, number) = bytes.split_first()?;
-            if *scale > crate::numeric::NUMERIC_DIGITS_MAX || number.len() > 16 {
+            if *scale == WIDE {
+                return NumericRef::from_bytes(number).map(ValueRef::Numeric);
+            }
+            if *scale > crate::numeric::DECIMAL_DIGITS_MAX || number.len() > 16 {
                 return None;
             }
             let negative = number.last().is_some_and(|last| last & 0x80 != 0);
             let mut filled = [if negative { 0xff } else { 0 }; 16];
             filled[..number.len()].copy_from_slice(number);
-            ValueRef::Numeric(Numeric { unscaled: i128::from_le_bytes(filled), scale: *scale })
+            ValueRef::Numeric(NumericRef::new(i128::from_le_bytes(filled), *scale))
         }
         ValueKind::Array => return None,
     })

@@ -15,12 +15,12 @@ fn any_value() -> impl Strategy<Value = (DataType, Value)> {
         any::<i64>().prop_map(|v| (DataType::Int8, Value::Int8(v))),
         any::<f32>().prop_map(|v| (DataType::Float4, Value::Float4(v))),
         any::<f64>().prop_map(|v| (DataType::Float8, Value::Float8(v))),
-        (any::<i128>(), 0u8..=38).prop_map(|(v, s)| {
-            (DataType::Numeric(None), Value::Numeric(Numeric { unscaled: v, scale: s }))
-        }),
-        (any::<i16>(), 0u8..=5).prop_map(|(v, s)| {
-            (DataType::Numeric(None), Value::Numeric(Numeric { unscaled: v.into(), scale: s }))
-        }),
+        (any::<i128>(), 0u8..=38)
+            .prop_map(|(v, s)| { (DataType::Numeric(None), Value::Numeric(Numeric::new(v, s))) }),
+        (any::<i16>(), 0u8..=5)
+            .prop_map(|(v, s)| { (DataType::Numeric(None), Value::Numeric(Numeric::new(v.into(), s))) }),
+        "-?[0-9]{30,60}(\\.[0-9]{0,60})?|NaN|-?Infinity"
+            .prop_map(|text| (DataType::Numeric(None), Value::Numeric(Numeric::parse(&text).unwrap()))),
         ".{0,40}".prop_map(|v| (DataType::Text, Value::Text(v))),
         proptest::collection::vec(any::<u8>(), 0..300).prop_map(|v| (DataType::Bytea, Value::Bytea(v))),
         any::<i32>().prop_map(|v| (DataType::Date, Value::Date(v))),

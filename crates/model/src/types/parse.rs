@@ -7,9 +7,7 @@
 use super::{DataType, ObjectKind};
 
 /// Longest text, as PostgreSQL limits `varchar` and `char`.
-const LENGTH_MAX: u32 = 10_485_760;
-/// Most digits that a `numeric` holds.
-const PRECISION_MAX: u32 = 38;
+const LENGTH_MAX: i64 = 10_485_760;
 
 pub(super) fn parse(name: &str) -> Option<DataType> {
     let mut name = name.trim();
@@ -50,14 +48,14 @@ fn wrap(scalar: DataType, array: bool) -> DataType {
 }
 
 /// Takes the modifiers in parentheses out of a name.
-fn split(name: &str) -> Option<(String, Vec<u32>)> {
+fn split(name: &str) -> Option<(String, Vec<i64>)> {
     let Some((before, rest)) = name.split_once('(') else { return Some((name.to_owned(), Vec::new())) };
     let (list, after) = rest.split_once(')')?;
-    let modifiers = list.split(',').map(|item| item.trim().parse().ok()).collect::<Option<Vec<u32>>>()?;
+    let modifiers = list.split(',').map(|item| item.trim().parse().ok()).collect::<Option<Vec<i64>>>()?;
     Some((format!("{before} {after}"), modifiers))
 }
 
-fn scalar(words: &str, modifiers: &[u32]) -> Option<DataType> {
+fn scalar(words: &str, modifiers: &[i64]) -> Option<DataType> {
     let plain = match words {
         "bool" | "boolean" => DataType::Bool,
         "int2" | "smallint" => DataType::Int2,
@@ -100,7 +98,7 @@ fn scalar(words: &str, modifiers: &[u32]) -> Option<DataType> {
     modifiers.is_empty().then_some(plain)
 }
 
-fn float(modifiers: &[u32]) -> Option<DataType> {
+fn float(modifiers: &[i64]) -> Option<DataType> {
     match modifiers {
         [] | [25..=53] => Some(DataType::Float8),
         [1..=24] => Some(DataType::Float4),
@@ -108,35 +106,33 @@ fn float(modifiers: &[u32]) -> Option<DataType> {
     }
 }
 
-fn numeric(modifiers: &[u32]) -> Option<DataType> {
-    let (precision, scale) = match modifiers {
-        [] => return Some(DataType::Numeric(None)),
-        [precision] => (*precision, 0),
-        [precision, scale] => (*precision, *scale),
-        _ => return None,
-    };
-    let valid = (1..=PRECISION_MAX).contains(&precision) && scale <= precision;
-    valid.then_some(DataType::Numeric(Some((precision as u8, scale as u8))))
-}
-
-fn varchar(modifiers: &[u32]) -> Option<DataType> {
+fn numeric(modifiers: &[i64]) -> Option<DataType> {
     match modifiers {
-        [] => Some(DataType::Varchar(None)),
-        [length @ 1..=LENGTH_MAX] => Some(DataType::Varchar(Some(*length))),
+        [] => Some(DataType::Numeric(None)),
+        [precision] => DataType::numeric(*precision, 0),
+        [precision, scale] => DataType::numeric(*precision, *scale),
         _ => None,
     }
 }
 
-fn character(modifiers: &[u32], default: DataType) -> Option<DataType> {
+fn varchar(modifiers: &[i64]) -> Option<DataType> {
+    match modifiers {
+        [] => Some(DataType::Varchar(None)),
+        [length @ 1..=LENGTH_MAX] => Some(DataType::Varchar(Some(*length as u32))),
+        _ => None,
+    }
+}
+
+fn character(modifiers: &[i64], default: DataType) -> Option<DataType> {
     match modifiers {
         [] => Some(default),
-        [length @ 1..=LENGTH_MAX] => Some(DataType::Char(*length)),
+        [length @ 1..=LENGTH_MAX] => Some(DataType::Char(*length as u32)),
         _ => None,
     }
 }
 
 /// Times are kept to the microsecond, so that 6 is the only precision that is kept exactly.
-fn microseconds(data_type: DataType, modifiers: &[u32]) -> Option<DataType> {
+fn microseconds(data_type: DataType, modifiers: &[i64]) -> Option<DataType> {
     matches!(modifiers, [] | [6]).then_some(data_type)
 }
 
@@ -153,6 +149,8 @@ mod tests {
             ("float(24)", DataType::Float4),
             ("decimal(10, 2)", DataType::Numeric(Some((10, 2)))),
             ("numeric(5)", DataType::Numeric(Some((5, 0)))),
+            ("numeric(3, 5)", DataType::Numeric(Some((3, 5)))),
+            ("numeric(1000, -2)", DataType::Numeric(Some((1000, -2)))),
             ("varchar(5)", DataType::Varchar(Some(5))),
             ("character varying ( 5 )", DataType::Varchar(Some(5))),
             ("char", DataType::Char(1)),
@@ -180,8 +178,9 @@ mod tests {
             "",
             "serial",
             "int(4)",
-            "numeric(39)",
-            "numeric(3,5)",
+            "numeric(1001)",
+            "numeric(0)",
+            "numeric(3,1001)",
             "varchar(0)",
             "timestamp(3)",
             "[]",

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, UnaryOperator};
-use luma_model::{CastKind, DataType, Error, ErrorKind, Numeric, Result, Value, ValueRef, cast, parse_text};
+use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast, parse_text};
 
 use crate::names::identifier;
 use crate::session::SessionInfo;
@@ -400,10 +400,7 @@ impl Compiler<'_> {
         let data_type = match (&left.data_type, op) {
             (DataType::Int2 | DataType::Int4 | DataType::Int8, _) => left.data_type.clone(),
             (DataType::Float4 | DataType::Float8, op) if op != Arithmetic::Modulo => left.data_type.clone(),
-            // The scale of a quotient is DataFusion's to find.
-            (DataType::Numeric(_), Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply) => {
-                DataType::Numeric(None)
-            }
+            (DataType::Numeric(_), _) => DataType::Numeric(None),
             _ => return Ok(None),
         };
         Ok(Some(Typed::new(Node::Arithmetic(op, Box::new(left), Box::new(right)), data_type)))
@@ -805,7 +802,7 @@ fn negate_value(value: &Value) -> Result<Value> {
         Value::Int8(number) => Value::Int8(number.checked_neg().ok_or_else(|| out_of_range("bigint"))?),
         Value::Float4(number) => Value::Float4(-number),
         Value::Float8(number) => Value::Float8(-number),
-        Value::Numeric(number) => Value::Numeric(Numeric { unscaled: -number.unscaled, ..*number }),
+        Value::Numeric(number) => Value::Numeric(number.as_ref().neg()),
         _ => return Err(Error::new(ErrorKind::Internal, "a value that is no number was negated")),
     })
 }
@@ -854,17 +851,14 @@ fn arithmetic(op: Arithmetic, left: &Value, right: &Value) -> Result<Value> {
         (Value::Float4(left), Value::Float4(right)) => float_arithmetic!(op, left, right, Float4),
         (Value::Float8(left), Value::Float8(right)) => float_arithmetic!(op, left, right, Float8),
         (Value::Numeric(left), Value::Numeric(right)) => {
-            let result = match op {
-                Arithmetic::Add => left.checked_add(*right),
-                Arithmetic::Subtract => left.checked_sub(*right),
-                Arithmetic::Multiply => left.checked_mul(*right),
-                Arithmetic::Divide | Arithmetic::Modulo => None,
-            };
-            Value::Numeric(
-                result.ok_or_else(|| {
-                    Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
-                })?,
-            )
+            let (left, right) = (left.as_ref(), right.as_ref());
+            Value::Numeric(match op {
+                Arithmetic::Add => left.add(right)?,
+                Arithmetic::Subtract => left.sub(right)?,
+                Arithmetic::Multiply => left.mul(right)?,
+                Arithmetic::Divide => left.div(right)?,
+                Arithmetic::Modulo => left.rem(right)?,
+            })
         }
         _ => return Err(Error::new(ErrorKind::Internal, "values of two types met in arithmetic")),
     })

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 use luma_model::arrow::{CellReader, ColumnBuilder, field};
-use luma_model::{DataType, Error, ErrorKind, Numeric, Result, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, Numeric, NumericRef, Result, ValueRef};
 
 use crate::error::to_datafusion;
 
@@ -167,26 +167,22 @@ impl Arithmetic {
                 builder.append_null();
                 continue;
             };
-            builder.append(ValueRef::Numeric(numeric_operation(self.operation, one, other)?))?;
+            let result = numeric_operation(self.operation, one, other)?;
+            builder.append(ValueRef::Numeric(result.as_ref()))?;
         }
         Ok(builder.finish())
     }
 }
 
 /// One operation on exact numbers.
-pub(crate) fn numeric_operation(operation: Operation, one: Numeric, other: Numeric) -> Result<Numeric> {
-    let divides = matches!(operation, Operation::Divide | Operation::Remainder);
-    if divides && other.unscaled == 0 {
-        return Err(Error::new(ErrorKind::DivisionByZero, "division by zero"));
-    }
+fn numeric_operation(operation: Operation, one: NumericRef<'_>, other: NumericRef<'_>) -> Result<Numeric> {
     match operation {
-        Operation::Add => one.checked_add(other),
-        Operation::Subtract => one.checked_sub(other),
-        Operation::Multiply => one.checked_mul(other),
-        Operation::Divide => one.checked_div(other),
-        Operation::Remainder => one.checked_rem(other),
+        Operation::Add => one.add(other),
+        Operation::Subtract => one.sub(other),
+        Operation::Multiply => one.mul(other),
+        Operation::Divide => one.div(other),
+        Operation::Remainder => one.rem(other),
     }
-    .ok_or_else(|| Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits"))
 }
 
 type Kernel = fn(&dyn Datum, &dyn Datum) -> std::result::Result<ArrayRef, ArrowError>;

@@ -263,8 +263,8 @@ fn moment_part(unit: &str, local: i64, epoch: i64, data_type: &str, offset: Opti
         "epoch" => Some(scaled(epoch, 6)),
         "julian" => {
             let whole = Numeric::from(day + 2_440_588);
-            let part = Numeric::from(time).checked_div(Numeric::from(MICROS_PER_DAY));
-            part.and_then(|part| whole.checked_add(part))
+            let part = Numeric::from(time).as_ref().div(Numeric::from(MICROS_PER_DAY).as_ref())?;
+            Some(whole.as_ref().add(part.as_ref())?)
         }
         other => date_part(other, day).or_else(|| time_part(other, time)),
     };
@@ -333,7 +333,7 @@ fn extract_span(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Re
 /// As a float, which is what `date_part` gives.
 fn as_float(value: Result<Value>) -> Result<Value> {
     value.map(|value| match value {
-        Value::Numeric(number) => Value::Float8(number.to_f64()),
+        Value::Numeric(number) => Value::Float8(number.as_ref().to_f64()),
         other => other,
     })
 }

@@ -22,6 +22,7 @@ use crate::plan::typing::logical_type;
 
 pub(crate) mod build;
 pub(crate) mod order;
+pub(crate) mod path;
 
 /// Plans the operators as calls of the functions below.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ impl ExprPlanner for JsonOperators {
             BinaryOperator::HashArrow => &GET_PATH,
             BinaryOperator::HashLongArrow => &GET_PATH_TEXT,
             BinaryOperator::Question => &EXISTS,
+            BinaryOperator::AtQuestion => &path::EXISTS,
+            BinaryOperator::AtAt if is_json(&expr.left) => &path::HOLDS,
             BinaryOperator::AtArrow if is_json(&expr.left) || is_json(&expr.right) => &CONTAINS,
             BinaryOperator::ArrowAt if is_json(&expr.left) || is_json(&expr.right) => &CONTAINED,
             _ => return Ok(PlannerResult::Original(expr)),
@@ -502,32 +505,53 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "luma_json_items",
-        &[Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, canonical_item))],
+        &[
+            Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, canonical_item)),
+            Overload::new(&[JsonText], TextArray, |_, values, _| items(values, canonical_item)),
+        ],
     ),
     &Function::new(
         "luma_json_items_text",
-        &[Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, |item| as_text(Some(item))))],
+        &[
+            Overload::new(&[Jsonb], TextArray, |_, values, _| items(values, |item| as_text(Some(item)))),
+            Overload::new(&[JsonText], TextArray, |_, values, _| items(values, |item| as_text(Some(item)))),
+        ],
     ),
     &Function::new(
         "luma_json_keys",
-        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
-            members(values, |name, _| Value::Text(name.into()))
-        })],
+        &[
+            Overload::new(&[Jsonb], TextArray, |_, values, _| members(values, member_name)),
+            Overload::new(&[JsonText], TextArray, |_, values, _| members(values, member_name)),
+        ],
     ),
     &Function::new(
         "luma_json_values",
-        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
-            members(values, |_, value| canonical_item(value))
-        })],
+        &[
+            Overload::new(&[Jsonb], TextArray, |_, values, _| members(values, member_value)),
+            Overload::new(&[JsonText], TextArray, |_, values, _| members(values, member_value)),
+        ],
     ),
     &Function::new(
         "luma_json_values_text",
-        &[Overload::new(&[Jsonb], TextArray, |_, values, _| {
-            members(values, |_, value| as_text(Some(value)))
-        })],
+        &[
+            Overload::new(&[Jsonb], TextArray, |_, values, _| members(values, member_text)),
+            Overload::new(&[JsonText], TextArray, |_, values, _| members(values, member_text)),
+        ],
     ),
     &Function::new("luma_row_json", &[Overload::new(&[Any], JsonText, build::row).variadic().takes_null()]),
 ];
+
+fn member_name(name: &str, _: &Json) -> Value {
+    Value::Text(name.into())
+}
+
+fn member_value(_: &str, value: &Json) -> Value {
+    canonical_item(value)
+}
+
+fn member_text(_: &str, value: &Json) -> Value {
+    as_text(Some(value))
+}
 
 fn canonical_item(item: &Json) -> Value {
     Value::Text(canonical(item))

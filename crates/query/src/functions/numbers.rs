@@ -1,71 +1,15 @@
 //! Functions on numbers, exact where PostgreSQL's are exact.
-//!
-//! Roots, logarithms and powers of `numeric` are computed with floats and rounded to the digits that
-//! PostgreSQL shows; their last digits may differ from its.
 
-use std::sync::Arc;
+use luma_model::{DataType, Error, ErrorKind, Interval, NumericRef, Result, Value, ValueRef};
 
-use datafusion::arrow::array::{Array, AsArray, LargeBinaryArray};
-use datafusion::arrow::datatypes::DataType as ArrowType;
-use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
-use luma_model::{DataType, Error, ErrorKind, Interval, Numeric, Result, Value, ValueRef};
-
-use crate::functions::arithmetic::{Operation, numeric_operation, out_of_range};
+use crate::functions::arithmetic::out_of_range;
 use crate::functions::overload::Kind::{Any, Float8, Int2, Int4, Int8, Numeric as N, Text};
 use crate::functions::overload::{Function, Overload, Surroundings};
 
-/// Digits after the point that PostgreSQL gives at least to what it cannot compute exactly.
-const DIGITS: i32 = 16;
-
-/// A number's bytes without what does not count when numbers are compared.
-pub(crate) fn comparison_key(expr: Expr) -> Expr {
-    let function = ComparisonKey { signature: Signature::any(1, Volatility::Immutable) };
-    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![expr]))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ComparisonKey {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for ComparisonKey {
-    fn name(&self) -> &'static str {
-        "numeric_key"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arguments: &[ArrowType]) -> PlanResult<ArrowType> {
-        Ok(ArrowType::Binary)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let numbers: &LargeBinaryArray = arrays[0].as_binary::<i64>();
-        let keys: datafusion::arrow::array::BinaryArray =
-            numbers.iter().map(|bytes| bytes.map(luma_model::arrow::canonical_numeric)).collect();
-        if scalar {
-            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&keys, 0)?));
-        }
-        debug_assert_eq!(keys.len(), numbers.len());
-        Ok(ColumnarValue::Array(Arc::new(keys)))
-    }
-}
-
-pub(super) fn number(value: ValueRef<'_>) -> Numeric {
+pub(super) fn number(value: ValueRef<'_>) -> NumericRef<'_> {
     match value {
         ValueRef::Numeric(number) => number,
-        ValueRef::Int2(number) => i64::from(number).into(),
-        ValueRef::Int4(number) => number.into(),
-        ValueRef::Int8(number) => number.into(),
-        _ => Numeric::ZERO,
+        other => NumericRef::new(int(other).into(), 0),
     }
 }
 
@@ -82,16 +26,6 @@ pub(super) fn int(value: ValueRef<'_>) -> i64 {
     super::row::integer(value).unwrap_or(0)
 }
 
-fn too_large() -> Error {
-    Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits")
-}
-
-/// A float with that many digits after the point.
-fn rounded(value: f64, scale: i32) -> Result<Value> {
-    let scale = scale.clamp(0, 37) as usize;
-    Numeric::parse(&format!("{value:.scale$}")).map(Value::Numeric).map_err(|_| too_large())
-}
-
 /// A float's result, which must not have left the range.
 fn finite(value: f64) -> Result<Value> {
     if value.is_infinite() {
@@ -104,34 +38,15 @@ fn of_float(value: ValueRef<'_>, compute: fn(f64) -> f64) -> Result<Value> {
     Ok(Value::Float8(compute(float(value))))
 }
 
-/// The number rounded to a place before or after the point.
-fn round_to(number: Numeric, places: i64, round: fn(Numeric, u8) -> Option<Numeric>) -> Result<Value> {
-    if let Ok(scale) = u8::try_from(places) {
-        return round(number, scale.min(37)).map(Value::Numeric).ok_or_else(too_large);
-    }
-    let shift = u8::try_from(-places).unwrap_or(u8::MAX);
-    if shift > 38 {
-        return Ok(Value::Numeric(Numeric::ZERO));
-    }
-    // 1234.5 to the hundreds: 12.345, rounded, times a hundred.
-    let unit = Numeric::new(10i128.pow(u32::from(shift)), 0);
-    let moved = Numeric::new(number.unscaled, number.scale + shift);
-    let whole = round(moved, 0).ok_or_else(too_large)?;
-    whole.checked_mul(unit).map(Value::Numeric).ok_or_else(too_large)
+/// Places that `round` and `trunc` may name; more are as many as these.
+fn places(value: ValueRef<'_>) -> i32 {
+    let (most, least) = (luma_model::NUMERIC_SCALE_MAX, luma_model::NUMERIC_INTEGER_DIGITS_MAX);
+    int(value).clamp(-i64::from(least) - 1, most.into()) as i32
 }
 
-fn truncate(number: Numeric, scale: u8) -> Option<Numeric> {
-    number.truncate(scale).rescale(scale)
-}
-
-fn whole(number: Numeric, up: bool) -> Result<Value> {
-    let cut = number.truncate(0);
-    let step = match number.cmp(&cut) {
-        std::cmp::Ordering::Greater if up => 1,
-        std::cmp::Ordering::Less if !up => -1,
-        _ => 0,
-    };
-    cut.checked_add(Numeric::new(step, 0)).map(Value::Numeric).ok_or_else(too_large)
+/// A function of one exact number.
+const fn exact(body: super::overload::Body) -> Overload {
+    Overload::new(&[N], N, body)
 }
 
 fn gcd(mut one: u128, mut other: u128) -> u128 {
@@ -174,21 +89,6 @@ fn check_logarithm(value: f64) -> Result<f64> {
     Ok(value)
 }
 
-/// A logarithm with PostgreSQL's digits.
-fn logarithm(value: Numeric, compute: fn(f64) -> f64) -> Result<Value> {
-    let result = compute(check_logarithm(value.to_f64())?);
-    rounded(result, DIGITS.max(i32::from(value.scale)))
-}
-
-fn square_root(value: Numeric) -> Result<Value> {
-    if value.unscaled < 0 {
-        return Err(negative_root());
-    }
-    let groups = (value.integer_digits().max(1) as i32 + 3) / 4;
-    let scale = (DIGITS - (groups * 2 - 1)).max(i32::from(value.scale));
-    rounded(value.to_f64().sqrt(), scale)
-}
-
 fn negative_root() -> Error {
     Error::new(ErrorKind::InvalidPowerArgument, "cannot take square root of a negative number")
 }
@@ -209,37 +109,34 @@ fn float_power(one: f64, other: f64) -> Result<Value> {
     finite(one.powf(other))
 }
 
-fn numeric_power(one: Numeric, other: Numeric) -> Result<Value> {
-    let scale = DIGITS.max(i32::from(one.scale)).max(i32::from(other.scale));
-    if other == other.truncate(0)
-        && let Some(exponent) = other.to_i64()
-        && (0..=1000).contains(&exponent)
-    {
-        let mut power = Numeric::new(1, 0);
-        for _ in 0..exponent {
-            power = power.checked_mul(one).ok_or_else(too_large)?;
-        }
-        return Ok(Value::Numeric(power.rescale(scale as u8).unwrap_or(power)));
-    }
-    match float_power(one.to_f64(), other.to_f64())? {
-        Value::Float8(power) => rounded(power, scale),
-        other => Ok(other),
-    }
+/// Digits after the point; NULL for what is not finite.
+fn scale_of(number: NumericRef<'_>) -> Value {
+    number.scale().map_or(Value::Null, |scale| Value::Int4(scale as i32))
 }
 
 /// Which of `count` equal parts of a range a value is in.
 fn bucket(value: f64, low: f64, high: f64, count: i64) -> Result<Value> {
+    let refused = |message: &str| Err(Error::new(ErrorKind::InvalidWidthBucketArgument, message));
     if count <= 0 {
-        return Err(Error::new(ErrorKind::InvalidParameterValue, "count must be greater than zero"));
+        return refused("count must be greater than zero");
+    }
+    if value.is_nan() || low.is_nan() || high.is_nan() {
+        return refused("operand, lower bound, and upper bound cannot be NaN");
+    }
+    if low.is_infinite() || high.is_infinite() {
+        return refused("lower and upper bounds must be finite");
+    }
+    if low == high {
+        return refused("lower bound cannot equal upper bound");
     }
     let part = (value - low) / (high - low);
-    Ok(Value::Int4(if part < 0.0 {
+    as_int4(if part < 0.0 {
         0
     } else if part >= 1.0 {
-        count as i32 + 1
+        i128::from(count) + 1
     } else {
-        (part * count as f64) as i32 + 1
-    }))
+        (part * count as f64) as i128 + 1
+    })
 }
 
 macro_rules! float_function {
@@ -263,9 +160,7 @@ pub(crate) static NEGATE: Function = Function::new(
         }),
         Overload::new(&[Int4], Int4, |_, values, _| as_int4(-i128::from(int(values[0])))),
         Overload::new(&[Int8], Int8, |_, values, _| as_int8(-i128::from(int(values[0])))),
-        Overload::new(&[N], N, |_, values, _| {
-            number(values[0]).checked_neg().map(Value::Numeric).ok_or_else(too_large)
-        }),
+        exact(|_, values, _| Ok(Value::Numeric(number(values[0]).neg()))),
         Overload::new(&[super::overload::Kind::Float4], super::overload::Kind::Float4, |_, values, _| {
             Ok(Value::Float4(-(float(values[0]) as f32)))
         }),
@@ -282,11 +177,28 @@ pub(crate) static NEGATE: Function = Function::new(
     ],
 );
 
+fn same(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    Ok(values[0].to_owned())
+}
+
+/// `+x`.
+static PLUS: Function = Function::new(
+    "luma_plus",
+    &[
+        Overload::new(&[Int2], Int2, same),
+        Overload::new(&[Int4], Int4, same),
+        Overload::new(&[Int8], Int8, same),
+        Overload::new(&[N], N, same),
+        Overload::new(&[super::overload::Kind::Float4], super::overload::Kind::Float4, same),
+        Overload::new(&[Float8], Float8, same),
+    ],
+);
+
 fn exact_average(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     if int(values[1]) == 0 {
         return Ok(Value::Null);
     }
-    numeric_operation(Operation::Divide, number(values[0]), number(values[1])).map(Value::Numeric)
+    number(values[0]).div(number(values[1])).map(Value::Numeric)
 }
 
 /// A sum divided by a count, as `avg` gives it.
@@ -309,13 +221,17 @@ pub(crate) static AVERAGE: Function = Function::new(
     ],
 );
 
+fn numeric_power(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    number(values[0]).power(number(values[1])).map(Value::Numeric)
+}
+
 pub(crate) static POWER: Function = Function::new(
     "power",
     &[
         Overload::new(&[Float8, Float8], Float8, |_, values, _| {
             float_power(float(values[0]), float(values[1]))
         }),
-        Overload::new(&[N, N], N, |_, values, _| numeric_power(number(values[0]), number(values[1]))),
+        Overload::new(&[N, N], N, numeric_power),
     ],
 );
 
@@ -326,7 +242,7 @@ pub(crate) static SQUARE_ROOT: Function = Function::new(
         Overload::new(&[Float8], Float8, |_, values, _| {
             if float(values[0]) < 0.0 { Err(negative_root()) } else { of_float(values[0], f64::sqrt) }
         }),
-        Overload::new(&[N], N, |_, values, _| square_root(number(values[0]))),
+        exact(|_, values, _| number(values[0]).sqrt().map(Value::Numeric)),
     ],
 );
 
@@ -340,9 +256,7 @@ pub(crate) static ABSOLUTE: Function = Function::new(
         }),
         Overload::new(&[Int4], Int4, |_, values, _| as_int4(i128::from(int(values[0])).abs())),
         Overload::new(&[Int8], Int8, |_, values, _| as_int8(i128::from(int(values[0])).abs())),
-        Overload::new(&[N], N, |_, values, _| {
-            number(values[0]).checked_abs().map(Value::Numeric).ok_or_else(too_large)
-        }),
+        exact(|_, values, _| Ok(Value::Numeric(number(values[0]).abs()))),
         Overload::new(&[super::overload::Kind::Float4], super::overload::Kind::Float4, |_, values, _| {
             Ok(Value::Float4(float(values[0]).abs() as f32))
         }),
@@ -354,9 +268,7 @@ const MODULO: &[Overload] = &[
     Overload::new(&[Int2, Int2], Int2, |_, values, _| remainder(values).map(|rest| Value::Int2(rest as i16))),
     Overload::new(&[Int4, Int4], Int4, |_, values, _| remainder(values).map(|rest| Value::Int4(rest as i32))),
     Overload::new(&[Int8, Int8], Int8, |_, values, _| remainder(values).map(Value::Int8)),
-    Overload::new(&[N, N], N, |_, values, _| {
-        numeric_operation(Operation::Remainder, number(values[0]), number(values[1])).map(Value::Numeric)
-    }),
+    Overload::new(&[N, N], N, |_, values, _| number(values[0]).rem(number(values[1])).map(Value::Numeric)),
 ];
 
 fn remainder(values: &[ValueRef<'_>]) -> Result<i64> {
@@ -367,12 +279,13 @@ fn remainder(values: &[ValueRef<'_>]) -> Result<i64> {
 }
 
 const CEILING: &[Overload] = &[
-    Overload::new(&[N], N, |_, values, _| whole(number(values[0]), true)),
+    exact(|_, values, _| number(values[0]).ceil().map(Value::Numeric)),
     Overload::new(&[Float8], Float8, |_, values, _| of_float(values[0], f64::ceil)),
 ];
 
 pub(crate) static FUNCTIONS: &[&Function] = &[
     &NEGATE,
+    &PLUS,
     &AVERAGE,
     &POWER,
     &Function::new(
@@ -381,7 +294,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Float8, Float8], Float8, |_, values, _| {
                 float_power(float(values[0]), float(values[1]))
             }),
-            Overload::new(&[N, N], N, |_, values, _| numeric_power(number(values[0]), number(values[1]))),
+            Overload::new(&[N, N], N, numeric_power),
         ],
     ),
     &SQUARE_ROOT,
@@ -392,7 +305,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     &Function::new(
         "floor",
         &[
-            Overload::new(&[N], N, |_, values, _| whole(number(values[0]), false)),
+            exact(|_, values, _| number(values[0]).floor().map(Value::Numeric)),
             Overload::new(&[Float8], Float8, |_, values, _| of_float(values[0], f64::floor)),
         ],
     ),
@@ -400,9 +313,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "round",
         &[
             Overload::new(&[Float8], Float8, |_, values, _| of_float(values[0], f64::round_ties_even)),
-            Overload::new(&[N], N, |_, values, _| round_to(number(values[0]), 0, Numeric::rescale)),
+            exact(|_, values, _| number(values[0]).round(0).map(Value::Numeric)),
             Overload::new(&[N, Int4], N, |_, values, _| {
-                round_to(number(values[0]), int(values[1]), Numeric::rescale)
+                number(values[0]).round(places(values[1])).map(Value::Numeric)
             }),
         ],
     ),
@@ -410,9 +323,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "trunc",
         &[
             Overload::new(&[Float8], Float8, |_, values, _| of_float(values[0], f64::trunc)),
-            Overload::new(&[N], N, |_, values, _| round_to(number(values[0]), 0, truncate)),
+            exact(|_, values, _| number(values[0]).trunc(0).map(Value::Numeric)),
             Overload::new(&[N, Int4], N, |_, values, _| {
-                round_to(number(values[0]), int(values[1]), truncate)
+                number(values[0]).trunc(places(values[1])).map(Value::Numeric)
             }),
         ],
     ),
@@ -422,8 +335,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Float8], Float8, |_, values, _| {
                 of_float(values[0], |value| if value == 0.0 { 0.0 } else { value.signum() })
             }),
-            Overload::new(&[N], N, |_, values, _| {
-                Ok(Value::Numeric(Numeric::new(number(values[0]).unscaled.signum(), 0)))
+            exact(|_, values, _| {
+                let number = number(values[0]);
+                Ok(Value::Numeric(if number.is_nan() { number.to_owned() } else { number.signum().into() }))
             }),
         ],
     ),
@@ -446,10 +360,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     &Function::new(
         "div",
         &[Overload::new(&[N, N], N, |_, values, _| {
-            let (one, other) = (number(values[0]), number(values[1]));
-            let rest = numeric_operation(Operation::Remainder, one, other)?;
-            let exact = numeric_operation(Operation::Subtract, one, rest)?;
-            exact.checked_div_scale(other, 0).map(Value::Numeric).ok_or_else(too_large)
+            number(values[0]).div_whole(number(values[1])).map(Value::Numeric)
         })],
     ),
     &Function::new(
@@ -457,6 +368,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         &[
             Overload::new(&[Int4, Int4], Int4, |_, values, _| as_int4(integer_gcd(values))),
             Overload::new(&[Int8, Int8], Int8, |_, values, _| as_int8(integer_gcd(values))),
+            Overload::new(&[N, N], N, |_, values, _| {
+                luma_model::gcd(number(values[0]), number(values[1])).map(Value::Numeric)
+            }),
         ],
     ),
     &Function::new(
@@ -464,31 +378,22 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         &[
             Overload::new(&[Int4, Int4], Int4, |_, values, _| as_int4(integer_lcm(values))),
             Overload::new(&[Int8, Int8], Int8, |_, values, _| as_int8(integer_lcm(values))),
+            Overload::new(&[N, N], N, |_, values, _| {
+                luma_model::lcm(number(values[0]), number(values[1])).map(Value::Numeric)
+            }),
         ],
     ),
     &Function::new(
         "factorial",
         &[Overload::new(&[Int8], N, |_, values, _| {
-            let number = int(values[0]);
-            if number < 0 {
-                return Err(Error::new(ErrorKind::OutOfRange, "factorial of a negative number is undefined"));
-            }
-            let mut product = Numeric::new(1, 0);
-            for factor in 2..=number {
-                product = product.checked_mul(factor.into()).ok_or_else(too_large)?;
-            }
-            Ok(Value::Numeric(product))
+            luma_model::factorial(int(values[0])).map(Value::Numeric)
         })],
     ),
     &Function::new(
         "exp",
         &[
             Overload::new(&[Float8], Float8, |_, values, _| finite(float(values[0]).exp())),
-            Overload::new(&[N], N, |_, values, _| {
-                let power = number(values[0]).to_f64();
-                let digits = DIGITS - (power * std::f64::consts::LOG10_E) as i32;
-                rounded(power.exp(), digits.max(i32::from(number(values[0]).scale)))
-            }),
+            exact(|_, values, _| number(values[0]).exp().map(Value::Numeric)),
         ],
     ),
     &Function::new(
@@ -497,7 +402,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Float8], Float8, |_, values, _| {
                 check_logarithm(float(values[0])).map(|value| Value::Float8(value.ln()))
             }),
-            Overload::new(&[N], N, |_, values, _| logarithm(number(values[0]), f64::ln)),
+            exact(|_, values, _| number(values[0]).ln().map(Value::Numeric)),
         ],
     ),
     &Function::new(
@@ -506,10 +411,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Float8], Float8, |_, values, _| {
                 check_logarithm(float(values[0])).map(|value| Value::Float8(value.log10()))
             }),
-            Overload::new(&[N], N, |_, values, _| logarithm(number(values[0]), f64::log10)),
+            exact(|_, values, _| number(values[0]).log(NumericRef::new(10, 0)).map(Value::Numeric)),
             Overload::new(&[N, N], N, |_, values, _| {
-                let base = check_logarithm(float(values[0]))?;
-                rounded(check_logarithm(float(values[1]))?.log(base), DIGITS)
+                number(values[1]).log(number(values[0])).map(Value::Numeric)
             }),
         ],
     ),
@@ -519,7 +423,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Float8], Float8, |_, values, _| {
                 check_logarithm(float(values[0])).map(|value| Value::Float8(value.log10()))
             }),
-            Overload::new(&[N], N, |_, values, _| logarithm(number(values[0]), f64::log10)),
+            exact(|_, values, _| number(values[0]).log(NumericRef::new(10, 0)).map(Value::Numeric)),
         ],
     ),
     &Function::new("pi", &[Overload::new(&[], Float8, |_, _, _| Ok(Value::Float8(std::f64::consts::PI)))]),
@@ -532,26 +436,22 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "width_bucket",
         &[
             Overload::new(&[N, N, N, Int4], Int4, |_, values, _| {
-                bucket(float(values[0]), float(values[1]), float(values[2]), int(values[3]))
+                let (operand, low, high) = (number(values[0]), number(values[1]), number(values[2]));
+                luma_model::width_bucket(operand, low, high, int(values[3]) as i32).map(Value::Int4)
             }),
             Overload::new(&[Float8, Float8, Float8, Int4], Int4, |_, values, _| {
                 bucket(float(values[0]), float(values[1]), float(values[2]), int(values[3]))
             }),
         ],
     ),
-    &Function::new(
-        "scale",
-        &[Overload::new(&[N], Int4, |_, values, _| Ok(Value::Int4(number(values[0]).scale.into())))],
-    ),
+    &Function::new("scale", &[Overload::new(&[N], Int4, |_, values, _| Ok(scale_of(number(values[0]))))]),
     &Function::new(
         "min_scale",
-        &[Overload::new(&[N], Int4, |_, values, _| {
-            Ok(Value::Int4(number(values[0]).normalized().scale.into()))
-        })],
+        &[Overload::new(&[N], Int4, |_, values, _| Ok(scale_of(number(values[0]).trim_scale().as_ref())))],
     ),
     &Function::new(
         "trim_scale",
-        &[Overload::new(&[N], N, |_, values, _| Ok(Value::Numeric(number(values[0]).normalized())))],
+        &[Overload::new(&[N], N, |_, values, _| Ok(Value::Numeric(number(values[0]).trim_scale())))],
     ),
     &Function::new(
         "to_hex",

@@ -414,8 +414,7 @@ pub(super) static FUNCTIONS: &[&Function] = &[
                 digits::show(number(values[0]), string(values[1]))
             }),
             Overload::new(&[Float8, Text], Text, |_, values, _| {
-                let value = Numeric::from_f64(float(values[0])).unwrap_or_default();
-                digits::show(value, string(values[1]))
+                digits::show(Numeric::from_f64(float(values[0])).as_ref(), string(values[1]))
             }),
         ],
     ),

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature, Volatility,
 };
 use luma_model::arrow::ColumnBuilder;
-use luma_model::{DataType, Error, ErrorKind, NUMERIC_DIGITS_MAX, Numeric, Result, ValueRef};
+use luma_model::{DECIMAL_DIGITS_MAX, DataType, Decimal, Error, ErrorKind, Numeric, Result, ValueRef};
 
 use crate::error::to_datafusion;
 
@@ -37,7 +37,7 @@ pub(crate) fn product_sum(
     filter: Option<Box<Expr>>,
 ) -> Option<Expr> {
     let scale = left_type.1 + right_type.1;
-    if left_type.0 + right_type.0 > DIGITS_MAX || scale > NUMERIC_DIGITS_MAX {
+    if left_type.0 + right_type.0 > DIGITS_MAX || scale > DECIMAL_DIGITS_MAX {
         return None;
     }
     let sum = ProductSum { name, scale, signature: Signature::any(2, Volatility::Immutable) };
@@ -190,7 +190,7 @@ impl GroupsAccumulator for Sums {
         for (sum, filled) in sums.into_iter().zip(filled) {
             if filled {
                 let number = number(sum, self.scale).map_err(to_datafusion)?;
-                builder.append(ValueRef::Numeric(number)).map_err(to_datafusion)?;
+                builder.append(ValueRef::Numeric(number.as_ref())).map_err(to_datafusion)?;
             } else {
                 builder.append_null();
             }
@@ -234,10 +234,14 @@ impl GroupsAccumulator for Sums {
     }
 }
 
+/// A sum in units of 10^-scale.
 fn number(sum: i256, scale: u8) -> Result<Numeric> {
-    sum.to_i128()
-        .and_then(|unscaled| Numeric::new(unscaled, scale).rescale(scale))
-        .ok_or_else(|| Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits"))
+    let decimal = sum.to_i128().and_then(|unscaled| Decimal::new(unscaled, scale).rescale(scale));
+    match decimal {
+        Some(decimal) => Ok(decimal.into()),
+        None => Numeric::parse(&format!("{sum}e-{scale}"))
+            .map_err(|_| Error::new(ErrorKind::OutOfRange, "value overflows numeric format")),
+    }
 }
 
 /// The sum of all rows: that of a group that all are in.

@@ -1,6 +1,8 @@
 //! `generate_series`: all of its values as one array.
 
-use luma_model::{ArrayValue, DataType, Error, ErrorKind, Interval, Numeric, Result, Value, ValueRef};
+use luma_model::{
+    ArrayValue, DataType, Error, ErrorKind, Interval, Numeric, NumericRef, Result, Value, ValueRef,
+};
 
 use crate::functions::calendar::{shift, shift_zoned};
 use crate::functions::numbers::{int, number};
@@ -15,7 +17,7 @@ use crate::functions::overload::{Function, Overload};
 const VALUES_MAX: usize = 10_000_000;
 
 /// Values from a start, each made from the one before, while they have not passed the end.
-fn series<T: Copy + PartialOrd>(
+fn series<T: Clone + PartialOrd>(
     start: T,
     end: T,
     up: bool,
@@ -28,7 +30,7 @@ fn series<T: Copy + PartialOrd>(
         if elements.len() == VALUES_MAX {
             return Err(Error::new(ErrorKind::ProgramLimit, "a series has at most 10000000 values"));
         }
-        elements.push(value(found));
+        elements.push(value(found.clone()));
         current = next(found)?;
     }
     Ok(Value::Array(ArrayValue { elements }))
@@ -44,6 +46,29 @@ fn integers(values: &[ValueRef<'_>], value: fn(i64) -> Value) -> Result<Value> {
         return Err(zero_step());
     }
     series(int(values[0]), int(values[1]), step > 0, &|found| Ok(found.checked_add(step)), value)
+}
+
+fn numbers(values: &[ValueRef<'_>]) -> Result<Value> {
+    let (start, end) = (number(values[0]), number(values[1]));
+    let step = values.get(2).map_or(NumericRef::new(1, 0), |step| number(*step));
+    for (what, value) in [("start", start), ("stop", end), ("step size", step)] {
+        let refused = |problem: &str| {
+            let message =
+                format!("{what}{}cannot be {problem}", if what == "step size" { " " } else { " value " });
+            Err(Error::new(ErrorKind::InvalidParameterValue, message))
+        };
+        if value.is_nan() {
+            return refused("NaN");
+        }
+        if !value.is_finite() {
+            return refused("infinity");
+        }
+    }
+    if step.is_zero() {
+        return Err(zero_step());
+    }
+    let next = |found: Numeric| found.as_ref().add(step).map(Some);
+    series(start.to_owned(), end.to_owned(), step.signum() > 0, &next, Value::Numeric)
 }
 
 fn span(value: ValueRef<'_>) -> Result<Interval> {
@@ -63,15 +88,7 @@ pub(super) static FUNCTIONS: &[&Function] = &[&Function::new(
         .optional(1),
         Overload::new(&[Int8, Int8, Int8], Int8Array, |_, values, _| integers(values, Value::Int8))
             .optional(1),
-        Overload::new(&[N, N, N], NumericArray, |_, values, _| {
-            let step = values.get(2).map_or(Numeric::new(1, 0), |step| number(*step));
-            if step.unscaled == 0 {
-                return Err(zero_step());
-            }
-            let next = |found: Numeric| Ok(found.checked_add(step));
-            series(number(values[0]), number(values[1]), step.unscaled > 0, &next, Value::Numeric)
-        })
-        .optional(1),
+        Overload::new(&[N, N, N], NumericArray, |_, values, _| numbers(values)).optional(1),
         Overload::new(&[Timestamp, Timestamp, Span], TimestampArray, |_, values, _| {
             let step = span(values[2])?;
             let next = |found: i64| shift(found, step).map(Some);

@@ -1,5 +1,6 @@
 //! `sum` with numbers of any scale beside what DataFusion's own sums.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
@@ -10,7 +11,7 @@ use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 use luma_model::arrow::{CellReader, ColumnBuilder};
-use luma_model::{DataType, Error, ErrorKind, Numeric, Result, ValueRef};
+use luma_model::{DataType, Numeric, NumericRef, Result, ValueRef};
 
 use crate::error::to_datafusion;
 
@@ -106,9 +107,42 @@ impl AggregateUDFImpl for PostgresSum {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> PlanResult<Box<dyn Accumulator>> {
         if sums_numbers(&args) {
-            return Ok(Box::new(NumberSum { distinct: args.is_distinct, ..NumberSum::default() }));
+            let (distinct, scales) = (args.is_distinct, Scales::counted());
+            return Ok(Box::new(NumberSum { scales, distinct, ..NumberSum::default() }));
         }
         self.plain.create_sliding_accumulator(args)
+    }
+}
+
+/// How many numbers of each scale a sliding window has: as they leave, a sum shows fewer digits again.
+#[derive(Debug, Default)]
+pub(super) struct Scales(Option<BTreeMap<u32, i64>>);
+
+impl Scales {
+    /// Scales of a window; without counting there is nothing to cut.
+    pub(super) fn counted() -> Self {
+        Self(Some(BTreeMap::new()))
+    }
+
+    /// Counts a finite number in or out.
+    pub(super) fn change(&mut self, number: NumericRef<'_>, sign: i64) {
+        let (Some(counts), Some(scale)) = (&mut self.0, number.scale()) else { return };
+        let count = counts.entry(scale).or_insert(0);
+        *count += sign;
+        if *count == 0 {
+            counts.remove(&scale);
+        }
+    }
+
+    /// A sum of products of so many numbers with the digits that those in the window have.
+    pub(super) fn cut(&self, sum: NumericRef<'_>, factors: u32) -> Result<Numeric> {
+        match &self.0 {
+            None => Ok(sum.to_owned()),
+            Some(counts) => {
+                let scale = counts.last_key_value().map_or(0, |(scale, _)| scale * factors);
+                sum.round(scale.try_into().unwrap_or(i32::MAX))
+            }
+        }
     }
 }
 
@@ -117,35 +151,54 @@ impl AggregateUDFImpl for PostgresSum {
 struct NumberSum {
     sum: Numeric,
     count: i64,
+    /// How many were NaN, infinity and -infinity: they can be taken out again.
+    special: [i64; 3],
+    scales: Scales,
     distinct: bool,
     /// What a distinct sum has counted.
     seen: std::collections::HashSet<Numeric>,
 }
 
 impl NumberSum {
-    fn add(&mut self, array: &dyn Array, sign: i128) -> Result<()> {
+    fn add(&mut self, array: &dyn Array, sign: i64) -> Result<()> {
         let reader = CellReader::new(array, &DataType::Numeric(None))?;
         for row in 0..array.len() {
             let ValueRef::Numeric(number) = reader.get(row)? else { continue };
-            if self.distinct && !self.seen.insert(number) {
+            if self.distinct && !self.seen.insert(number.to_owned()) {
                 continue;
             }
-            let number = Numeric::new(number.unscaled * sign, number.scale);
-            self.sum = self
-                .sum
-                .checked_add(number)
-                .ok_or_else(|| Error::new(ErrorKind::OutOfRange, "numeric value has more than 38 digits"))?;
-            self.count += sign as i64;
+            self.count += sign;
+            if number.is_finite() {
+                self.scales.change(number, sign);
+                let sum = self.sum.as_ref();
+                self.sum = if sign < 0 { sum.sub(number)? } else { sum.add(number)? };
+                continue;
+            }
+            let place = match number.signum() {
+                _ if number.is_nan() => 0,
+                1 => 1,
+                _ => 2,
+            };
+            self.special[place] += sign;
         }
         Ok(())
+    }
+
+    fn result(&self) -> Result<Numeric> {
+        Ok(match self.special {
+            [0, 0, 0] => self.scales.cut(self.sum.as_ref(), 1)?,
+            [0, _, 0] => Numeric::infinity(),
+            [0, 0, _] => Numeric::negative_infinity(),
+            _ => Numeric::nan(),
+        })
     }
 }
 
 /// Numbers as a column.
-fn column(numbers: &mut dyn Iterator<Item = Numeric>) -> Result<ArrayRef> {
+pub(super) fn column(numbers: &mut dyn Iterator<Item = Numeric>) -> Result<ArrayRef> {
     let mut builder = ColumnBuilder::new(&DataType::Numeric(None), 1);
     for number in numbers {
-        builder.append(ValueRef::Numeric(number))?;
+        builder.append(ValueRef::Numeric(number.as_ref()))?;
     }
     Ok(builder.finish())
 }
@@ -159,7 +212,8 @@ impl Accumulator for NumberSum {
         if self.count == 0 {
             return ScalarValue::try_from(&ArrowType::LargeBinary);
         }
-        let column = column(&mut std::iter::once(self.sum)).map_err(to_datafusion)?;
+        let result = self.result().map_err(to_datafusion)?;
+        let column = column(&mut std::iter::once(result)).map_err(to_datafusion)?;
         ScalarValue::try_from_array(&column, 0)
     }
 
@@ -169,7 +223,7 @@ impl Accumulator for NumberSum {
 
     fn state(&mut self) -> PlanResult<Vec<ScalarValue>> {
         if self.distinct {
-            let column = column(&mut self.seen.iter().copied()).map_err(to_datafusion)?;
+            let column = column(&mut self.seen.iter().cloned()).map_err(to_datafusion)?;
             let list = datafusion::common::utils::SingleRowListArrayBuilder::new(column).build_list_scalar();
             return Ok(vec![list]);
         }

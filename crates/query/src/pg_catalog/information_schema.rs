@@ -121,7 +121,8 @@ fn columns(names: &Names<'_>) -> Rows {
             DataType::Float4 => (Some(24), Some(2), None),
             DataType::Float8 => (Some(53), Some(2), None),
             DataType::Numeric(Some((precision, scale))) => {
-                (Some(i32::from(*precision)), Some(10), Some(i32::from(*scale)))
+                // PostgreSQL 15 shows the bits of a negative scale.
+                (Some(i32::from(*precision)), Some(10), Some(i32::from(*scale) & 0x7ff))
             }
             DataType::Numeric(None) => (None, Some(10), None),
             _ => (None, None, None),
@@ -441,7 +442,7 @@ fn domains(names: &Names<'_>) -> Rows {
             DataType::Float4 => (Some(24), None),
             DataType::Float8 => (Some(53), None),
             DataType::Numeric(Some((precision, scale))) => {
-                (Some(i32::from(precision)), Some(i32::from(scale)))
+                (Some(i32::from(precision)), Some(i32::from(scale) & 0x7ff))
             }
             _ => (None, None),
         };

@@ -5,9 +5,10 @@
 //! grafted onto the left side, whose columns it carries along.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, JoinType, TableReference};
+use datafusion::common::{Column, JoinType, ScalarValue, TableReference};
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion::functions_nested::expr_fn::array_empty;
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, when};
 
 /// A join with a function of its left side, without the join; other plans stay.
 pub(crate) fn unnest_joins(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
@@ -73,14 +74,33 @@ fn graft(plan: &LogicalPlan, join: &Join, left: &[Expr]) -> PlanResult<Option<Lo
             Some(LogicalPlanBuilder::from(input).project(expressions)?.build()?)
         }
         LogicalPlan::Unnest(unnest) => {
-            let Some(input) = graft(&unnest.input, join, left)? else { return Ok(None) };
-            // LEFT JOIN keeps a row whose array has nothing.
-            let options = unnest.options.clone().with_preserve_nulls(join.join_type == JoinType::Left);
+            let Some(mut input) = graft(&unnest.input, join, left)? else { return Ok(None) };
+            let outer = join.join_type == JoinType::Left;
             let columns: Vec<Column> = unnest.exec_columns.clone();
+            if outer {
+                input = without_empty_arrays(input, &columns)?;
+            }
+            // LEFT JOIN keeps a row whose array has nothing.
+            let options = unnest.options.clone().with_preserve_nulls(outer);
             Some(LogicalPlanBuilder::from(input).unnest_columns_with_options(columns, options)?.build()?)
         }
         _ => None,
     })
+}
+
+/// The plan with NULL for arrays without elements: of those an outer join keeps the row.
+fn without_empty_arrays(plan: LogicalPlan, arrays: &[Column]) -> PlanResult<LogicalPlan> {
+    let named = plan.schema().columns().into_iter().map(|column| {
+        let expr = Expr::Column(column.clone());
+        if !arrays.iter().any(|array| array.name == column.name) {
+            return Ok(expr);
+        }
+        let nothing = Expr::Literal(ScalarValue::Null, None);
+        let kept = when(array_empty(expr.clone()), nothing).otherwise(expr)?;
+        Ok(kept.alias_qualified(column.relation, column.name))
+    });
+    let named = named.collect::<PlanResult<Vec<_>>>()?;
+    LogicalPlanBuilder::from(plan).project(named)?.build()
 }
 
 /// The expression with the outer columns as columns, under its name.

@@ -26,6 +26,7 @@ use luma_model::{DataType, Error, ErrorKind};
 use crate::error::to_datafusion;
 use crate::functions::arithmetic::{Operation, arithmetic};
 use crate::functions::cast::cast_to;
+use crate::functions::number_key::comparison_key;
 use crate::functions::overload::{Function, OverloadedFunction};
 use crate::functions::{json, numbers, operators};
 use crate::plan::typing::{logical_type, same_in_arrow, unknown_literal};
@@ -74,7 +75,7 @@ pub(crate) fn convert(expr: Expr, from: &Operand, to: &DataType) -> Expr {
         }
         (expr, Operand::Known(from)) if from == to => expr,
         (expr, Operand::Known(from)) => match (from, to) {
-            (DataType::Int2 | DataType::Int4 | DataType::Int8, DataType::Numeric(Some(_))) => {
+            (DataType::Int2 | DataType::Int4 | DataType::Int8, to) if to.decimal().is_some() => {
                 arrow_cast(expr, to)
             }
             _ if same_in_arrow(from, to) => arrow_cast(expr, to),
@@ -122,9 +123,13 @@ pub(crate) fn fixed(data_type: &DataType) -> Option<(u8, u8)> {
         DataType::Int2 => Some((5, 0)),
         DataType::Int4 => Some((10, 0)),
         DataType::Int8 => Some((19, 0)),
-        DataType::Numeric(Some(modifier)) => Some(*modifier),
-        _ => None,
+        data_type => data_type.decimal(),
     }
+}
+
+/// The type of numbers of up to 38 digits in units of one scale.
+pub(crate) fn decimal((precision, scale): (u8, u8)) -> DataType {
+    DataType::Numeric(Some((precision.into(), scale.into())))
 }
 
 /// Precision and scale of a result that always fits; `None` when none does.
@@ -137,7 +142,7 @@ fn fixed_result(operation: Operation, one: (u8, u8), other: (u8, u8)) -> Option<
         Operation::Multiply => (one.0 + other.0 + 1, one.1 + other.1),
         Operation::Divide | Operation::Remainder => return None,
     };
-    (precision <= luma_model::NUMERIC_DIGITS_MAX).then_some((precision, scale))
+    (precision <= luma_model::DECIMAL_DIGITS_MAX).then_some((precision, scale))
 }
 
 fn operation(op: &BinaryOperator) -> Option<Operation> {
@@ -181,10 +186,9 @@ fn arithmetic_on(op: Operation, left: (Expr, &DataType), right: (Expr, &DataType
         && let (Some(one), Some(other)) = (fixed(left.1), fixed(right.1))
         && let Some(result) = fixed_result(op, one, other)
     {
-        let result = DataType::Numeric(Some(result));
-        let one = convert(left.0, &known(left.1), &DataType::Numeric(Some(one)));
-        let other = convert(right.0, &known(right.1), &DataType::Numeric(Some(other)));
-        return Some(arithmetic(op, one, other, &DataType::Numeric(Some((1, 0))), &result));
+        let one = convert(left.0, &known(left.1), &decimal(one));
+        let other = convert(right.0, &known(right.1), &decimal(other));
+        return Some(arithmetic(op, one, other, &decimal((1, 0)), &decimal(result)));
     }
     let common = if matches!(common, DataType::Numeric(_)) { DataType::Numeric(None) } else { common };
     if is_float(&common) && op == Operation::Remainder {
@@ -264,8 +268,8 @@ pub(crate) fn comparable(
             // Decimals of two scales meet in one that holds both.
             let scale = first.1.max(second.1);
             let precision = (first.0 - first.1).max(second.0 - second.1) + scale;
-            if precision <= luma_model::NUMERIC_DIGITS_MAX {
-                let common = DataType::Numeric(Some((precision, scale)));
+            if precision <= luma_model::DECIMAL_DIGITS_MAX {
+                let common = decimal((precision, scale));
                 let literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
                 if one == common || other == common || literal(&left) || literal(&right) {
                     // DataFusion finds this type itself, and unwraps casts around columns.
@@ -312,11 +316,16 @@ fn unbound(data_type: &DataType) -> DataType {
 /// Values whose bytes do not compare as they should, as ones that do.
 fn prepared(left: Expr, right: Expr, one: &DataType, other: &DataType) -> (Expr, Expr) {
     match (one, other) {
-        (DataType::Numeric(None), DataType::Numeric(_)) | (DataType::Numeric(_), DataType::Numeric(None)) => {
+        (DataType::Numeric(_), DataType::Numeric(_)) if one.is_wide_numeric() || other.is_wide_numeric() => {
             let any = DataType::Numeric(None);
             let left = convert(left, &Operand::Known(one.clone()), &any);
             let right = convert(right, &Operand::Known(other.clone()), &any);
-            (numbers::comparison_key(left), numbers::comparison_key(right))
+            (comparison_key(left), comparison_key(right))
+        }
+        (DataType::Array(first), DataType::Array(second))
+            if first.is_wide_numeric() && second.is_wide_numeric() =>
+        {
+            (comparison_key(left), comparison_key(right))
         }
         (DataType::Interval, DataType::Interval) => {
             (call(&operators::INTERVAL_MICROS, vec![left]), call(&operators::INTERVAL_MICROS, vec![right]))

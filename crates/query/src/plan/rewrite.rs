@@ -262,17 +262,23 @@ fn type_values(body: &mut SetExpr) {
             for column in 0..width {
                 let cells = || values.rows.iter().filter_map(|row| row.content.get(column));
                 let decimal = cells().any(is_decimal);
+                let numeric = |expr: &Expr| written_type(expr).is_some_and(|kind| is_numeric(&kind));
+                // Beside a numeric, whole numbers of all widths are some, too.
+                let exact = (decimal || cells().any(numeric))
+                    && cells().filter_map(written_type).all(|kind| is_numeric(&kind) || is_integer(&kind));
+                let beyond = |cell| number(cell).is_some_and(expression::is_beyond_literals);
+                let several =
+                    cells().any(|cell| is_whole(cell) || written_type(cell).is_some() || beyond(cell));
                 let kind = match cells().find_map(written_type) {
+                    _ if exact && several => ast::DataType::Numeric(ast::ExactNumberInfo::None),
                     Some(kind) => kind,
-                    None if decimal && cells().any(is_whole) => {
-                        ast::DataType::Numeric(ast::ExactNumberInfo::None)
-                    }
                     None => continue,
                 };
                 for row in &mut values.rows {
                     let Some(cell) = row.content.get_mut(column) else { continue };
-                    let number = decimal && (is_decimal(cell) || is_whole(cell));
-                    if number || expression::literal(cell).is_some() {
+                    let number = (decimal || exact) && (is_decimal(cell) || is_whole(cell));
+                    let written = exact && written_type(cell).is_some();
+                    if number || written || expression::literal(cell).is_some() {
                         let value = std::mem::replace(cell, Expr::Identifier(Ident::new("_")));
                         *cell = expression::cast(value, kind.clone());
                     }
@@ -281,6 +287,14 @@ fn type_values(body: &mut SetExpr) {
         }
         _ => {}
     }
+}
+
+fn is_numeric(kind: &ast::DataType) -> bool {
+    matches!(kind, ast::DataType::Numeric(_) | ast::DataType::Decimal(_) | ast::DataType::Dec(_))
+}
+
+fn is_integer(kind: &ast::DataType) -> bool {
+    crate::types::data_type(kind).is_ok_and(|known| known.is_integer())
 }
 
 /// The type that an expression names itself.
@@ -306,11 +320,11 @@ fn number(expr: &Expr) -> Option<&str> {
 }
 
 fn is_whole(expr: &Expr) -> bool {
-    number(expr).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    number(expr).is_some_and(|digits| digits.parse::<i64>().is_ok())
 }
 
 fn is_decimal(expr: &Expr) -> bool {
-    number(expr).is_some_and(|digits| !digits.bytes().all(|digit| digit.is_ascii_digit()))
+    number(expr).is_some_and(|digits| digits.parse::<i64>().is_err())
 }
 
 fn name_columns(body: &mut SetExpr) {

@@ -16,18 +16,21 @@ use tokio::sync::mpsc;
 use crate::database::Shared;
 use crate::error::from_datafusion;
 use crate::outcome::Column;
-use crate::plan::origin;
 use crate::plan::rewrite::visible_name;
+use crate::plan::{modifier, origin};
 
-/// The columns a plan gives.
-pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<Column>> {
-    plan.schema()
+/// The columns a plan gives: its types are those of the same plan with PostgreSQL's types applied, its
+/// lengths and precisions those that the statement gives.
+pub(crate) fn columns(typed: &LogicalPlan, plan: &LogicalPlan) -> Result<Vec<Column>> {
+    typed
+        .schema()
         .fields()
         .iter()
         .enumerate()
         .map(|(place, field)| {
-            let mut column = Column::new(visible_name(field.name()), data_type(field)?);
-            (column.table_oid, column.attribute) = origin::of_column(plan, place).unwrap_or_default();
+            let known = modifier::declared(data_type(field)?, plan, place);
+            let mut column = Column::new(visible_name(field.name()), known);
+            (column.table_oid, column.attribute) = origin::of_column(typed, place).unwrap_or_default();
             Ok(column)
         })
         .collect()

@@ -26,7 +26,8 @@ use luma_model::{DataType, Error, ErrorKind};
 use crate::error::to_datafusion;
 use crate::functions::arithmetic::factors;
 use crate::functions::cast::{before_number, cast_to};
-use crate::plan::operator::{Operand, comparable, convert, fixed};
+use crate::functions::statistics::Statistics;
+use crate::plan::operator::{Operand, comparable, convert, decimal, fixed};
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -88,7 +89,7 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
             Ok(LogicalPlan::Filter(filter))
         }
         // What is below may have changed its types.
-        other => other.recompute_schema(),
+        other => crate::plan::equality::node(other.recompute_schema()?),
     })
 }
 
@@ -166,18 +167,25 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             function.params.args = vec![Expr::Literal(COUNT_STAR_EXPANSION, None)];
             Ok(Transformed::yes(Expr::AggregateFunction(function)))
         }
-        Expr::AggregateFunction(mut function) if is_sum(function.func.name()) => {
-            if let Some(sum) = product_sum(&function, schema)? {
+        Expr::AggregateFunction(mut function) => {
+            if function.func.name() == "sum"
+                && let Some(sum) = product_sum(&function, schema)?
+            {
                 return Ok(Transformed::yes(sum));
             }
-            let changed = widen_sum(&mut function.params.args, schema);
+            let widened = is_exact(function.func.name())
+                && widen(function.func.name(), &mut function.params.args, schema);
+            let distinct = crate::plan::equality::distinct(&mut function, schema);
             let function = Expr::AggregateFunction(function);
-            Ok(if changed { Transformed::yes(function) } else { Transformed::no(function) })
+            Ok(if widened || distinct { Transformed::yes(function) } else { Transformed::no(function) })
         }
-        Expr::WindowFunction(mut function) if is_sum(function.fun.name()) => {
-            let changed = widen_sum(&mut function.params.args, schema);
+        Expr::InSubquery(list) => crate::plan::equality::in_subquery(list, schema),
+        Expr::WindowFunction(mut function) => {
+            let peers = crate::plan::equality::window(&mut function.params, schema);
+            let changed = is_exact(function.fun.name())
+                && widen(function.fun.name(), &mut function.params.args, schema);
             let function = Expr::WindowFunction(function);
-            Ok(if changed { Transformed::yes(function) } else { Transformed::no(function) })
+            Ok(if changed || peers { Transformed::yes(function) } else { Transformed::no(function) })
         }
         Expr::Between(between) if needs_keys(&between, schema) => {
             let compare = |op: Operator, bound: &Expr| match comparable(
@@ -234,9 +242,9 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
 
 /// Whether an aggregate would count with the positions of an enum's labels.
 fn computes(name: &str, arguments: &[Expr], schema: &DFSchema) -> bool {
-    let counts = ["sum", "avg", "stddev", "stddev_pop", "var", "var_pop", "bit_and", "bit_or", "bit_xor"];
+    let counts = ["sum", "avg", "bit_and", "bit_or", "bit_xor"];
     let label = |expr: &Expr| matches!(logical_type(expr, schema), Some(DataType::Enum(_)));
-    counts.contains(&name) && arguments.first().is_some_and(label)
+    (counts.contains(&name) || Statistics::NAMES.contains(&name)) && arguments.first().is_some_and(label)
 }
 
 /// The error of an aggregate that labels do not have.
@@ -252,8 +260,9 @@ fn no_labels(name: &str, arguments: &[Expr], schema: &DFSchema) -> datafusion::e
     ))
 }
 
-fn is_sum(name: &str) -> bool {
-    name == "sum"
+/// Whether it is an aggregate that computes exactly with numbers that are exact.
+fn is_exact(name: &str) -> bool {
+    name == "sum" || Statistics::NAMES.contains(&name)
 }
 
 /// The sum of products that have no fixed type, of factors that have one.
@@ -264,33 +273,45 @@ fn product_sum(function: &AggregateFunction, schema: &DFSchema) -> PlanResult<Op
     if params.distinct || !params.order_by.is_empty() {
         return Ok(None);
     }
-    let decimal = |side: &Expr| {
+    let parts = |side: &Expr| {
         let side = before_number(side);
         let known = logical_type(side, schema)?;
         let digits = fixed(&known)?;
-        let number = DataType::Numeric(Some(digits));
-        Some((convert(side.clone(), &Operand::Known(known), &number), digits))
+        Some((convert(side.clone(), &Operand::Known(known), &decimal(digits)), digits))
     };
-    let (Some(left), Some(right)) = (decimal(left), decimal(right)) else { return Ok(None) };
+    let (Some(left), Some(right)) = (parts(left), parts(right)) else { return Ok(None) };
     let name = function.func.schema_name(params)?;
     Ok(crate::functions::product_sum::product_sum(name, left, right, params.filter.clone()))
 }
 
-/// The sum of `bigint` is `numeric`.
-fn widen_sum(arguments: &mut [Expr], schema: &DFSchema) -> bool {
+/// Digits of a sum's values beside which its own 38 leave room for as many values as there can be.
+const SUMMED_DIGITS_MAX: u8 = 28;
+
+/// Makes an aggregate's argument what it computes with: the sum of `bigint` is `numeric`, and so are all
+/// statistics of exact numbers.
+fn widen(name: &str, arguments: &mut [Expr], schema: &DFSchema) -> bool {
     let [argument] = arguments else { return false };
-    if logical_type(argument, schema) != Some(DataType::Int8) {
-        return false;
-    }
+    let Some(known) = logical_type(argument, schema) else { return false };
+    let wide = match known {
+        DataType::Int8 if name == "sum" => DataType::Numeric(Some((19, 0))),
+        DataType::Int2 | DataType::Int4 if name == "sum" => return false,
+        DataType::Numeric(_) if name == "sum" => match known.decimal() {
+            Some((precision, _)) if precision > SUMMED_DIGITS_MAX => DataType::Numeric(None),
+            _ => return false,
+        },
+        DataType::Numeric(_) if known.is_wide_numeric() => return false,
+        DataType::Int2 | DataType::Int4 | DataType::Int8 | DataType::Numeric(_) => DataType::Numeric(None),
+        _ => return false,
+    };
     let taken = std::mem::replace(argument, Expr::Literal(ScalarValue::Null, None));
-    let wide = Arc::new(field("", &DataType::Numeric(Some((19, 0))), true));
-    *argument = Expr::Cast(datafusion::logical_expr::expr::Cast::new_from_field(Box::new(taken), wide));
+    *argument = convert(taken, &Operand::Known(known), &wide);
     true
 }
 
 /// Whether values of the type compare by something else than their bytes.
 fn has_key(expr: &Expr, schema: &DFSchema) -> bool {
-    matches!(logical_type(expr, schema), Some(DataType::Numeric(None) | DataType::Interval))
+    logical_type(expr, schema)
+        .is_some_and(|known| known.is_wide_numeric() || matches!(known, DataType::Interval))
 }
 
 fn needs_keys(between: &datafusion::logical_expr::Between, schema: &DFSchema) -> bool {

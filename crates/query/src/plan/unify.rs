@@ -74,7 +74,11 @@ pub(crate) fn unified(
 ) -> PlanResult<Option<(Vec<Expr>, DataType)>> {
     let operands: Option<Vec<Operand>> = expressions.iter().map(|expr| operand(expr, schema)).collect();
     let Some(operands) = operands else { return Ok(None) };
-    let common = common_type(what, &operands).map_err(to_datafusion)?;
+    let mut common = common_type(what, &operands).map_err(to_datafusion)?;
+    if operands.contains(&Operand::Unknown) && matches!(common, DataType::Numeric(_)) {
+        // The digits of the others do not bind a literal.
+        common = DataType::Numeric(None);
+    }
     let converted = expressions
         .into_iter()
         .zip(&operands)

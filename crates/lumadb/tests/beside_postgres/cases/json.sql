@@ -159,3 +159,16 @@ SELECT count(*) FROM sub WHERE sub.d['k']['n'] = '5';
 -- Functions with several columns over columns of what stands before them.
 SELECT t.n, e.key, e.value FROM (VALUES ('a'), ('b')) AS t(n), jsonb_each(('{"' || n || '": 1}')::jsonb) AS e ORDER BY 1;
 SELECT t.n, e.k, e.v FROM (VALUES ('{"x": 1, "y": [2]}'), ('{}')) AS t(n), LATERAL json_each(n::json) AS e(k, v) ORDER BY 1, 2;
+-- Functions over a column of the table before them.
+CREATE TABLE lists (id int PRIMARY KEY, d jsonb);
+INSERT INTO lists VALUES (1, '{"tags": ["a", "b"], "m": {"x": 1, "y": 2}}'), (2, '{"tags": [], "m": {}}'), (3, '{"tags": ["c"], "m": {"z": null}}');
+SELECT id, e FROM lists, jsonb_array_elements(d->'tags') AS t(e) ORDER BY id, e::text;
+SELECT id, e FROM lists, jsonb_array_elements(d->'tags') AS e ORDER BY id, e::text;
+SELECT l.id, value FROM lists l CROSS JOIN LATERAL jsonb_array_elements(l.d->'tags') ORDER BY l.id, value::text;
+SELECT id, t.n, t.e FROM lists, jsonb_array_elements(d->'tags') WITH ORDINALITY AS t(e, n) ORDER BY id, n;
+SELECT id, key, value FROM lists, jsonb_each(d->'m') ORDER BY id, key;
+SELECT id, key, value FROM lists, jsonb_each_text(d->'m') AS t(key, value) ORDER BY id, key;
+SELECT id, k FROM lists, jsonb_object_keys(d->'m') AS k ORDER BY id, k;
+SELECT id, e FROM lists LEFT JOIN LATERAL jsonb_array_elements(d->'tags') AS t(e) ON true ORDER BY id, e::text;
+SELECT id, count(e) FROM lists LEFT JOIN LATERAL jsonb_array_elements_text(d->'tags') AS t(e) ON true GROUP BY id ORDER BY id;
+SELECT id, x.a FROM lists, jsonb_to_record(d->'m') AS x(a int, x int) ORDER BY id;

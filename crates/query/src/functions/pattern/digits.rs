@@ -1,6 +1,6 @@
 //! Numbers by patterns of digits: `9,999.99`, `FM0000`, `S99`, `RN`.
 
-use luma_model::{Error, ErrorKind, Numeric, Result, Value};
+use luma_model::{Error, ErrorKind, Numeric, NumericRef, Result, Value};
 
 const ROMAN: [(i128, &str); 13] = [
     (1000, "M"),
@@ -30,8 +30,8 @@ pub(super) fn roman_letters(mut number: i128) -> String {
     out
 }
 
-fn roman(number: Numeric, fill: bool) -> String {
-    let whole = number.rescale(0).map_or(0, |number| number.unscaled);
+fn roman(number: NumericRef<'_>, fill: bool) -> String {
+    let whole = number.to_i64("bigint").map_or(0, i128::from);
     if !(1..4000).contains(&whole) {
         return "#".repeat(15);
     }
@@ -50,7 +50,7 @@ enum Sign {
 }
 
 /// A number by a pattern.
-pub(super) fn show(number: Numeric, pattern: &str) -> Result<Value> {
+pub(super) fn show(number: NumericRef<'_>, pattern: &str) -> Result<Value> {
     let upper = pattern.to_uppercase();
     let fill = !upper.contains("FM");
     let upper = upper.replace("FM", "");
@@ -71,9 +71,8 @@ pub(super) fn show(number: Numeric, pattern: &str) -> Result<Value> {
         () if upper.contains("PR") => Sign::Brackets,
         () => Sign::Default,
     };
-    let negative = number.unscaled < 0;
-    let rounded = number.rescale(decimals.min(37) as u8).unwrap_or(number);
-    let text = rounded.checked_abs().unwrap_or(rounded).to_string();
+    let negative = number.signum() < 0;
+    let text = number.round(decimals as i32)?.as_ref().abs().to_string();
     let (digits, decimal_digits) = text.split_once('.').unwrap_or((&text, ""));
     let digits = if digits == "0" && decimals > 0 && !whole.contains('0') { "" } else { digits };
     let overflow = digits.len() > places;
@@ -152,6 +151,5 @@ pub(super) fn read(source: &str) -> Result<Value> {
     let number = Numeric::parse(&digits).map_err(|_| {
         Error::new(ErrorKind::InvalidText, format!("invalid input syntax for type numeric: \"{source}\""))
     })?;
-    let number = if negative { number.checked_neg().unwrap_or(number) } else { number };
-    Ok(Value::Numeric(number))
+    Ok(Value::Numeric(if negative { number.as_ref().neg() } else { number }))
 }

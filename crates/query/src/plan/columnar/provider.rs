@@ -122,10 +122,9 @@ fn from_footers(source: &Source, ordinal: usize) -> Option<ColumnStatistics> {
         }
     }
     // Texts are cut where they are long, and deleted rows are counted.
-    let cut = matches!(
-        data_type,
-        DataType::Bytea | DataType::Numeric(None) | DataType::Interval | DataType::Array(_)
-    ) || luma_model::arrow::arrow_type(data_type) == ArrowType::Utf8View;
+    let cut = matches!(data_type, DataType::Bytea | DataType::Interval | DataType::Array(_))
+        || data_type.is_wide_numeric()
+        || luma_model::arrow::arrow_type(data_type) == ArrowType::Utf8View;
     let exact = source.is_exact() && source.views.iter().all(|view| view.deleted.is_none());
     let bound = |value: Option<ScalarValue>| match value {
         Some(value) if value.is_null() => Precision::Absent,

@@ -57,9 +57,9 @@ pub(super) fn literal(expr: &Expr) -> Option<&str> {
 }
 
 /// Whether DataFusion would read the digits as something else than PostgreSQL does.
-fn is_beyond_literals(digits: &str) -> bool {
+pub(super) fn is_beyond_literals(digits: &str) -> bool {
     digits.contains(['e', 'E'])
-        || digits.len() > usize::from(luma_model::NUMERIC_DIGITS_MAX)
+        || digits.len() > usize::from(luma_model::DECIMAL_DIGITS_MAX)
         || !digits.contains('.') && digits.parse::<i64>().is_err()
 }
 
@@ -402,6 +402,7 @@ fn rewrite_unary(op: UnaryOperator, inner: &mut Box<Expr>) -> Option<Expr> {
             }
             Some(call("negative", vec![take(inner)]))
         }
+        UnaryOperator::Plus => Some(call("luma_plus", vec![take(inner)])),
         UnaryOperator::PGAbs => Some(call("abs", vec![take(inner)])),
         UnaryOperator::PGSquareRoot => Some(call("dsqrt", vec![take(inner)])),
         UnaryOperator::BitwiseNot => Some(call("luma_invert", vec![take(inner)])),
@@ -503,7 +504,6 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         }
         "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "varchar" | "bool" | "date"
         | "timestamp" | "timestamptz" => return cast_by_name(&name, function),
-        "variance" => rename(function, "var_samp"),
         "character_length" => rename(function, "char_length"),
         "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg" => {
             let (part, whole) = match name.as_str() {
@@ -541,7 +541,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
                 })
                 .collect();
             let column = &set.columns[0];
-            let unnested = call("unnest", vec![column.of(&name, arguments)]);
+            let unnested = call("unnest", vec![call(column.function, arguments)]);
             return Some(
                 column.data_type.as_ref().map_or(unnested.clone(), |kind| cast(unnested, kind.clone())),
             );

@@ -13,20 +13,9 @@ use crate::names::identifier;
 
 /// A column that a function in FROM gives: the function of its values, and their type beside text.
 pub(super) struct SetColumn {
-    function: &'static str,
+    pub(super) function: &'static str,
     name: &'static str,
     pub(super) data_type: Option<ast::DataType>,
-}
-
-impl SetColumn {
-    /// The array of its values, of a call of the function by its name.
-    pub(super) fn of(&self, name: &str, arguments: Vec<Expr>) -> Expr {
-        // Of `json` the parts are those of `jsonb`.
-        let json = name.starts_with("json_") && self.function.starts_with("luma_json_");
-        let arguments = arguments.into_iter();
-        let arguments = arguments.map(|of| if json { cast(of, ast::DataType::JSONB) } else { of }).collect();
-        call(self.function, arguments)
-    }
 }
 
 /// A function that gives rows.
@@ -58,6 +47,7 @@ pub(super) fn set_function(name: &str) -> Option<SetFunction> {
         "regexp_split_to_table" => one("regexp_split_to_array", "regexp_split_to_table"),
         "regexp_matches" => typed("luma_regexp_matches", "regexp_matches", texts()),
         "string_to_table" => one("luma_string_to_table", "string_to_table"),
+        "jsonb_path_query" => typed("luma_json_path_items", "jsonb_path_query", jsonb),
         "jsonb_array_elements" => typed("luma_json_items", "value", jsonb),
         "json_array_elements" => typed("luma_json_items", "value", json),
         "jsonb_array_elements_text" | "json_array_elements_text" => one("luma_json_items_text", "value"),
@@ -183,7 +173,7 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
     let columns = function
         .columns
         .into_iter()
-        .map(|column| (column.of(&name, arguments.clone()), column.name.to_owned(), column.data_type))
+        .map(|column| (call(column.function, arguments.clone()), column.name.to_owned(), column.data_type))
         .collect();
     *factor = table(columns, alias, &name, single, ordinality);
     Ok(())

@@ -1,0 +1,167 @@
+//! Equal numbers of different digits: 1.5 and 1.50 are one group, one distinct row, one peer.
+//!
+//! A `numeric` cell's bytes keep how many digits are shown. Where rows are put together or told apart, their
+//! keys without those decide; what is shown of a group is the number with the fewest digits. Sorting by
+//! the cells is sorting by the numbers, so that only what is sorted by after them needs their keys.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result as PlanResult;
+use datafusion::functions_aggregate::expr_fn::min;
+use datafusion::logical_expr::expr::{AggregateFunction, InSubquery, WindowFunctionParams};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, WindowFrameBound, WindowFrameUnits, lit,
+};
+use luma_model::DataType;
+
+use crate::functions::number_key::{comparison_key, peer_key};
+use crate::plan::operator::{Operand, convert};
+use crate::plan::typing::logical_type;
+
+/// Whether the expression gives numbers that keep their digits.
+fn is_wide(expr: &Expr, schema: &DFSchema) -> bool {
+    logical_type(expr, schema).is_some_and(|known| known.is_wide_numeric())
+}
+
+fn keyed(expr: Expr, schema: &DFSchema) -> Expr {
+    if is_wide(&expr, schema) { comparison_key(expr) } else { expr }
+}
+
+/// The plan's node with keys where numbers are told apart.
+pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => grouped(aggregate),
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let columns = input.schema().columns();
+            if !columns.iter().any(|column| is_wide(&Expr::Column(column.clone()), input.schema())) {
+                return Ok(LogicalPlan::Distinct(Distinct::All(input)));
+            }
+            let all = columns.into_iter().map(Expr::Column).collect();
+            grouped(Aggregate::try_new(input, all, Vec::new())?)
+        }
+        LogicalPlan::Distinct(Distinct::On(mut on)) => {
+            let schema = Arc::clone(on.input.schema());
+            on.on_expr = on.on_expr.into_iter().map(|expr| keyed(expr, &schema)).collect();
+            for item in on.sort_expr.iter_mut().flatten() {
+                item.expr = keyed(item.expr.clone(), &schema);
+            }
+            Ok(LogicalPlan::Distinct(Distinct::On(on)))
+        }
+        LogicalPlan::Sort(mut sort) => {
+            let last = sort.expr.len().saturating_sub(1);
+            for item in sort.expr.iter_mut().take(last) {
+                item.expr = keyed(item.expr.clone(), sort.input.schema());
+            }
+            Ok(LogicalPlan::Sort(sort))
+        }
+        // What INTERSECT and EXCEPT are made of.
+        LogicalPlan::Join(mut join) => {
+            for (left, right) in &mut join.on {
+                if is_wide(left, join.left.schema()) && is_wide(right, join.right.schema()) {
+                    *left = comparison_key(left.clone());
+                    *right = comparison_key(right.clone());
+                }
+            }
+            Ok(LogicalPlan::Join(join))
+        }
+        other => Ok(other),
+    }
+}
+
+/// A number and what a subquery gives as values that are told apart as numbers are; `None` when they are none.
+pub(crate) fn in_subquery(list: InSubquery, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let plan = list.subquery.subquery.as_ref();
+    let given = plan.schema().columns().into_iter().next().map(Expr::Column);
+    let known = given.as_ref().and_then(|given| logical_type(given, plan.schema()));
+    let (Some(given), Some(one), Some(other)) = (given, logical_type(&list.expr, schema), known) else {
+        return Ok(Transformed::no(Expr::InSubquery(list)));
+    };
+    let exact = |known: &DataType| known.is_integer() || matches!(known, DataType::Numeric(_));
+    let any = DataType::Numeric(None);
+    if !exact(&one) || !exact(&other) || !(one.is_wide_numeric() || other.is_wide_numeric()) {
+        return Ok(Transformed::no(Expr::InSubquery(list)));
+    }
+    let given = comparison_key(convert(given, &Operand::Known(other), &any));
+    let keys = LogicalPlanBuilder::from(plan.clone()).project(vec![given])?.build()?;
+    let expr = comparison_key(convert(*list.expr, &Operand::Known(one), &any));
+    Ok(Transformed::yes(Expr::InSubquery(InSubquery {
+        expr: Box::new(expr),
+        subquery: list.subquery.with_plan(Arc::new(keys)),
+        negated: list.negated,
+    })))
+}
+
+/// Groups by keys, and shows of each the number with the fewest digits.
+fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
+    let input_schema = aggregate.input.schema();
+    let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_wide(expr, input_schema)).collect();
+    let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
+    if sets || !wide.contains(&true) {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let shown = |place: usize| format!("luma_shown_{place}");
+    let mut group = Vec::with_capacity(wide.len());
+    let mut aggregates = aggregate.aggr_expr.clone();
+    for (place, (expr, wide)) in aggregate.group_expr.iter().zip(&wide).enumerate() {
+        if *wide {
+            aggregates.push(min(expr.clone()).alias(shown(place)));
+            group.push(comparison_key(expr.clone()));
+        } else {
+            group.push(expr.clone());
+        }
+    }
+    let keyed = Aggregate::try_new(aggregate.input, group, aggregates)?;
+    // The columns that the aggregate had before, by the same names.
+    let inner = keyed.schema.columns();
+    let named = aggregate.schema.columns().into_iter().enumerate().map(|(place, column)| {
+        let found = match wide.get(place) {
+            Some(true) => Expr::Column(Column::new_unqualified(shown(place))),
+            _ => Expr::Column(inner.get(place).cloned().unwrap_or_else(|| column.clone())),
+        };
+        found.alias_qualified(column.relation, column.name)
+    });
+    let named: Vec<Expr> = named.collect();
+    LogicalPlanBuilder::from(LogicalPlan::Aggregate(keyed)).project(named)?.build()
+}
+
+/// Keys for what a window function's rows are told apart by.
+pub(crate) fn window(params: &mut WindowFunctionParams, schema: &DFSchema) -> bool {
+    let frame = &params.window_frame;
+    let offset = |bound: &WindowFrameBound| matches!(bound, WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value) if !value.is_null());
+    // A distance is counted from the numbers themselves.
+    let counts =
+        frame.units == WindowFrameUnits::Range && (offset(&frame.start_bound) || offset(&frame.end_bound));
+    let mut changed = false;
+    let ordered = params.order_by.iter_mut().map(|item| &mut item.expr).filter(|_| !counts);
+    for expr in params.partition_by.iter_mut().chain(ordered) {
+        if is_wide(expr, schema) {
+            *expr = peer_key(expr.clone());
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// Keys for what `count(DISTINCT …)` counts. A sum finds the distinct numbers itself; with a filter it is not
+/// made one over groups, whose bytes would be compared.
+pub(crate) fn distinct(function: &mut AggregateFunction, schema: &DFSchema) -> bool {
+    let params = &mut function.params;
+    if !params.distinct || !params.args.iter().any(|argument| is_wide(argument, schema)) {
+        return false;
+    }
+    match function.func.name() {
+        "count" => {
+            for argument in &mut params.args {
+                *argument = keyed(argument.clone(), schema);
+            }
+            true
+        }
+        "sum" if params.filter.is_none() => {
+            params.filter = Some(Box::new(lit(true)));
+            true
+        }
+        _ => false,
+    }
+}
