@@ -1,9 +1,11 @@
 //! Messages of other systems on their way into the store of metrics.
 //!
 //! - [`wire`] reads and writes Protocol Buffers out of borrowed bytes.
+//! - [`histogram`] puts native histograms together.
 //! - [`WriteRequest`] is what all of them become: a batch, and a count of what can't be in it.
 //! - [`Otlp`] makes it of OpenTelemetry's metrics, in Protocol Buffers or JSON.
 
+pub mod histogram;
 mod otlp;
 mod request;
 pub mod wire;

@@ -14,7 +14,6 @@ mod import;
 mod logging;
 mod metrics;
 mod output;
-mod rules;
 mod serve;
 mod sql;
 mod stats;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::{Failure, database, http, metrics, rules};
+use crate::{Failure, configured, database, http, metrics};
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
@@ -68,6 +68,7 @@ async fn serve(
         counted: Arc::default(),
         otlp: Arc::default(),
         alerts: Arc::default(),
+        scraped: Arc::default(),
     });
     let status =
         http::Status::new(database.clone(), Arc::clone(&counted), prometheus.clone(), Arc::clone(&ready));
@@ -96,19 +97,23 @@ async fn serve(
         });
         say(&format!("http {address}"))?;
     }
-    if let Some(http::Prometheus { store, counted, otlp, alerts }) = prometheus {
+    if let Some(http::Prometheus { store, counted, otlp, alerts, scraped }) = prometheus {
         let collector = metrics::otlp_door(config, database, Arc::clone(&store), otlp);
         if config.flag("prometheus", "enabled")
             && let Some((listener, address)) = listen_unless_taken(config, "prometheus", "port").await?
         {
             let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
-            options.exposition = Some(Arc::new(move || http::render(&status)));
+            let render: metrics::Render = Arc::new(move || http::render(&status));
+            options.exposition = Some(Arc::clone(&render));
             options.routes = axum::Router::new().nest("/api/v1/otlp", collector.routes());
-            if let Some(rules) = rules::start(config, address, &store, alerts, &stop).await? {
-                options.rules = Some(rules.manager());
-                options.reload = Some(rules.reload());
+            let scraper = metrics::scraper(config, &store, scraped, (address, render), &stop)?;
+            options.scraper = Some(Arc::clone(&scraper));
+            let configured = configured::start(config, address, &store, alerts, scraper, &stop).await?;
+            if let Some(configured) = configured {
+                options.rules = Some(configured.rules());
+                options.reload = Some(configured.reload());
                 let (hangup, stop) = (signal(SignalKind::hangup())?, stop.clone());
-                doors.spawn(async move { rules.reload_on(hangup, stop).await });
+                doors.spawn(async move { configured.reload_on(hangup, stop).await });
             }
             let door = luma_door_prometheus::Door::new(store, options);
             let stop = stop.clone();

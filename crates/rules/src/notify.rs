@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::file::Texts;
+use luma_targets::Texts;
 
 /// How many alerts wait to be told; past it the oldest are forgotten. What fires is told again anyway.
 const QUEUE_MAX: usize = 10_000;

@@ -1,12 +1,14 @@
 //! The parts of Prometheus' configuration file that rules need.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use luma_promql::Labels;
+use luma_targets::{Texts, duration, matching};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::file::{GroupDefinition, RuleFile, Texts, duration};
+use crate::file::{GroupDefinition, RuleFile};
 
 /// How often groups are evaluated if nobody says so.
 const INTERVAL: &str = "1m";
@@ -39,6 +41,11 @@ struct File {
     rule_files: Option<Vec<String>>,
     #[serde(default)]
     alerting: Option<Alerting>,
+    // What scraping is read from.
+    #[serde(rename = "scrape_configs")]
+    _scrape_configs: Option<IgnoredAny>,
+    #[serde(rename = "scrape_config_files")]
+    _scrape_config_files: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -48,6 +55,31 @@ struct Global {
     rule_query_offset: Option<String>,
     #[serde(default)]
     external_labels: Option<Texts>,
+    // What scraping is read from.
+    #[serde(rename = "scrape_interval")]
+    _scrape_interval: Option<IgnoredAny>,
+    #[serde(rename = "scrape_timeout")]
+    _scrape_timeout: Option<IgnoredAny>,
+    #[serde(rename = "scrape_protocols")]
+    _scrape_protocols: Option<IgnoredAny>,
+    #[serde(rename = "scrape_native_histograms")]
+    _scrape_native_histograms: Option<IgnoredAny>,
+    #[serde(rename = "always_scrape_classic_histograms")]
+    _always_scrape_classic_histograms: Option<IgnoredAny>,
+    #[serde(rename = "body_size_limit")]
+    _body_size_limit: Option<IgnoredAny>,
+    #[serde(rename = "sample_limit")]
+    _sample_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_limit")]
+    _label_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_name_length_limit")]
+    _label_name_length_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_value_length_limit")]
+    _label_value_length_limit: Option<IgnoredAny>,
+    #[serde(rename = "target_limit")]
+    _target_limit: Option<IgnoredAny>,
+    #[serde(rename = "keep_dropped_targets")]
+    _keep_dropped_targets: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -87,7 +119,7 @@ impl Settings {
             "" => File::default(),
             text => serde_norway::from_str(text).map_err(|error| {
                 within(format!(
-                    "{error} (of Prometheus' settings, those of rules and alerting are taken here)"
+                    "{error} (of Prometheus' settings those of scraping, rules and alerting are taken)"
                 ))
             })?,
         };
@@ -143,30 +175,6 @@ fn addresses(alerting: Alerting) -> Result<(Vec<String>, Duration), String> {
     Ok((addresses, timeout))
 }
 
-/// The files that a pattern means, whose last part may have stars; in order.
-fn matching(pattern: &Path) -> Result<Vec<PathBuf>, String> {
-    let name = pattern.file_name().and_then(|name| name.to_str()).ok_or("it names no file")?;
-    if !name.contains('*') {
-        return Ok(vec![pattern.to_owned()]);
-    }
-    let directory = pattern.parent().unwrap_or(Path::new(""));
-    let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|own| own.to_str()).is_some_and(|own| is_like(own, name)))
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-/// Whether a name is like a pattern with stars.
-fn is_like(name: &str, pattern: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return name == pattern };
-    let Some(rest) = name.strip_prefix(before) else { return false };
-    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| is_like(&rest[at..], after))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -193,7 +201,7 @@ alerting: {alertmanagers: [{path_prefix: /am/, timeout: 20s, static_configs: [{t
         assert_eq!(settings.alertmanager_timeout, Duration::from_secs(20));
         assert_eq!(settings.external_labels.get("dc"), "x");
         for (text, expected) in [
-            ("scrape_configs: []", "scrape_configs"),
+            ("remote_write: []", "remote_write"),
             ("rule_files: [none.yml]", "none.yml"),
             ("rule_files: [other.txt]", "other.txt"),
             ("alerting: {alertmanagers: [{api_version: v1}]}", "api_version"),

@@ -1,4 +1,4 @@
-//! What the server says of itself, and the empty answers of what it does not do: it scrapes nothing.
+//! What the server says of itself, and its rules.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -17,18 +17,6 @@ type Outcome = Result<Success, Failure>;
 
 /// The release of Prometheus whose interface this is: clients choose what they ask for by it.
 const PROMETHEUS: &str = "3.7.0";
-
-pub(crate) async fn targets(_: Door, _: Params) -> Outcome {
-    Ok(Success::of(r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#))
-}
-
-pub(crate) async fn nothing(_: Door, _: Params) -> Outcome {
-    Ok(Success::of("[]"))
-}
-
-pub(crate) async fn scrape_pools(_: Door, _: Params) -> Outcome {
-    Ok(Success::of(r#"{"scrapePools":[]}"#))
-}
 
 pub(crate) async fn alertmanagers(door: Door, _: Params) -> Outcome {
     if let Some(rules) = &door.options().rules {

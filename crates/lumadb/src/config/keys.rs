@@ -158,7 +158,14 @@ pub static KEYS: &[Key] = &[
         "config_file",
         Kind::Text,
         "",
-        "A file as Prometheus is configured by, whose rules and alerting are taken; empty for none.",
+        "A file as Prometheus is configured by, whose targets, rules and alerting are taken; empty for none.",
+    ),
+    key(
+        "prometheus",
+        "own_metrics_interval",
+        Kind::Duration,
+        "0s",
+        "How often the server stores its own metrics (those of /metrics, job lumadb) in itself; 0s for never.",
     ),
     key(
         "prometheus",
