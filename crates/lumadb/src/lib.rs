@@ -5,6 +5,7 @@
 pub mod client;
 pub mod command;
 pub mod config;
+mod configured;
 pub mod database;
 mod embedded;
 mod export;

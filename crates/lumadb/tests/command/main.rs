@@ -9,6 +9,7 @@ mod importing;
 mod metrics;
 mod process;
 mod rules;
+mod scraping;
 mod serving;
 mod statements;
 mod tour;

@@ -116,7 +116,7 @@ fn rules_are_evaluated_told_and_read_again() {
 #[test]
 fn a_server_with_wrong_rules_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("p.yml"), "scrape_configs: []").unwrap();
+    std::fs::write(directory.path().join("p.yml"), "remote_write: []").unwrap();
     let mut command = lumadb(directory.path());
     command.env("LUMADB_PROMETHEUS_CONFIG_FILE", "p.yml");
     command.arg("serve");
@@ -125,5 +125,5 @@ fn a_server_with_wrong_rules_does_not_start() {
     }
     let ended = end(&mut command);
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("p.yml") && ended.err.contains("scrape_configs"), "{}", ended.err);
+    assert!(ended.err.contains("p.yml") && ended.err.contains("remote_write"), "{}", ended.err);
 }
