@@ -142,6 +142,23 @@ pub(crate) fn scraper(
     Ok(Arc::new(manager))
 }
 
+/// The door of protocols of lines; `section` says how many clients its port has.
+pub(crate) fn lines_door(
+    config: &Config,
+    section: &str,
+    store: &Arc<Metrics>,
+    counted: &Arc<luma_door_lines::Metrics>,
+) -> luma_door_lines::Door {
+    let options = luma_door_lines::DoorOptions {
+        max_connections: config.count(section, "max_connections") as usize,
+        request_bytes_max: config.count("prometheus", "max_request_size") as usize,
+        future_max: config.duration("prometheus", "max_future"),
+        metrics: Arc::clone(counted),
+        ..luma_door_lines::DoorOptions::default()
+    };
+    luma_door_lines::Door::new(Arc::clone(store), options)
+}
+
 fn gate(config: &Config, database: &Database) -> Option<Arc<dyn Gate>> {
     if config.flag("security", "require_auth") { Some(Arc::new(Roles(database.clone()))) } else { None }
 }

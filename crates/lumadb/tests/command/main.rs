@@ -6,6 +6,7 @@ mod configuration;
 mod example_data;
 mod files;
 mod importing;
+mod lines;
 mod metrics;
 mod process;
 mod rules;
