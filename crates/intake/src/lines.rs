@@ -51,7 +51,7 @@ fn lines<'a>(text: &'a [u8], lines: &mut Lines, mut f: impl FnMut(&'a str, &mut 
         match std::str::from_utf8(line) {
             Ok(line) => f(line, lines),
             Err(_) => {
-                lines.refuse(format!("unable to parse '{}': it is no UTF-8", String::from_utf8_lossy(line)))
+                lines.refuse(format!("unable to parse '{}': it is no UTF-8", String::from_utf8_lossy(line)));
             }
         }
     }

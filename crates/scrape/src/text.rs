@@ -22,10 +22,8 @@ const TIMES: Range<f64> = -9.2e18..9.2e18;
 pub(crate) fn parse(text: &str, open: bool, sink: &mut dyn Sink) -> Result<(), String> {
     let mut reader = Reader { open, kind: String::new(), sink };
     let mut ended = false;
-    let mut number = 0;
-    for line in text.split_inclusive('\n') {
-        number += 1;
-        let at = |what: String| format!("line {number}: {what}");
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let at = |what: String| format!("line {}: {what}", number + 1);
         if ended {
             return Err(at("unexpected data after # EOF".to_owned()));
         }
@@ -67,14 +65,15 @@ impl Reader<'_> {
         let word = line.word();
         let known = matches!(word, "HELP" | "TYPE") || (self.open && word == "UNIT");
         if !spaced || !known || !line.blanks() {
-            return match self.open {
-                true => Err(format!("{:?} is no line of OpenMetrics", shortened(line.rest()))),
-                false => Ok(()),
-            };
+            if self.open {
+                return Err(format!("{:?} is no line of OpenMetrics", shortened(line.rest())));
+            }
+            return Ok(());
         }
-        let family = match line.rest().starts_with('"') {
-            true => line.quoted()?,
-            false => Cow::Borrowed(line.name(true).ok_or_else(|| line.unexpected("the name of a metric"))?),
+        let family = if line.rest().starts_with('"') {
+            line.quoted()?
+        } else {
+            Cow::Borrowed(line.name(true).ok_or_else(|| line.unexpected("the name of a metric"))?)
         };
         let blank = line.blanks();
         let rest = line.rest();

@@ -216,9 +216,10 @@ impl ClientSettings {
 
     /// A client of one address, for a configuration that says who is there (`server_name`).
     fn client_at(&self, address: Option<&str>, directory: &Path) -> Result<Client, String> {
-        let redirects = match self.follow_redirects.unwrap_or(true) {
-            true => redirect::Policy::limited(REDIRECTS_MAX),
-            false => redirect::Policy::none(),
+        let redirects = if self.follow_redirects.unwrap_or(true) {
+            redirect::Policy::limited(REDIRECTS_MAX)
+        } else {
+            redirect::Policy::none()
         };
         let mut builder = reqwest::Client::builder().redirect(redirects).connect_timeout(CONNECT_TIMEOUT);
         builder = match &self.proxy_url {

@@ -198,9 +198,10 @@ impl Door {
 
 /// How many bytes a body may take once it is unpacked.
 fn most_unpacked(headers: &HeaderMap, packed: &Bytes, limit: usize) -> usize {
-    match headers.contains_key("content-encoding") {
-        true => limit.saturating_mul(UNPACKED_FACTOR).min(packed.len().saturating_mul(1024)),
-        false => packed.len(),
+    if headers.contains_key("content-encoding") {
+        limit.saturating_mul(UNPACKED_FACTOR).min(packed.len().saturating_mul(1024))
+    } else {
+        packed.len()
     }
 }
 

@@ -43,9 +43,10 @@ fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &[u8
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let body = match head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        true => dechunked(body),
-        false => body.to_owned(),
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        dechunked(body)
+    } else {
+        body.to_owned()
     };
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body)
 }

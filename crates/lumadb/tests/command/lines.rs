@@ -20,11 +20,11 @@ fn lines_are_taken_where_the_configuration_says() {
     }
     let server = Server::start(&mut command);
     assert_eq!(
-        post(&server.prometheus, "/write?db=x", "", "cpu,host=a usage=1\n").0,
+        post(&server.prometheus, "/write?db=x", "cpu,host=a usage=1\n", "").0,
         "HTTP/1.1 204 No Content"
     );
     let point = r#"{"metric": "put", "value": 2, "tags": {"host": "a"}}"#;
-    assert_eq!(post(&server.prometheus, "/api/put", "", point).0, "HTTP/1.1 204 No Content");
+    assert_eq!(post(&server.prometheus, "/api/put", point, "").0, "HTTP/1.1 204 No Content");
     TcpStream::connect(&server.opentsdb).unwrap().write_all(b"put telnet 0 3 host=a\n").unwrap();
     TcpStream::connect(&server.graphite).unwrap().write_all(b"tcp;host=a 4\n").unwrap();
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"udp;host=a 5", &server.graphite).unwrap();
@@ -52,7 +52,7 @@ fn those_who_may_not_ask_may_not_write_lines_either() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(&mut lumadb(directory.path()));
     for path in ["/write", "/api/v2/write", "/api/put"] {
-        assert!(post(&server.prometheus, path, "", "m v=1").0.contains("401"), "{path}");
+        assert!(post(&server.prometheus, path, "m v=1", "").0.contains("401"), "{path}");
     }
     assert!(server.graphite.is_empty() && server.opentsdb.is_empty());
     assert_eq!(server.stop(), 0);
