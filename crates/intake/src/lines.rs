@@ -69,3 +69,48 @@ fn shown(line: &str) -> Cow<'_, str> {
 fn number(text: &str) -> Option<f64> {
     luma_promql::parse_float(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::WriteRequest;
+    use proptest::prelude::*;
+
+    /// How many lines of a text each protocol refuses.
+    fn refused(text: &[u8]) -> [usize; 3] {
+        let request = || WriteRequest::new(i64::MAX);
+        [
+            influx::read(text, influx::Reading::default(), &mut request()).wrong,
+            opentsdb::read(text, 0, &mut request()).wrong,
+            graphite::read(text, 0, &mut request()).wrong,
+        ]
+    }
+
+    #[test]
+    fn lines_that_are_none_are_refused_one_by_one() {
+        assert_eq!(refused(b"\n \r\n\xff\n"), [1, 1, 1]);
+        assert_eq!(refused(b"m v=1 1\nput m 1 2 a=b\nm 1 2\n"), [2, 2, 2]);
+        for wrong in
+            ["m,=b v=1", "m,a v=1", ",a=b v=1", "m v=", "m =1", "m v=1 x", "m v=\"x", "m v=NaN", "m v=1i1"]
+        {
+            assert_eq!(refused(wrong.as_bytes())[0], 1, "{wrong}");
+        }
+        for wrong in ["put", "put m", "put m 1", "put m x 1", "put m 1 x", "put m 1 2 a", "put m 1 2 =b"] {
+            assert_eq!(refused(wrong.as_bytes())[1], 1, "{wrong}");
+        }
+        for wrong in ["m", "m x", "m 1 x", "m 1 2 3", ";a=b 1", "m;a 1", "m;=b 1"] {
+            assert_eq!(refused(wrong.as_bytes())[2], 1, "{wrong}");
+        }
+        let long = [&vec![b'x'; LINE_BYTES_MAX + 1][..], b" v=1\n"].concat();
+        assert_eq!(refused(&long), [1, 1, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(text in proptest::collection::vec(any::<u8>(), 0..60), like in "[a-z,=; \\\\\"0-9.\n]{0,60}") {
+            refused(&text);
+            refused(like.as_bytes());
+            let _ = opentsdb::read_json(&text, 0, &mut WriteRequest::new(i64::MAX));
+        }
+    }
+}

@@ -72,7 +72,6 @@ impl Configured {
             query_offset: settings.query_offset,
             context: Context { external_labels: settings.external_labels, ..self.context.clone() },
             alertmanagers: settings.alertmanagers,
-            alertmanager_timeout: settings.alertmanager_timeout,
         };
         self.rules.load(configuration).await;
         self.scraper.load(targets).await;
