@@ -179,7 +179,7 @@ fn text(step: usize) -> Answer {
 
 fn open(step: usize) -> Answer {
     let wrong = if step == 3 { "# TYPE a thing\n" } else { "" };
-    let gone = if step % 3 == 0 { "" } else { "here_seconds 1.5\n" };
+    let gone = if step.is_multiple_of(3) { "" } else { "here_seconds 1.5\n" };
     let body = format!(
         "{wrong}# HELP sent Messages.\n# TYPE sent counter\nsent_total{{to=\"x\"}} {step}.0 # {{trace=\"t\"}} 0.5\n\
          # TYPE here_seconds gauge\n# UNIT here_seconds seconds\n{gone}# TYPE state stateset\nstate{{state=\"a\"}} 1\n\
