@@ -201,7 +201,7 @@ impl Config {
         if self.flag("security", "require_auth") {
             return Ok(());
         }
-        for door in ["postgres", "http", "prometheus", "otlp"] {
+        for door in ["postgres", "http", "prometheus", "otlp", "graphite", "opentsdb"] {
             let host = self.host(door);
             if self.flag(door, "enabled") && !is_loopback(&host) {
                 return Err(ConfigError(format!(

@@ -31,6 +31,8 @@ pub(crate) struct Prometheus {
     pub counted: Arc<luma_door_prometheus::Metrics>,
     pub otlp: Arc<luma_door_otlp::Metrics>,
     pub alerts: Arc<luma_rules::Counted>,
+    pub scraped: Arc<luma_scrape::Counted>,
+    pub lines: Arc<luma_door_lines::Metrics>,
 }
 
 impl Status {
@@ -149,9 +151,10 @@ pub(crate) fn render(status: &Status) -> String {
         );
     }
     durations(&mut text, door);
-    if let Some(Prometheus { store, counted, otlp, alerts }) = &status.prometheus {
+    if let Some(Prometheus { store, counted, otlp, alerts, scraped, lines }) = &status.prometheus {
         let series = ("lumadb_metrics_series", "gauge", "Series of metrics.", store.series_len() as u64);
-        let figures = counted.all().into_iter().chain(otlp.all()).chain(alerts.all()).chain([series]);
+        let figures = counted.all().into_iter().chain(otlp.all()).chain(alerts.all()).chain(scraped.all());
+        let figures = figures.chain(lines.all()).chain([series]);
         figures.for_each(|figure| put_figure(&mut text, figure));
     }
     text

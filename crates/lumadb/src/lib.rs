@@ -5,6 +5,7 @@
 pub mod client;
 pub mod command;
 pub mod config;
+mod configured;
 pub mod database;
 mod embedded;
 mod export;
@@ -14,7 +15,6 @@ mod import;
 mod logging;
 mod metrics;
 mod output;
-mod rules;
 mod serve;
 mod sql;
 mod stats;

@@ -1,5 +1,6 @@
 //! The store of metrics and what its doors are told by the configuration.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,12 +12,16 @@ use luma_query::{Database, password};
 use luma_telemetry::{Maintenance, MaintenanceOptions, Metrics, MetricsOptions};
 use luma_vfs::RealDisk;
 use luma_web::Gate;
+use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
 use crate::config::{Config, show};
 
 /// Where in the database's directory metrics are.
 const DIRECTORY: &str = "metrics";
+
+/// The label `job` of the server's own metrics.
+const OWN_JOB: &str = "lumadb";
 
 /// However often samples are to be written to files, the thread that does it rests for so long.
 const TURN_MIN: Duration = Duration::from_millis(10);
@@ -77,6 +82,7 @@ pub(crate) fn door_options(
         metrics: counted,
         exposition: None,
         rules: None,
+        scraper: None,
         reload: None,
         routes: axum::Router::new(),
         configuration: show(config),
@@ -111,6 +117,46 @@ pub(crate) fn otlp_door(
         metrics: counted,
     };
     luma_door_otlp::Door::new(store, Otlp::new(otlp), options)
+}
+
+/// The server's own metrics in Prometheus' text form.
+pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What asks targets, which the configuration file names; it stores the server's own metrics if that is wanted.
+pub(crate) fn scraper(
+    config: &Config,
+    store: &Arc<Metrics>,
+    counted: Arc<luma_scrape::Counted>,
+    (address, render): (SocketAddr, Render),
+    stop: &CancellationToken,
+) -> Result<Arc<luma_scrape::Manager>, Failure> {
+    let runtime = tokio::runtime::Handle::current();
+    let future = config.duration("prometheus", "max_future");
+    let manager = luma_scrape::Manager::new(runtime, Arc::clone(store), future, counted, stop.clone());
+    let interval = config.duration("prometheus", "own_metrics_interval");
+    if !interval.is_zero() {
+        let own =
+            luma_scrape::Own { job: OWN_JOB.to_owned(), instance: address.to_string(), interval, render };
+        manager.store_own(own).map_err(Failure::new)?;
+    }
+    Ok(Arc::new(manager))
+}
+
+/// The door of protocols of lines; `section` says how many clients its port has.
+pub(crate) fn lines_door(
+    config: &Config,
+    section: &str,
+    store: &Arc<Metrics>,
+    counted: &Arc<luma_door_lines::Metrics>,
+) -> luma_door_lines::Door {
+    let options = luma_door_lines::DoorOptions {
+        max_connections: config.count(section, "max_connections") as usize,
+        request_bytes_max: config.count("prometheus", "max_request_size") as usize,
+        future_max: config.duration("prometheus", "max_future"),
+        metrics: Arc::clone(counted),
+        ..luma_door_lines::DoorOptions::default()
+    };
+    luma_door_lines::Door::new(Arc::clone(store), options)
 }
 
 fn gate(config: &Config, database: &Database) -> Option<Arc<dyn Gate>> {

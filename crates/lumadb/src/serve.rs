@@ -8,16 +8,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use luma_door_lines::Protocol;
 use luma_door_postgres::{Door, DoorOptions, Metrics, Tls};
 use luma_query::{ADMINISTRATOR, Database};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use crate::{Failure, database, http, metrics, rules};
+use crate::{Failure, configured, database, http, metrics};
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
@@ -34,7 +35,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         say(&format!("password for {ADMINISTRATOR}: {password}"))?;
     }
     info!(directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "the database is open");
-    let enabled = ["prometheus", "otlp"].into_iter().any(|door| config.flag(door, "enabled"));
+    let enabled =
+        ["prometheus", "otlp", "graphite", "opentsdb"].into_iter().any(|door| config.flag(door, "enabled"));
     let metrics = enabled.then(|| metrics::open(config, &directory)).transpose()?.map(Arc::new);
     if let Some(store) = &metrics {
         database.read_metrics(Arc::clone(store));
@@ -68,6 +70,8 @@ async fn serve(
         counted: Arc::default(),
         otlp: Arc::default(),
         alerts: Arc::default(),
+        scraped: Arc::default(),
+        lines: Arc::default(),
     });
     let status =
         http::Status::new(database.clone(), Arc::clone(&counted), prometheus.clone(), Arc::clone(&ready));
@@ -96,21 +100,27 @@ async fn serve(
         });
         say(&format!("http {address}"))?;
     }
-    if let Some(http::Prometheus { store, counted, otlp, alerts }) = prometheus {
+    if let Some(http::Prometheus { store, counted, otlp, alerts, scraped, lines }) = prometheus {
         let collector = metrics::otlp_door(config, database, Arc::clone(&store), otlp);
         if config.flag("prometheus", "enabled")
             && let Some((listener, address)) = listen_unless_taken(config, "prometheus", "port").await?
         {
             let mut options = metrics::door_options(config, database, Arc::clone(&ready), counted);
-            options.exposition = Some(Arc::new(move || http::render(&status)));
+            let render: metrics::Render = Arc::new(move || http::render(&status));
+            options.exposition = Some(Arc::clone(&render));
             options.routes = axum::Router::new().nest("/api/v1/otlp", collector.routes());
-            if let Some(rules) = rules::start(config, address, &store, alerts, &stop).await? {
-                options.rules = Some(rules.manager());
-                options.reload = Some(rules.reload());
+            let of_lines = metrics::lines_door(config, "prometheus", &store, &lines).routes();
+            options.routes = std::mem::take(&mut options.routes).merge(of_lines);
+            let scraper = metrics::scraper(config, &store, scraped, (address, render), &stop)?;
+            options.scraper = Some(Arc::clone(&scraper));
+            let configured = configured::start(config, address, &store, alerts, scraper, &stop).await?;
+            if let Some(configured) = configured {
+                options.rules = Some(configured.rules());
+                options.reload = Some(configured.reload());
                 let (hangup, stop) = (signal(SignalKind::hangup())?, stop.clone());
-                doors.spawn(async move { rules.reload_on(hangup, stop).await });
+                doors.spawn(async move { configured.reload_on(hangup, stop).await });
             }
-            let door = luma_door_prometheus::Door::new(store, options);
+            let door = luma_door_prometheus::Door::new(Arc::clone(&store), options);
             let stop = stop.clone();
             doors.spawn(async move {
                 if let Err(error) = door.listen(listener, stop).await {
@@ -118,6 +128,24 @@ async fn serve(
                 }
             });
             say(&format!("prometheus {address}"))?;
+        }
+        for (section, protocol) in [("graphite", Protocol::Graphite), ("opentsdb", Protocol::OpenTsdb)] {
+            if config.flag(section, "enabled") {
+                let (listener, address) = listen(config, section, "port").await?;
+                let door = metrics::lines_door(config, section, &store, &lines);
+                if protocol == Protocol::Graphite {
+                    let socket = UdpSocket::bind(address).await.map_err(|error| {
+                        Failure::new(format!(
+                            "cannot receive datagrams at {address} ({section}.port): {error}"
+                        ))
+                    })?;
+                    let (door, stop) = (door.clone(), stop.clone());
+                    doors.spawn(async move { door.listen_datagrams(socket, protocol, stop).await });
+                }
+                let stop = stop.clone();
+                doors.spawn(async move { door.listen(listener, protocol, stop).await });
+                say(&format!("{section} {address}"))?;
+            }
         }
         for (name, port) in [("otlp", "port"), ("otlp-http", "http_port")] {
             if config.flag("otlp", "enabled")

@@ -50,9 +50,11 @@ pub use histogram::{
     mark_counter_resets,
 };
 pub use labels::{BUCKET_LABEL, Labels, METRIC_NAME};
-pub use matcher::{Candidates, MatchOp, Matcher, matches_all};
+pub use matcher::{Candidates, MatchOp, Matcher, anchored, matches_all};
 pub use memory::MemorySource;
-pub use number::{format_general, format_plain, format_scientific, parse_number};
+pub use number::{
+    format_general, format_open_metrics, format_plain, format_scientific, parse_float, parse_number,
+};
 pub use parser::{DEPTH_MAX, ParseError, parse, parse_duration, parse_selector, unquote};
 pub use query::{Options, instant, range};
 pub use source::{Select, SeriesData, SeriesSet, Source};

@@ -99,7 +99,10 @@ fn whole(pattern: &str) -> String {
 }
 
 /// Compiles a regular expression that must match a whole value.
-pub(crate) fn anchored(pattern: &str) -> Result<Regex, String> {
+///
+/// # Errors
+/// What is wrong with it, in Prometheus' words.
+pub fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&whole(pattern)).map_err(|e| {
         let reason = match e {
             regex::Error::Syntax(text) => text.lines().last().unwrap_or_default().trim().to_owned(),

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use luma_promql::{Labels, METRIC_NAME, Matcher, Sample, is_stale};
 
-use crate::file::{Definition, RuleDefinition, Texts};
+use luma_targets::Texts;
+
+use crate::file::{Definition, RuleDefinition};
 use crate::group::{Context, Made};
 use crate::notify::Notification;
 use crate::record::number;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use luma_promql::answer::{write_labels, write_list, write_text};
 use luma_promql::format_scientific;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::alert::{Alert, AlertState};
 use crate::file::Definition;
@@ -25,14 +26,23 @@ pub struct Filter {
     pub files: Vec<String>,
     /// Whether alerts are left out.
     pub exclude_alerts: bool,
+    /// How many groups are told at a time; 0 for any number.
+    pub group_limit: usize,
+    /// Where the page before ended, as it said.
+    pub group_next_token: String,
+}
+
+/// What names a group where a page ends.
+fn token(group: &GroupStatus) -> String {
+    format!("{:032x}", xxh3_128(format!("{};{}", group.file, group.name).as_bytes()))
 }
 
 /// What a time before the first evaluation is shown as.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Manager {
-    /// The `data` of `/api/v1/rules`.
-    pub fn rules(&self, filter: &Filter) -> String {
+    /// The `data` of `/api/v1/rules`; `None` if there is no page where it is to begin.
+    pub fn rules(&self, filter: &Filter) -> Option<String> {
         let wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|own| own == name);
         let of_rule = |rule: &&RuleStatus| {
             let kind = if rule.is_alerting() { "alert" } else { "record" };
@@ -40,22 +50,34 @@ impl Manager {
         };
         let narrows = !(filter.kind.is_empty() && filter.rules.is_empty());
         let mut out = String::from("{\"groups\":[");
-        let mut first = true;
+        let mut written = 0;
+        let mut next = None;
+        let mut begun = filter.group_next_token.is_empty();
         for group in self.status() {
-            if !wanted(&filter.groups, &group.name) || !wanted(&filter.files, &group.file) {
+            begun |= token(&group) == filter.group_next_token;
+            if !begun || !wanted(&filter.groups, &group.name) || !wanted(&filter.files, &group.file) {
                 continue;
             }
             let rules: Vec<&RuleStatus> = group.rules.iter().filter(of_rule).collect();
             if rules.is_empty() && narrows {
                 continue;
             }
-            if !std::mem::take(&mut first) {
+            if filter.group_limit > 0 && written == filter.group_limit {
+                next = Some(token(&group));
+                break;
+            }
+            if written > 0 {
                 out.push(',');
             }
+            written += 1;
             write_group(&group, &rules, filter.exclude_alerts, &mut out);
         }
-        out.push_str("]}");
-        out
+        out.push(']');
+        if let Some(next) = next {
+            let _ = write!(out, ",\"groupNextToken\":\"{next}\"");
+        }
+        out.push('}');
+        begun.then_some(out)
     }
 
     /// The `data` of `/api/v1/alerts`.
@@ -72,7 +94,7 @@ impl Manager {
     /// The `data` of `/api/v1/alertmanagers`.
     pub fn alertmanagers(&self) -> String {
         let mut out = String::from("{\"activeAlertmanagers\":");
-        write_list(&self.notifier().addresses(), &mut out, |address, out| {
+        write_list(&self.notifier().alertmanagers().addresses(), &mut out, |address, out| {
             out.push_str("{\"url\":");
             write_text(address, out);
             out.push('}');

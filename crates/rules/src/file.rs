@@ -1,19 +1,17 @@
 //! Rule files: groups of rules in YAML, read and checked.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use luma_promql::{METRIC_NAME, parse, parse_duration};
+use luma_promql::{METRIC_NAME, parse};
+use luma_targets::{Texts, duration};
 use serde::Deserialize;
 
 use crate::template::Template;
 
 /// How long a file may be.
 const BYTES_MAX: u64 = 16 << 20;
-
-/// Labels or annotations: names and templates.
-pub type Texts = BTreeMap<String, String>;
 
 /// A file of groups of rules.
 #[derive(Debug, Clone)]
@@ -216,16 +214,6 @@ fn labels(labels: &Texts) -> Result<(), String> {
         Some(name) => Err(format!("invalid label name: {name:?}")),
         None => Ok(()),
     }
-}
-
-pub(crate) fn duration(field: &str, text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let milliseconds = parse_duration(text).ok().and_then(|milliseconds| u64::try_from(milliseconds).ok());
-    milliseconds
-        .map(Duration::from_millis)
-        .ok_or_else(|| format!("{field}: not a valid duration string: {text:?}"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! - [`Template`] is Go's text template with Prometheus' functions, for labels and annotations.
 
 mod alert;
+mod alertmanagers;
 mod answer;
 mod file;
 mod group;
@@ -16,6 +17,7 @@ mod settings;
 mod template;
 
 pub use alert::{Alert, AlertState};
+pub use alertmanagers::Alertmanagers;
 pub use answer::Filter;
 pub use file::{Definition, GroupDefinition, RuleDefinition, RuleFile};
 pub use group::{Context, Group};

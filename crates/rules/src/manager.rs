@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::alertmanagers::Alertmanagers;
 use crate::file::GroupDefinition;
 use crate::group::{Context, Group, GroupStatus};
 use crate::notify::Notifier;
@@ -24,10 +25,8 @@ pub struct Configuration {
     pub query_offset: Duration,
     /// What all rules have in common.
     pub context: Context,
-    /// Where Alertmanagers are.
-    pub alertmanagers: Vec<String>,
-    /// How long they may take.
-    pub alertmanager_timeout: Duration,
+    /// Who is told of alerts.
+    pub alertmanagers: Alertmanagers,
 }
 
 /// Evaluates groups of rules.
@@ -74,7 +73,7 @@ impl Manager {
     /// series of groups that are there no more are ended.
     pub async fn load(&self, configuration: Configuration) {
         let Configuration { groups, interval, query_offset, context, .. } = configuration;
-        self.notifier.tell(configuration.alertmanagers, configuration.alertmanager_timeout);
+        self.notifier.tell(configuration.alertmanagers);
         let mut running = self.running.lock().await;
         let mut before = std::mem::take(&mut *running);
         for definition in groups {

@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::file::Texts;
+use crate::alertmanagers::{Alertmanager, Alertmanagers};
+
+use luma_targets::{Method, Texts, explained};
 
 /// How many alerts wait to be told; past it the oldest are forgotten. What fires is told again anyway.
 const QUEUE_MAX: usize = 10_000;
@@ -82,14 +84,8 @@ impl Counted {
 pub struct Notifier {
     queue: Mutex<VecDeque<Notification>>,
     more: Notify,
-    targets: Mutex<Arc<Targets>>,
+    targets: Mutex<Alertmanagers>,
     counted: Arc<Counted>,
-}
-
-#[derive(Debug, Default)]
-struct Targets {
-    addresses: Vec<String>,
-    timeout: Duration,
 }
 
 impl Notifier {
@@ -98,23 +94,27 @@ impl Notifier {
         Self { queue: Mutex::default(), more: Notify::new(), targets: Mutex::default(), counted }
     }
 
-    /// Where Alertmanagers are (addresses such as `http://host:9093/api/v2/alerts`), and how long they may take.
-    pub fn tell(&self, addresses: Vec<String>, timeout: Duration) {
-        *self.targets.lock() = Arc::new(Targets { addresses, timeout });
+    /// Who is told from now on.
+    pub fn tell(&self, alertmanagers: Alertmanagers) {
+        *self.targets.lock() = alertmanagers;
     }
 
-    /// The addresses it tells.
-    pub fn addresses(&self) -> Vec<String> {
-        self.targets.lock().addresses.clone()
+    /// Who is told.
+    pub fn alertmanagers(&self) -> Alertmanagers {
+        self.targets.lock().clone()
     }
 
     /// Puts alerts into the queue.
     pub fn push(&self, notifications: Vec<Notification>) {
-        if notifications.is_empty() || self.targets.lock().addresses.is_empty() {
+        let targets = self.alertmanagers();
+        if notifications.is_empty() || targets.is_empty() {
             return;
         }
+        let relabelled = notifications
+            .into_iter()
+            .filter_map(|told| Some(Notification { labels: targets.relabelled(&told.labels)?, ..told }));
         let mut queue = self.queue.lock();
-        queue.extend(notifications);
+        queue.extend(relabelled);
         let over = queue.len().saturating_sub(QUEUE_MAX);
         if over > 0 {
             queue.drain(..over);
@@ -127,7 +127,6 @@ impl Notifier {
 
     /// Tells what is in the queue until it is stopped.
     pub async fn run(&self, stop: CancellationToken) {
-        let client = reqwest::Client::new();
         loop {
             let batch: Vec<Notification> = {
                 let mut queue = self.queue.lock();
@@ -140,9 +139,9 @@ impl Notifier {
                     () = stop.cancelled() => return,
                 }
             }
-            let targets = Arc::clone(&*self.targets.lock());
+            let targets = self.alertmanagers();
             tokio::select! {
-                told = self.send(&client, &targets, &batch) => {
+                told = self.send(&targets, &batch) => {
                     if !told {
                         self.counted.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
                     }
@@ -153,42 +152,55 @@ impl Notifier {
     }
 
     /// Tells all Alertmanagers; whether any of them was told.
-    async fn send(&self, client: &reqwest::Client, targets: &Targets, batch: &[Notification]) -> bool {
-        let body = body(batch);
-        let mut left = targets.addresses.clone();
+    async fn send(&self, targets: &Alertmanagers, batch: &[Notification]) -> bool {
+        let all = targets.clone();
+        // Who they are may be said in files.
+        let all = tokio::task::spawn_blocking(move || all.all()).await.unwrap_or_default();
+        let count = all.len();
+        let mut left: Vec<(Alertmanager, String, usize)> = all
+            .into_iter()
+            .map(|one| {
+                let relabelled =
+                    batch.iter().filter_map(|told| Some((told, targets.relabelled_for(&one, &told.labels)?)));
+                let told: Vec<_> = relabelled.collect();
+                let body = body(&told);
+                (one, body, told.len())
+            })
+            .filter(|(_, _, told)| *told > 0)
+            .collect();
         let mut pause = PAUSE;
         for attempt in 1..=ATTEMPTS {
             let mut failed = Vec::new();
-            for address in left {
-                let request = client
-                    .post(&address)
-                    .header("content-type", "application/json")
-                    .timeout(targets.timeout)
-                    .body(body.clone());
-                let told = match request.send().await {
-                    Ok(response) if response.status().is_success() => Ok(()),
-                    Ok(response) => Err(format!("it answered {}", response.status())),
-                    Err(error) => Err(error.to_string()),
-                };
-                match told {
-                    Ok(()) => drop(self.counted.sent.fetch_add(batch.len() as u64, Ordering::Relaxed)),
+            for (one, body, told) in left {
+                match post(&one, &body).await {
+                    Ok(()) => drop(self.counted.sent.fetch_add(told as u64, Ordering::Relaxed)),
                     Err(what) => {
                         self.counted.errors.fetch_add(1, Ordering::Relaxed);
-                        warn!(address, attempt, what, "Alertmanager could not be told of alerts");
-                        failed.push(address);
+                        warn!(address = %one.url, attempt, what, "Alertmanager could not be told of alerts");
+                        failed.push((one, body, told));
                     }
                 }
             }
             left = failed;
             if left.is_empty() {
-                return true;
+                return count > 0;
             }
             if attempt < ATTEMPTS {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
         }
-        left.len() < targets.addresses.len()
+        left.len() < count
+    }
+}
+
+async fn post(one: &Alertmanager, body: &str) -> Result<(), String> {
+    let request = one.client.request(Method::POST, one.url.clone())?;
+    let request = request.header("content-type", "application/json").timeout(one.timeout);
+    match request.body(body.to_owned()).send().await {
+        Ok(response) if response.status().is_success() => Ok(()),
+        Ok(response) => Err(format!("it answered {}", response.status())),
+        Err(error) => Err(explained(&error)),
     }
 }
 
@@ -211,9 +223,9 @@ pub(crate) fn write_texts(texts: &Texts, out: &mut String) {
     out.push('}');
 }
 
-fn body(batch: &[Notification]) -> String {
+fn body(batch: &[(&Notification, Labels)]) -> String {
     let mut out = String::from("[");
-    for (at, alert) in batch.iter().enumerate() {
+    for (at, (alert, labels)) in batch.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
@@ -227,7 +239,7 @@ fn body(batch: &[Notification]) -> String {
         out.push_str(",\"generatorURL\":");
         write_text(&alert.generator, &mut out);
         out.push_str(",\"labels\":");
-        write_labels(&alert.labels, &mut out);
+        write_labels(labels, &mut out);
         out.push('}');
     }
     out.push(']');

@@ -1,17 +1,18 @@
 //! The parts of Prometheus' configuration file that rules need.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use luma_promql::Labels;
+use luma_targets::{Texts, duration, matching};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::file::{GroupDefinition, RuleFile, Texts, duration};
+use crate::alertmanagers::{AlertingText, Alertmanagers};
+use crate::file::{GroupDefinition, RuleFile};
 
 /// How often groups are evaluated if nobody says so.
 const INTERVAL: &str = "1m";
-/// How long an Alertmanager may take if nobody says so.
-const TIMEOUT: &str = "10s";
 
 /// What a configuration file says of rules.
 #[derive(Debug, Clone)]
@@ -24,10 +25,8 @@ pub struct Settings {
     pub query_offset: Duration,
     /// Labels that alerts have where others are told of them.
     pub external_labels: Labels,
-    /// Where Alertmanagers take alerts.
-    pub alertmanagers: Vec<String>,
-    /// How long they may take: the longest of what is said.
-    pub alertmanager_timeout: Duration,
+    /// Who is told of alerts.
+    pub alertmanagers: Alertmanagers,
 }
 
 #[derive(Deserialize, Default)]
@@ -38,7 +37,12 @@ struct File {
     #[serde(default)]
     rule_files: Option<Vec<String>>,
     #[serde(default)]
-    alerting: Option<Alerting>,
+    alerting: Option<AlertingText>,
+    // What scraping is read from.
+    #[serde(rename = "scrape_configs")]
+    _scrape_configs: Option<IgnoredAny>,
+    #[serde(rename = "scrape_config_files")]
+    _scrape_config_files: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -48,31 +52,31 @@ struct Global {
     rule_query_offset: Option<String>,
     #[serde(default)]
     external_labels: Option<Texts>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Alerting {
-    #[serde(default)]
-    alertmanagers: Option<Vec<Alertmanagers>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Alertmanagers {
-    scheme: Option<String>,
-    path_prefix: Option<String>,
-    timeout: Option<String>,
-    api_version: Option<String>,
-    #[serde(default)]
-    static_configs: Option<Vec<Static>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Static {
-    #[serde(default)]
-    targets: Vec<String>,
+    // What scraping is read from.
+    #[serde(rename = "scrape_interval")]
+    _scrape_interval: Option<IgnoredAny>,
+    #[serde(rename = "scrape_timeout")]
+    _scrape_timeout: Option<IgnoredAny>,
+    #[serde(rename = "scrape_protocols")]
+    _scrape_protocols: Option<IgnoredAny>,
+    #[serde(rename = "scrape_native_histograms")]
+    _scrape_native_histograms: Option<IgnoredAny>,
+    #[serde(rename = "always_scrape_classic_histograms")]
+    _always_scrape_classic_histograms: Option<IgnoredAny>,
+    #[serde(rename = "body_size_limit")]
+    _body_size_limit: Option<IgnoredAny>,
+    #[serde(rename = "sample_limit")]
+    _sample_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_limit")]
+    _label_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_name_length_limit")]
+    _label_name_length_limit: Option<IgnoredAny>,
+    #[serde(rename = "label_value_length_limit")]
+    _label_value_length_limit: Option<IgnoredAny>,
+    #[serde(rename = "target_limit")]
+    _target_limit: Option<IgnoredAny>,
+    #[serde(rename = "keep_dropped_targets")]
+    _keep_dropped_targets: Option<IgnoredAny>,
 }
 
 impl Settings {
@@ -87,7 +91,7 @@ impl Settings {
             "" => File::default(),
             text => serde_norway::from_str(text).map_err(|error| {
                 within(format!(
-                    "{error} (of Prometheus' settings, those of rules and alerting are taken here)"
+                    "{error} (of Prometheus' settings those of scraping, rules and alerting are taken)"
                 ))
             })?,
         };
@@ -103,7 +107,8 @@ impl Settings {
                 groups.extend(RuleFile::read(&rules)?.groups);
             }
         }
-        let (alertmanagers, timeout) = addresses(file.alerting.unwrap_or_default()).map_err(within)?;
+        let alertmanagers =
+            Alertmanagers::new(file.alerting.unwrap_or_default(), directory).map_err(within)?;
         let interval = duration("evaluation_interval", interval).map_err(within)?;
         if interval.is_zero() {
             return Err(within("evaluation_interval must not be 0".to_owned()));
@@ -114,57 +119,8 @@ impl Settings {
             query_offset: duration("rule_query_offset", offset).map_err(within)?,
             external_labels: Labels::new(global.external_labels.unwrap_or_default()),
             alertmanagers,
-            alertmanager_timeout: timeout,
         })
     }
-}
-
-/// Addresses of Alertmanagers, and how long they may take.
-fn addresses(alerting: Alerting) -> Result<(Vec<String>, Duration), String> {
-    let mut addresses = Vec::new();
-    let mut timeout = duration("timeout", TIMEOUT)?;
-    for of in alerting.alertmanagers.unwrap_or_default() {
-        let scheme = of.scheme.as_deref().unwrap_or("http");
-        if !matches!(scheme, "http" | "https") {
-            return Err(format!("alertmanagers: the scheme {scheme:?} is neither http nor https"));
-        }
-        if let Some(version) = of.api_version.filter(|version| version != "v2") {
-            return Err(format!("alertmanagers: api_version {version:?} is not there any more; it is v2"));
-        }
-        if let Some(text) = &of.timeout {
-            timeout = timeout.max(duration("timeout", text)?);
-        }
-        let prefix = of.path_prefix.as_deref().unwrap_or_default().trim_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        for target in of.static_configs.unwrap_or_default().into_iter().flat_map(|of| of.targets) {
-            addresses.push(format!("{scheme}://{target}{prefix}/api/v2/alerts"));
-        }
-    }
-    Ok((addresses, timeout))
-}
-
-/// The files that a pattern means, whose last part may have stars; in order.
-fn matching(pattern: &Path) -> Result<Vec<PathBuf>, String> {
-    let name = pattern.file_name().and_then(|name| name.to_str()).ok_or("it names no file")?;
-    if !name.contains('*') {
-        return Ok(vec![pattern.to_owned()]);
-    }
-    let directory = pattern.parent().unwrap_or(Path::new(""));
-    let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|own| own.to_str()).is_some_and(|own| is_like(own, name)))
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-/// Whether a name is like a pattern with stars.
-fn is_like(name: &str, pattern: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return name == pattern };
-    let Some(rest) = name.strip_prefix(before) else { return false };
-    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| is_like(&rest[at..], after))
 }
 
 #[cfg(test)]
@@ -189,14 +145,19 @@ alerting: {alertmanagers: [{path_prefix: /am/, timeout: 20s, static_configs: [{t
         let names: Vec<_> = settings.groups.iter().map(|group| group.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(settings.interval, Duration::from_secs(15));
-        assert_eq!(settings.alertmanagers, ["http://h:9093/am/api/v2/alerts"]);
-        assert_eq!(settings.alertmanager_timeout, Duration::from_secs(20));
+        assert_eq!(settings.alertmanagers.addresses(), ["http://h:9093/am/api/v2/alerts"]);
         assert_eq!(settings.external_labels.get("dc"), "x");
         for (text, expected) in [
-            ("scrape_configs: []", "scrape_configs"),
+            ("remote_write: []", "remote_write"),
             ("rule_files: [none.yml]", "none.yml"),
             ("rule_files: [other.txt]", "other.txt"),
             ("alerting: {alertmanagers: [{api_version: v1}]}", "api_version"),
+            ("alerting: {alertmanagers: [{consul_sd_configs: []}]}", "consul_sd_configs"),
+            ("alerting: {alertmanagers: [{tls_config: {ca_file: none.pem}}]}", "none.pem"),
+            (
+                "alerting: {alert_relabel_configs: [{action: hashmod, target_label: x}]}",
+                "alert_relabel_configs",
+            ),
             ("global: {evaluation_interval: 0}", "must not be 0"),
         ] {
             write("p.yml", text);

@@ -20,6 +20,7 @@ mod series;
 mod server;
 mod status;
 mod syntax;
+mod targets;
 mod write;
 
 pub use metrics::Metrics;

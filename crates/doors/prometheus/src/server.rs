@@ -26,7 +26,7 @@ use crate::read::read;
 use crate::reply::{Failure, Success, respond, text};
 use crate::runner::Runner;
 use crate::write::write;
-use crate::{admin, body, federation, query, series, status, syntax};
+use crate::{admin, body, federation, query, series, status, syntax, targets};
 
 /// How long a connection may be silent at least.
 const IDLE_MIN: Duration = Duration::from_mins(5);
@@ -64,7 +64,9 @@ pub struct DoorOptions {
     pub exposition: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     /// The rules that are evaluated, if there are.
     pub rules: Option<Arc<luma_rules::Manager>>,
-    /// Reads the configuration of rules again.
+    /// What targets are scraped, if any may be.
+    pub scraper: Option<Arc<luma_scrape::Manager>>,
+    /// Reads the configuration of rules and targets again.
     pub reload: Option<Reload>,
     /// Further addresses, such as those of other protocols' metrics; who may ask is decided for them too.
     pub routes: Router,
@@ -91,6 +93,7 @@ impl Default for DoorOptions {
             metrics: Arc::default(),
             exposition: None,
             rules: None,
+            scraper: None,
             reload: None,
             routes: Router::new(),
             configuration: String::new(),
@@ -210,9 +213,9 @@ impl Door {
             .route("/write", post(write))
             .route("/read", post(read))
             .route("/metadata", only_get(series::metadata))
-            .route("/targets", only_get(status::targets))
-            .route("/targets/metadata", only_get(status::nothing))
-            .route("/scrape_pools", only_get(status::scrape_pools))
+            .route("/targets", only_get(targets::targets))
+            .route("/targets/metadata", only_get(targets::metadata))
+            .route("/scrape_pools", only_get(targets::scrape_pools))
             .route("/alertmanagers", only_get(status::alertmanagers))
             .route("/rules", only_get(status::rules))
             .route("/alerts", only_get(status::alerts))
@@ -312,7 +315,10 @@ async fn ready(State(door): State<Door>) -> Response {
 
 async fn reload(State(door): State<Door>) -> Response {
     let Some(reload) = door.options().reload.clone().filter(|_| door.options().admin) else {
-        return text(StatusCode::FORBIDDEN, "there is no configuration of rules, or admin APIs are disabled");
+        return text(
+            StatusCode::FORBIDDEN,
+            "there is no configuration file of rules and targets, or admin APIs are disabled",
+        );
     };
     match reload().await {
         Ok(()) => text(StatusCode::OK, "reloaded"),

@@ -1,4 +1,4 @@
-//! What the server says of itself, and the empty answers of what it does not do: it scrapes nothing.
+//! What the server says of itself, and its rules.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -18,18 +18,6 @@ type Outcome = Result<Success, Failure>;
 /// The release of Prometheus whose interface this is: clients choose what they ask for by it.
 const PROMETHEUS: &str = "3.7.0";
 
-pub(crate) async fn targets(_: Door, _: Params) -> Outcome {
-    Ok(Success::of(r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#))
-}
-
-pub(crate) async fn nothing(_: Door, _: Params) -> Outcome {
-    Ok(Success::of("[]"))
-}
-
-pub(crate) async fn scrape_pools(_: Door, _: Params) -> Outcome {
-    Ok(Success::of(r#"{"scrapePools":[]}"#))
-}
-
 pub(crate) async fn alertmanagers(door: Door, _: Params) -> Outcome {
     if let Some(rules) = &door.options().rules {
         return Ok(Success::of(rules.alertmanagers()));
@@ -39,6 +27,7 @@ pub(crate) async fn alertmanagers(door: Door, _: Params) -> Outcome {
 
 pub(crate) async fn rules(door: Door, params: Params) -> Outcome {
     let all = |name| params.all(name).map(str::to_owned).collect();
+    let (group_limit, next) = page(&params)?;
     match params.get("type") {
         kind @ ("" | "alert" | "record") => {
             let filter = Filter {
@@ -47,11 +36,31 @@ pub(crate) async fn rules(door: Door, params: Params) -> Outcome {
                 groups: all("rule_group[]"),
                 files: all("file[]"),
                 exclude_alerts: params.get("exclude_alerts") == "true",
+                group_limit,
+                group_next_token: next.to_owned(),
             };
-            let rules = door.options().rules.as_ref().map(|rules| rules.rules(&filter));
-            Ok(Success::of(rules.unwrap_or_else(|| r#"{"groups":[]}"#.to_owned())))
+            let Some(rules) = &door.options().rules else { return Ok(Success::of(r#"{"groups":[]}"#)) };
+            rules.rules(&filter).map(Success::of).ok_or_else(|| {
+                let what = format!("invalid group_next_token '{next}'. were rule groups changed?");
+                Failure::parameter("group_next_token", what)
+            })
         }
         other => Err(Failure::parameter("type", format!("not supported value \"{other}\""))),
+    }
+}
+
+/// How many groups a page has (0 for all), and where it begins.
+fn page(params: &Params) -> Result<(usize, &str), Failure> {
+    let (limit, next) = (params.get("group_limit"), params.get("group_next_token"));
+    let wrong = |name: &str, what: &str| Err(Failure::parameter(name, what));
+    match limit.parse::<usize>() {
+        _ if limit.is_empty() && next.is_empty() => Ok((0, next)),
+        _ if limit.is_empty() => {
+            wrong("group_limit", "group_limit needs to be present in order to paginate over the groups")
+        }
+        Ok(0) => wrong("group_limit", "group_limit needs to be greater than 0"),
+        Ok(limit) => Ok((limit, next)),
+        Err(_) => wrong("group_limit", "group_limit needs to be a valid number"),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Server {
     pub prometheus: String,
     pub otlp: String,
     pub otlp_http: String,
+    pub graphite: String,
+    pub opentsdb: String,
     _out: BufReader<ChildStdout>,
 }
 
@@ -68,6 +70,7 @@ impl Server {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let (mut password, mut postgres, mut http) = (None, String::new(), String::new());
+        let (mut graphite, mut opentsdb) = (String::new(), String::new());
         let (mut prometheus, mut otlp, mut otlp_http) = (String::new(), String::new(), String::new());
         loop {
             let mut line = String::new();
@@ -83,13 +86,15 @@ impl Server {
                 Some(("prometheus", address)) => prometheus = address.to_owned(),
                 Some(("otlp", address)) => otlp = address.to_owned(),
                 Some(("otlp-http", address)) => otlp_http = address.to_owned(),
+                Some(("graphite", address)) => graphite = address.to_owned(),
+                Some(("opentsdb", address)) => opentsdb = address.to_owned(),
                 Some(("password", rest)) => {
                     password = Some(rest.trim_start_matches("for lumadb: ").to_owned());
                 }
                 _ => panic!("unexpected line: {line}"),
             }
         }
-        Self { child, password, postgres, http, prometheus, otlp, otlp_http, _out: out }
+        Self { child, password, postgres, http, prometheus, otlp, otlp_http, graphite, opentsdb, _out: out }
     }
 
     pub fn url(&self) -> String {

@@ -22,7 +22,7 @@ fn alertmanager() -> (String, mpsc::Receiver<Value>) {
         let mut answers = ["503 Service Unavailable"].into_iter();
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
-            let (mut first, mut length) = (String::new(), 0);
+            let (mut first, mut length, mut password) = (String::new(), 0, false);
             stream.read_line(&mut first).unwrap();
             loop {
                 let mut line = String::new();
@@ -30,13 +30,14 @@ fn alertmanager() -> (String, mpsc::Receiver<Value>) {
                 if line.trim().is_empty() {
                     break;
                 }
+                password |= line.trim().eq_ignore_ascii_case("authorization: Basic bHVtYTpzZWNyZXQ=");
                 if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                     length = value.trim().parse().unwrap();
                 }
             }
             let mut body = vec![0; length];
             stream.read_exact(&mut body).unwrap();
-            assert!(first.starts_with("POST /api/v2/alerts "), "{first}");
+            assert!(first.starts_with("POST /api/v2/alerts ") && password, "{first}");
             let status = answers.next().unwrap_or("200 OK");
             write!(stream.get_mut(), "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
                 .unwrap();
@@ -66,20 +67,26 @@ fn rules_are_evaluated_told_and_read_again() {
         &format!(
             "global: {{evaluation_interval: 200ms, external_labels: {{dc: x}}}}\n\
              rule_files: [rules.yml]\n\
-             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{address}']}}]}}]}}\n"
+             alerting:\n\
+             \x20 alert_relabel_configs: [{{target_label: cluster, replacement: c}}]\n\
+             \x20 alertmanagers:\n\
+             \x20 - basic_auth: {{username: luma, password_file: password}}\n\
+             \x20   file_sd_configs: [{{files: [alertmanagers.json]}}]\n"
         ),
     );
+    write("password", "secret");
+    write("alertmanagers.json", &format!(r#"[{{"targets": ["{address}"]}}]"#));
     let record = |name: &str| format!("groups: [{{name: g, rules: [{{record: {name}, expr: 1 + 1}}]}}]\n");
     write(
         "rules.yml",
         "groups: [{name: g, rules: [{record: old, expr: 1 + 1}, \
-         {alert: A, expr: old > 1, annotations: {text: 'is {{ $value }}'}}]}]\n",
+         {alert: A, expr: old > 1, annotations: {text: 'is {{ $value }}'}}]}, {name: h}]\n",
     );
     let mut command = lumadb(directory.path());
     command.env("LUMADB_SECURITY_REQUIRE_AUTH", "false");
     let server = Server::start(command.env("LUMADB_PROMETHEUS_CONFIG_FILE", "prometheus.yml"));
     let alerts = told.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(alerts[0]["labels"], serde_json::json!({"alertname": "A", "dc": "x"}));
+    assert_eq!(alerts[0]["labels"], serde_json::json!({"alertname": "A", "cluster": "c", "dc": "x"}));
     assert_eq!(alerts[0]["annotations"]["text"], "is 2");
     let generator = alerts[0]["generatorURL"].as_str().unwrap();
     assert!(generator.starts_with(&format!("http://{}/graph?", server.prometheus)), "{generator}");
@@ -96,6 +103,16 @@ fn rules_are_evaluated_told_and_read_again() {
     assert_eq!(data("/api/v1/rules?type=alert")["groups"][0]["rules"].as_array().unwrap().len(), 1);
     assert_eq!(data("/api/v1/alerts")["alerts"][0]["value"], "2e+00");
     assert_eq!(data("/api/v1/alertmanagers")["activeAlertmanagers"].as_array().unwrap().len(), 1);
+    // Pages of groups, one after another.
+    let page = data("/api/v1/rules?group_limit=1");
+    assert_eq!(page["groups"].as_array().unwrap().len(), 1);
+    let next = page["groupNextToken"].as_str().unwrap();
+    let last = data(&format!("/api/v1/rules?group_limit=1&group_next_token={next}"));
+    assert_eq!((&last["groups"][0]["name"], &last["groupNextToken"]), (&"h".into(), &Value::Null));
+    for wrong in ["group_limit=0", "group_limit=x", "group_next_token=x", "group_limit=1&group_next_token=x"]
+    {
+        assert!(get(&server.prometheus, &format!("/api/v1/rules?{wrong}"), "").0.contains("400"), "{wrong}");
+    }
     write("rules.yml", "groups: [{name: g, rules: [{record: old}]}]");
     let (status, what) = post(&server.prometheus, "/-/reload", "", "");
     assert!(status.contains("500") && what.contains("'expr' must be set"), "{status} {what}");
@@ -116,7 +133,7 @@ fn rules_are_evaluated_told_and_read_again() {
 #[test]
 fn a_server_with_wrong_rules_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("p.yml"), "scrape_configs: []").unwrap();
+    std::fs::write(directory.path().join("p.yml"), "remote_write: []").unwrap();
     let mut command = lumadb(directory.path());
     command.env("LUMADB_PROMETHEUS_CONFIG_FILE", "p.yml");
     command.arg("serve");
@@ -125,5 +142,5 @@ fn a_server_with_wrong_rules_does_not_start() {
     }
     let ended = end(&mut command);
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("p.yml") && ended.err.contains("scrape_configs"), "{}", ended.err);
+    assert!(ended.err.contains("p.yml") && ended.err.contains("remote_write"), "{}", ended.err);
 }

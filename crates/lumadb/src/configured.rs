@@ -1,4 +1,5 @@
-//! Rules of `prometheus.config_file`: evaluated from the start on, and read again when that is asked for.
+//! Rules and targets of `prometheus.config_file`: evaluated and asked from the start on, and read again when that is
+//! asked for.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,22 +16,24 @@ use tracing::{error, info};
 use crate::Failure;
 use crate::config::Config;
 
-/// The rules that run; clones share them.
+/// The rules and targets there are; clones share them.
 #[derive(Clone)]
-pub(crate) struct Rules {
-    manager: Arc<Manager>,
+pub(crate) struct Configured {
+    rules: Arc<Manager>,
+    scraper: Arc<luma_scrape::Manager>,
     path: PathBuf,
     context: Context,
 }
 
-/// Starts the rules, if there is a file of them.
+/// Starts what the file says, if there is one.
 pub(crate) async fn start(
     config: &Config,
     address: SocketAddr,
     store: &Arc<Metrics>,
     counted: Arc<Counted>,
+    scraper: Arc<luma_scrape::Manager>,
     stop: &CancellationToken,
-) -> Result<Option<Rules>, Failure> {
+) -> Result<Option<Configured>, Failure> {
     let path = PathBuf::from(config.text("prometheus", "config_file"));
     if path.as_os_str().is_empty() {
         return Ok(None);
@@ -48,39 +51,40 @@ pub(crate) async fn start(
     };
     let notifier = Arc::new(Notifier::new(counted));
     let manager = Manager::new(tokio::runtime::Handle::current(), notifier, stop.clone());
-    let rules = Rules { manager: Arc::new(manager), path, context };
-    rules.load().await.map_err(|what| Failure::new(format!("prometheus.config_file: {what}")))?;
-    Ok(Some(rules))
+    let configured = Configured { rules: Arc::new(manager), scraper, path, context };
+    configured.load().await.map_err(|what| Failure::new(format!("prometheus.config_file: {what}")))?;
+    Ok(Some(configured))
 }
 
-impl Rules {
-    pub(crate) fn manager(&self) -> Arc<Manager> {
-        Arc::clone(&self.manager)
+impl Configured {
+    pub(crate) fn rules(&self) -> Arc<Manager> {
+        Arc::clone(&self.rules)
     }
 
     async fn load(&self) -> Result<(), String> {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || Settings::read(&path)).await;
-        let settings = read.map_err(|_| "reading it ended by a defect".to_owned())??;
+        let both = move || Ok::<_, String>((Settings::read(&path)?, luma_scrape::Settings::read(&path)?));
+        let read = tokio::task::spawn_blocking(both).await;
+        let (settings, targets) = read.map_err(|_| "reading it ended by a defect".to_owned())??;
         let configuration = Configuration {
             groups: settings.groups,
             interval: settings.interval,
             query_offset: settings.query_offset,
             context: Context { external_labels: settings.external_labels, ..self.context.clone() },
             alertmanagers: settings.alertmanagers,
-            alertmanager_timeout: settings.alertmanager_timeout,
         };
-        self.manager.load(configuration).await;
-        info!(file = %self.path.display(), "the rules are read");
+        self.rules.load(configuration).await;
+        self.scraper.load(targets).await;
+        info!(file = %self.path.display(), "the rules and targets are read");
         Ok(())
     }
 
     /// Reads the files again; what is wrong with them changes nothing.
     pub(crate) fn reload(&self) -> Reload {
-        let rules = self.clone();
+        let configured = self.clone();
         Arc::new(move || {
-            let rules = rules.clone();
-            Box::pin(async move { rules.load().await })
+            let configured = configured.clone();
+            Box::pin(async move { configured.load().await })
         })
     }
 
@@ -92,7 +96,7 @@ impl Rules {
                 () = stop.cancelled() => return,
             }
             if let Err(what) = self.load().await {
-                error!(what, "the rules could not be read again; those of before go on");
+                error!(what, "the rules and targets could not be read again; those of before go on");
             }
         }
     }
