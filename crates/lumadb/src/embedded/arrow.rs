@@ -59,8 +59,7 @@ pub(super) fn outer(
     batches: &[Vec<ArrayRef>],
     context: &TextContext,
 ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let rows: Vec<usize> =
-        batches.iter().map(|batch| batch.first().map_or(0, |array| Array::len(array))).collect();
+    let rows: Vec<usize> = batches.iter().map(|batch| batch.first().map_or(0, Array::len)).collect();
     let mut fields = Vec::with_capacity(columns.len());
     let mut all: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(columns.len()); batches.len()];
     for (place, column) in columns.iter().enumerate() {

@@ -154,7 +154,6 @@ impl Source for CsvSource {
 mod tests {
     use super::*;
     use luma_model::DataType;
-    use luma_model::infer::Kind;
 
     fn options() -> ReadOptions {
         ReadOptions { nulls: vec![String::new(), "NA".into()], delimiter: None, batch_rows: 2 }

@@ -64,15 +64,13 @@ fn rules_are_evaluated_told_and_read_again() {
     let (address, told) = alertmanager();
     write(
         "prometheus.yml",
-        &format!(
-            "global: {{evaluation_interval: 200ms, external_labels: {{dc: x}}}}\n\
-             rule_files: [rules.yml]\n\
-             alerting:\n\
-             \x20 alert_relabel_configs: [{{target_label: cluster, replacement: c}}]\n\
-             \x20 alertmanagers:\n\
-             \x20 - basic_auth: {{username: luma, password_file: password}}\n\
-             \x20   file_sd_configs: [{{files: [alertmanagers.json]}}]\n"
-        ),
+        "global: {evaluation_interval: 200ms, external_labels: {dc: x}}\n\
+         rule_files: [rules.yml]\n\
+         alerting:\n\
+         \x20 alert_relabel_configs: [{target_label: cluster, replacement: c}]\n\
+         \x20 alertmanagers:\n\
+         \x20 - basic_auth: {username: luma, password_file: password}\n\
+         \x20   file_sd_configs: [{files: [alertmanagers.json]}]\n",
     );
     write("password", "secret");
     write("alertmanagers.json", &format!(r#"[{{"targets": ["{address}"]}}]"#));
