@@ -81,10 +81,10 @@ impl TableProvider for MetricTable {
             wanted: Wanted::of(&self.metric, &self.columns, filters),
             columns: columns.collect(),
             schema: Arc::clone(&schema),
-            // A limit counts rows that pass the filters.
-            limit: limit.filter(|_| filters.is_empty()).unwrap_or(usize::MAX),
         };
-        Ok(Arc::new(LeafExec::new("MetricScan", schema, Arc::new(scan))))
+        // A limit counts rows that pass the filters.
+        let limit = limit.filter(|_| filters.is_empty());
+        Ok(Arc::new(LeafExec::new("MetricScan", schema, Arc::new(scan), limit)))
     }
 }
 
@@ -95,7 +95,6 @@ struct MetricScan {
     wanted: Wanted,
     columns: Vec<MetricColumn>,
     schema: SchemaRef,
-    limit: usize,
 }
 
 impl Source for MetricScan {
@@ -114,11 +113,11 @@ impl Source for MetricScan {
         text
     }
 
-    fn open(&self) -> PlanResult<Batches> {
+    fn open(&self, _partition: usize) -> PlanResult<Batches> {
         let Wanted { matchers, start, end } = &self.wanted;
         let select = Select { matchers, start: *start, end: *end };
         let series = self.store.select_owned(&select).map_err(failed)?;
-        Ok(Box::new(Reading { scan: self.clone(), series, left: self.limit }))
+        Ok(Box::new(Reading { scan: self.clone(), series }))
     }
 }
 
@@ -129,8 +128,6 @@ fn failed(error: luma_promql::SourceError) -> datafusion::error::DataFusionError
 struct Reading {
     scan: MetricScan,
     series: SeriesSet<'static>,
-    /// Rows that may still come.
-    left: usize,
 }
 
 /// Rows that are not a batch yet.
@@ -146,7 +143,7 @@ struct Rows {
 
 impl Rows {
     /// Adds the samples of a series that were asked for; where one ends there is a marker, which is none.
-    fn add(&mut self, data: SeriesData, wanted: &Wanted, most: usize) -> PlanResult<()> {
+    fn add(&mut self, data: SeriesData, wanted: &Wanted) -> PlanResult<()> {
         let place = self.series.len() as u32;
         let within = |t: i64| t >= wanted.start && t <= wanted.end;
         let floats = data.floats.iter().filter(|point| within(point.t) && !is_stale(point.v));
@@ -155,7 +152,7 @@ impl Rows {
             histograms
                 .map(|point| (point.t, None, Some(jsonb(|out| answer::write_histogram(&point.h, out))))),
         );
-        for (t, value, histogram) in rows.take(most.saturating_sub(self.of.len())) {
+        for (t, value, histogram) in rows {
             self.times.push(micros(t).map_err(to_datafusion)?);
             self.values.push(value);
             self.histograms.push(histogram.transpose().map_err(to_datafusion)?);
@@ -200,11 +197,9 @@ impl Iterator for Reading {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut rows = Rows::default();
-        while rows.of.len() < BATCH_ROWS.min(self.left) {
+        while rows.of.len() < BATCH_ROWS {
             let added = match self.series.next() {
-                Some(data) => {
-                    data.map_err(failed).and_then(|data| rows.add(data, &self.scan.wanted, self.left))
-                }
+                Some(data) => data.map_err(failed).and_then(|data| rows.add(data, &self.scan.wanted)),
                 None => break,
             };
             if let Err(error) = added {
@@ -214,7 +209,6 @@ impl Iterator for Reading {
         if rows.of.is_empty() {
             return None;
         }
-        self.left -= rows.of.len();
         Some(rows.batch(&self.scan.columns, &self.scan.schema))
     }
 }
