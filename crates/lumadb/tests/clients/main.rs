@@ -164,6 +164,15 @@ fn node_postgres_works() {
 }
 
 #[test]
+fn sqlx_works() {
+    let Some(client) = std::env::var_os("LUMA_SQLX").filter(|path| Path::new(path).exists()) else {
+        return skip("LUMA_SQLX names no program built from tests/clients/sqlx");
+    };
+    let server = Server::start();
+    pass(Command::new(client).arg(server.url()));
+}
+
+#[test]
 fn jdbc_works() {
     let driver = Path::new(JDBC);
     if !driver.exists() || Command::new("javac").arg("-version").output().is_err() {
