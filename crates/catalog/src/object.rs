@@ -487,6 +487,9 @@ pub struct External {
     pub format: String,
     /// Where they are.
     pub location: String,
+    /// Names and values of what else was said of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<(String, String)>,
 }
 
 /// A sequence's definition; its position is kept by the row store.

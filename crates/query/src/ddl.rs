@@ -103,7 +103,7 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         }
         Body::External(statement) => {
             refuse_read_only(session)?;
-            external::create(session, statement).await
+            external::statement(session, statement).await
         }
         Body::Sequence(statement) => {
             refuse_read_only(session)?;

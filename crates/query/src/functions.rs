@@ -22,7 +22,6 @@ pub(crate) mod operators;
 pub(crate) mod overload;
 mod pattern;
 pub(crate) mod procedure;
-pub(crate) mod product_sum;
 pub(crate) mod reg;
 mod regex;
 pub(crate) mod row;
@@ -35,6 +34,7 @@ pub(crate) mod statistics;
 mod sum;
 mod system;
 pub(crate) mod text;
+pub(crate) mod wide_sum;
 
 use overload::OverloadedFunction;
 use row::RowFunction;
@@ -110,5 +110,6 @@ fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
         .chain(json::FUNCTIONS)
         .chain(json::build::FUNCTIONS)
         .chain(json::path::FUNCTIONS)
+        .chain(crate::pg_catalog::foreign::FUNCTIONS)
         .copied()
 }

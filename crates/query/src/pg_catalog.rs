@@ -19,6 +19,7 @@ use crate::plan::context::Names;
 mod absent;
 pub(crate) mod definition;
 mod depend;
+pub(crate) mod foreign;
 mod information_schema;
 pub(crate) mod locks;
 pub(crate) mod relations;
@@ -86,7 +87,10 @@ pub(crate) fn table(name: &QualifiedName, names: &Names<'_>) -> Option<Result<Ar
 }
 
 fn pg_table(name: &str, names: &Names<'_>) -> Option<Rows> {
-    relations::table(name, names).or_else(|| types::table(name, names)).or_else(|| system::table(name, names))
+    relations::table(name, names)
+        .or_else(|| types::table(name, names))
+        .or_else(|| foreign::table(name, names.catalog))
+        .or_else(|| system::table(name, names))
 }
 
 /// Schemas with the system's.

@@ -123,8 +123,8 @@ pub(crate) enum Body {
     With(form::With),
     /// CREATE and REFRESH of materialized views.
     Materialized(materialized::MaterializedStatement),
-    /// CREATE EXTERNAL TABLE.
-    External(external::CreateExternal),
+    /// CREATE EXTERNAL TABLE and its kin.
+    External(external::ExternalStatement),
     /// CREATE SEQUENCE and ALTER SEQUENCE.
     Sequence(sequence::SequenceStatement),
     /// `MOVE … FROM cursor`.
@@ -180,9 +180,9 @@ fn check_parameters(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
 
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<Body> {
     check_parameters(text, tokens)?;
-    let mut parser = Parser::new(dialect)
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(sequence::order_identity_options(form::tokens(copy_tokens(tokens))));
+    let mut parser = Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(
+        sequence::order_identity_options(form::tokens(external::tokens(copy_tokens(tokens)))),
+    );
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));

@@ -114,6 +114,35 @@ fn what_pg_dump_writes_of_a_database_makes_the_same_database() {
 }
 
 #[test]
+fn external_tables_are_dumped_as_foreign_ones_and_made_again_of_them() {
+    let Ok(programs) = programs() else {
+        assert!(std::env::var_os("CI").is_none(), "there is no pg_dump");
+        eprintln!("skipped: there is no pg_dump");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("it's.csv");
+    std::fs::write(&file, "id;a word\n1;one\n2;two\n").unwrap();
+    let original = Lumadb::start();
+    let place = file.to_str().unwrap().replace('\'', "''");
+    let made = original.session().simple(&format!(
+        "CREATE EXTERNAL TABLE rest STORED AS csv LOCATION '{place}' OPTIONS (delimiter ';')"
+    ));
+    assert_eq!(made.error, None, "{}", made.message);
+    let whole = dump(&programs, &original.connection_string(), &[]);
+    assert!(whole.contains("CREATE FOREIGN TABLE public.rest"), "{whole}");
+    let copy = Lumadb::start();
+    restore(&programs, &copy.connection_string(), &whole);
+    same(&dump(&programs, &copy.connection_string(), &[]), &whole);
+    let rows = |server: &Lumadb| server.session().simple("SELECT * FROM rest ORDER BY id").rows;
+    assert_eq!(rows(&copy).len(), 2);
+    assert_eq!(rows(&copy), rows(&original));
+    let cleaned = dump(&programs, &original.connection_string(), &["--clean"]);
+    restore(&programs, &copy.connection_string(), &cleaned);
+    same(&dump(&programs, &copy.connection_string(), &[]), &whole);
+}
+
+#[test]
 fn a_dump_of_postgresql_is_taken_whole() {
     let (Ok(programs), Ok(mut postgres)) = (programs(), Postgres::start()) else {
         assert!(std::env::var_os("CI").is_none(), "there is no PostgreSQL");

@@ -12,10 +12,18 @@ use crate::external::{Format, location};
 use crate::names::{Scope, qualified};
 use crate::outcome::{Outcome, Severity};
 use crate::session::Session;
-use crate::statement::external::CreateExternal;
+use crate::statement::external::{CreateExternal, ExternalStatement};
+
+/// Runs a statement about external tables.
+pub(crate) async fn statement(session: &mut Session, statement: &ExternalStatement) -> Result<Outcome> {
+    match statement {
+        ExternalStatement::Create(statement) => create(session, statement).await,
+        ExternalStatement::Server(tag) => Ok(done(tag)),
+    }
+}
 
 /// Runs CREATE EXTERNAL TABLE.
-pub(crate) async fn create(session: &mut Session, create: &CreateExternal) -> Result<Outcome> {
+async fn create(session: &mut Session, create: &CreateExternal) -> Result<Outcome> {
     let info = session.new_info();
     location::require_administrator(&info, "create external tables")?;
     let format = Format::of(&create.format)?;
@@ -56,7 +64,11 @@ pub(crate) async fn create(session: &mut Session, create: &CreateExternal) -> Re
     let ast::Statement::CreateView(made) = *statement else {
         return Err(Error::internal("an external table made no view"));
     };
-    let external = External { format: create.format.to_ascii_lowercase(), location: create.location.clone() };
+    let external = External {
+        format: create.format.to_ascii_lowercase(),
+        location: create.location.clone(),
+        options: create.options.clone(),
+    };
     view::create_as(session, &made, Some(external)).await?;
     Ok(done("CREATE EXTERNAL TABLE"))
 }

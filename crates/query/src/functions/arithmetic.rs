@@ -62,6 +62,23 @@ pub(crate) fn factors(expr: &Expr) -> Option<(&Expr, &Expr)> {
     product.then_some((left, right))
 }
 
+/// Whether a number is sure to be computed, so that it may be where a condition would have left it out.
+pub(crate) fn cannot_fail(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) | Expr::Literal(..) => true,
+        Expr::Cast(cast) => {
+            matches!(cast.field.data_type(), ArrowType::Decimal128(..)) && cannot_fail(&cast.expr)
+        }
+        Expr::ScalarFunction(function) => {
+            let arithmetic = function.func.inner().as_ref().downcast_ref::<Arithmetic>();
+            // Results of a fixed type always fit in it.
+            arithmetic.is_some_and(|arithmetic| arithmetic.result.decimal().is_some())
+                && function.args.iter().all(cannot_fail)
+        }
+        _ => false,
+    }
+}
+
 #[derive(Debug)]
 struct Arithmetic {
     operation: Operation,

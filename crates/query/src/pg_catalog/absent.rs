@@ -8,7 +8,7 @@ use luma_model::{DataType, ObjectKind};
 
 use crate::pg_catalog::Rows;
 
-static TABLES: [(&str, &str); 45] = [
+static TABLES: [(&str, &str); 42] = [
     ("pg_aggregate", "aggfnoid p, aggkind c, aggnumdirectargs s, aggtransfn p, aggfinalfn p"),
     (
         "pg_amop",
@@ -28,15 +28,6 @@ static TABLES: [(&str, &str); 45] = [
         "pg_extension",
         "oid o, extname n, extowner o, extnamespace o, extrelocatable b, extversion t, extconfig O, extcondition T",
     ),
-    (
-        "pg_foreign_data_wrapper",
-        "oid o, fdwname n, fdwowner o, fdwhandler o, fdwvalidator o, fdwacl T, fdwoptions T",
-    ),
-    (
-        "pg_foreign_server",
-        "oid o, srvname n, srvowner o, srvfdw o, srvtype t, srvversion t, srvacl T, srvoptions T",
-    ),
-    ("pg_foreign_table", "ftrelid o, ftserver o, ftoptions T"),
     ("pg_inherits", "inhrelid o, inhparent o, inhseqno i, inhdetachpending b"),
     ("pg_init_privs", "objoid o, classoid o, objsubid i, privtype c, initprivs T"),
     ("pg_largeobject_metadata", "oid o, lomowner o, lomacl T"),

@@ -115,6 +115,14 @@ fn function_call(function: &mut Function) -> Option<Expr> {
     let name = function.name.to_string().to_lowercase();
     // psql and pg_dump show options and policies' roles, which there are none of.
     let arguments = function.args.to_string();
+    if name == "array_to_string"
+        && arguments.contains("pg_options_to_table(ftoptions)")
+        && let FunctionArguments::List(list) = &function.args
+        && let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(between))] = list.args.as_slice()
+    {
+        let options = Expr::Identifier(Ident::new("ftoptions"));
+        return Some(call(super::foreign::OPTIONS, vec![options, between.clone()]));
+    }
     let nothing = ["reloptions", "polroles", "pg_options_to_table"];
     if name == "array_to_string" && nothing.iter().any(|word| arguments.contains(word)) {
         return Some(Expr::Value(Value::SingleQuotedString(String::new()).with_empty_span()));

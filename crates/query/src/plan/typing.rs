@@ -24,9 +24,10 @@ use luma_model::arrow::{data_type, field};
 use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
-use crate::functions::arithmetic::factors;
+use crate::functions::arithmetic::{cannot_fail, factors};
 use crate::functions::cast::{before_number, cast_to};
 use crate::functions::statistics::Statistics;
+use crate::functions::wide_sum::{self, Term};
 use crate::plan::operator::{Operand, comparable, convert, decimal, fixed};
 use crate::types;
 
@@ -169,7 +170,7 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
         }
         Expr::AggregateFunction(mut function) => {
             if function.func.name() == "sum"
-                && let Some(sum) = product_sum(&function, schema)?
+                && let Some(sum) = wide_sum(&function, schema)?
             {
                 return Ok(Transformed::yes(sum));
             }
@@ -265,23 +266,54 @@ fn is_exact(name: &str) -> bool {
     name == "sum" || Statistics::NAMES.contains(&name)
 }
 
-/// The sum of products that have no fixed type, of factors that have one.
-fn product_sum(function: &AggregateFunction, schema: &DFSchema) -> PlanResult<Option<Expr>> {
+/// `CASE WHEN condition THEN term ELSE 0 END`: the term, and the condition.
+fn or_zero(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    let Expr::Case(case) = expr else { return None };
+    let zero = |expr: &Expr| {
+        matches!(
+            before_number(expr),
+            Expr::Literal(ScalarValue::Int32(Some(0)) | ScalarValue::Int64(Some(0)), None)
+        )
+    };
+    match (&case.expr, case.when_then_expr.as_slice(), &case.else_expr) {
+        (None, [(condition, term)], Some(rest)) if zero(rest) => Some((term, condition)),
+        _ => None,
+    }
+}
+
+/// The sum of decimals where it has no fixed type, and of products that have none of factors that have one.
+fn wide_sum(function: &AggregateFunction, schema: &DFSchema) -> PlanResult<Option<Expr>> {
     let params = &function.params;
     let [argument] = params.args.as_slice() else { return Ok(None) };
-    let Some((left, right)) = factors(argument) else { return Ok(None) };
     if params.distinct || !params.order_by.is_empty() {
         return Ok(None);
     }
-    let parts = |side: &Expr| {
+    let factor = |side: &Expr| {
         let side = before_number(side);
         let known = logical_type(side, schema)?;
         let digits = fixed(&known)?;
         Some((convert(side.clone(), &Operand::Known(known), &decimal(digits)), digits))
     };
-    let (Some(left), Some(right)) = (parts(left), parts(right)) else { return Ok(None) };
+    let (argument, condition) = match or_zero(argument) {
+        Some((term, condition)) => (term, Some(condition.clone())),
+        None => (argument, None),
+    };
+    let factors = match factors(argument) {
+        Some((left, right)) => factor(left).zip(factor(right)).map(|(left, right)| (left, Some(right))),
+        None => match logical_type(before_number(argument), schema) {
+            Some(DataType::Numeric(_)) => factor(argument).map(|one| (one, None)),
+            _ => None,
+        },
+    };
+    let Some((one, other)) = factors else { return Ok(None) };
+    if let Some(condition) = &condition {
+        let sure = cannot_fail(&one.0) && other.as_ref().is_none_or(|other| cannot_fail(&other.0));
+        if !sure || logical_type(condition, schema) != Some(DataType::Bool) {
+            return Ok(None);
+        }
+    }
     let name = function.func.schema_name(params)?;
-    Ok(crate::functions::product_sum::product_sum(name, left, right, params.filter.clone()))
+    Ok(wide_sum::wide_sum(name, Term { one, other, condition }, params.filter.clone()))
 }
 
 /// Digits of a sum's values beside which its own 38 leave room for as many values as there can be.

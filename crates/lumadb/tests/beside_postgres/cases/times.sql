@@ -249,3 +249,11 @@ SELECT to_json('2024-06-01 12:00+00'::timestamptz), '2024-06-01 12:00+00'::times
 SET timezone = 'America/New_York';
 SELECT to_json('2024-06-01 12:00+00'::timestamptz);
 RESET timezone;
+CREATE TABLE spans (d date, n int);
+INSERT INTO spans SELECT date '2024-01-01' + i, i FROM generate_series(0, 60) AS g(i);
+INSERT INTO spans VALUES (NULL, -1);
+SELECT count(*), sum(n) FROM spans WHERE d < date '2024-01-01' + interval '1 month';
+SELECT count(*), sum(n) FROM spans WHERE d >= date '2024-01-31' - interval '1 hour' AND d <= timestamp '2024-02-02 12:00:00';
+SELECT count(*), sum(n) FROM spans WHERE d = timestamp '2024-02-02 00:00:00';
+SELECT count(*), sum(n) FROM spans WHERE d <> timestamp '2024-02-02 00:00:00';
+DROP TABLE spans;

@@ -19,6 +19,7 @@ use luma_model::{DataType, Result};
 use luma_rows::{OpenTable, ScanColumn};
 
 use crate::error::to_datafusion;
+use crate::plan::columnar::days;
 use crate::plan::columnar::scan::{ColumnScanExec, Filter, Source};
 use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN, scanned};
 
@@ -72,6 +73,8 @@ impl ColumnTable {
                     other => datafusion::common::tree_node::Transformed::no(other),
                 })
             })?
+            .data
+            .transform_up(|part| Ok(days::compared(part, &schema)))?
             .data;
         let predicate = state.create_physical_expr(expr, &DFSchema::try_from(Arc::clone(&schema))?)?;
         let columns = places.iter().filter_map(|place| self.columns.get(*place).copied()).collect();
