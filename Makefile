@@ -6,7 +6,7 @@ CARGO_FLAGS ?=
 # Flags of their own would compile everything again in the usual folder.
 SCHEDULES_TARGET ?= $(or $(CARGO_TARGET_DIR),target)/schedules
 
-.PHONY: run test wheel schedules crashes fuzz check fmt bench help
+.PHONY: run test wheel schedules crashes miri fuzz check fmt bench help
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,10 @@ schedules: ## Runs the engine's threads in thousands of orders, under a model ch
 crashes: ## Ten million power losses of the simulated disk, for an hour or two on two cores.
 	LIGHTNING_CRASH_FACTOR=$${LIGHTNING_CRASH_FACTOR:-70} \
 		cargo test $(CARGO_FLAGS) --release -p lightning --test crash -- --nocapture a_power_loss
+
+miri: ## Runs the tests of the engine's unsafe modules under Miri; needs a nightly toolchain with it.
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=$${PROPTEST_CASES:-4} \
+		cargo +nightly miri test -p lightning --lib -- memtable::skiplist btree::heads
 
 fuzz: ## Ten minutes of changed bytes in files whose checksums match all the same; needs cargo-fuzz.
 	cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run damaged_files -- -max_total_time=$${FUZZ_SECONDS:-600} -timeout=60

@@ -169,8 +169,10 @@ pub(super) struct Run {
 
 impl Run {
     pub fn new(scan: ColumnScanExec, units: Vec<Unit>, skipped: Count, left_out: Count) -> PlanResult<Self> {
-        let mut tests: Vec<Test> =
-            scan.filter.iter().map(|filter| Test::new(filter.clone(), false)).collect();
+        let mut tests = Vec::new();
+        for filter in &scan.filter {
+            tests.extend(filter.parts()?.into_iter().map(|part| Test::new(part, false)));
+        }
         for predicate in &scan.dynamic {
             tests.extend(Test::of_dynamic(&scan, predicate)?);
         }

@@ -12,7 +12,10 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, split_conjunction};
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -82,6 +85,34 @@ impl Filter {
     /// A predicate over these columns.
     pub fn new(columns: Vec<ScanColumn>, schema: SchemaRef, predicate: Arc<dyn PhysicalExpr>) -> Self {
         Self { columns, schema, predicate }
+    }
+
+    /// Its conditions that all have to be true, those on the same columns together: one after another, each unpacks its
+    /// columns only where those before let something through.
+    pub fn parts(&self) -> PlanResult<Vec<Self>> {
+        let mut parts: Vec<(Vec<usize>, Arc<dyn PhysicalExpr>)> = Vec::new();
+        for condition in split_conjunction(&self.predicate) {
+            let mut places: Vec<usize> = collect_columns(condition).iter().map(Column::index).collect();
+            places.sort_unstable();
+            match parts.iter_mut().find(|(known, _)| *known == places) {
+                Some((_, part)) => {
+                    let (left, right) = (Arc::clone(part), Arc::clone(condition));
+                    *part = Arc::new(BinaryExpr::new(left, Operator::And, right));
+                }
+                None => parts.push((places, Arc::clone(condition))),
+            }
+        }
+        // A condition on no column at all needs one to be counted by.
+        if parts.len() < 2 || parts.iter().any(|(places, _)| places.is_empty()) {
+            return Ok(vec![self.clone()]);
+        }
+        let narrowed = parts.into_iter().map(|(places, predicate)| {
+            let columns = places.iter().filter_map(|place| self.columns.get(*place).copied()).collect();
+            let schema = Arc::new(self.schema.project(&places)?);
+            let predicate = reassign_expr_columns(predicate, &schema)?;
+            Ok(Self::new(columns, schema, predicate))
+        });
+        narrowed.collect()
     }
 
     fn pruning(&self) -> Option<Arc<PruningPredicate>> {
