@@ -121,10 +121,14 @@ impl Node {
     /// `node` points to a fully written node of a list that outlives `'a`.
     unsafe fn key<'a>(node: *const Node) -> &'a [u8] {
         // SAFETY: the key follows the tower.
-        unsafe {
-            let start = node.cast::<u8>().add(Self::HEADER + size_of::<Link>() * usize::from((*node).height));
-            std::slice::from_raw_parts(start, (*node).key_length as usize)
-        }
+        unsafe { std::slice::from_raw_parts(Self::behind_tower(node), (*node).key_length as usize) }
+    }
+
+    /// # Safety
+    /// `node` points to a fully written node of a living list.
+    unsafe fn behind_tower(node: *const Node) -> *const u8 {
+        // SAFETY: the node has a tower of its height.
+        unsafe { node.cast::<u8>().add(Self::HEADER + size_of::<Link>() * usize::from((*node).height)) }
     }
 
     /// # Safety
@@ -133,8 +137,9 @@ impl Node {
         // SAFETY: the value follows the key.
         unsafe {
             let key = Self::key(node);
-            let value =
-                std::slice::from_raw_parts(key.as_ptr().add(key.len()), (*node).value_length as usize);
+            // From the node on: a pointer of the key's slice may not leave it.
+            let start = Self::behind_tower(node).add(key.len());
+            let value = std::slice::from_raw_parts(start, (*node).value_length as usize);
             Entry { key, sequence: (*node).sequence, value: (!(*node).tombstone).then_some(value) }
         }
     }
@@ -512,6 +517,13 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    // Under Miri each step takes some ten thousand times as long.
+    /// Versions that a thread writes.
+    const WRITES: u64 = if cfg!(miri) { 60 } else { 20_000 };
+    /// Keys of a list with an index, and how many versions they have together at most.
+    const KEYS: u16 = if cfg!(miri) { 20 } else { 700 };
+    const VERSIONS: usize = if cfg!(miri) { 80 } else { 2500 };
+
     fn contents(list: &SkipList) -> Vec<(Vec<u8>, u64, Option<Vec<u8>>)> {
         let mut all = Vec::new();
         let mut at = list.first();
@@ -560,7 +572,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_index_finds_what_a_descent_finds(
-            operations in proptest::collection::vec((0u16..700, 0u64..9), 200..2500),
+            operations in proptest::collection::vec((0..KEYS, 0u64..9), VERSIONS / 12..VERSIONS),
             in_order: bool,
         ) {
             let (list, mut versions) = (SkipList::new(64), BTreeMap::new());
@@ -570,7 +582,7 @@ mod tests {
                 list.insert(&key.to_be_bytes(), sequence, Some(&at.to_be_bytes()));
                 versions.insert((key, std::cmp::Reverse(sequence)), at);
             }
-            for key in 0..700u16 {
+            for key in 0..KEYS {
                 let bytes = key.to_be_bytes();
                 for sequence in [0, 3, 8, 300, u64::MAX] {
                     let found = list.get(&bytes, hash(&bytes), sequence).map(|entry| entry.value.unwrap().to_vec());
@@ -581,9 +593,6 @@ mod tests {
             }
         }
     }
-
-    /// Versions that a thread writes; under Miri each takes some ten thousand times as long.
-    const WRITES: u64 = if cfg!(miri) { 60 } else { 20_000 };
 
     #[test]
     fn a_reader_never_gets_a_version_newer_than_it_asked_for_while_newer_ones_come() {
