@@ -170,7 +170,7 @@ pub(super) struct Run {
 impl Run {
     pub fn new(scan: ColumnScanExec, units: Vec<Unit>, skipped: Count, left_out: Count) -> PlanResult<Self> {
         let mut tests = Vec::new();
-        for filter in &scan.filter {
+        if let Some(filter) = &scan.filter {
             tests.extend(filter.parts()?.into_iter().map(|part| Test::new(part, false)));
         }
         for predicate in &scan.dynamic {
