@@ -87,7 +87,7 @@ def settings(options):
     """What the server is started with."""
     found = {"LUMADB_QUERY_THREADS": str(options.threads)}
     if options.memory_limit:
-        found["LUMADB_MEMORY_STATEMENT_MEMORY"] = options.memory_limit
+        found["LUMADB_MEMORY_MEMORY_LIMIT"] = options.memory_limit
     return found
 
 

@@ -15,7 +15,8 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             Err(other) => Error::new(ErrorKind::Internal, other.to_string()),
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
-        DataFusionError::Shared(shared) => match shared.as_ref() {
+        // What several readers of one stream are told.
+        DataFusionError::Shared(shared) => match shared.find_root() {
             DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
                 Some(own) => own.clone(),
                 None => Error::new(ErrorKind::Internal, inner.to_string()),
@@ -27,9 +28,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         }
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
-        DataFusionError::ResourcesExhausted(message) => Error::new(ErrorKind::OutOfMemory, "out of memory")
-            .detail(first_line(&message))
-            .hint("Raise [memory] statement_memory, or let the statement read fewer rows."),
+        DataFusionError::ResourcesExhausted(message) => out_of_memory(&message),
         DataFusionError::NotImplemented(message) => {
             Error::new(ErrorKind::FeatureNotSupported, first_line(&message))
         }
@@ -37,8 +36,17 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     }
 }
 
+fn out_of_memory(message: &str) -> Error {
+    Error::new(ErrorKind::OutOfMemory, "out of memory")
+        .detail(first_line(message))
+        .hint("Raise [memory] statement_memory, or let the statement read fewer rows.")
+}
+
 /// DataFusion says much only in words; the ones that clients act on are told apart here.
 fn from_message(error: &DataFusionError) -> Error {
+    if let DataFusionError::ResourcesExhausted(message) = error {
+        return out_of_memory(message);
+    }
     let message = match error {
         DataFusionError::ArrowError(inner, _) => inner.to_string(),
         other => other.message().into_owned(),
@@ -138,4 +146,21 @@ fn first_line(message: &str) -> String {
 /// Our error where DataFusion's is wanted.
 pub(crate) fn to_datafusion(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_memory_is_told_as_such_however_it_comes() {
+        let exhausted = || DataFusionError::ResourcesExhausted("no room\nfor more".to_owned());
+        let nested = DataFusionError::Context("while sorting".to_owned(), Box::new(exhausted()));
+        for error in
+            [exhausted(), DataFusionError::Shared(exhausted().into()), DataFusionError::Shared(nested.into())]
+        {
+            let told = from_datafusion(error);
+            assert_eq!((told.kind, told.detail.as_deref()), (ErrorKind::OutOfMemory, Some("no room")));
+        }
+    }
 }
