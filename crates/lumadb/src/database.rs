@@ -1,6 +1,7 @@
 //! Opening the database that a configuration describes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lightning::{Compression, Options, SyncMode};
 use luma_query::{ADMINISTRATOR, Database, DatabaseOptions};
@@ -39,6 +40,19 @@ pub fn open(config: &Config, directory: &Path) -> Result<Database, Failure> {
         threads => options.query_threads = threads as usize,
     }
     Ok(Database::open(engine, options)?)
+}
+
+/// Opens a directory's database for whoever is in this process and may do everything with it, metrics included.
+///
+/// # Errors
+/// As [`open`]; when the administrator can't be stored, or the metrics can't be read.
+pub(crate) fn open_in_process(config: &Config, directory: &Path) -> Result<Database, Failure> {
+    let database = open(config, directory)?;
+    ensure_administrator(&database, false)?;
+    if crate::metrics::exist(directory) {
+        database.read_metrics(Arc::new(crate::metrics::open(config, directory)?));
+    }
+    Ok(database)
 }
 
 /// Opens only the engine of a directory.

@@ -62,12 +62,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub fn open_with(config: &Config, directory: impl AsRef<Path>) -> Result<Self, Failure> {
-        let directory = directory.as_ref();
-        let database = crate::database::open(config, directory)?;
-        crate::database::ensure_administrator(&database, false)?;
-        if crate::metrics::exist(directory) {
-            database.read_metrics(Arc::new(crate::metrics::open(config, directory)?));
-        }
+        let database = crate::database::open_in_process(config, directory.as_ref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("lumadb-embedded")

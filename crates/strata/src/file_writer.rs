@@ -290,13 +290,14 @@ impl NewFile {
     fn write_group(&mut self) -> Result<()> {
         let Self { output, writer, group, .. } = self;
         let mut write = || {
-            let chained = group.chained();
-            if let Some(output) = output.take() {
-                let how = smallest(&group.mantissas.values, &chained.0)?;
+            let known = writer.as_ref().map(|(_, how)| *how);
+            let chained = (known != Some(Mantissas::Streams)).then(|| group.chained());
+            if let (Some(output), Some((chained, _))) = (output.take(), &chained) {
+                let how = smallest(&group.mantissas.values, chained)?;
                 *writer = Some((SerializedFileWriter::new(output, schema()?, properties(how))?, how));
             }
             let Some((writer, how)) = writer else { return Ok(()) };
-            group.write(writer.next_row_group()?, (*how == Mantissas::Chained).then_some(chained))
+            group.write(writer.next_row_group()?, chained.filter(|_| *how == Mantissas::Chained))
         };
         write().map_err(|error| Error::parquet(self.place.path(), error))
     }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use luma_door_postgres::{Door, DoorOptions};
@@ -63,11 +62,7 @@ impl Database {
             let message = format!("{} is not a directory", directory.display());
             return Err(Failure::new(message));
         }
-        let database = crate::database::open(config, directory)?;
-        crate::database::ensure_administrator(&database, false)?;
-        if crate::metrics::exist(directory) {
-            database.read_metrics(Arc::new(crate::metrics::open(config, directory)?));
-        }
+        let database = crate::database::open_in_process(config, directory)?;
         // Whoever can open the directory may do everything with it.
         let options = DoorOptions { require_auth: false, ..DoorOptions::default() };
         let door = Door::new(database.clone(), options, CancellationToken::new())?;

@@ -64,7 +64,7 @@ fn tables(names: &Names<'_>) -> Rows {
             }
         }
     }
-    for (name, _) in metrics(names) {
+    for name in names.shared.metrics().into_iter().flat_map(|store| crate::metrics::names(store)) {
         let schema = text(crate::metrics::SCHEMA);
         rows.add(vec![text(DATABASE_NAME), schema, text(&*name), text("VIEW"), yes(false)]);
     }
