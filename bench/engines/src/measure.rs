@@ -1,5 +1,6 @@
 //! What is measured: rates, latencies, bytes written and held.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -156,15 +157,24 @@ pub fn resident_bytes() -> u64 {
     field_of("/proc/self/status", "VmRSS:") << 10
 }
 
-/// Bytes that files in a directory take on the disk.
+/// Bytes that files in a directory take on the disk, a file of two names once.
 pub fn disk_bytes(directory: &Path) -> Result<u64> {
+    let mut files = HashSet::new();
+    disk_bytes_unless(directory, &mut files)
+}
+
+fn disk_bytes_unless(directory: &Path, counted: &mut HashSet<u64>) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         // A file may go while it is looked at.
         let Ok(about) = entry.metadata() else { continue };
-        sum += if about.is_dir() { disk_bytes(&entry.path())? } else { about.blocks() * 512 };
+        if about.is_dir() {
+            sum += disk_bytes_unless(&entry.path(), counted)?;
+        } else if counted.insert(about.ino()) {
+            sum += about.blocks() * 512;
+        }
     }
     Ok(sum)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use luma_sync::Mutex;
 
-use crate::engine::{ConvertProgress, Engine, Meanwhile};
+use crate::engine::{ConvertProgress, Engine, Meanwhile, SharedSegment};
 use crate::estimate::{self, RangeEstimate};
 use crate::keep::CompactionFilter;
 use crate::key_range::KeyRanges;
@@ -37,6 +37,8 @@ pub(crate) struct KeyspaceInner {
     pub(crate) meanwhile: Mutex<Option<Meanwhile>>,
     /// Held while one of its memtables is flushed: they go in order.
     pub(crate) flushing: Mutex<()>,
+    /// Log segments that are blob files of it, too.
+    pub(crate) shared_segments: Mutex<Vec<SharedSegment>>,
     /// Held while tables are merged; where the last choice in each level ended.
     pub(crate) compacting: Mutex<[Vec<u8>; RUNS]>,
     /// Which tables are merged. Changed with the manifest held.
@@ -60,6 +62,7 @@ impl KeyspaceInner {
             rearranging: Mutex::new(()),
             meanwhile: Mutex::default(),
             flushing: Mutex::new(()),
+            shared_segments: Mutex::default(),
             compacting: Mutex::default(),
             erased_meanwhile: Mutex::default(),
         }

@@ -19,7 +19,7 @@ pub(crate) use edit::{Edit, ManifestState};
 const CURRENT: &str = "CURRENT";
 const CURRENT_NEXT: &str = "CURRENT.next";
 const MAGIC: [u8; 8] = *b"LIGHTMAN";
-const VERSION: u32 = 7;
+const VERSION: u32 = 8;
 const HEADER_BYTES: usize = 16;
 const FRAME_BYTES: usize = 8;
 /// A manifest this long is replaced, if its state is much smaller.

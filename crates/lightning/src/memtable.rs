@@ -12,6 +12,7 @@ mod cursor;
 mod entries;
 mod erased;
 mod hash_index;
+mod logged;
 mod replayed;
 mod skiplist;
 
@@ -27,6 +28,8 @@ pub(crate) use cursor::MemtableCursor;
 use entries::{Entries, Place};
 use erased::Erased;
 pub(crate) use erased::{Edge, Tiers, Veil};
+use logged::LoggedValues;
+pub(crate) use logged::{LOGGED_VALUE_MIN, LoggedValue};
 pub(crate) use replayed::{Gathered, Replayed};
 pub(crate) use skiplist::Entry;
 use skiplist::SkipList;
@@ -60,6 +63,7 @@ pub(crate) struct Memtable {
     max_sequence: AtomicU64,
     logged_from: AtomicU64,
     logged_to: AtomicU64,
+    logged_values: LoggedValues,
 }
 
 impl Memtable {
@@ -88,6 +92,7 @@ impl Memtable {
             max_sequence: AtomicU64::new(0),
             logged_from: AtomicU64::new(u64::MAX),
             logged_to: AtomicU64::new(0),
+            logged_values: LoggedValues::default(),
         }
     }
 
@@ -141,6 +146,20 @@ impl Memtable {
     pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
         self.note_sequence(sequence);
         self.list.insert(key, sequence, value);
+    }
+
+    /// Adds a value whose bytes begin at a place of the log.
+    pub(crate) fn insert_logged(&self, key: &[u8], sequence: u64, value: &[u8], at: Lsn) {
+        self.note_sequence(sequence);
+        let address = self.list.insert(key, sequence, Some(value));
+        if value.len() >= LOGGED_VALUE_MIN {
+            self.logged_values.note(LoggedValue { address, length: value.len(), at });
+        }
+    }
+
+    /// The large values of which is known where in the log they are.
+    pub(crate) fn logged_values(&self) -> Vec<LoggedValue> {
+        self.logged_values.all()
     }
 
     /// Deletes the keys of a range. Nothing older may be added afterwards.

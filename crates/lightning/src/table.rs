@@ -34,9 +34,9 @@ use crate::{Error, Result};
 
 pub(crate) use batch::{Known, Missing, read_missing};
 pub(crate) use blob::Blob;
-use blob::BlobFile;
 pub(crate) use blob::{
-    BlobFiles, BlobPointer, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES, id_of as blob_id_of,
+    BlobFile, BlobFiles, BlobPointer, BlobSource, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES,
+    file_name as blob_file_name, id_of as blob_id_of,
 };
 pub(crate) use block::{Block, Stored};
 pub(crate) use bloom::hash;
@@ -44,6 +44,7 @@ pub(crate) use cursor::RunCursor;
 pub(crate) use filter::FilterOptions;
 use index::{BlockPlace, Index};
 pub(crate) use part::Part;
+pub(crate) use section::shrinks;
 use section::{FOOTER_BYTES, Footer};
 pub(crate) use writer::{TableOptions, TableWriter};
 
@@ -75,7 +76,7 @@ impl TableMeta {
         put_bytes(out, &self.largest);
         put_varint(out, self.blobs.len() as u64);
         for (file, uses) in &self.blobs {
-            for number in [*file, uses.file_bytes, uses.values, uses.bytes] {
+            for number in [*file, uses.file.encode(), uses.values, uses.bytes] {
                 put_varint(out, number);
             }
         }
@@ -97,10 +98,16 @@ impl TableMeta {
         let mut blobs = BlobUses::new();
         for _ in 0..reader.varint()? {
             let file = reader.varint()?;
-            let (file_bytes, values, bytes) = (reader.varint()?, reader.varint()?, reader.varint()?);
-            blobs.insert(file, BlobUse { file_bytes, values, bytes });
+            let source = BlobSource::decode(reader.varint()?);
+            blobs.insert(file, BlobUse { file: source, values: reader.varint()?, bytes: reader.varint()? });
         }
         Some(blobs)
+    }
+
+    /// Bytes of the files that were made with it.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        let made = self.blobs.values().filter(|uses| !uses.file.is_segment);
+        self.bytes + made.map(|uses| uses.file.bytes).sum::<u64>()
     }
 
     /// Bytes of the table, and of its values in blob files.
@@ -183,7 +190,7 @@ impl Table {
         let cached = Arc::new(BlockSlots::new(Arc::clone(cache), parts.len(), parts.bytes()));
         let mut blobs = Vec::with_capacity(meta.blobs.len());
         for (file, uses) in &meta.blobs {
-            blobs.push((*file, cache.blobs.get(cache, vfs, directory, (*file, uses.file_bytes))?));
+            blobs.push((*file, cache.blobs.get(cache, vfs, directory, (*file, uses.file))?));
         }
         let (vfs, cache) = (Arc::clone(vfs), Arc::clone(cache));
         let obsolete = AtomicBool::new(false);
@@ -214,14 +221,16 @@ impl Table {
         }
     }
 
+    /// A blob file that it points into.
+    pub(crate) fn blob_of(&self, id: u64) -> Option<&Arc<BlobFile>> {
+        self.blobs.iter().find(|(known, _)| *known == id).map(|(_, file)| file)
+    }
+
     /// The blob file where a value is.
     #[inline]
     fn blob_file(&self, pointer: &[u8]) -> Result<(&Arc<BlobFile>, BlobPointer)> {
         let pointer = BlobPointer::decode(pointer);
-        let found = pointer.and_then(|pointer| {
-            let (_, file) = self.blobs.iter().find(|(id, _)| *id == pointer.file)?;
-            Some((file, pointer))
-        });
+        let found = pointer.and_then(|pointer| Some((self.blob_of(pointer.file)?, pointer)));
         let what = "a value is in a blob file that the table does not know";
         found.ok_or_else(|| Error::corruption(&self.path, 0, what))
     }

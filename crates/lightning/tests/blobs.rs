@@ -290,3 +290,158 @@ fn what_many_gets_need_from_blob_files_is_read_before_them() {
     assert!(found.into_iter().enumerate().all(|(key, found)| found == Some(value(key as u32, 0))));
     assert_eq!(disk.operations() - before, 0);
 }
+
+/// Values of some pages each, of which the log has little else; compressible or not.
+fn logged_value(key: u32, round: u32, compressible: bool) -> Vec<u8> {
+    let mut state = u64::from(key) << 32 | u64::from(round) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if compressible { 7 } else { (state >> 33) as u8 }
+    };
+    (0..5000 + key * 731 % 9000).map(|_| next()).collect()
+}
+
+fn logged_options() -> Options {
+    Options {
+        memtable_bytes: 600 << 10,
+        write_buffer_bytes: 4 << 20,
+        wal_segment_bytes: 256 << 10,
+        max_wal_bytes: 1 << 20,
+        compression: Compression::Lz4,
+        ..options()
+    }
+}
+
+fn write_logged(database: &Database, keyspace: &Keyspace, keys: impl Iterator<Item = u32>, round: u32) {
+    for key in keys {
+        let mut batch = WriteBatch::new();
+        batch.put(keyspace, &key.to_be_bytes(), &logged_value(key, round, false));
+        database.write(batch, Durability::Buffered).unwrap();
+    }
+}
+
+fn check_logged(database: &Database, keyspace: &Keyspace, keys: impl Iterator<Item = u32>, round: u32) {
+    let snapshot = database.snapshot();
+    for key in keys {
+        let found = snapshot.get(keyspace, &key.to_be_bytes()).unwrap();
+        assert!(found == Some(logged_value(key, round, false)), "key {key} of round {round}");
+    }
+}
+
+fn logged(disk: &SimDisk) -> (Database, Keyspace) {
+    let database = open(disk, logged_options()).unwrap();
+    let keyspace = database.keyspace("k");
+    let keyspace =
+        keyspace.unwrap_or_else(|| database.create_keyspace("k", KeyspaceOptions::default()).unwrap());
+    (database, keyspace)
+}
+
+#[test]
+fn large_values_stay_in_the_log_and_are_written_once() {
+    let disk = SimDisk::new();
+    let (database, keyspace) = logged(&disk);
+    write_logged(&database, &keyspace, 0..600, 0);
+    keyspace.flush().unwrap();
+    let bytes: u64 = (0..600).map(|key| logged_value(key, 0, false).len() as u64).sum();
+    let written = database.stats().written;
+    assert!(
+        written.log_bytes > bytes && written.flush_bytes < bytes / 3,
+        "{written:?}, {bytes} bytes of values"
+    );
+    check_logged(&database, &keyspace, 0..600, 0);
+    keyspace.compact().unwrap();
+    assert!(database.stats().written.compaction_bytes < bytes / 4);
+    database.verify(&mut |_| {}).unwrap();
+    drop(keyspace);
+    drop(database);
+    let (database, keyspace) = logged(&disk);
+    check_logged(&database, &keyspace, 0..600, 0);
+    let keys: Vec<[u8; 4]> = (0..600u32).map(u32::to_be_bytes).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(<[u8; 4]>::as_slice).collect();
+    let found = database.snapshot().multi_get(&keyspace, &keys).unwrap();
+    assert!(found.iter().zip(0..).all(|(found, key)| *found == Some(logged_value(key, 0, false))));
+    database.verify(&mut |_| {}).unwrap();
+    // Garbage goes as that of other blob files does.
+    for round in 1..6 {
+        write_logged(&database, &keyspace, (0..600).filter(|key| key % 7 > 0), round);
+        keyspace.flush().unwrap();
+    }
+    keyspace.compact().unwrap();
+    check_logged(&database, &keyspace, (0..600).filter(|key| key % 7 == 0), 0);
+    check_logged(&database, &keyspace, (0..600).filter(|key| key % 7 > 0), 5);
+    let now = stats(&database);
+    assert!(
+        now.blob_garbage_bytes * 2 <= now.blob_bytes && blob_files(&disk).len() == now.blob_files,
+        "{now:?}"
+    );
+    assert!(disk.used_bytes() < bytes * 4, "{} bytes on disk for {bytes}", disk.used_bytes());
+    database.verify(&mut |_| {}).unwrap();
+}
+
+#[test]
+fn what_compresses_is_written_compressed_and_not_left_in_the_log() {
+    let disk = SimDisk::new();
+    let (database, keyspace) = logged(&disk);
+    for key in 0..200u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(&keyspace, &key.to_be_bytes(), &logged_value(key, 0, true));
+        database.write(batch, Durability::Buffered).unwrap();
+    }
+    keyspace.flush().unwrap();
+    let files = blob_files(&disk);
+    let bytes: u64 = files.iter().map(|path| disk.open(path).unwrap().len().unwrap()).sum();
+    assert!(!files.is_empty() && bytes < 100_000, "{bytes} bytes");
+}
+
+#[test]
+fn a_damaged_log_segment_that_is_a_blob_file_gives_right_values_or_an_error_that_names_it() {
+    let disk = SimDisk::new();
+    let (database, keyspace) = logged(&disk);
+    write_logged(&database, &keyspace, 0..100, 0);
+    keyspace.flush().unwrap();
+    drop(keyspace);
+    database.close().unwrap();
+    let paths = blob_files(&disk);
+    let mut errors = 0;
+    for path in &paths {
+        let length = disk.open(path).unwrap().len().unwrap();
+        for offset in (0..length).step_by(20_011) {
+            let damaged = disk.fork();
+            damaged.flip_bit(path, offset, 3).unwrap();
+            let verified = open(&damaged, logged_options())
+                .and_then(|database| database.verify(&mut |_| {}).map(|_| database));
+            match verified {
+                Ok(database) => check_logged(&database, &database.keyspace("k").unwrap(), 0..100, 0),
+                // The last segments are the log's, too.
+                Err(Error::Corruption { file, .. }) => {
+                    assert!(file == *path || file.starts_with("/db/log"), "{}", file.display());
+                    errors += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(errors > 10, "{errors} flips were noticed in {} files", paths.len());
+}
+
+#[test]
+fn small_values_among_large_ones_and_a_log_without_them_are_flushed_as_ever() {
+    let disk = SimDisk::new();
+    let (database, keyspace) = logged(&disk);
+    let small = database.create_keyspace("small", KeyspaceOptions::default()).unwrap();
+    for key in 0..400u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(&keyspace, &key.to_be_bytes(), &logged_value(key, 1, false));
+        (0..4u32).for_each(|of| batch.put(&small, &(key * 4 + of).to_be_bytes(), &[of as u8; 300]));
+        database.write(batch, Durability::Buffered).unwrap();
+    }
+    database.flush().unwrap();
+    drop((keyspace, small));
+    drop(database);
+    let (database, keyspace) = logged(&disk);
+    check_logged(&database, &keyspace, 0..400, 1);
+    let (snapshot, small) = (database.snapshot(), database.keyspace("small").unwrap());
+    for key in 0..1600u32 {
+        assert_eq!(snapshot.get(&small, &key.to_be_bytes()).unwrap(), Some(vec![(key % 4) as u8; 300]));
+    }
+}

@@ -18,7 +18,7 @@ use lightning::{
     CompactionStrategy, Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions,
     Layout, Options, Prefix, Readable, Snapshot, TransactionOptions, WriteBatch,
 };
-use luma_vfs::{FaultPlan, SimDisk, Vfs};
+use luma_vfs::{FaultPlan, SimDisk, SimOp, Vfs};
 
 /// A third of a run is taking and giving back memory.
 #[global_allocator]
@@ -30,14 +30,29 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 /// The keyspace to whose values something is appended.
 const MERGED: usize = 2;
 
-fn options() -> Options {
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Setup {
+    layout: Layout,
+    /// Whether many values are so large that they stay in the log, whose files then go on as blob files.
+    large: bool,
+}
+
+const SETUPS: [Setup; 3] = [
+    Setup { layout: Layout::Lsm, large: false },
+    Setup { layout: Layout::BTree, large: false },
+    Setup { layout: Layout::Lsm, large: true },
+];
+
+fn options(setup: Setup) -> Options {
+    let times = if setup.large { 16 } else { 1 };
     Options {
         cache_bytes: 32 << 10,
         history_bytes: 2 << 10,
-        memtable_bytes: 1 << 10,
-        write_buffer_bytes: 4 << 10,
-        max_wal_bytes: 12 << 10,
-        wal_segment_bytes: 4096,
+        memtable_bytes: times << 10,
+        write_buffer_bytes: (4 * times) << 10,
+        max_wal_bytes: (12 * times as u64) << 10,
+        wal_segment_bytes: if setup.large { 16 << 10 } else { 4096 },
         background_threads: 0,
         block_bytes: 256,
         index_part_bytes: 64,
@@ -98,13 +113,13 @@ fn commits_in(state: &State) -> usize {
         .map_or(0, |bytes| u32::from_le_bytes(bytes.as_slice().try_into().unwrap()) as usize)
 }
 
-fn open(disk: &SimDisk) -> Result<Database, Error> {
-    Database::open_with_vfs(Arc::new(disk.clone()), PATH, options())
+fn open(disk: &SimDisk, setup: Setup) -> Result<Database, Error> {
+    Database::open_with_vfs(Arc::new(disk.clone()), PATH, options(setup))
 }
 
-fn keyspaces(database: &Database, layout: Layout) -> Result<Vec<Keyspace>, Error> {
+fn keyspaces(database: &Database, setup: Setup) -> Result<Vec<Keyspace>, Error> {
     let options = |number: usize| KeyspaceOptions {
-        layout,
+        layout: setup.layout,
         merge_operator: (number == MERGED).then(|| "append".into()),
         compaction: if number == 1 { CompactionStrategy::universal() } else { CompactionStrategy::Leveled },
         prefix: (number == 0).then_some(Prefix::Bytes(4)),
@@ -163,7 +178,7 @@ fn commit(
     spaces: &[Keyspace],
     history: &mut History,
     random: &mut Random,
-    disk: &SimDisk,
+    (disk, setup): (&SimDisk, Setup),
 ) -> Result<(), Error> {
     let mut state = history.states.last().unwrap().clone();
     let number = history.states.len();
@@ -176,6 +191,10 @@ fn commit(
             0 => Change::DeleteRange(format!("key{:03}", number + random.below(30)).into_bytes()),
             1..5 => Change::Delete,
             5..15 if space == MERGED => Change::Append(random.bytes(20)),
+            5..12 if setup.large => {
+                let length = 4090 + random.below(1000);
+                Change::Put((0..length).map(|_| random.next() as u8).collect())
+            }
             _ => Change::Put(random.bytes(120)),
         };
         changes.push((space, key, change));
@@ -240,16 +259,16 @@ fn commit(
 }
 
 /// Opens, commits, flushes, merges, closes and opens again.
-fn workload(disk: &SimDisk, layout: Layout, seed: u64, steps: usize) -> (History, Result<(), Error>) {
+fn workload(disk: &SimDisk, setup: Setup, seed: u64, steps: usize) -> (History, Result<(), Error>) {
     let mut history = History::new();
-    let result = run(disk, layout, seed, steps, &mut history);
+    let result = run(disk, setup, seed, steps, &mut history);
     (history, result)
 }
 
-fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut History) -> Result<(), Error> {
+fn run(disk: &SimDisk, setup: Setup, seed: u64, steps: usize, history: &mut History) -> Result<(), Error> {
     let mut random = Random(seed);
-    let mut database = open(disk)?;
-    let mut spaces = keyspaces(&database, layout)?;
+    let mut database = open(disk, setup)?;
+    let mut spaces = keyspaces(&database, setup)?;
     // Old snapshots, which have what they read written to files.
     let mut kept = Vec::new();
     for _ in 0..steps {
@@ -261,14 +280,14 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
                 kept.clear();
                 database.close()?;
                 history.durable.push((disk.recorded(), history.commits()));
-                database = open(disk)?;
-                spaces = keyspaces(&database, layout)?;
+                database = open(disk, setup)?;
+                spaces = keyspaces(&database, setup)?;
             }
             4 => {
                 // As a killed process leaves it: what it wrote is in the page cache, the rest is gone.
                 disk.kill((database, spaces, std::mem::take(&mut kept)));
-                database = open(disk)?;
-                spaces = keyspaces(&database, layout)?;
+                database = open(disk, setup)?;
+                spaces = keyspaces(&database, setup)?;
                 let kept = commits_in(&content(&database)?);
                 assert!(kept >= history.durable_at(usize::MAX));
                 history.states.truncate(kept + 1);
@@ -280,8 +299,8 @@ fn run(disk: &SimDisk, layout: Layout, seed: u64, steps: usize, history: &mut Hi
                 let (snapshot, state) = &kept[random.below(kept.len() as u64) as usize];
                 assert!(content_of(snapshot, &database)? == *state, "a snapshot changed");
             }
-            5 => convert(&database, &spaces, history, &mut random, disk)?,
-            _ => commit(&database, &spaces, history, &mut random, disk)?,
+            5 => convert(&database, &spaces, history, &mut random, (disk, setup))?,
+            _ => commit(&database, &spaces, history, &mut random, (disk, setup))?,
         }
     }
     Ok(())
@@ -293,7 +312,7 @@ fn convert(
     spaces: &[Keyspace],
     history: &mut History,
     random: &mut Random,
-    disk: &SimDisk,
+    (disk, setup): (&SimDisk, Setup),
 ) -> Result<(), Error> {
     let space = &spaces[random.below(3) as usize];
     let layout = LAYOUTS[random.below(2) as usize];
@@ -301,7 +320,7 @@ fn convert(
     space.convert(layout, &mut |_| {
         for _ in 0..random.below(4) {
             if meanwhile.is_ok() {
-                meanwhile = commit(database, spaces, history, random, disk);
+                meanwhile = commit(database, spaces, history, random, (disk, setup));
             }
         }
         if meanwhile.is_ok() && random.below(2) == 0 {
@@ -318,24 +337,24 @@ fn recover_and_go_on(
     after: &SimDisk,
     history: &History,
     durable: usize,
-    layout: Layout,
+    setup: Setup,
     seed: u64,
     what: &dyn Fn() -> String,
 ) -> usize {
     let mut random = Random(seed);
     if random.below(200) == 0 {
-        return crash_recovery(after, history, durable, seed, what);
+        return crash_recovery(after, history, durable, setup, seed, what);
     }
-    let database = open(after).unwrap_or_else(|error| panic!("{}: {error}", what()));
+    let database = open(after, setup).unwrap_or_else(|error| panic!("{}: {error}", what()));
     let found = content(&database).unwrap_or_else(|error| panic!("{}: {error}", what()));
     let commits = history.check(&found, durable, what);
     if random.below(4) > 0 {
         return 1;
     }
     let mut later = History { states: history.states[..=commits].to_vec(), durable: vec![(0, 0)] };
-    let spaces = keyspaces(&database, layout).unwrap();
+    let spaces = keyspaces(&database, setup).unwrap();
     for _ in 0..random.below(8) {
-        commit(&database, &spaces, &mut later, &mut random, after).unwrap();
+        commit(&database, &spaces, &mut later, &mut random, (after, setup)).unwrap();
     }
     let mut durable = later.durable_at(usize::MAX);
     if random.below(2) == 0 {
@@ -347,7 +366,7 @@ fn recover_and_go_on(
         drop(spaces);
         database.close().unwrap();
     }
-    let database = open(after).unwrap_or_else(|error| panic!("{} again: {error}", what()));
+    let database = open(after, setup).unwrap_or_else(|error| panic!("{} again: {error}", what()));
     let found = content(&database).unwrap_or_else(|error| panic!("{} again: {error}", what()));
     later.check(&found, durable, &|| format!("{} again", what()));
     1
@@ -358,20 +377,21 @@ fn crash_recovery(
     after: &SimDisk,
     history: &History,
     durable: usize,
+    setup: Setup,
     seed: u64,
     what: &dyn Fn() -> String,
 ) -> usize {
     let shadow = after.fork();
     let recovering = after.fork();
     recovering.record();
-    let recovered = open(&recovering).unwrap_or_else(|error| panic!("{}: {error}", what()));
+    let recovered = open(&recovering, setup).unwrap_or_else(|error| panic!("{}: {error}", what()));
     let ops = recovering.take_record();
     drop(recovered);
     for (index, op) in ops.iter().enumerate() {
         shadow.apply(op).unwrap();
         let again = shadow.crash_image(seed + index as u64);
         let what = || format!("{}, then change {index} of recovery ({op:?})", what());
-        let database = open(&again).unwrap_or_else(|error| panic!("{}: {error}", what()));
+        let database = open(&again, setup).unwrap_or_else(|error| panic!("{}: {error}", what()));
         let found = content(&database).unwrap_or_else(|error| panic!("{}: {error}", what()));
         history.check(&found, durable, &what);
     }
@@ -379,10 +399,10 @@ fn crash_recovery(
 }
 
 /// Crashes a workload's disk after each change for which `wanted` gives a number of ways.
-fn crash_everywhere(layout: Layout, seed: u64, steps: usize, wanted: &dyn Fn(&mut Random) -> u64) -> usize {
+fn crash_everywhere(setup: Setup, seed: u64, steps: usize, wanted: &dyn Fn(&mut Random) -> u64) -> usize {
     let disk = SimDisk::new();
     disk.record();
-    let (history, result) = workload(&disk, layout, seed, steps);
+    let (history, result) = workload(&disk, setup, seed, steps);
     result.unwrap();
     let shadow = SimDisk::new();
     let mut random = Random(seed ^ 0xdead);
@@ -392,9 +412,9 @@ fn crash_everywhere(layout: Layout, seed: u64, steps: usize, wanted: &dyn Fn(&mu
         for way in 0..wanted(&mut random) {
             let crash_seed = seed.wrapping_mul(1_000_003) + index as u64 * 31 + way;
             let after = shadow.crash_image(crash_seed);
-            let what = || format!("{layout:?} workload {seed}, change {index} ({op:?}), crash {crash_seed}");
+            let what = || format!("{setup:?} workload {seed}, change {index} ({op:?}), crash {crash_seed}");
             let durable = history.durable_at(index + 1);
-            points += recover_and_go_on(&after, &history, durable, layout, crash_seed, &what);
+            points += recover_and_go_on(&after, &history, durable, setup, crash_seed, &what);
         }
     }
     points
@@ -431,16 +451,25 @@ fn factor() -> u64 {
 
 #[test]
 fn a_power_loss_after_any_change_loses_nothing_that_was_durable() {
-    for layout in LAYOUTS {
+    for setup in SETUPS {
         // Pages are larger than the tests' blocks, and a tree shares the log and the manifest with tables.
-        let part = if layout == Layout::BTree { 4 } else { 1 };
-        let small = in_parallel(0..110 * factor() / part, |seed| crash_everywhere(layout, seed, 40, &|_| 3));
+        let part = if setup == SETUPS[0] { 1 } else { 4 };
+        let small = in_parallel(0..110 * factor() / part, |seed| crash_everywhere(setup, seed, 40, &|_| 3));
         let large = in_parallel(1000..1000 + 12 * factor() / part, |seed| {
-            crash_everywhere(layout, seed, 600, &|random| u64::from(random.below(6) == 0))
+            crash_everywhere(setup, seed, 600, &|random| u64::from(random.below(6) == 0))
         });
-        println!("{layout:?}: {small} crash points in small workloads, {large} in large ones");
-        assert!(small + large >= if layout == Layout::BTree { 15_000 } else { 100_000 });
+        println!("{setup:?}: {small} crash points in small workloads, {large} in large ones");
+        assert!(small + large >= if setup == SETUPS[0] { 100_000 } else { 15_000 });
     }
+}
+
+#[test]
+fn workloads_with_large_values_leave_them_in_the_log() {
+    let disk = SimDisk::new();
+    disk.record();
+    workload(&disk, SETUPS[2], 7, 200).1.unwrap();
+    let links = disk.take_record().iter().filter(|op| matches!(op, SimOp::Link { .. })).count();
+    assert!(links > 5, "{links} segments became blob files");
 }
 
 #[test]
@@ -448,42 +477,42 @@ fn the_same_seed_gives_the_same_changes() {
     let record = || {
         let disk = SimDisk::new();
         disk.record();
-        workload(&disk, Layout::Lsm, 5, 60).1.unwrap();
+        workload(&disk, SETUPS[2], 5, 60).1.unwrap();
         disk.take_record()
     };
     assert_eq!(record(), record());
 }
 
 /// Runs a workload with a fault, takes the power, and checks what is left.
-fn survive(layout: Layout, seed: u64, steps: usize, plan: FaultPlan) {
+fn survive(setup: Setup, seed: u64, steps: usize, plan: FaultPlan) {
     let disk = SimDisk::new();
     disk.record();
     disk.set_faults(plan.clone());
-    let (history, result) = workload(&disk, layout, seed, steps);
-    let what = || format!("{layout:?} workload {seed} with {plan:?}, which ended in {result:?}");
+    let (history, result) = workload(&disk, setup, seed, steps);
+    let what = || format!("{setup:?} workload {seed} with {plan:?}, which ended in {result:?}");
     disk.set_faults(FaultPlan::default());
     let durable = history.durable_at(usize::MAX);
     for crash in 0..2 {
         let after = disk.crash_image(seed + crash);
-        recover_and_go_on(&after, &history, durable, layout, seed * 7 + crash + 1, &what);
+        recover_and_go_on(&after, &history, durable, setup, seed * 7 + crash + 1, &what);
     }
     // A process that ends without a power loss.
     disk.kill(());
-    recover_and_go_on(&disk, &history, durable, layout, seed, &what);
+    recover_and_go_on(&disk, &history, durable, setup, seed, &what);
 }
 
 #[test]
 fn any_single_failing_operation_loses_nothing_that_was_durable() {
-    for layout in LAYOUTS {
+    for setup in SETUPS {
         in_parallel(0..4, |seed| {
             let disk = SimDisk::new();
             disk.record();
-            workload(&disk, layout, seed, 40).1.unwrap();
+            workload(&disk, setup, seed, 40).1.unwrap();
             for at in 0..disk.operations() {
-                survive(layout, seed, 40, FaultPlan { error_at: Some(at), ..FaultPlan::default() });
+                survive(setup, seed, 40, FaultPlan { error_at: Some(at), ..FaultPlan::default() });
                 if at % 3 == 0 {
-                    survive(layout, seed, 40, FaultPlan { sync_error_at: Some(at), ..FaultPlan::default() });
-                    survive(layout, seed, 40, FaultPlan { crash_at: Some(at), ..FaultPlan::default() });
+                    survive(setup, seed, 40, FaultPlan { sync_error_at: Some(at), ..FaultPlan::default() });
+                    survive(setup, seed, 40, FaultPlan { crash_at: Some(at), ..FaultPlan::default() });
                 }
             }
             0
@@ -493,25 +522,25 @@ fn any_single_failing_operation_loses_nothing_that_was_durable() {
 
 #[test]
 fn a_full_disk_stops_writes_not_reads_and_loses_nothing() {
-    for layout in LAYOUTS {
+    for setup in SETUPS {
         in_parallel(0..40, |seed| {
             for space in (6_000..60_000).step_by(4_000) {
-                survive(layout, seed, 80, FaultPlan { space_bytes: Some(space), ..FaultPlan::default() });
+                survive(setup, seed, 80, FaultPlan { space_bytes: Some(space), ..FaultPlan::default() });
             }
             0
         });
         let disk = SimDisk::new();
-        let database = open(&disk).unwrap();
-        let spaces = keyspaces(&database, layout).unwrap();
+        let database = open(&disk, setup).unwrap();
+        let spaces = keyspaces(&database, setup).unwrap();
         let mut history = History::new();
         let mut random = Random(1);
         for _ in 0..30 {
-            commit(&database, &spaces, &mut history, &mut random, &disk).unwrap();
+            commit(&database, &spaces, &mut history, &mut random, (&disk, setup)).unwrap();
         }
         disk.set_faults(FaultPlan { space_bytes: Some(disk.used_bytes()), ..FaultPlan::default() });
         let acknowledged = loop {
             let before = history.commits();
-            if let Err(error) = commit(&database, &spaces, &mut history, &mut random, &disk) {
+            if let Err(error) = commit(&database, &spaces, &mut history, &mut random, (&disk, setup)) {
                 assert!(matches!(error, Error::Poisoned(_)), "{error}");
                 assert!(error.to_string().contains("no space left"), "{error}");
                 break before;
@@ -520,11 +549,11 @@ fn a_full_disk_stops_writes_not_reads_and_loses_nothing() {
         history.check(&content(&database).unwrap(), acknowledged, &|| "full disk".to_owned());
         disk.set_faults(FaultPlan::default());
         drop((database, spaces));
-        let database = open(&disk).unwrap();
+        let database = open(&disk, setup).unwrap();
         let commits = history.check(&content(&database).unwrap(), acknowledged, &|| "space again".to_owned());
-        let spaces = keyspaces(&database, layout).unwrap();
+        let spaces = keyspaces(&database, setup).unwrap();
         history.states.truncate(commits + 1);
-        commit(&database, &spaces, &mut history, &mut random, &disk).unwrap();
+        commit(&database, &spaces, &mut history, &mut random, (&disk, setup)).unwrap();
     }
 }
 
@@ -543,19 +572,19 @@ fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
         }
         files
     };
-    for layout in LAYOUTS {
+    for setup in SETUPS {
         let disk = SimDisk::new();
-        let (history, result) = workload(&disk, layout, 3, 120);
+        let (history, result) = workload(&disk, setup, 3, 120);
         result.unwrap();
         // A clean end, so that every flip can be told from a torn write.
         disk.kill(());
-        open(&disk).unwrap().close().unwrap();
+        open(&disk, setup).unwrap().close().unwrap();
         let mut errors = 0;
         for (path, length) in files(&disk) {
             for offset in (0..length).step_by(if length > 20_000 { 131 } else { 17 }) {
                 let damaged = disk.fork();
                 damaged.flip_bit(&path, offset, (offset % 8) as u8).unwrap();
-                let read = open(&damaged).and_then(|database| content(&database));
+                let read = open(&damaged, setup).and_then(|database| content(&database));
                 match read {
                     Ok(found) => {
                         assert_eq!(
@@ -578,10 +607,10 @@ fn a_flipped_bit_gives_the_right_answer_or_an_error_that_names_the_file() {
 }
 
 /// A disk on which a bulk load was finished, or failed with `plan`, and the number of its operations by then.
-fn bulk_load(layout: Layout, plan: FaultPlan) -> (SimDisk, bool) {
+fn bulk_load(setup: Setup, plan: FaultPlan) -> (SimDisk, bool) {
     let disk = SimDisk::new();
-    let database = open(&disk).unwrap();
-    let keyspace = keyspaces(&database, layout).unwrap().remove(0);
+    let database = open(&disk, setup).unwrap();
+    let keyspace = keyspaces(&database, setup).unwrap().remove(0);
     disk.set_faults(plan);
     let load = || {
         let mut load = database.ingest(&keyspace)?;
@@ -599,20 +628,21 @@ fn bulk_load(layout: Layout, plan: FaultPlan) -> (SimDisk, bool) {
 
 #[test]
 fn a_bulk_load_that_fails_is_there_whole_or_not_at_all() {
-    for layout in LAYOUTS {
-        let operations = bulk_load(layout, FaultPlan::default()).0.operations();
+    for setup in SETUPS {
+        let operations = bulk_load(setup, FaultPlan::default()).0.operations();
         let mut failed = 0;
         for at in 0..operations {
             for plan in [
                 FaultPlan { error_at: Some(at), ..FaultPlan::default() },
                 FaultPlan { sync_error_at: Some(at), ..FaultPlan::default() },
             ] {
-                let (disk, loaded) = bulk_load(layout, plan);
+                let (disk, loaded) = bulk_load(setup, plan);
                 failed += usize::from(!loaded);
                 for after in [disk.fork(), disk.crash_image(at)] {
-                    let database = open(&after).unwrap_or_else(|error| panic!("{layout:?}, {at}: {error}"));
+                    let database =
+                        open(&after, setup).unwrap_or_else(|error| panic!("{setup:?}, {at}: {error}"));
                     let found = content(&database).unwrap().len();
-                    assert!(found == 100 || found == 0 && !loaded, "{layout:?}, {at}: {found} keys");
+                    assert!(found == 100 || found == 0 && !loaded, "{setup:?}, {at}: {found} keys");
                 }
             }
         }

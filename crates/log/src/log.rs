@@ -19,7 +19,7 @@ use crate::recovery::{Record, recover};
 use crate::segment::{RESERVED_MIN, Segments};
 use crate::waiters::Waiters;
 use crate::writer::Writer;
-use crate::{Error, Flusher, LogOptions, Lsn, Result, SyncMode};
+use crate::{Error, Flusher, LogOptions, Lsn, Place, Result, SyncMode};
 
 /// The longest record.
 const RECORD_BYTES_MAX: u64 = u32::MAX as u64 - 16;
@@ -272,6 +272,26 @@ impl Log {
     /// Lets go of the segments in which every record ends at or before `lsn`; their files are used again.
     pub fn truncate_before(&self, lsn: Lsn) -> Result<()> {
         self.shared.segments.lock().release_before(lsn)
+    }
+
+    /// Where bytes of records lie in the file of a segment; `None` if they are not written yet, were there at the start,
+    /// are cut by the end of a segment, or lie between small records.
+    pub fn place(&self, at: Lsn, bytes: u64) -> Option<Place> {
+        self.shared.segments.lock().place(at, bytes)
+    }
+
+    /// Gives the file of a segment that is kept for replay one more name, in a directory which the caller syncs. The
+    /// bytes that are durable there stay as they are for as long as that name exists.
+    ///
+    /// # Errors
+    /// That the segment is not kept any more, or the file system's: the log itself goes on.
+    pub fn share(&self, segment: u64, name: &Path) -> Result<()> {
+        self.shared.segments.lock().share(segment, name)
+    }
+
+    /// The number of the oldest segment that is kept for replay.
+    pub fn oldest_segment(&self) -> u64 {
+        self.shared.segments.lock().oldest()
     }
 
     /// Bytes of the segments that are kept for replay.

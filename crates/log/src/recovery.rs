@@ -185,6 +185,8 @@ pub(crate) fn recover(
         let written = vfs.open_write(&path).and_then(|file| {
             if let Some((content, end)) = &tail {
                 file.write_at(content.get(..*end).unwrap_or_default(), 0)?;
+                // Nothing more is written to it, so what was reserved is given back.
+                file.set_len(*end as u64)?;
             }
             file.sync_data()
         });

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use luma_vfs::{Vfs, VfsFile};
 
 use crate::frame::{SEGMENT_HEADER, SegmentHeader};
+use crate::place::{Frames, Place};
 use crate::{Error, Lsn, Result};
 
 /// Bytes of a new file that are overwritten with zeros at a time, ahead of the frames, so that a
@@ -83,6 +84,9 @@ impl Segment {
 struct LiveSegment {
     sequence: u64,
     base: u64,
+    frames: Frames,
+    /// Whether its file has another name, or may have: then it is not written again.
+    shared: bool,
 }
 
 /// The segment files of a log's directory.
@@ -138,7 +142,8 @@ impl Segments {
 
     /// Takes over a live segment found at start.
     pub(crate) fn adopt(&mut self, sequence: u64, base: u64) {
-        self.live.push_back(LiveSegment { sequence, base });
+        let frames = Frames::default();
+        self.live.push_back(LiveSegment { sequence, base, frames, shared: true });
     }
 
     /// Takes over a spare file found at start.
@@ -166,7 +171,7 @@ impl Segments {
         self.io(file.preallocate(reserved), &name)?;
         self.io(file.sync_all(), &name)?;
         self.io(self.vfs.sync_dir(&self.directory), "")?;
-        self.live.push_back(LiveSegment { sequence, base });
+        self.live.push_back(LiveSegment { sequence, base, frames: Frames::default(), shared: false });
         Ok(Segment {
             file,
             path,
@@ -182,22 +187,62 @@ impl Segments {
     pub(crate) fn release_before(&mut self, lsn: Lsn) -> Result<()> {
         while self.live.get(1).is_some_and(|next| next.base <= lsn.0) {
             let Some(oldest) = self.live.pop_front() else { break };
-            self.retire(oldest.sequence)?;
+            if oldest.shared {
+                self.remove(oldest.sequence)?;
+            } else {
+                self.retire(oldest.sequence)?;
+            }
         }
         Ok(())
     }
 
     /// Makes a segment that holds nothing live a spare, or removes it; durable on return.
     pub(crate) fn retire(&mut self, sequence: u64) -> Result<()> {
-        let name = file_name(sequence);
-        let path = self.path(&name);
-        if self.spares.len() < SPARES_MAX {
-            self.io(self.vfs.rename(&path, &self.path(&spare_name(sequence))), &name)?;
-            self.spares.push(sequence);
-        } else {
-            self.io(self.vfs.remove_file(&path), &name)?;
+        if self.spares.len() >= SPARES_MAX {
+            return self.remove(sequence);
         }
+        let name = file_name(sequence);
+        self.io(self.vfs.rename(&self.path(&name), &self.path(&spare_name(sequence))), &name)?;
+        self.spares.push(sequence);
         self.io(self.vfs.sync_dir(&self.directory), "")
+    }
+
+    fn remove(&mut self, sequence: u64) -> Result<()> {
+        let name = file_name(sequence);
+        self.io(self.vfs.remove_file(&self.path(&name)), &name)?;
+        self.io(self.vfs.sync_dir(&self.directory), "")
+    }
+
+    /// Notes a frame of the newest segment, for [`Segments::place`].
+    pub(crate) fn note_frame(&mut self, position: u64, offset: u64, body: usize) {
+        if let Some(newest) = self.live.back_mut() {
+            newest.frames.note(position, offset, body);
+        }
+    }
+
+    /// Where bytes of the stream lie; `None` if they are not together in one live segment that was written since
+    /// the start.
+    pub(crate) fn place(&self, at: Lsn, bytes: u64) -> Option<Place> {
+        let index = self.live.partition_point(|segment| segment.base <= at.0).checked_sub(1)?;
+        let segment = self.live.get(index)?;
+        segment.frames.place(segment.sequence, at, bytes)
+    }
+
+    /// Gives the file of a live segment one more name.
+    pub(crate) fn share(&mut self, sequence: u64, name: &Path) -> Result<()> {
+        let path = self.path(&file_name(sequence));
+        let gone =
+            || std::io::Error::new(std::io::ErrorKind::NotFound, "this log segment is not kept any more");
+        let known = self.live.iter_mut().find(|segment| segment.sequence == sequence);
+        let segment = known.ok_or_else(|| Error::io(&path, gone()))?;
+        // Also after a failure it may have the name.
+        segment.shared = true;
+        self.vfs.link(&path, name).map_err(|error| Error::io(name, error))
+    }
+
+    /// The number of the oldest live segment.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.live.front().map_or(0, |oldest| oldest.sequence)
     }
 
     /// Where the oldest segment begins.

@@ -3,6 +3,7 @@
 use luma_sync::Mutex;
 
 use crate::frame::{FRAME_BODY_USUAL, FRAME_HEADER, Frame, frame_length};
+use crate::place::NOTED_BODY_MIN;
 use crate::segment::{Segment, Segments};
 use crate::{Lsn, Result};
 
@@ -49,6 +50,9 @@ impl Writer {
             let first_record = (record < end).then(|| (record - done) as u32);
             while record < end {
                 record = next_record(all, record);
+            }
+            if done > 0 || body.len() >= NOTED_BODY_MIN {
+                segments.lock().note_frame(self.position, self.segment.offset, body.len());
             }
             self.write_frame(body, first_record)?;
             done = end;

@@ -103,6 +103,10 @@ impl Vfs for DirectDisk {
         RealDisk.rename(from, to)
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        RealDisk.link(file, name)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove_file(path)
     }

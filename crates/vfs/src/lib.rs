@@ -49,6 +49,11 @@ pub trait Vfs: Send + Sync + Debug {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
     /// Renames a file, replacing what had the new name. Durable after [`Vfs::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file one more name, which must be free. The file stays as long as one of its names.
+    ///
+    /// # Errors
+    /// Where the file system can't do that, too.
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()>;
     /// Removes a file's name; open handles go on. Durable after [`Vfs::sync_dir`].
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// The names of the files and directories in a directory, sorted.

@@ -75,6 +75,10 @@ impl<O: Observer> Vfs for Observed<O> {
         self.inner.rename(from, to)
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.inner.link(file, name)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.inner.remove_file(path)
     }

@@ -64,6 +64,13 @@ pub enum SimOp {
         /// The new name.
         to: PathBuf,
     },
+    /// One more name for a file.
+    Link {
+        /// A name it has.
+        file: PathBuf,
+        /// The other.
+        name: PathBuf,
+    },
     /// A name goes.
     Remove {
         /// The name.
@@ -229,6 +236,10 @@ impl Vfs for SimDisk {
         self.world.lock().change(SimOp::Rename { from: from.into(), to: to.into() })
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.world.lock().change(SimOp::Link { file: file.into(), name: name.into() })
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.world.lock().change(SimOp::Remove { path: path.into() })
     }
@@ -347,6 +358,25 @@ mod tests {
         }
         disk.sync_dir(Path::new("/d")).unwrap();
         assert!((0..32).all(|seed| disk.crash_image(seed).exists(Path::new("/d/g"))));
+    }
+
+    #[test]
+    fn a_file_of_two_names_stays_until_both_are_gone() {
+        let (disk, file) = disk_with_file();
+        file.write_at(b"x", 0).unwrap();
+        file.sync_data().unwrap();
+        let (name, other) = (Path::new(FILE), Path::new("/d/g"));
+        disk.link(name, other).unwrap();
+        assert_eq!(disk.link(name, other).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let kept = |seed| disk.crash_image(seed).exists(other);
+        assert!((0..32).any(kept) && !(0..32).all(kept), "its name is durable with its directory");
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.remove_file(name).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        assert!((0..32).all(|seed| content(&disk.crash_image(seed), "/d/g") == b"x"));
+        assert_eq!(disk.used_bytes(), 1);
+        disk.remove_file(other).unwrap();
+        assert_eq!(disk.used_bytes(), 0);
     }
 
     #[test]

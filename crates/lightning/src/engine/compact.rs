@@ -145,7 +145,7 @@ impl Engine {
         let is_new = |file: &u64| !inputs.iter().any(|table| table.meta.blobs.contains_key(file));
         let written = |(_, table): &(usize, Arc<Table>)| {
             let blobs = table.meta.blobs.iter().filter(|(file, _)| is_new(file));
-            table.meta.bytes + blobs.map(|(_, uses)| uses.file_bytes).sum::<u64>()
+            table.meta.bytes + blobs.map(|(_, uses)| uses.file.bytes).sum::<u64>()
         };
         let bytes = added.iter().map(written).sum();
         let removed: Vec<u64> = inputs.iter().map(|table| table.meta.id).collect();

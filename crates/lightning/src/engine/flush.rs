@@ -149,8 +149,7 @@ impl Engine {
         let written = match tree.as_ref() {
             Tree::Lsm(levels) => {
                 let (levels, _) = levels.erased(&erased);
-                let meta = self.write_table(keyspace, &full, &levels)?;
-                Written::Table(meta.map(|meta| self.open_table(meta)).transpose()?)
+                Written::Table(self.write_table(keyspace, &full, &levels)?)
             }
             Tree::BTree(tree) => {
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
@@ -191,7 +190,7 @@ impl Engine {
                 Written::Table(table) => {
                     let added: Vec<(usize, Arc<Table>)> = table.into_iter().map(|table| (0, table)).collect();
                     let metas = added.iter().map(|(level, table)| (*level, table.meta.clone())).collect();
-                    bytes += added.iter().map(|(_, table)| table.meta.bytes_with_blobs()).sum::<u64>();
+                    bytes += added.iter().map(|(_, table)| table.meta.written_bytes()).sum::<u64>();
                     if !erased.is_empty() {
                         // Of what was there before.
                         edits.push(Edit::Erase { keyspace: id, ranges: erased.clone() });
@@ -297,20 +296,23 @@ impl Engine {
         keyspace: &KeyspaceInner,
         full: &[Arc<Memtable>],
         levels: &Levels,
-    ) -> Result<Option<TableMeta>> {
+    ) -> Result<Option<Arc<Table>>> {
         let directory = self.tables_directory();
         let options = self.table_options(&keyspace.options);
         let mut writer = TableWriter::create(&self.flush_vfs, &directory, &self.next_table, options)?;
         let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
         let cursors = cursors.map(Source::Memory).collect();
         let mut entries = Merge::gathering(keyspace.merges.is_some(), cursors, Direction::Forward, None)?;
+        let in_log = self.values_in_log(keyspace, full, options)?;
         let keep = keyspace.keep();
         while let Some(key) = entries.key() {
             let below = || if levels.overlaps(key, key) { Below::Older } else { Below::Nothing };
             let value = entries.value().and_then(|stored| keep.value(key, stored, below));
             // A tombstone that covers nothing is not needed.
-            if value.is_some() || levels.overlaps(key, key) {
-                writer.add(key, value.as_deref())?;
+            match value.as_deref().and_then(|value| in_log.find(value)) {
+                Some((pointer, file)) => writer.add_pointer(key, pointer, file)?,
+                None if value.is_some() || levels.overlaps(key, key) => writer.add(key, value.as_deref())?,
+                None => {}
             }
             entries.advance()?;
         }
@@ -319,7 +321,7 @@ impl Engine {
         }
         let meta = writer.finish()?;
         self.sync_tables()?;
-        Ok(Some(meta))
+        self.open_flushed(keyspace, meta, in_log).map(Some)
     }
 
     pub(crate) fn open_table(&self, meta: TableMeta) -> Result<Arc<Table>> {

@@ -21,7 +21,7 @@ use crate::key_range::{KeyRange, is_before};
 use crate::merge::Merge;
 use crate::merge_operator::Below;
 use crate::options::{CompactionStrategy, Direction, Options};
-use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, Table, TableMeta, TableOptions, TableWriter};
+use crate::table::{BLOB_FOOTER_BYTES, BlobPointer, BlobSource, Table, TableMeta, TableOptions, TableWriter};
 
 const GROWTH: u64 = 10;
 /// A blob file is emptied when less than one part in so many is in use.
@@ -218,7 +218,7 @@ impl Levels {
         let mut blobs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         for (file, uses) in self.tables().flat_map(|(_, table)| &table.meta.blobs) {
             let known = blobs.entry(*file).or_default();
-            let values = uses.file_bytes.saturating_sub(BLOB_FOOTER_BYTES as u64);
+            let values = uses.file.bytes.saturating_sub(BLOB_FOOTER_BYTES as u64);
             *known = (values, known.1 + uses.bytes);
         }
         blobs
@@ -343,8 +343,8 @@ impl Compaction {
         let mut merge = Merge::gathering(self.keep.merges(), sources.collect(), Direction::Forward, start)?;
         let mut tables = Vec::new();
         let mut writer: Option<TableWriter> = None;
-        let blob_bytes = self.inputs().flat_map(|table| &table.meta.blobs);
-        let blob_bytes: HashMap<u64, u64> = blob_bytes.map(|(file, uses)| (*file, uses.file_bytes)).collect();
+        let blobs = self.inputs().flat_map(|table| &table.meta.blobs);
+        let sources: HashMap<u64, BlobSource> = blobs.map(|(file, uses)| (*file, uses.file)).collect();
         while merge.key().is_some_and(|key| is_before(key, range.end.as_deref())) {
             // What is judged is read.
             let stays = |pointer: &BlobPointer| !self.keep.judges() && !self.emptied.contains(&pointer.file);
@@ -367,8 +367,8 @@ impl Compaction {
                 };
                 match pointer {
                     Some(pointer) => {
-                        let file_bytes = blob_bytes.get(&pointer.file).copied().unwrap_or_default();
-                        open.add_pointer(key, pointer, file_bytes)?;
+                        let file = sources.get(&pointer.file).copied().unwrap_or_default();
+                        open.add_pointer(key, pointer, file)?;
                     }
                     None => open.add(key, value.as_deref())?,
                 }

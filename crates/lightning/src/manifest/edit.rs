@@ -490,7 +490,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::key_range::tests::any_range;
-    use crate::table::BlobUse;
+    use crate::table::{BlobSource, BlobUse};
     use proptest::prelude::*;
 
     fn any_edit() -> impl Strategy<Value = Edit> {
@@ -503,8 +503,8 @@ mod tests {
         let meta = (any::<[u64; 4]>(), any::<Vec<u8>>(), any::<Vec<u8>>(), any::<Option<[u64; 4]>>())
             .prop_map(|(numbers, smallest, largest, blob)| TableMeta {
                 blobs: blob
-                    .map(|[file, file_bytes, values, bytes]| {
-                        (file / 2, BlobUse { file_bytes, values, bytes })
+                    .map(|[file, length, values, bytes]| {
+                        (file / 2, BlobUse { file: BlobSource::decode(length), values, bytes })
                     })
                     .into_iter()
                     .collect(),

@@ -17,8 +17,9 @@ pub(crate) enum Place {
 }
 
 impl Entries {
-    /// Adds a version. Only lists grow: what was read back is frozen before anybody can write.
-    pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
+    /// Adds a version and returns where in memory its value is. Only lists grow: what was read back is frozen before
+    /// anybody can write.
+    pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) -> usize {
         match self {
             Self::List(list) => list.insert(key, sequence, value),
             Self::Replayed(_) => unreachable!("a memtable read back from the log is never active"),

@@ -254,8 +254,9 @@ impl SkipList {
         if node.is_null() { &self.heads[level] } else { unsafe { Node::link(node, level) } }
     }
 
-    /// Adds a version. Its key and value must be within the limits of the engine.
-    pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) {
+    /// Adds a version and returns where in memory its value is. Its key and value must be within the limits of the
+    /// engine.
+    pub(crate) fn insert(&self, key: &[u8], sequence: u64, value: Option<&[u8]>) -> usize {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         let height = writer.random_height();
@@ -269,6 +270,7 @@ impl SkipList {
         }
         self.find_splice(&mut writer.splice, head, key, sequence);
         let node = writer.allocate(total).cast::<Node>().as_ptr();
+        let address = node.addr() + Node::HEADER + tower + key.len();
         // SAFETY: `total` bytes at `node`, aligned to eight, belong to nobody else. Everything is
         // written before the node is linked. The splice holds nodes of this list.
         unsafe {
@@ -303,6 +305,7 @@ impl SkipList {
         if let Some((index, hash)) = indexed {
             self.add_to_index(index, node, hash, entries);
         }
+        address
     }
 
     /// Makes a node that was just linked the one to be found for its key. The caller is the writer.

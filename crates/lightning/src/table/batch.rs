@@ -41,7 +41,7 @@ impl Missing {
             Piece::Part(_) | Piece::Block(..) => {
                 section::request(self.table.file()?, &self.table.path, self.place)
             }
-            Piece::Value(file, _) => section::request(file.handle()?, file.path(), self.place),
+            Piece::Value(file, pointer) => file.request(*pointer),
         }
     }
 
@@ -53,11 +53,16 @@ impl Missing {
             Piece::Value(file, _) => file.path(),
         };
         let bytes = read.into_bytes().map_err(|error| Error::io(path, error))?;
-        let bytes = section::open(bytes, path, *place)?;
         match piece {
-            Piece::Part(part) => table.keep_part(*part, &table.part_of(&bytes, *place)?),
-            Piece::Block(part, index) => part.blocks.put(part, *index, &table.block_of(bytes, *place)?),
-            Piece::Value(file, pointer) => drop(file.hold(*pointer, bytes)),
+            Piece::Part(part) => {
+                let bytes = section::open(bytes, path, *place)?;
+                table.keep_part(*part, &table.part_of(&bytes, *place)?);
+            }
+            Piece::Block(part, index) => {
+                let bytes = section::open(bytes, path, *place)?;
+                part.blocks.put(part, *index, &table.block_of(bytes, *place)?);
+            }
+            Piece::Value(file, pointer) => drop(file.hold(*pointer, file.open(*pointer, bytes)?)),
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! Blob files: large values, written once beside the table that a flush makes, and only pointed to by tables.
 //!
+//! Or not written at all: where the log has little else than large values of a keyspace, the file of a log segment gets
+//! a second name as a blob file (`engine/logged_values.rs`), and stays when the log lets go of it.
+//!
 //! Merging tables copies the pointers. A blob file that is mostly garbage is emptied by merges: they write the
 //! values they still find in it to a blob file of the new table.
 //!
@@ -11,6 +14,7 @@
 //!
 //! ```text
 //! file = section*, footer
+//!      | a log segment
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,13 +23,14 @@ use std::sync::{Arc, Weak};
 
 use luma_sync::Mutex;
 use luma_sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use luma_vfs::{Vfs, VfsFile};
+use luma_vfs::{BatchRead, Vfs, VfsFile};
 
 use super::index::BlockPlace;
 use super::section;
 use crate::cache::{BlockSlots, Cache, Cached};
 use crate::codec::{Reader, put_varint};
 use crate::files::OpenFiles;
+use crate::memtable::LOGGED_VALUE_MIN;
 use crate::options::Compression;
 use crate::{Error, Result};
 
@@ -39,7 +44,7 @@ const WRITE_BYTES: usize = 256 << 10;
 const CACHE_SHARE: usize = 32;
 
 /// The name of a blob file.
-fn file_name(id: u64) -> String {
+pub(crate) fn file_name(id: u64) -> String {
     format!("{id:010}.blob")
 }
 
@@ -48,11 +53,30 @@ pub(crate) fn id_of(name: &str) -> Option<u64> {
     name.strip_suffix(".blob")?.parse().ok()
 }
 
+/// What a blob file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BlobSource {
+    /// Length of the file; of a log segment, as long as it may become.
+    pub(crate) bytes: u64,
+    /// Whether it is a log segment.
+    pub(crate) is_segment: bool,
+}
+
+impl BlobSource {
+    /// As one number.
+    pub(crate) fn encode(self) -> u64 {
+        self.bytes << 1 | u64::from(self.is_segment)
+    }
+
+    pub(crate) fn decode(number: u64) -> Self {
+        Self { bytes: number >> 1, is_segment: number & 1 == 1 }
+    }
+}
+
 /// What a table has in a blob file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BlobUse {
-    /// Length of the blob file.
-    pub(crate) file_bytes: u64,
+    pub(crate) file: BlobSource,
     /// Values of it that the table points to, and their bytes in the file.
     pub(crate) values: u64,
     pub(crate) bytes: u64,
@@ -65,9 +89,20 @@ pub(crate) type BlobUses = BTreeMap<u64, BlobUse>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlobPointer {
     pub(crate) file: u64,
-    /// How many values come before it in the file.
+    /// How many values come before it in the file; in a log segment, in how many there could be.
     pub(crate) number: u64,
     pub(crate) place: BlockPlace,
+    /// If the file is a log segment.
+    pub(crate) logged: Option<Logged>,
+}
+
+/// What a value in a log segment needs to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Logged {
+    /// Bytes before the first header of a frame.
+    pub(crate) first: u64,
+    /// Checksum of the value.
+    pub(crate) crc: u32,
 }
 
 impl BlobPointer {
@@ -76,14 +111,31 @@ impl BlobPointer {
         for number in [self.file, self.number, self.place.offset, self.place.length] {
             put_varint(&mut out, number);
         }
+        if let Some(logged) = self.logged {
+            put_varint(&mut out, logged.first);
+            out.extend_from_slice(&logged.crc.to_le_bytes());
+        }
         out
+    }
+
+    /// One to a value that is in a log segment.
+    pub(crate) fn into_log(file: u64, place: luma_log::Place, value: &[u8]) -> Self {
+        let logged = Logged { first: place.first, crc: crc32c::crc32c(value) };
+        let number = place.offset / LOGGED_VALUE_MIN as u64;
+        let place = BlockPlace { offset: place.offset, length: place.length };
+        Self { file, number, place, logged: Some(logged) }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let (file, number) = (reader.varint()?, reader.varint()?);
         let place = BlockPlace { offset: reader.varint()?, length: reader.varint()? };
-        reader.rest.is_empty().then_some(Self { file, number, place })
+        let logged = if reader.rest.is_empty() {
+            None
+        } else {
+            Some(Logged { first: reader.varint()?, crc: reader.u32()? })
+        };
+        reader.rest.is_empty().then_some(Self { file, number, place, logged })
     }
 }
 
@@ -155,7 +207,8 @@ impl BlobWriter {
             self.write_out()?;
         }
         self.values += 1;
-        Ok(BlobPointer { file: self.id, number: self.values - 1, place: BlockPlace { offset, length } })
+        let place = BlockPlace { offset, length };
+        Ok(BlobPointer { file: self.id, number: self.values - 1, place, logged: None })
     }
 
     fn write_out(&mut self) -> Result<()> {
@@ -256,7 +309,25 @@ impl BlobFile {
 
     /// Reads and checks a value.
     pub(super) fn read(&self, pointer: BlobPointer) -> Result<Box<[u8]>> {
-        section::read(self.handle()?.as_ref(), &self.path, pointer.place)
+        let mut read = self.request(pointer)?;
+        read.read();
+        self.open(pointer, read.into_bytes().map_err(|error| Error::io(&self.path, error))?)
+    }
+
+    /// A read of a value's bytes.
+    pub(super) fn request(&self, pointer: BlobPointer) -> Result<BatchRead> {
+        section::request(self.handle()?, &self.path, pointer.place)
+    }
+
+    /// Checks the bytes that were read of a value, and makes it of them.
+    pub(super) fn open(&self, pointer: BlobPointer, bytes: Vec<u8>) -> Result<Box<[u8]>> {
+        let Some(Logged { first, crc }) = pointer.logged else {
+            return section::open(bytes, &self.path, pointer.place);
+        };
+        let value = luma_log::without_headers(bytes, first).filter(|value| crc32c::crc32c(value) == crc);
+        let what = "the value in this log segment does not match its checksum";
+        let value = value.ok_or_else(|| Error::corruption(&self.path, pointer.place.offset, what))?;
+        Ok(value.into())
     }
 
     /// Holds a value that was just read in memory, unless it is too long.
@@ -327,7 +398,7 @@ impl BlobFiles {
         cache: &Arc<Cache>,
         vfs: &Arc<dyn Vfs>,
         directory: &Path,
-        (id, length): (u64, u64),
+        (id, source): (u64, BlobSource),
     ) -> Result<Arc<BlobFile>> {
         let known = self.0.files.lock().get(&id).and_then(Weak::upgrade);
         if let Some(known) = known {
@@ -335,7 +406,13 @@ impl BlobFiles {
             return Ok(known);
         }
         let path = directory.join(file_name(id));
-        let values = check(self.0.handle(vfs, &path, id)?.as_ref(), &path, length)?;
+        let handle = self.0.handle(vfs, &path, id)?;
+        let values = if source.is_segment {
+            // It may grow, as long as the log writes to it.
+            source.bytes / LOGGED_VALUE_MIN as u64 + 1
+        } else {
+            check(handle.as_ref(), &path, source.bytes)?
+        };
         let file = Arc::new(BlobFile {
             id,
             vfs: Arc::clone(vfs),

@@ -13,12 +13,14 @@ use crate::{Error, Result};
 const TRAILER_BYTES: usize = 5;
 pub(crate) const FOOTER_BYTES: usize = 64;
 const MAGIC: [u8; 8] = *b"LIGHTTBL";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 const NONE: u8 = 0;
 const LZ4: u8 = 1;
 const ZSTD: u8 = 2;
 const ZSTD_LEVEL: i32 = 3;
+/// How much of what may be compressed is looked at first.
+const SAMPLE_BYTES: usize = 16 << 10;
 /// LZ4 can't expand more than this.
 const LZ4_RATIO_MAX: usize = 255;
 /// Zstd has no more in one of its blocks, which take four bytes or more.
@@ -62,6 +64,12 @@ pub(crate) fn append(out: &mut Vec<u8>, content: &[u8], compression: Compression
     let crc = crc32c::crc32c(&out[start..]);
     out.extend_from_slice(&crc.to_le_bytes());
     (out.len() - start) as u64
+}
+
+/// Whether content becomes shorter when it is compressed, as far as its beginning tells.
+pub(crate) fn shrinks(content: &[u8], compression: Compression) -> bool {
+    let sample = content.get(..SAMPLE_BYTES).unwrap_or(content);
+    compression != Compression::None && append(&mut Vec::new(), sample, compression) < sample.len() as u64
 }
 
 /// Appends the end of a section whose content, as it is, is written already; returns the section's length.

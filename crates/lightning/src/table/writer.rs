@@ -6,7 +6,7 @@ use std::sync::Arc;
 use luma_sync::atomic::{AtomicU64, Ordering};
 use luma_vfs::{Vfs, VfsFile};
 
-use super::blob::{BlobPointer, BlobWriter};
+use super::blob::{BlobPointer, BlobSource, BlobWriter};
 use super::block::{BlockBuilder, Stored};
 use super::index::{BlockPlace, IndexBuilder, separator};
 use super::section::{self, Footer};
@@ -112,15 +112,16 @@ impl TableWriter {
                     }
                 };
                 let pointer = blobs.put(value, self.options.compression)?;
-                self.add_pointer(key, pointer, 0)
+                // How long it becomes is known at the end.
+                self.add_pointer(key, pointer, BlobSource::default())
             }
         }
     }
 
-    /// Adds a key, after all before it, whose value is in a blob file of so many bytes.
-    pub(crate) fn add_pointer(&mut self, key: &[u8], pointer: BlobPointer, file_bytes: u64) -> Result<()> {
+    /// Adds a key, after all before it, whose value is in a blob file.
+    pub(crate) fn add_pointer(&mut self, key: &[u8], pointer: BlobPointer, file: BlobSource) -> Result<()> {
         let uses = self.meta.blobs.entry(pointer.file).or_default();
-        uses.file_bytes = file_bytes;
+        uses.file = file;
         uses.values += 1;
         uses.bytes += pointer.place.length;
         self.store(key, Stored::Pointer(&pointer.encode()))
@@ -237,7 +238,7 @@ impl TableWriter {
             let id = blobs.id();
             let bytes = blobs.finish()?;
             if let Some(uses) = self.meta.blobs.get_mut(&id) {
-                uses.file_bytes = bytes;
+                uses.file.bytes = bytes;
             }
         }
         if !self.block.is_empty() {

@@ -407,6 +407,9 @@ impl Vfs for Counting {
     fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
         RealDisk.rename(from, to)
     }
+    fn link(&self, file: &Path, name: &Path) -> std::io::Result<()> {
+        RealDisk.link(file, name)
+    }
     fn remove_file(&self, path: &Path) -> std::io::Result<()> {
         RealDisk.remove_file(path)
     }

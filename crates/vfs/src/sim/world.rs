@@ -95,11 +95,9 @@ impl World {
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.names
-            .values()
-            .filter_map(|inode| self.inodes.get(inode))
-            .map(|file| file.live.len() as u64)
-            .sum()
+        // Each file once, however many names it has.
+        let inodes: BTreeSet<&u64> = self.names.values().collect();
+        inodes.into_iter().filter_map(|inode| self.inodes.get(inode)).map(|file| file.live.len() as u64).sum()
     }
 
     /// A change asked for by a user of the disk.
@@ -149,6 +147,13 @@ impl World {
             SimOp::Rename { from, to } => {
                 let inode = *self.names.get(from.as_os_str()).ok_or_else(|| missing(from))?;
                 self.rename_or(NameChange::Rename { from: from.clone(), to: to.clone(), inode });
+            }
+            SimOp::Link { file, name } => {
+                let inode = *self.names.get(file.as_os_str()).ok_or_else(|| missing(file))?;
+                if self.names.contains_key(name.as_os_str()) {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                self.rename_or(NameChange::Create { path: name.clone(), inode });
             }
             SimOp::Remove { path } => {
                 self.names.get(path.as_os_str()).ok_or_else(|| missing(path))?;
