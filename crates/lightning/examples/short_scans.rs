@@ -31,6 +31,16 @@ fn measure(what: &str, database: &Database, keyspace: &Keyspace, keys: u64) {
         return;
     }
     let snapshot = database.snapshot();
+    let start = computed_seconds();
+    let mut seed = 1u64;
+    let mut found = 0;
+    for _ in 0..SCANS {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        snapshot.get_with(keyspace, &key((seed >> 20) % keys), |value| found += value.len()).unwrap();
+    }
+    assert!(found > 0);
+    let spent = computed_seconds() - start;
+    println!("{what:<12} a point read:      {:>8.0} ns", spent * 1e9 / f64::from(SCANS));
     for rows in [1, 10, 100] {
         for direction in [Direction::Forward, Direction::Reverse] {
             let mut seed = 1u64;
@@ -62,7 +72,9 @@ fn measure(what: &str, database: &Database, keyspace: &Keyspace, keys: u64) {
 
 fn main() {
     let keys: u64 = std::env::args().nth(1).map_or(100_000, |text| text.parse().unwrap());
-    for layout in [Layout::BTree, Layout::Lsm] {
+    let only_tree = std::env::args().nth(2).is_some_and(|only| only == "tree");
+    let layouts = if only_tree { &[Layout::BTree][..] } else { &[Layout::BTree, Layout::Lsm] };
+    for layout in layouts.iter().copied() {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { cache_bytes: 1 << 30, ..Options::default() };
         let database = Database::open(directory.path(), options).unwrap();
