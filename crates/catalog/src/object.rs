@@ -5,7 +5,8 @@
 //! column's value stands in a stored row (`number - 1`).
 
 use luma_model::DataType;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::types::UserType;
 
@@ -448,11 +449,20 @@ pub struct ColumnStatistics {
     /// Column number.
     pub column: u16,
     /// Share of NULLs, 0 to 1.
+    #[serde(deserialize_with = "fraction")]
     pub null_fraction: f64,
     /// Distinct values, estimated.
     pub distinct: u64,
     /// Mean bytes of a value.
+    #[serde(deserialize_with = "fraction")]
     pub average_width: f64,
+}
+
+/// A number with a point. [`Object`] is tagged, so its fields pass through a form in between, in which JSON's exact numbers
+/// are maps that `f64` does not take.
+fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    number.as_f64().ok_or_else(|| D::Error::custom(format!("{number} is out of range")))
 }
 
 /// A named query.

@@ -166,3 +166,17 @@ async fn an_index_of_some_rows_serves_only_conditions_that_imply_it() {
         assert_eq!(found.contains(index), used, "{condition}\n{found}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_analyze_found_is_there_after_a_restart() {
+    let (fixture, mut session) = fixture(700).await;
+    let asked = "EXPLAIN SELECT * FROM t JOIN t AS u ON t.id = u.id";
+    let before = run(&mut session, asked).await.unwrap();
+    let rows = "SELECT reltuples FROM pg_class WHERE relname = 't'";
+    assert_eq!(run(&mut session, rows).await.unwrap(), ["700"]);
+    drop(session);
+    let fixture = fixture.reopened();
+    let mut session = fixture.session();
+    assert_eq!(run(&mut session, rows).await.unwrap(), ["700"]);
+    assert_eq!(run(&mut session, asked).await.unwrap(), before);
+}

@@ -13,10 +13,21 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    fn at(directory: tempfile::TempDir) -> Self {
         let engine = lightning::Database::open(directory.path(), lightning::Options::default()).unwrap();
         let database = Database::open(engine, DatabaseOptions::default()).unwrap();
         Self { database, directory }
+    }
+
+    /// The same database, closed and opened again; sessions must be gone.
+    #[allow(dead_code, reason = "only some tests start again")]
+    pub fn reopened(self) -> Self {
+        let Self { database, directory } = self;
+        drop(database);
+        Self::at(directory)
     }
 
     pub fn session(&self) -> Session {
