@@ -217,18 +217,23 @@ impl Merge {
     /// Moves the source at a place of `order` on and gives it its new place.
     #[inline]
     fn advance_at(&mut self, place: usize) -> Result<()> {
+        self.sources[self.order[place]].advance()?;
+        self.sink(place);
+        Ok(())
+    }
+
+    /// Gives the source at a place of `order`, which was moved on, its new place.
+    #[inline]
+    fn sink(&mut self, mut place: usize) {
         let source = self.order[place];
-        self.sources[source].advance()?;
         if self.sources[source].key().is_none() {
             self.order.remove(place);
-            return Ok(());
+            return;
         }
-        let mut place = place;
         while place + 1 < self.order.len() && self.compare(self.order[place + 1], source) == Ordering::Less {
             self.order.swap(place, place + 1);
             place += 1;
         }
-        Ok(())
     }
 
     /// Moves past older entries of the current key.
@@ -382,19 +387,25 @@ impl Merge {
 
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<()> {
-        if let [only] = self.order[..]
-            && self.is_plain
-        {
-            let source = &mut self.sources[only];
-            source.advance()?;
-            if source.key().is_none() {
-                self.order.clear();
-            }
-        } else if !self.order.is_empty() {
+        let Some(head) = self.order.first().copied() else { return Ok(()) };
+        if !self.is_plain {
             self.advance_at(0)?;
-            self.settle()?;
+            return self.settle();
         }
-        Ok(())
+        self.sources[head].advance()?;
+        if self.leads(head) {
+            return Ok(());
+        }
+        self.sink(0);
+        self.skip_older()
+    }
+
+    /// Whether the source at the head of `order` has a key that is before those of all others.
+    #[inline]
+    fn leads(&self, head: usize) -> bool {
+        let Some(key) = self.sources[head].key() else { return false };
+        let next = self.order.get(1).and_then(|next| self.sources[*next].key());
+        next.is_none_or(|next| if self.direction == Direction::Forward { key < next } else { key > next })
     }
 }
 

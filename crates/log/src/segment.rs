@@ -23,7 +23,7 @@ const LARGE_WRITE: u64 = 64 << 10;
 /// database is small.
 pub(crate) const RESERVED_MIN: u64 = 16 << 10;
 /// More spare files than this are removed.
-const SPARES_MAX: usize = 2;
+const SPARES_MAX: usize = 1;
 
 /// A segment open for writing.
 pub(crate) struct Segment {
