@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
 pub(crate) mod conflict;
+pub(crate) mod constraint;
 mod cursor;
 pub(crate) mod dialect;
 pub(crate) mod external;
@@ -115,8 +116,8 @@ pub(crate) enum Body {
     Vacuum(Option<ast::ObjectName>),
     /// `CHECKPOINT`.
     Checkpoint,
-    /// `SET CONSTRAINTS ALL|name, … DEFERRED|IMMEDIATE`; no names are all.
-    SetConstraints { names: Vec<ast::ObjectName>, deferred: bool },
+    /// SET CONSTRAINTS and ALTER TABLE … ALTER CONSTRAINT.
+    Constraint(constraint::ConstraintStatement),
     /// What is understood and can't be done.
     Refused { message: &'static str, hint: &'static str },
     /// A statement whose WITH queries change rows.
@@ -186,6 +187,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
+        }
+        if let Some(statement) = constraint::parse(&mut parser)? {
+            return Ok(Body::Constraint(statement));
         }
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
@@ -290,22 +294,6 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             skip(parser, if if_exists { 2 } else { 0 });
             let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
             Ok(Some(Body::DropCollection { names, if_exists }))
-        }
-        ("SET", "CONSTRAINTS") => {
-            skip(parser, 2);
-            let names = if word(parser, 0) == "ALL" {
-                skip(parser, 1);
-                Vec::new()
-            } else {
-                parser.parse_comma_separated(|parser| parser.parse_object_name(false))?
-            };
-            let deferred = match word(parser, 0).as_str() {
-                "DEFERRED" => true,
-                "IMMEDIATE" => false,
-                _ => return parser.expected("DEFERRED or IMMEDIATE", parser.peek_token()),
-            };
-            skip(parser, 1);
-            Ok(Some(Body::SetConstraints { names, deferred }))
         }
         ("DISCARD", _) => {
             skip(parser, 2);

@@ -93,7 +93,7 @@ fn is_without_data(query: &ast::Query) -> bool {
 /// Refuses what was written beside the columns of a table that is to be columnar.
 fn refuse_keys(table: &Table, columnar: luma_catalog::Columnar) -> Result<()> {
     let table = Table { columnar: Some(columnar), ..table.clone() };
-    if table.primary_key.is_some() {
+    if table.primary_columns().is_some() {
         columnar::refuse(&table, "a primary key")?;
     }
     if !table.indexes.is_empty() {
@@ -438,13 +438,13 @@ pub(crate) fn column_constraints(
         let given = option.name.as_ref().map(identifier);
         let number = |table: &Table| table.column(&name).map_or(0, |column| column.number);
         match &option.option {
-            ColumnOption::PrimaryKey(_) if !foreign => {
-                let columns = vec![number(table)];
-                constraint::primary_key(table, given, columns, allocate)?;
+            ColumnOption::PrimaryKey(key) if !foreign => {
+                let timing = constraint::timing(key.characteristics.as_ref())?;
+                constraint::primary_key(table, given, vec![number(table)], timing, allocate)?;
             }
-            ColumnOption::Unique(_) if !foreign => {
-                let columns = vec![number(table)];
-                constraint::unique(table, given, columns, names, allocate)?;
+            ColumnOption::Unique(key) if !foreign => {
+                let timing = constraint::timing(key.characteristics.as_ref())?;
+                constraint::unique(table, given, vec![number(table)], timing, names, allocate)?;
             }
             ColumnOption::Check(check) if !foreign => {
                 let given = given.or_else(|| check.name.as_ref().map(identifier));

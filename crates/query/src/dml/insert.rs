@@ -489,6 +489,22 @@ fn literal_columns(query: &ast::Query) -> Vec<bool> {
     }
 }
 
+/// Two rows may share a deferrable key for a while, so there is no one row that is in the way.
+fn refuse_deferrable(table: &OpenTable, target: &ConflictTarget) -> Result<()> {
+    let mut indexes = match target {
+        ConflictTarget::Any => table.indexes.as_slice(),
+        ConflictTarget::Index(place) => table.indexes.get(*place..=*place).unwrap_or_default(),
+        ConflictTarget::None | ConflictTarget::PrimaryKey => &[],
+    }
+    .iter();
+    let Some(index) = indexes.find(|index| index.definition.is_deferrable()) else { return Ok(()) };
+    let message =
+        "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+    Err(Error::new(ErrorKind::ObjectNotInPrerequisiteState, message)
+        .table(&table.definition.name)
+        .constraint(&index.definition.name))
+}
+
 fn on_conflict(
     insert: &ast::Insert,
     table: &OpenTable,
@@ -533,6 +549,7 @@ fn on_conflict(
             inference::find(table, &conflict::Target { parts, condition: None })?
         }
     };
+    refuse_deferrable(table, &target)?;
     let update = match &clause.action {
         OnConflictAction::DoNothing => None,
         OnConflictAction::DoUpdate(_) if target == ConflictTarget::Any => {
