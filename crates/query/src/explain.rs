@@ -290,7 +290,7 @@ fn fast_path(
         match statement {
             Sql::Query(query) => {
                 return Ok(compile::select(query, &mut context)?.map(|plan| {
-                    let output = plan.columns.iter().map(|column| column.name.to_string()).collect();
+                    let output = plan.columns.iter().map(|column| column.name.clone()).collect();
                     (plan.point.description(), Some(output))
                 }));
             }
