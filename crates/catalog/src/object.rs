@@ -104,6 +104,9 @@ pub struct Table {
     /// For a table whose rows go to files of columns; new rows are in `storage` until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columnar: Option<Columnar>,
+    /// Whether its rows go when a transaction ends: ON COMMIT DELETE ROWS of a temporary table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied_at_commit: bool,
 }
 
 /// What a materialized view is made from.
@@ -155,6 +158,7 @@ impl Table {
             comment: None,
             filled_by: None,
             columnar: None,
+            emptied_at_commit: false,
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) mod drop;
 mod extension;
 mod external;
 mod index;
+mod like;
 mod lock;
 mod maintenance;
 mod materialized;

@@ -15,7 +15,8 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 use crate::database::{Counters, Shared};
 use crate::dml::target::Target;
-use crate::dml::{insert, modify};
+use crate::dml::{insert, modify, returning};
+use crate::expression::Source;
 use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowStream};
 use crate::plan::context::Names;
 use crate::plan::run;
@@ -388,14 +389,20 @@ pub(crate) fn describe_body(
         }
         Sql::Insert(insert) => {
             learn_insert(session, insert, parameters)?;
-            insert.returning.as_deref().map(|items| (items, insert_table(session, insert)))
+            insert.returning.as_deref().map(|items| (items, insert_table(session, insert), Vec::new()))
         }
         Sql::Update(update) => {
             learn_update(session, update, parameters)?;
+            let more = match &update.from {
+                Some(
+                    ast::UpdateTableFromKind::BeforeSet(more) | ast::UpdateTableFromKind::AfterSet(more),
+                ) => more.clone(),
+                None => Vec::new(),
+            };
             update
                 .returning
                 .as_deref()
-                .map(|items| (items, modify::target_table(session, &update.table).map(Some)))
+                .map(|items| (items, modify::target_table(session, &update.table).map(Some), more))
         }
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
@@ -406,7 +413,8 @@ pub(crate) fn describe_body(
             if let Some((table, alias)) = table()? {
                 learn_filter(delete.selection.as_ref(), &table, &alias, parameters);
             }
-            delete.returning.as_deref().map(|items| (items, table()))
+            let more = delete.using.iter().flatten().cloned().collect();
+            delete.returning.as_deref().map(|items| (items, table(), more))
         }
         Sql::Merge(merge) => {
             learn_merge(session, merge, parameters)?;
@@ -414,13 +422,18 @@ pub(crate) fn describe_body(
         }
         _ => return utility::describe(session, body),
     };
-    let Some((items, table)) = returning else { return Ok(None) };
+    let Some((items, table, more)) = returning else { return Ok(None) };
     let Some((table, alias)) = table? else { return Ok(None) };
     let info = session.new_info();
     let state = state_for(&info.shared, &info);
     let reader = session.shared.engine.begin(lightning::TransactionOptions::default()).reader();
-    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
-    let compiled = crate::dml::returning::Returning::compile(items, &table, &alias, &names, parameters)?;
+    let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    names.parameters.clone_from(parameters);
+    let joined = returning::joined(&more, &names, &state, parameters)?;
+    let own = Source { name: &alias, table: &table };
+    let others = joined.iter().map(|table| Source { name: &table.name, table });
+    let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
+    let compiled = returning::Returning::compile(items, &sources, &names, parameters)?;
     Ok(Some(compiled.columns))
 }
 

@@ -8,15 +8,18 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+mod assignment;
 pub(crate) mod conflict;
 pub(crate) mod constraint;
 mod cursor;
 pub(crate) mod dialect;
 pub(crate) mod external;
 pub(crate) mod form;
+pub(crate) mod like;
 mod locate;
 pub(crate) mod materialized;
 pub(crate) mod merge;
+pub(crate) mod overriding;
 pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod user_type;
@@ -217,7 +220,10 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
         return Err(near(text, &next));
     }
     match body {
-        Body::Sql(statement) => form::statement(*statement),
+        Body::Sql(mut statement) => {
+            assignment::spread(&mut statement)?;
+            form::statement(*statement)
+        }
         other => Ok(other),
     }
 }

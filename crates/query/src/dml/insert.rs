@@ -27,6 +27,7 @@ use crate::outcome::{CommandTag, Outcome};
 use crate::plan::context::Names;
 use crate::session::{Session, SessionInfo};
 use crate::statement::conflict;
+use crate::statement::overriding::overrides;
 
 /// Rows between checks of the transaction's size.
 const CHECK_EVERY: usize = 256;
@@ -176,7 +177,12 @@ pub(crate) async fn run_general(
         let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
         let conflict = on_conflict(insert, &table, &alias, &names, &mut known)?;
         let returning = match &insert.returning {
-            Some(items) => Some(Returning::compile(items, &table.definition, &alias, &names, &mut known)?),
+            Some(items) => Some(Returning::compile(
+                items,
+                &[Source { name: &alias, table: &table.definition }],
+                &names,
+                &mut known,
+            )?),
             None => None,
         };
         (conflict, returning)
@@ -314,7 +320,7 @@ impl InsertRun<'_> {
         self.inserted += 1;
         if let Some(collector) = &mut self.collector {
             let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
-            collector.add(&refs, self.parameters, &self.target.info)?;
+            collector.add(&[&refs], self.parameters, &self.target.info)?;
         }
         Ok(())
     }
@@ -591,7 +597,17 @@ pub(crate) fn assigned_columns<'e>(
 ) -> Result<Vec<(usize, &'e Expr)>> {
     match &assignment.target {
         ast::AssignmentTarget::ColumnName(name) => {
-            Ok(vec![(ordinal(table, &last_name(name)?)?, &assignment.value)])
+            // `t.a` is the field `a` of a column `t`.
+            let first = match name.0.as_slice() {
+                [ast::ObjectNamePart::Identifier(first), ..] => identifier(first),
+                _ => last_name(name)?,
+            };
+            let ordinal = ordinal(table, &first)?;
+            if name.0.len() > 1 {
+                let message = format!("cannot assign to a field of column \"{first}\"");
+                return Err(Error::new(ErrorKind::FeatureNotSupported, message));
+            }
+            Ok(vec![(ordinal, &assignment.value)])
         }
         ast::AssignmentTarget::Tuple(names) => {
             let Expr::Tuple(values) = &assignment.value else {
@@ -689,6 +705,14 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
     if insert.columns.is_empty() && insert.source.is_none() {
         return Ok(());
     }
+    let overriding = match overrides(insert) {
+        Some("user") => {
+            let message = "OVERRIDING USER VALUE is not supported";
+            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+                .hint("Leave the identity column out of the column list."));
+        }
+        other => other.is_some(),
+    };
     for ordinal in columns {
         let column = &table.columns[*ordinal];
         if column.generated.is_some() && !all_default(*ordinal) {
@@ -699,12 +723,13 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
             .detail(format!("Column \"{}\" is a generated column.", column.name))
             .column(&column.name));
         }
-        if column.identity == Some(Identity::Always) && !all_default(*ordinal) {
+        if column.identity == Some(Identity::Always) && !overriding && !all_default(*ordinal) {
             return Err(Error::new(
                 ErrorKind::GeneratedAlways,
                 format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
             )
             .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+            .hint("Use OVERRIDING SYSTEM VALUE to override.")
             .column(&column.name));
         }
     }
