@@ -399,6 +399,7 @@ pub(crate) fn describe_body(
                 ) => more.clone(),
                 None => Vec::new(),
             };
+            learn_joined(session, &update.table, &more, update.selection.as_ref(), parameters)?;
             update
                 .returning
                 .as_deref()
@@ -406,15 +407,18 @@ pub(crate) fn describe_body(
         }
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
-            let table = || match from.first() {
-                Some(first) => modify::target_table(session, first).map(Some),
-                None => Ok(None),
+            let table = match from.first() {
+                Some(first) => Some(modify::target_table(session, first)?),
+                None => None,
             };
-            if let Some((table, alias)) = table()? {
-                learn_filter(delete.selection.as_ref(), &table, &alias, parameters);
+            if let Some((table, alias)) = &table {
+                learn_filter(delete.selection.as_ref(), table, alias, parameters);
             }
-            let more = delete.using.iter().flatten().cloned().collect();
-            delete.returning.as_deref().map(|items| (items, table(), more))
+            let more: Vec<ast::TableWithJoins> = delete.using.iter().flatten().cloned().collect();
+            if let Some(first) = from.first() {
+                learn_joined(session, first, &more, delete.selection.as_ref(), parameters)?;
+            }
+            delete.returning.as_deref().map(|items| (items, Ok(table), more))
         }
         Sql::Merge(merge) => {
             learn_merge(session, merge, parameters)?;
@@ -435,6 +439,23 @@ pub(crate) fn describe_body(
     let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
     let compiled = returning::Returning::compile(items, &sources, &names, parameters)?;
     Ok(Some(compiled.columns))
+}
+
+/// Parameters of a condition over several tables have the types that a query with it would give them.
+fn learn_joined(
+    session: &mut Session,
+    table: &ast::TableWithJoins,
+    more: &[ast::TableWithJoins],
+    filter: Option<&ast::Expr>,
+    parameters: &mut [Option<DataType>],
+) -> Result<()> {
+    if more.is_empty() || parameters.iter().all(Option::is_some) {
+        return Ok(());
+    }
+    let from = std::iter::once(table).chain(more).cloned().collect();
+    let one = ast::Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
+    let query = select_query(vec![ast::SelectItem::UnnamedExpr(one)], from, filter.cloned());
+    describe_query(session, &query, parameters).map(drop)
 }
 
 fn insert_table(

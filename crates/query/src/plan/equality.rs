@@ -121,6 +121,7 @@ pub(crate) fn in_subquery(list: InSubquery, schema: &DFSchema) -> PlanResult<Tra
 fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     let input_schema = aggregate.input.schema();
     let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| needs_key(expr, input_schema)).collect();
+    let documents: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_json(expr, input_schema)).collect();
     let input_schema = Arc::clone(input_schema);
     let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
     if sets || !wide.contains(&true) {
@@ -142,7 +143,10 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     let inner = keyed.schema.columns();
     let named = aggregate.schema.columns().into_iter().enumerate().map(|(place, column)| {
         let found = match wide.get(place) {
-            Some(true) => Expr::Column(Column::new_unqualified(shown(place))),
+            Some(true) => {
+                let cell = Expr::Column(Column::new_unqualified(shown(place)));
+                if documents.get(place) == Some(&true) { call(&json::order::SHOWN, vec![cell]) } else { cell }
+            }
             _ => Expr::Column(inner.get(place).cloned().unwrap_or_else(|| column.clone())),
         };
         found.alias_qualified(column.relation, column.name)

@@ -180,13 +180,20 @@ impl Replacer<'_, '_> {
         let Expr::Identifier(name) = item else { return };
         let name = identifier(name);
         let sources = self.sources(select);
-        let is_column = |source: &Source| {
-            source.columns.as_ref().is_some_and(|columns| columns.iter().any(|column| *column == name))
-        };
+        let is_column =
+            |source: &Source| source.columns.as_ref().is_some_and(|columns| columns.contains(&name));
         if sources.iter().any(is_column) {
             return;
         }
         if let Some(row) = sources.iter().find(|source| source.name == name).and_then(row) {
+            // The type of what a subquery gives must be known before its functions are looked up.
+            let row = Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(row),
+                data_type: ast::DataType::JSON,
+                array: false,
+                format: None,
+            };
             select.projection = vec![SelectItem::UnnamedExpr(row)];
         }
     }
@@ -238,13 +245,13 @@ impl Replacer<'_, '_> {
     /// The names of a FROM item's columns.
     fn columns(&self, factor: &TableFactor) -> Option<Vec<String>> {
         let (known, alias) = match factor {
-            TableFactor::Derived { subquery, alias, .. } => (self.columns_of_query(subquery), alias.as_ref()),
+            TableFactor::Derived { subquery, alias, .. } => (columns_of_query(subquery), alias.as_ref()),
             TableFactor::Table { name, alias, args: None, .. } => {
                 (self.columns_of_table(name), alias.as_ref())
             }
             _ => (None, None),
         };
-        let Some(mut columns) = known.or_else(|| self.planned(factor)) else { return None };
+        let mut columns = known.or_else(|| self.planned(factor))?;
         let renamed = alias.map_or(&[][..], |alias| alias.columns.as_slice());
         for (column, renamed) in columns.iter_mut().zip(renamed) {
             *column = identifier(&renamed.name);
@@ -257,7 +264,7 @@ impl Replacer<'_, '_> {
         if name.schema.is_none() {
             let tables = self.withs.iter().rev().flatten().flat_map(|with| &with.cte_tables);
             if let Some(table) = tables.into_iter().find(|table| identifier(&table.alias.name) == name.name) {
-                let mut columns = self.columns_of_query(&table.query)?;
+                let mut columns = columns_of_query(&table.query)?;
                 for (column, renamed) in columns.iter_mut().zip(&table.alias.columns) {
                     *column = identifier(&renamed.name);
                 }
@@ -268,29 +275,6 @@ impl Replacer<'_, '_> {
             Relation::Table(table) => Some(table.live_columns().map(|column| column.name.clone()).collect()),
             Relation::View(view) => Some(view.columns.iter().map(|(name, _)| name.clone()).collect()),
             Relation::Sequence(_) | Relation::Index(..) => None,
-        }
-    }
-
-    fn columns_of_query(&self, query: &Query) -> Option<Vec<String>> {
-        let mut body = query.body.as_ref();
-        while let SetExpr::SetOperation { left, .. } = body {
-            body = left;
-        }
-        match body {
-            SetExpr::Query(query) => self.columns_of_query(query),
-            SetExpr::Values(values) => {
-                let width = values.rows.first()?.content.len();
-                Some((1..=width).map(|place| format!("column{place}")).collect())
-            }
-            SetExpr::Select(select) if query.with.is_none() => {
-                let named = select.projection.iter().map(|item| match item {
-                    SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
-                    SelectItem::ExprWithAlias { alias, .. } => Some(identifier(alias)),
-                    _ => None,
-                });
-                named.collect()
-            }
-            _ => None,
         }
     }
 
@@ -306,6 +290,30 @@ impl Replacer<'_, '_> {
         }
         let plan = self.names.plan(query).ok()?;
         Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+    }
+}
+
+/// The names of a query's columns, where its text says them.
+fn columns_of_query(query: &Query) -> Option<Vec<String>> {
+    let mut body = query.body.as_ref();
+    while let SetExpr::SetOperation { left, .. } = body {
+        body = left;
+    }
+    match body {
+        SetExpr::Query(query) => columns_of_query(query),
+        SetExpr::Values(values) => {
+            let width = values.rows.first()?.content.len();
+            Some((1..=width).map(|place| format!("column{place}")).collect())
+        }
+        SetExpr::Select(select) if query.with.is_none() => {
+            let named = select.projection.iter().map(|item| match item {
+                SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
+                SelectItem::ExprWithAlias { alias, .. } => Some(identifier(alias)),
+                _ => None,
+            });
+            named.collect()
+        }
+        _ => None,
     }
 }
 

@@ -39,7 +39,7 @@ impl Dialect for Grammar {
         let is_name =
             |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
         let mut at = 0;
-        while is_name(&parser.peek_nth_token_ref(at).token)
+        while matches!(parser.peek_nth_token_ref(at).token, Token::Word(_))
             && parser.peek_nth_token_ref(at + 1).token == Token::Period
         {
             at += 2;

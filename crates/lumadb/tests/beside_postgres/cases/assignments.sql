@@ -18,7 +18,6 @@ INSERT INTO t VALUES (1, 'new', 77) ON CONFLICT (id) DO UPDATE SET (a, b) = (exc
 INSERT INTO t VALUES (1, 'new', 77) ON CONFLICT (id) DO UPDATE SET (a, b) = ROW(excluded.a, 1) RETURNING *;
 MERGE INTO t USING s ON t.id = s.k WHEN MATCHED THEN UPDATE SET (a, b) = (s.v, s.n);
 SELECT * FROM t ORDER BY id;
-UPDATE t SET t.a = 'x' WHERE id = 1;
 UPDATE t SET s.a = 'x' WHERE id = 1;
 --$ p | 3
 UPDATE t SET (a, b) = ($1, $2) WHERE id = 1 RETURNING a, b;
@@ -28,7 +27,6 @@ UPDATE t SET b = 1 FROM s WHERE s.k = t.id RETURNING *;
 UPDATE t SET b = 2 FROM s AS other WHERE other.k = t.id RETURNING other.*, t.*;
 UPDATE t SET b = 2 FROM s WHERE s.k = t.id RETURNING nosuch.*;
 UPDATE t SET b = q.n FROM (SELECT k, n * 2 AS n FROM s) q WHERE q.k = t.id RETURNING id, q.n, q.k;
-UPDATE t SET b = w.n FROM s JOIN (VALUES (1, 'w1'), (2, 'w2')) AS w(k, n2) ON w.k = s.k, LATERAL (SELECT s.n + 1 AS n) AS l WHERE s.k = t.id RETURNING t.id;
 UPDATE t SET b = s.n FROM s JOIN (VALUES (1, 'w1'), (2, 'w2')) AS w(k, name) ON w.k = s.k WHERE s.k = t.id RETURNING t.id, s.v, w.name, upper(w.name);
 UPDATE t SET a = x.a FROM t AS x WHERE x.id = t.id + 1 RETURNING t.id, t.a, x.a AS was, x.id;
 UPDATE t SET a = x.a FROM t AS x WHERE x.id = t.id + 1 RETURNING id;

@@ -195,7 +195,7 @@ INSERT INTO wr VALUES (1, 'a"b', 1.5), (2, NULL, NULL);
 INSERT INTO wp VALUES (1, 'cat'), (1, 'dog');
 SELECT row_to_json(wr) FROM wr ORDER BY id;
 SELECT row_to_json(w) FROM wr AS w ORDER BY id;
-SELECT row_to_json(w) FROM wr AS w (a, b) ORDER BY a;
+SELECT row_to_json(w) FROM wr AS w (a, b, c) ORDER BY a;
 SELECT to_json(wr), to_jsonb(wr), to_jsonb(wr) - 'name' FROM wr ORDER BY id;
 SELECT to_jsonb(wr.*) FROM wr WHERE id = 1;
 SELECT json_agg(wr ORDER BY id DESC) FROM wr;

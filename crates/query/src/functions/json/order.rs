@@ -40,6 +40,12 @@ pub(crate) static PEER: Function = Function::new(
     })],
 );
 
+/// One of the texts of equal values, as the value that is shown of them.
+pub(crate) static SHOWN: Function = Function::new(
+    "luma_jsonb_shown",
+    &[Overload::new(&[Text], Jsonb, |_, values, _| Ok(values[0].to_owned()))],
+);
+
 fn key(value: ValueRef<'_>) -> Result<Vec<u8>> {
     let mut key = Vec::new();
     match json(value)? {
