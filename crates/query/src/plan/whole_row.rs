@@ -122,8 +122,14 @@ impl VisitorMut for Replacer<'_, '_> {
                     arguments(call).map(|values| unnamed(&values))
                 }
                 FunctionArgExpr::Expr(Expr::Subquery(query)) => {
-                    self.selected_row(query);
-                    None
+                    // The type of what a subquery gives must be known before functions are looked up.
+                    self.selected_row(query).then(|| Expr::Cast {
+                        kind: ast::CastKind::Cast,
+                        expr: Box::new(Expr::Subquery(query.clone())),
+                        data_type: ast::DataType::JSON,
+                        array: false,
+                        format: None,
+                    })
                 }
                 _ => None,
             };
@@ -173,29 +179,22 @@ impl Replacer<'_, '_> {
         None
     }
 
-    /// A subquery that gives a row as a whole gives its object.
-    fn selected_row(&self, query: &mut Query) {
-        let SetExpr::Select(select) = query.body.as_mut() else { return };
-        let [SelectItem::UnnamedExpr(item)] = select.projection.as_slice() else { return };
-        let Expr::Identifier(name) = item else { return };
+    /// A subquery that gives a row as a whole gives its object; whether it is one.
+    fn selected_row(&self, query: &mut Query) -> bool {
+        let SetExpr::Select(select) = query.body.as_mut() else { return false };
+        let [SelectItem::UnnamedExpr(Expr::Identifier(name))] = select.projection.as_slice() else {
+            return false;
+        };
         let name = identifier(name);
         let sources = self.sources(select);
         let is_column =
             |source: &Source| source.columns.as_ref().is_some_and(|columns| columns.contains(&name));
         if sources.iter().any(is_column) {
-            return;
+            return false;
         }
-        if let Some(row) = sources.iter().find(|source| source.name == name).and_then(row) {
-            // The type of what a subquery gives must be known before its functions are looked up.
-            let row = Expr::Cast {
-                kind: ast::CastKind::Cast,
-                expr: Box::new(row),
-                data_type: ast::DataType::JSON,
-                array: false,
-                format: None,
-            };
-            select.projection = vec![SelectItem::UnnamedExpr(row)];
-        }
+        let Some(row) = sources.iter().find(|source| source.name == name).and_then(row) else { return false };
+        select.projection = vec![SelectItem::UnnamedExpr(row)];
+        true
     }
 
     fn sources(&self, select: &Select) -> Vec<Source> {
