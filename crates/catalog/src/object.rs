@@ -104,6 +104,9 @@ pub struct Table {
     /// For a table whose rows go to files of columns; new rows are in `storage` until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columnar: Option<Columnar>,
+    /// Whether its rows go when a transaction ends: ON COMMIT DELETE ROWS of a temporary table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied_at_commit: bool,
 }
 
 /// What a materialized view is made from.
@@ -155,6 +158,7 @@ impl Table {
             comment: None,
             filled_by: None,
             columnar: None,
+            emptied_at_commit: false,
         }
     }
 
@@ -212,6 +216,21 @@ impl Table {
     /// The index of that name.
     pub fn index(&self, name: &str) -> Option<&Index> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// The index of a deferrable primary key; a primary key of another kind is no index.
+    pub fn deferrable_key(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.primary)
+    }
+
+    /// Name and column numbers of the primary key.
+    pub fn primary_columns(&self) -> Option<(&str, Vec<u16>)> {
+        match &self.primary_key {
+            Some(key) => Some((&key.name, key.columns.clone())),
+            None => self
+                .deferrable_key()
+                .map(|index| (index.name.as_str(), index.columns.iter().map(|part| part.column).collect())),
+        }
     }
 
     /// Every keyspace the table owns.
@@ -348,9 +367,26 @@ pub struct Index {
     /// Numbers of the columns that INCLUDE names; they take part in nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<u16>,
+    /// Whether it is the deferrable primary key of its table, whose rows have numbers for keys: two of them may
+    /// share a primary key for a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub primary: bool,
+    /// When its constraint is checked.
+    #[serde(default)]
+    pub timing: ConstraintTiming,
 }
 
 impl Index {
+    /// Whether two rows never have one key without NULLs, not even for a while.
+    pub fn is_always_unique(&self) -> bool {
+        self.unique && self.timing == ConstraintTiming::NotDeferrable
+    }
+
+    /// Whether two rows may have one key until the statement or the transaction ends.
+    pub fn is_deferrable(&self) -> bool {
+        self.unique && self.timing != ConstraintTiming::NotDeferrable
+    }
+
     /// Whether it has every row under columns of the table.
     pub fn is_plain(&self) -> bool {
         self.expressions.is_empty() && self.predicate.is_none()

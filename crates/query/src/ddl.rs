@@ -26,6 +26,7 @@ pub(crate) mod drop;
 mod extension;
 mod external;
 mod index;
+mod like;
 mod lock;
 mod maintenance;
 mod materialized;
@@ -34,6 +35,7 @@ mod role;
 mod schema;
 mod sequence;
 mod table;
+mod timing;
 pub(crate) use table::quoted;
 mod user_type;
 mod view;
@@ -82,10 +84,7 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
         Body::Analyze(name) => maintenance::analyze(session, name.as_ref()).await,
         Body::Vacuum(name) => maintenance::vacuum(session, name.as_ref()).await,
         Body::Checkpoint => maintenance::checkpoint(session).await,
-        Body::SetConstraints { names, deferred } => {
-            constraint::set_timing(session, names, *deferred).await?;
-            Ok(done("SET CONSTRAINTS"))
-        }
+        Body::Constraint(statement) => timing::statement(session, statement).await,
         Body::Role(statement) => {
             refuse_read_only(session)?;
             role::statement(session, statement).await

@@ -15,7 +15,8 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 use crate::database::{Counters, Shared};
 use crate::dml::target::Target;
-use crate::dml::{insert, modify};
+use crate::dml::{insert, modify, returning};
+use crate::expression::Source;
 use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowStream};
 use crate::plan::context::Names;
 use crate::plan::run;
@@ -388,25 +389,36 @@ pub(crate) fn describe_body(
         }
         Sql::Insert(insert) => {
             learn_insert(session, insert, parameters)?;
-            insert.returning.as_deref().map(|items| (items, insert_table(session, insert)))
+            insert.returning.as_deref().map(|items| (items, insert_table(session, insert), Vec::new()))
         }
         Sql::Update(update) => {
             learn_update(session, update, parameters)?;
+            let more = match &update.from {
+                Some(
+                    ast::UpdateTableFromKind::BeforeSet(more) | ast::UpdateTableFromKind::AfterSet(more),
+                ) => more.clone(),
+                None => Vec::new(),
+            };
+            learn_joined(session, &update.table, &more, update.selection.as_ref(), parameters)?;
             update
                 .returning
                 .as_deref()
-                .map(|items| (items, modify::target_table(session, &update.table).map(Some)))
+                .map(|items| (items, modify::target_table(session, &update.table).map(Some), more))
         }
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
-            let table = || match from.first() {
-                Some(first) => modify::target_table(session, first).map(Some),
-                None => Ok(None),
+            let table = match from.first() {
+                Some(first) => Some(modify::target_table(session, first)?),
+                None => None,
             };
-            if let Some((table, alias)) = table()? {
-                learn_filter(delete.selection.as_ref(), &table, &alias, parameters);
+            if let Some((table, alias)) = &table {
+                learn_filter(delete.selection.as_ref(), table, alias, parameters);
             }
-            delete.returning.as_deref().map(|items| (items, table()))
+            let more: Vec<ast::TableWithJoins> = delete.using.iter().flatten().cloned().collect();
+            if let Some(first) = from.first() {
+                learn_joined(session, first, &more, delete.selection.as_ref(), parameters)?;
+            }
+            delete.returning.as_deref().map(|items| (items, Ok(table), more))
         }
         Sql::Merge(merge) => {
             learn_merge(session, merge, parameters)?;
@@ -414,14 +426,36 @@ pub(crate) fn describe_body(
         }
         _ => return utility::describe(session, body),
     };
-    let Some((items, table)) = returning else { return Ok(None) };
+    let Some((items, table, more)) = returning else { return Ok(None) };
     let Some((table, alias)) = table? else { return Ok(None) };
     let info = session.new_info();
     let state = state_for(&info.shared, &info);
     let reader = session.shared.engine.begin(lightning::TransactionOptions::default()).reader();
-    let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
-    let compiled = crate::dml::returning::Returning::compile(items, &table, &alias, &names, parameters)?;
+    let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+    names.parameters.clone_from(parameters);
+    let joined = returning::joined(&more, &names, &state, parameters)?;
+    let own = Source { name: &alias, table: &table };
+    let others = joined.iter().map(|table| Source { name: &table.name, table });
+    let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
+    let compiled = returning::Returning::compile(items, &sources, &names, parameters)?;
     Ok(Some(compiled.columns))
+}
+
+/// Parameters of a condition over several tables have the types that a query with it would give them.
+fn learn_joined(
+    session: &mut Session,
+    table: &ast::TableWithJoins,
+    more: &[ast::TableWithJoins],
+    filter: Option<&ast::Expr>,
+    parameters: &mut [Option<DataType>],
+) -> Result<()> {
+    if more.is_empty() || parameters.iter().all(Option::is_some) {
+        return Ok(());
+    }
+    let from = std::iter::once(table).chain(more).cloned().collect();
+    let one = ast::Expr::Value(ast::Value::Number("1".into(), false).with_empty_span());
+    let query = select_query(vec![ast::SelectItem::UnnamedExpr(one)], from, filter.cloned());
+    describe_query(session, &query, parameters).map(drop)
 }
 
 fn insert_table(

@@ -12,6 +12,8 @@ use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
 use luma_model::arrow::{ColumnBuilder, field};
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
+mod outline;
+
 use crate::execute;
 use crate::fast::compile::{self, Context};
 use crate::names::Scope;
@@ -19,7 +21,8 @@ use crate::outcome::{Column, CommandTag, Outcome, RowStream};
 use crate::plan::context::Names;
 use crate::plan::run;
 use crate::session::Session;
-use crate::utility::texts;
+use crate::statement::Body;
+use crate::utility::{self, texts};
 
 /// Runs EXPLAIN.
 pub(crate) async fn statement(
@@ -31,7 +34,7 @@ pub(crate) async fn statement(
     let Sql::Explain { analyze, verbose, statement, format, options, .. } = body else {
         return Err(execute::unsupported(body));
     };
-    let mut analyze = *analyze;
+    let (mut analyze, mut verbose) = (*analyze, *verbose);
     let mut json = format.as_ref().map(|format| is_json(&format.to_string())).transpose()?.unwrap_or(false);
     for option in options.iter().flatten() {
         let on = option
@@ -40,6 +43,7 @@ pub(crate) async fn statement(
             .is_none_or(|arg| !matches!(arg.to_string().to_lowercase().as_str(), "false" | "off" | "0"));
         match option.name.value.to_lowercase().as_str() {
             "analyze" => analyze = on,
+            "verbose" => verbose = on,
             "format" => {
                 let name = option.arg.as_ref().map(ToString::to_string).unwrap_or_default();
                 json = is_json(name.trim_matches('\''))?;
@@ -47,9 +51,41 @@ pub(crate) async fn statement(
             _ => {}
         }
     }
+    let Sql::Execute { name: Some(name), parameters: arguments, .. } = statement.as_ref() else {
+        return explain(session, statement, types, parameters, Wanted { analyze, verbose, json }).await;
+    };
+    let (prepared, arguments) = utility::prepared(session, name, arguments)?;
+    match &prepared.statement.body {
+        Body::Sql(body)
+            if matches!(body.as_ref(), Sql::Query(_) | Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_)) =>
+        {
+            let wanted = Wanted { analyze, verbose, json };
+            explain(session, body, prepared.parameter_types(), &arguments, wanted).await
+        }
+        _ if json => json_text(&serde_json::json!(["Utility Statement"])),
+        _ => texts(vec![("QUERY PLAN", vec!["Utility statements have no plan structure".to_owned()])]),
+    }
+}
+
+/// What an EXPLAIN is to show.
+#[derive(Clone, Copy)]
+struct Wanted {
+    analyze: bool,
+    verbose: bool,
+    json: bool,
+}
+
+async fn explain(
+    session: &mut Session,
+    statement: &Sql,
+    types: &[DataType],
+    parameters: &[Value],
+    Wanted { analyze, verbose, json }: Wanted,
+) -> Result<Outcome> {
     let planning = Instant::now();
-    if let Some(fast) = fast_path(session, statement, types)? {
+    if let Some((fast, output)) = fast_path(session, statement, types)? {
         let mut plan = Explained::new(fast, planning);
+        plan.output = output.filter(|_| verbose);
         if analyze {
             let started = Instant::now();
             plan.rows = Some(run_statement(session, statement, parameters, types).await?);
@@ -64,13 +100,17 @@ pub(crate) async fn statement(
     let physical = {
         let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
         names.target = target_oid(session, statement);
+        names.parameters = types.iter().cloned().map(Some).collect();
         let plan = names.plan(query)?;
+        if verbose && json && !analyze && matches!(statement, Sql::Query(_)) {
+            return json_text(&serde_json::json!([{ "Plan": outline::outline(&plan) }]));
+        }
         let plan = run::bind(plan, types, parameters)?;
         run::physical(&state, &plan).await?
     };
     let mut plan = Explained::new(changes(statement).unwrap_or_default(), planning);
     plan.physical = Some(Arc::clone(&physical));
-    plan.verbose = *verbose;
+    plan.verbose = verbose;
     if analyze {
         let started = Instant::now();
         let batches = run::collect(&session.shared, &state, physical).await?;
@@ -105,6 +145,8 @@ struct Explained {
     /// What is done with the rows, or all that is done.
     heading: String,
     physical: Option<Arc<dyn ExecutionPlan>>,
+    /// Names of its columns, where they are to be shown.
+    output: Option<Vec<String>>,
     verbose: bool,
     planned: Duration,
     rows: Option<u64>,
@@ -113,7 +155,15 @@ struct Explained {
 
 impl Explained {
     fn new(heading: String, planning: Instant) -> Self {
-        Self { heading, physical: None, verbose: false, planned: planning.elapsed(), rows: None, ran: None }
+        Self {
+            heading,
+            physical: None,
+            output: None,
+            verbose: false,
+            planned: planning.elapsed(),
+            rows: None,
+            ran: None,
+        }
     }
 
     fn outcome(&self, json: bool) -> Result<Outcome> {
@@ -152,6 +202,9 @@ impl Explained {
                 own
             }
         };
+        if let Some(output) = &self.output {
+            plan["Output"] = serde_json::json!(output);
+        }
         if let (Some(rows), Some(ran)) = (self.rows, self.ran) {
             plan["Actual Rows"] = rows.into();
             plan["Actual Total Time"] = rounded(milliseconds(ran));
@@ -223,26 +276,35 @@ pub(crate) fn gives_json(body: &Sql) -> bool {
     json
 }
 
-/// What the fast path would do, if it takes the statement.
-fn fast_path(session: &Session, statement: &Sql, types: &[DataType]) -> Result<Option<String>> {
+/// What the fast path would do, if it takes the statement, and the columns that it gives.
+fn fast_path(
+    session: &Session,
+    statement: &Sql,
+    types: &[DataType],
+) -> Result<Option<(String, Option<Vec<String>>)>> {
     let mut parameters: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
     let catalog = session.catalog();
     let scope = Scope { catalog: &catalog, search_path: session.search_path() };
     let mut context = Context { shared: &session.shared, scope, parameters: &mut parameters };
-    Ok(match statement {
-        Sql::Query(query) => compile::select(query, &mut context)?.map(|plan| plan.point.description()),
-        Sql::Update(update) => {
-            compile::update(update, &mut context)?.map(|plan| format!("Update, {}", plan.point.description()))
-        }
-        Sql::Delete(delete) => {
-            compile::delete(delete, &mut context)?.map(|plan| format!("Delete, {}", plan.point.description()))
-        }
-        Sql::Insert(insert) => {
-            let plan = crate::dml::insert::compile(insert, &mut context)?;
-            plan.map(|_| "Insert, fast path: rows of constants".into())
-        }
-        _ => None,
-    })
+    let change =
+        match statement {
+            Sql::Query(query) => {
+                return Ok(compile::select(query, &mut context)?.map(|plan| {
+                    let output = plan.columns.iter().map(|column| column.name.clone()).collect();
+                    (plan.point.description(), Some(output))
+                }));
+            }
+            Sql::Update(update) => compile::update(update, &mut context)?
+                .map(|plan| format!("Update, {}", plan.point.description())),
+            Sql::Delete(delete) => compile::delete(delete, &mut context)?
+                .map(|plan| format!("Delete, {}", plan.point.description())),
+            Sql::Insert(insert) => {
+                let plan = crate::dml::insert::compile(insert, &mut context)?;
+                plan.map(|_| "Insert, fast path: rows of constants".into())
+            }
+            _ => None,
+        };
+    Ok(change.map(|description| (description, None)))
 }
 
 fn changes(statement: &Sql) -> Option<String> {

@@ -27,3 +27,4 @@ pub(crate) mod state;
 pub(crate) mod typing;
 pub(crate) mod unify;
 pub(crate) mod user_type;
+mod whole_row;

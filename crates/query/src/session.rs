@@ -770,7 +770,8 @@ impl Session {
             Some(transaction) => std::mem::take(&mut transaction.short_lived),
             None => Vec::new(),
         };
-        crate::temporary::drop_tables(self, &short_lived).await
+        crate::temporary::drop_tables(self, &short_lived).await?;
+        if self.has_temporary { crate::temporary::empty_tables(self) } else { Ok(()) }
     }
 
     /// Undoes the transaction.

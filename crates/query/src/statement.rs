@@ -8,14 +8,18 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
+mod assignment;
 pub(crate) mod conflict;
+pub(crate) mod constraint;
 mod cursor;
 pub(crate) mod dialect;
 pub(crate) mod external;
 pub(crate) mod form;
+pub(crate) mod like;
 mod locate;
 pub(crate) mod materialized;
 pub(crate) mod merge;
+pub(crate) mod overriding;
 pub(crate) mod role;
 pub(crate) mod sequence;
 pub(crate) mod user_type;
@@ -115,8 +119,8 @@ pub(crate) enum Body {
     Vacuum(Option<ast::ObjectName>),
     /// `CHECKPOINT`.
     Checkpoint,
-    /// `SET CONSTRAINTS ALL|name, … DEFERRED|IMMEDIATE`; no names are all.
-    SetConstraints { names: Vec<ast::ObjectName>, deferred: bool },
+    /// SET CONSTRAINTS and ALTER TABLE … ALTER CONSTRAINT.
+    Constraint(constraint::ConstraintStatement),
     /// What is understood and can't be done.
     Refused { message: &'static str, hint: &'static str },
     /// A statement whose WITH queries change rows.
@@ -187,6 +191,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
         if let Some(statement) = role::parse(&mut parser)? {
             return Ok(Body::Role(statement));
         }
+        if let Some(statement) = constraint::parse(&mut parser)? {
+            return Ok(Body::Constraint(statement));
+        }
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
         }
@@ -213,7 +220,10 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
         return Err(near(text, &next));
     }
     match body {
-        Body::Sql(statement) => form::statement(*statement),
+        Body::Sql(mut statement) => {
+            assignment::spread(&mut statement)?;
+            form::statement(*statement)
+        }
         other => Ok(other),
     }
 }
@@ -290,22 +300,6 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             skip(parser, if if_exists { 2 } else { 0 });
             let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
             Ok(Some(Body::DropCollection { names, if_exists }))
-        }
-        ("SET", "CONSTRAINTS") => {
-            skip(parser, 2);
-            let names = if word(parser, 0) == "ALL" {
-                skip(parser, 1);
-                Vec::new()
-            } else {
-                parser.parse_comma_separated(|parser| parser.parse_object_name(false))?
-            };
-            let deferred = match word(parser, 0).as_str() {
-                "DEFERRED" => true,
-                "IMMEDIATE" => false,
-                _ => return parser.expected("DEFERRED or IMMEDIATE", parser.peek_token()),
-            };
-            skip(parser, 1);
-            Ok(Some(Body::SetConstraints { names, deferred }))
         }
         ("DISCARD", _) => {
             skip(parser, 2);

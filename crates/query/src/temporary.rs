@@ -5,6 +5,7 @@
 //! was killed left behind goes at its next start. Their rows are stored as those of any other table.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use luma_catalog::{Catalog, Object, Oid, Relation, Schema, Snapshot, StorageId, engine_error};
@@ -70,6 +71,30 @@ pub(crate) async fn drop_tables(session: &mut Session, tables: &[Oid]) -> Result
         let found = session.catalog().table(*oid).map(Arc::clone);
         if let Some(table) = found {
             ddl::drop::drop_table(session, &table, true, &together).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the rows of the tables that a transaction's end empties. Nobody else writes to them.
+pub(crate) fn empty_tables(session: &mut Session) -> Result<()> {
+    let catalog = session.catalog();
+    let Some(schema) = catalog.schema(&schema_name(session.number)) else { return Ok(()) };
+    let shared = Arc::clone(&session.shared);
+    for (_, relation) in catalog.relations(schema.oid) {
+        let Relation::Table(table) = relation else { continue };
+        let Some(transaction) = &mut session.transaction else { return Ok(()) };
+        if !table.emptied_at_commit || transaction.failed {
+            continue;
+        }
+        let open = shared.open_table(table)?;
+        if open.is_empty(&transaction.engine.latest_reader())? {
+            continue;
+        }
+        let indexes = open.indexes.iter().map(|index| &index.entries);
+        for keyspace in std::iter::once(&open.rows).chain(indexes) {
+            let engine = &mut transaction.engine;
+            engine.delete_range(keyspace, Bound::Unbounded, Bound::Unbounded).map_err(engine_error)?;
         }
     }
     Ok(())

@@ -178,12 +178,10 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
             done("PREPARE")
         }
         Sql::Execute { name: Some(name), parameters, using, .. } => {
-            let name = crate::names::qualified(name)?.name;
-            let inner = session.named_statement(&name).flatten().ok_or_else(|| no_statement(&name))?;
             if !using.is_empty() {
                 return Err(execute::unsupported(body));
             }
-            let values = execute_arguments(session, &name, parameters, inner.parameter_types())?;
+            let (inner, values) = prepared(session, name, parameters)?;
             Box::pin(execute::execute(session, &inner, &values, None)).await.map(Some)
         }
         Sql::Deallocate { name, .. } => {
@@ -238,6 +236,21 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Optio
         }
         _ => Ok(None),
     }
+}
+
+/// The prepared statement of that name, and the values of the arguments that it is given.
+///
+/// # Errors
+/// 26000 when there is none, 42601 for another number of arguments.
+pub(crate) fn prepared(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    arguments: &[Expr],
+) -> Result<(Arc<prepared::Prepared>, Vec<Value>)> {
+    let name = crate::names::qualified(name)?.name;
+    let found = session.named_statement(&name).flatten().ok_or_else(|| no_statement(&name))?;
+    let values = execute_arguments(session, &name, arguments, found.parameter_types())?;
+    Ok((found, values))
 }
 
 fn no_statement(name: &str) -> Error {

@@ -186,3 +186,78 @@ async fn a_merge_that_waited_for_a_row_acts_on_what_the_row_became() {
     assert_eq!(waiting.await.unwrap().unwrap(), ["MERGE 2"]);
     assert_eq!(run(&mut holder, "SELECT * FROM t ORDER BY id").await.unwrap(), ["1|12", "2|20", "3|30"]);
 }
+
+/// Two sessions in transactions that gave one deferrable key to a row each.
+async fn two_that_defer(key: &str) -> (Fixture, [Session; 2]) {
+    let fixture = Fixture::new();
+    let mut sessions = [fixture.session(), fixture.session()];
+    run(&mut sessions[0], &format!("CREATE TABLE t (id int {key} DEFERRABLE INITIALLY DEFERRED, v int)"))
+        .await
+        .unwrap();
+    for (who, session) in sessions.iter_mut().enumerate() {
+        run(session, "BEGIN").await.unwrap();
+        run(session, &format!("INSERT INTO t VALUES (1, {who})")).await.unwrap();
+    }
+    (fixture, sessions)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_transactions_that_defer_one_key_one_commits() {
+    for key in ["PRIMARY KEY", "UNIQUE"] {
+        for level in LEVELS {
+            let (fixture, mut sessions) = two_that_defer(key).await;
+            // A third that began before the others committed, at a level of its own.
+            let mut third = fixture.session();
+            run(&mut third, &format!("BEGIN ISOLATION LEVEL {level}")).await.unwrap();
+            run(&mut third, "INSERT INTO t VALUES (1, 3)").await.unwrap();
+            run(&mut sessions[0], "COMMIT").await.unwrap();
+            for late in [&mut sessions[1], &mut third] {
+                let error = run(late, "COMMIT").await.unwrap_err();
+                assert_eq!(state(&error), "23505", "{key}, {level}");
+            }
+            let mut reader = fixture.session();
+            assert_eq!(run(&mut reader, "SELECT v FROM t").await.unwrap(), ["0"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_key_waits_for_who_checked_it_before() {
+    for (end, expected) in [("COMMIT", Some("23505")), ("ROLLBACK", None)] {
+        let (_fixture, sessions) = two_that_defer("PRIMARY KEY").await;
+        let [mut first, mut second] = sessions;
+        run(&mut first, "SET CONSTRAINTS ALL IMMEDIATE").await.unwrap();
+        run(&mut second, "SET lock_timeout = '100ms'; SAVEPOINT s").await.unwrap();
+        let error = run(&mut second, "SET CONSTRAINTS ALL IMMEDIATE").await.unwrap_err();
+        assert_eq!(state(&error), "55P03");
+        run(&mut second, "ROLLBACK").await.unwrap();
+        run(&mut second, "SET lock_timeout = 0; BEGIN; INSERT INTO t VALUES (1, 2)").await.unwrap();
+        let waiting = tokio::spawn(async move { run(&mut second, "COMMIT").await });
+        run(&mut first, end).await.unwrap();
+        let ended = waiting.await.unwrap();
+        assert_eq!(ended.err().as_ref().map(state), expected, "{end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_key_waits_for_who_is_about_to_give_it_up() {
+    for timing in ["", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"] {
+        for change in ["DELETE FROM t WHERE id = 1", "UPDATE t SET v = 11 WHERE id = 1"] {
+            for (end, expected) in [("COMMIT", None), ("ROLLBACK", Some("23505"))] {
+                let fixture = Fixture::new();
+                let (mut first, mut second) = (fixture.session(), fixture.session());
+                let table = format!("CREATE TABLE t (id int PRIMARY KEY, v int UNIQUE {timing})");
+                run(&mut first, &format!("{table}; INSERT INTO t VALUES (1, 10)")).await.unwrap();
+                run(&mut first, &format!("BEGIN; {change}")).await.unwrap();
+                let insert = "INSERT INTO t VALUES (2, 10)";
+                run(&mut second, "SET lock_timeout = '100ms'").await.unwrap();
+                assert_eq!(state(&run(&mut second, insert).await.unwrap_err()), "55P03", "{timing} {change}");
+                run(&mut second, "SET lock_timeout = 0").await.unwrap();
+                let waiting = tokio::spawn(async move { run(&mut second, insert).await });
+                run(&mut first, end).await.unwrap();
+                let ended = waiting.await.unwrap();
+                assert_eq!(ended.err().as_ref().map(state), expected, "{timing} {change} {end}");
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ use lightning::{Direction, Durability, Readable, TransactionReader, WriteBatch};
 use luma_catalog::engine_error;
 use luma_model::{DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, decode_key};
 
-use crate::index::Entry;
+use crate::index::{Entry, claim};
 use crate::store::Store;
 use crate::table::{OpenIndex, OpenTable, encode_row};
 use crate::write::{Expressions, text_of};
@@ -120,9 +120,29 @@ pub fn build_index(
         twice = filler.finish()?;
     }
     match twice {
-        None => Ok(()),
+        None => check_claims(store, table, index),
         Some(key) => Err(not_unique_in(table, index, &key)),
     }
+}
+
+/// Looks for a key that two rows have in the filled keyspace of a deferrable index.
+fn check_claims(store: &Store, table: &OpenTable, index: &OpenIndex) -> Result<()> {
+    if !index.definition.is_deferrable() {
+        return Ok(());
+    }
+    let snapshot = store.engine().snapshot();
+    let mut entries = snapshot
+        .range(&index.entries, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
+        .map_err(engine_error)?;
+    let mut last: Option<Vec<u8>> = None;
+    while let Some((key, value)) = entries.next().map_err(engine_error)? {
+        let claimed = claim(key, value);
+        if claimed.is_some() && claimed == last.as_deref() {
+            return Err(not_unique_in(table, index, claimed.unwrap_or_default()));
+        }
+        last = claimed.map(<[u8]>::to_vec);
+    }
+    Ok(())
 }
 
 /// Copies the rows that `reader` sees into the unseen keyspaces of `new`, the same table with
@@ -171,6 +191,7 @@ pub fn rewrite(
         if let Some(key) = filler.finish()? {
             return Err(not_unique_in(new, index, &key));
         }
+        check_claims(store, new, index)?;
     }
     Ok(())
 }

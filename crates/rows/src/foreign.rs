@@ -6,14 +6,12 @@
 //! the end of the transaction, or until the transaction wants it checked. A child locks its parent's row shared
 //! until commit, so that a concurrent delete of the parent waits and then sees the child.
 
-use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use lightning::{Direction, LockMode, Readable};
-use luma_catalog::{ConstraintTiming, ForeignKey, Oid, ReferentialAction, Table, engine_error};
+use luma_catalog::{ForeignKey, Oid, ReferentialAction, Table, engine_error};
 use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key};
-use parking_lot::Mutex;
 
 use crate::access::KeyRange;
 use crate::index;
@@ -65,69 +63,23 @@ impl ForeignKeys {
     }
 }
 
-/// Foreign keys of a transaction that are checked at its end. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub struct DeferredKeys(Arc<Mutex<Deferred>>);
-
-#[derive(Debug, Default)]
-struct Deferred {
-    /// What `SET CONSTRAINTS` said last of all deferrable keys, and since then of some.
-    all: Option<bool>,
-    some: HashMap<Oid, bool>,
-    waiting: Vec<Waiting>,
-}
-
 /// A key that a child must not have without a parent when the transaction ends.
 #[derive(Debug)]
-struct Waiting {
-    child: Oid,
+pub(crate) struct Waiting {
+    pub(crate) child: Oid,
     constraint: Oid,
     values: Vec<Value>,
     /// Whether it was the parent that changed.
     parent_changed: bool,
 }
 
-impl DeferredKeys {
-    /// Defers deferrable keys, or has them checked by each statement: those named, or all.
-    pub fn set(&self, constraints: Option<&[Oid]>, deferred: bool) {
-        let mut state = self.0.lock();
-        match constraints {
-            Some(constraints) => state.some.extend(constraints.iter().map(|oid| (*oid, deferred))),
-            None => {
-                state.all = Some(deferred);
-                state.some.clear();
-            }
-        }
-    }
-
-    /// Whether nothing waits to be checked.
-    pub fn is_empty(&self) -> bool {
-        self.0.lock().waiting.is_empty()
-    }
-
-    fn defers(&self, key: &ForeignKey) -> bool {
-        let initially = match key.timing {
-            ConstraintTiming::NotDeferrable => return false,
-            ConstraintTiming::InitiallyImmediate => false,
-            ConstraintTiming::InitiallyDeferred => true,
-        };
-        let state = self.0.lock();
-        state.some.get(&key.oid).copied().or(state.all).unwrap_or(initially)
-    }
-
-    fn add(&self, waiting: Waiting) {
-        self.0.lock().waiting.push(waiting);
-    }
-}
-
-/// Checks what waited and is not deferred any more; everything at the end of the transaction.
-pub(crate) async fn check_deferred(writer: &mut Writer<'_>, end: bool) -> Result<()> {
-    let waiting = std::mem::take(&mut writer.deferred.0.lock().waiting);
+/// Checks the keys that waited and are not deferred any more; all of them at the end of the transaction.
+pub(crate) async fn check_waiting(writer: &mut Writer<'_>, waiting: Vec<Waiting>, end: bool) -> Result<()> {
     for waiting in waiting {
         // A table or key that was dropped since has nothing to say.
         let Some(child) = writer.catalog.table(waiting.child).map(Arc::clone) else { continue };
         let Some(key) = child.foreign_keys.iter().find(|key| key.oid == waiting.constraint) else { continue };
-        if !end && writer.deferred.defers(key) {
+        if !end && writer.deferred.defers(key.oid, key.timing) {
             writer.deferred.add(waiting);
             continue;
         }
@@ -175,7 +127,7 @@ pub(crate) async fn settle(writer: &mut Writer<'_>) -> Result<()> {
     let references = std::mem::take(&mut writer.foreign.references);
     for reference in references {
         let key = &reference.child.foreign_keys[reference.key];
-        if writer.deferred.defers(key) {
+        if writer.deferred.defers(key.oid, key.timing) {
             let (child, constraint) = (reference.child.oid, key.oid);
             writer.deferred.add(Waiting {
                 child,
@@ -213,7 +165,7 @@ async fn follow(
     let action = if new.is_some() { key.on_update } else { key.on_delete };
     let open = writer.store.table(child)?;
     match action {
-        ReferentialAction::NoAction if writer.deferred.defers(key) => {
+        ReferentialAction::NoAction if writer.deferred.defers(key.oid, key.timing) => {
             let (child, constraint) = (child.oid, key.oid);
             writer.deferred.add(Waiting { child, constraint, values: old, parent_changed: true });
             return Ok(());
@@ -289,7 +241,7 @@ fn unique_row_key(
         }
         return Ok(Some(key));
     }
-    for index in table.indexes.iter().filter(|index| index.definition.unique) {
+    for index in table.indexes.iter().filter(|index| index.definition.is_always_unique()) {
         let Some(numbers) = index.definition.plain_columns() else { continue };
         let indexed: Vec<usize> = numbers.map(|number| usize::from(number) - 1).collect();
         if !same_set(&indexed, columns) {

@@ -3,9 +3,11 @@
 //! | entry | key | value |
 //! |---|---|---|
 //! | of a unique index, no NULL | indexed columns | `1`, row key |
+//! | of a deferrable unique index, no NULL | indexed columns, row key | `2`, length of the indexed columns (u16, big endian) |
 //! | any other | indexed columns, row key | `0`, length of the indexed columns (u16, big endian) |
 //!
-//! So two rows with one unique key meet in one entry, and rows whose key has a NULL never do.
+//! So two rows with one unique key meet in one entry, and rows whose key has a NULL never do; entries of a
+//! deferrable key stand beside each other until they are checked.
 //! A row that does not satisfy an index's predicate has no entry in it.
 
 use luma_model::{Error, ErrorKind, KeyOrder, Result, ValueRef, encode_key};
@@ -15,6 +17,7 @@ use crate::write::Expressions;
 
 const IN_KEY: u8 = 0;
 const IN_VALUE: u8 = 1;
+const CLAIM: u8 = 2;
 
 /// An entry ready to be stored; reused from row to row.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) value: Vec<u8>,
     /// Whether the key alone must be unique.
     pub(crate) exclusive: bool,
+    /// How many bytes of the key must be unique once a deferrable constraint is checked; 0 for none.
+    pub(crate) claimed: usize,
 }
 
 impl Entry {
@@ -38,6 +43,7 @@ impl Entry {
         self.key.clear();
         self.value.clear();
         self.exclusive = false;
+        self.claimed = 0;
         let definition = &index.definition;
         let computed = if definition.is_plain() {
             Vec::new()
@@ -61,13 +67,17 @@ impl Entry {
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
             encode_key(value, data_type, order, &mut self.key)?;
         }
-        self.exclusive = index.definition.unique && !has_null;
+        self.exclusive = index.definition.is_always_unique() && !has_null;
         if self.exclusive {
             self.value.push(IN_VALUE);
             self.value.extend_from_slice(row_key);
         } else {
             let length = u16::try_from(self.key.len()).map_err(|_| too_large(&index.definition.name))?;
-            self.value.push(IN_KEY);
+            let claims = index.definition.is_deferrable() && !has_null;
+            if claims {
+                self.claimed = self.key.len();
+            }
+            self.value.push(if claims { CLAIM } else { IN_KEY });
             self.value.extend_from_slice(&length.to_be_bytes());
             self.key.extend_from_slice(row_key);
         }
@@ -80,8 +90,18 @@ impl Entry {
 pub fn row_key<'a>(key: &'a [u8], value: &'a [u8]) -> Result<&'a [u8]> {
     match value {
         [IN_VALUE, row_key @ ..] => Ok(row_key),
-        [IN_KEY, high, low] => key.get(usize::from(u16::from_be_bytes([*high, *low]))..).ok_or_else(damaged),
+        [IN_KEY | CLAIM, high, low] => {
+            key.get(usize::from(u16::from_be_bytes([*high, *low]))..).ok_or_else(damaged)
+        }
         _ => Err(damaged()),
+    }
+}
+
+/// The part of an entry's key that no other may have once a deferrable constraint is checked.
+pub(crate) fn claim<'a>(key: &'a [u8], value: &[u8]) -> Option<&'a [u8]> {
+    match value {
+        [CLAIM, high, low] => key.get(..usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
     }
 }
 

@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lightning::{LockMode, Transaction};
-use luma_catalog::{Column, Index, Snapshot, engine_error};
+use luma_catalog::{Column, Index, Oid, Snapshot, engine_error};
 use luma_columns::{RowAddress, Sink, file_key};
 use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
 
 use crate::columnar::{NewFiles, PendingInserts, TableFiles};
-use crate::foreign::{DeferredKeys, ForeignKeys, KeyChange};
+use crate::deferred::DeferredKeys;
+use crate::foreign::{ForeignKeys, KeyChange};
 use crate::index::{self, Entry};
 use crate::store::{LockSpace, Store};
 use crate::table::{DOCUMENT, OpenIndex, OpenTable, encode_row};
+use crate::unique::Claim;
 
 /// What a statement may see of others' commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct Writer<'a> {
     lock_timeout: Option<Duration>,
     pub(crate) foreign: ForeignKeys,
     pub(crate) deferred: DeferredKeys,
+    /// Deferrable unique keys that the statement gave to rows.
+    claims: Vec<Claim>,
     pub(crate) changes: VecDeque<KeyChange>,
     key: Vec<u8>,
     bytes: Vec<u8>,
@@ -101,6 +105,7 @@ pub struct Writer<'a> {
 #[derive(Debug, Default)]
 pub struct Suspended {
     foreign: ForeignKeys,
+    claims: Vec<Claim>,
     inserts: Vec<PendingInserts>,
 }
 
@@ -124,6 +129,7 @@ impl<'a> Writer<'a> {
             lock_timeout,
             foreign: ForeignKeys::default(),
             deferred,
+            claims: Vec::new(),
             changes: VecDeque::new(),
             key: Vec::new(),
             bytes: Vec::new(),
@@ -240,10 +246,10 @@ impl<'a> Writer<'a> {
         }
         // Look at every unique index before anything is written, so that a conflict leaves no trace.
         for (place, index) in table.indexes.iter().enumerate() {
-            if !index.definition.unique {
+            if !index.definition.is_always_unique() {
                 continue;
             }
-            let Some(row_key) = self.lock_unique(table, index, values, &key).await? else { continue };
+            let Some(row_key) = self.lock_unique(table, index, values, &key, None).await? else { continue };
             let is_target = matches!(target, ConflictTarget::Any) || *target == ConflictTarget::Index(place);
             if is_target && let Some(row) = self.lock_row(table, &row_key).await? {
                 return Ok(InsertOutcome::Conflict(Conflict { row_key, row }));
@@ -253,8 +259,7 @@ impl<'a> Writer<'a> {
         self.put_row(table, &key, values)?;
         for index in &table.indexes {
             if self.entry.build(table, index, values, &key, self.expressions)? {
-                let Entry { key, value, .. } = &self.entry;
-                self.transaction.put(&index.entries, key, value).map_err(engine_error)?;
+                self.put_entry(table, index)?;
             }
         }
         self.foreign.require_parents(table, values, None);
@@ -299,10 +304,9 @@ impl<'a> Writer<'a> {
             let had = self.old_entry.build(table, index, old, row_key, self.expressions)?;
             let has = self.entry.build(table, index, new, &key, self.expressions)?;
             same |= had && has && self.old_entry.key == self.entry.key;
-            if index.definition.unique
+            if index.definition.is_always_unique()
                 && !same
-                && let Some(other) = self.lock_unique(table, index, new, &key).await?
-                && other != row_key
+                && self.lock_unique(table, index, new, &key, Some(row_key)).await?.is_some()
             {
                 return Err(duplicate_in(table, index, new, self.expressions));
             }
@@ -310,8 +314,7 @@ impl<'a> Writer<'a> {
                 self.transaction.delete(&index.entries, &self.old_entry.key).map_err(engine_error)?;
             }
             if has {
-                let Entry { key, value, .. } = &self.entry;
-                self.transaction.put(&index.entries, key, value).map_err(engine_error)?;
+                self.put_entry(table, index)?;
             }
         }
         if moved {
@@ -360,34 +363,50 @@ impl<'a> Writer<'a> {
 
     /// Takes over what an earlier writer of the same statement left to settle.
     pub fn resume(&mut self, left: Suspended) {
-        (self.foreign, self.inserts) = (left.foreign, left.inserts);
+        (self.foreign, self.claims, self.inserts) = (left.foreign, left.claims, left.inserts);
     }
 
     /// Pauses the statement: what is left to settle goes to the next writer. For statements that
     /// only insert.
     pub fn suspend(self) -> Suspended {
-        Suspended { foreign: self.foreign, inserts: self.inserts }
+        Suspended { foreign: self.foreign, claims: self.claims, inserts: self.inserts }
     }
 
-    /// Ends the statement: inserts what waited, follows foreign keys from changed parents, then checks that
-    /// every new reference has its parent.
+    /// Ends the statement: inserts what waited, checks deferrable unique keys, follows foreign keys from changed
+    /// parents, then checks that every new reference has its parent.
     ///
     /// # Errors
-    /// 23503 when a reference would dangle; when a file cannot be written.
+    /// 23505 when two rows have one key; 23503 when a reference would dangle; when a file cannot be written.
     pub async fn finish(mut self) -> Result<()> {
         for pending in std::mem::take(&mut self.inserts) {
             pending.finish(self.transaction, &self.new_files)?;
         }
-        crate::foreign::settle(&mut self).await
+        self.check_claims().await?;
+        crate::foreign::settle(&mut self).await?;
+        // Keys that followed their parents.
+        self.check_claims().await
     }
 
-    /// Checks the foreign keys that waited: those that are not deferred any more, or at the end of the
+    async fn check_claims(&mut self) -> Result<()> {
+        let claims = std::mem::take(&mut self.claims);
+        crate::unique::check(self, claims, false).await
+    }
+
+    /// Checks the keys that waited: those that are not deferred any more, or at the end of the
     /// transaction all of them.
     ///
     /// # Errors
-    /// 23503 when a reference dangles.
+    /// 23505 when two rows have one key; 23503 when a reference dangles.
     pub async fn check_deferred(mut self, end: bool) -> Result<()> {
-        crate::foreign::check_deferred(&mut self, end).await
+        crate::deferred::check(&mut self, end).await
+    }
+
+    /// Whether the transaction has keys of the table to check later, which its rows do not satisfy yet.
+    ///
+    /// # Errors
+    /// Of locks as in [`Writer::lock_row`].
+    pub async fn has_pending(mut self, table: Oid) -> Result<bool> {
+        crate::deferred::concerns(&mut self, table).await
     }
 
     fn note_key_change(&mut self, table: &OpenTable, old: &[ValueRef<'_>], new: Option<&[ValueRef<'_>]>) {
@@ -420,13 +439,25 @@ impl<'a> Writer<'a> {
         self.transaction.put(&table.rows, key, &self.bytes).map_err(engine_error)
     }
 
-    /// Locks the unique key of these values and gives the row that has it now.
+    /// Puts the index entry that was built last.
+    fn put_entry(&mut self, table: &OpenTable, index: &OpenIndex) -> Result<()> {
+        let Entry { key, value, claimed, .. } = &self.entry;
+        if *claimed > 0 {
+            let (table, index) = (table.definition.oid, index.definition.oid);
+            self.claims.push(Claim { table, index, key: key[..*claimed].to_vec() });
+        }
+        self.transaction.put(&index.entries, key, value).map_err(engine_error)
+    }
+
+    /// Locks the unique key of these values and gives the row that has it, unless that is `own`. A row that
+    /// another transaction changes or deletes is waited for: it may not have the key any more then.
     async fn lock_unique(
         &mut self,
         table: &OpenTable,
         index: &OpenIndex,
         values: &[ValueRef<'_>],
         row_key: &[u8],
+        own: Option<&[u8]>,
     ) -> Result<Option<Vec<u8>>> {
         self.entry.build(table, index, values, row_key, self.expressions)?;
         if !self.entry.exclusive {
@@ -434,9 +465,19 @@ impl<'a> Writer<'a> {
         }
         let space = LockSpace::Storage(index.definition.storage);
         self.lock(space, &self.entry.key, LockMode::Exclusive).await?;
-        match self.transaction.get_latest(&index.entries, &self.entry.key).map_err(engine_error)? {
-            Some(value) => Ok(Some(index::row_key(&self.entry.key, &value)?.to_vec())),
-            None => Ok(None),
+        let mut waited = false;
+        loop {
+            let entry = self.transaction.get_latest(&index.entries, &self.entry.key).map_err(engine_error)?;
+            let Some(value) = entry else { return Ok(None) };
+            let found = index::row_key(&self.entry.key, &value)?;
+            if own == Some(found) {
+                return Ok(None);
+            }
+            if waited {
+                return Ok(Some(found.to_vec()));
+            }
+            self.lock(LockSpace::Storage(table.definition.storage), found, LockMode::Shared).await?;
+            waited = true;
         }
     }
 
@@ -476,7 +517,7 @@ fn ordinals(index: &OpenIndex) -> impl Iterator<Item = usize> + Clone {
 }
 
 /// The error of a second row with one key of an index.
-fn duplicate_in(
+pub(crate) fn duplicate_in(
     table: &OpenTable,
     index: &OpenIndex,
     values: &[ValueRef<'_>],

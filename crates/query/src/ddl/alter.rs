@@ -14,6 +14,7 @@ use crate::ddl::drop::{drop_dependent_views, drop_views_of_column};
 use crate::ddl::{
     create_storage, done, drop_storage, edit, lock_catalog, lock_definition, put, rewrite_table, table,
 };
+use crate::dml::target::refuse_pending;
 use crate::execute;
 use crate::expression::{Evaluator, RowExpression, Source, TableExpressions};
 use crate::names::{Scope, identifier, qualified};
@@ -47,6 +48,7 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         .detail("This operation is not supported for materialized views."));
     }
     lock_definition(session, &table).await?;
+    refuse_pending(session, &table, "ALTER TABLE").await?;
     for operation in &alter.operations {
         let catalog = session.catalog();
         let current = catalog.table(table.oid).map_or_else(|| Arc::clone(&table), Arc::clone);
@@ -307,9 +309,9 @@ pub(super) async fn drop_column(
     let number = column.number;
     columnar::refuse_layout_column(table, number)?;
     // The primary key goes with the first of its columns.
-    let key = table.primary_key.as_ref().filter(|key| key.columns.contains(&number));
-    if let Some(key) = key.map(|key| key.name.clone()) {
-        drop_constraint(session, table, &key, true, cascade).await?;
+    let key = table.primary_columns().filter(|(_, columns)| columns.contains(&number));
+    if let Some((key, _)) = key {
+        drop_constraint(session, table, key, true, cascade).await?;
     }
     if cascade {
         let computed = |other: &&luma_catalog::Column| {
@@ -506,12 +508,13 @@ async fn add_constraint(
         constraint::add(&mut changed, constraint, &names, &mut allocate)?;
     }
     match constraint {
-        TableConstraint::PrimaryKey(_) => {
+        TableConstraint::PrimaryKey(_) if changed.deferrable_key().is_none() => {
             refuse_collection(table, "change the primary key")?;
             refuse_nulls(session, table, &changed)?;
             changed = rewrite_table(session, table, changed, &mut Ok)?;
         }
-        TableConstraint::Unique(_) => {
+        TableConstraint::PrimaryKey(_) | TableConstraint::Unique(_) => {
+            refuse_nulls(session, table, &changed)?;
             if let Some(index) = changed.indexes.pop() {
                 changed = super::index::with_index(session, &Arc::new(changed), index)?;
             }
@@ -684,7 +687,7 @@ fn alter_column(
         }
         AlterColumnOperation::DropNotNull => {
             let number = table.columns[ordinal].number;
-            if table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&number)) {
+            if table.primary_columns().is_some_and(|(_, columns)| columns.contains(&number)) {
                 return Err(Error::new(
                     ErrorKind::InvalidTableDefinition,
                     format!("column \"{}\" is in a primary key", table.columns[ordinal].name),

@@ -9,11 +9,9 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::ddl::columnar;
 use crate::dml::insert::ordinal;
-use crate::dml::target::check_deferred;
 use crate::expression::{RowExpression, Source};
 use crate::names::{identifier, qualified};
 use crate::plan::context::Names;
-use crate::session::Session;
 
 /// Makes numbers and keyspaces while a table is put together.
 pub(crate) struct Allocator<'a> {
@@ -32,7 +30,7 @@ pub(crate) fn add(
         TableConstraint::PrimaryKey(key) => {
             let columns = column_numbers(table, &key.columns)?;
             let name = key.name.as_ref().or(key.index_name.as_ref()).map(identifier);
-            primary_key(table, name, columns, allocate)
+            primary_key(table, name, columns, timing(key.characteristics.as_ref())?, allocate)
         }
         TableConstraint::Unique(unique) => {
             let columns = column_numbers(table, &unique.columns)?;
@@ -43,7 +41,7 @@ pub(crate) fn add(
                 ));
             }
             let name = unique.name.as_ref().or(unique.index_name.as_ref()).map(identifier);
-            self::unique(table, name, columns, names, allocate)
+            self::unique(table, name, columns, timing(unique.characteristics.as_ref())?, names, allocate)
         }
         TableConstraint::Check(check) => {
             self::check(table, check.name.as_ref().map(identifier), &check.expr, None, names, allocate)
@@ -63,10 +61,11 @@ pub(crate) fn primary_key(
     table: &mut Table,
     name: Option<String>,
     columns: Vec<u16>,
+    timing: ConstraintTiming,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
     columnar::refuse(table, "a primary key")?;
-    if table.primary_key.is_some() {
+    if table.primary_columns().is_some() {
         return Err(Error::new(
             ErrorKind::InvalidTableDefinition,
             format!("multiple primary keys for table \"{}\" are not allowed", table.name),
@@ -78,8 +77,36 @@ pub(crate) fn primary_key(
         column.not_null = true;
     }
     let name = name.unwrap_or_else(|| format!("{}_pkey", table.name));
-    table.primary_key = Some(KeyConstraint { oid: (allocate.oid)(), name, columns });
+    if timing == ConstraintTiming::NotDeferrable {
+        table.primary_key = Some(KeyConstraint { oid: (allocate.oid)(), name, columns });
+    } else {
+        let index = constraint_index(name, columns, timing, allocate)?;
+        table.indexes.push(Index { primary: true, ..index });
+    }
     Ok(())
+}
+
+/// The index of a constraint.
+fn constraint_index(
+    name: String,
+    columns: Vec<u16>,
+    timing: ConstraintTiming,
+    allocate: &mut Allocator<'_>,
+) -> Result<Index> {
+    let part = |column| IndexColumn { column, descending: false, nulls_first: false };
+    Ok(Index {
+        oid: (allocate.oid)(),
+        name,
+        storage: (allocate.storage)()?,
+        columns: columns.into_iter().map(part).collect(),
+        unique: true,
+        constraint: true,
+        expressions: Vec::new(),
+        predicate: None,
+        include: Vec::new(),
+        primary: false,
+        timing,
+    })
 }
 
 /// Makes columns unique.
@@ -87,6 +114,7 @@ pub(crate) fn unique(
     table: &mut Table,
     name: Option<String>,
     columns: Vec<u16>,
+    timing: ConstraintTiming,
     names: &Names<'_>,
     allocate: &mut Allocator<'_>,
 ) -> Result<()> {
@@ -101,23 +129,7 @@ pub(crate) fn unique(
             free_name(table, &format!("{}_{}_key", table.name, table.column_names(&columns).join("_")), names)
         }
     };
-    let columns = columns
-        .into_iter()
-        .map(|column| IndexColumn { column, descending: false, nulls_first: false })
-        .collect();
-    let storage = (allocate.storage)()?;
-    let oid = (allocate.oid)();
-    table.indexes.push(Index {
-        oid,
-        name,
-        storage,
-        columns,
-        unique: true,
-        constraint: true,
-        expressions: Vec::new(),
-        predicate: None,
-        include: Vec::new(),
-    });
+    table.indexes.push(constraint_index(name, columns, timing, allocate)?);
     Ok(())
 }
 
@@ -182,6 +194,9 @@ pub(crate) fn foreign_key(
     let referenced: Vec<u16> = if key.referred_columns.is_empty() {
         match &parent.primary_key {
             Some(key) => key.columns.clone(),
+            None if parent.deferrable_key().is_some() => {
+                return Err(deferrable_parent("primary key", &parent));
+            }
             None => {
                 return Err(Error::new(
                     ErrorKind::UndefinedObject,
@@ -201,11 +216,15 @@ pub(crate) fn foreign_key(
     let same = |columns: &[u16]| {
         columns.len() == referenced.len() && columns.iter().all(|column| referenced.contains(column))
     };
-    let by_index = parent.indexes.iter().any(|index| {
+    let mut fitting = parent.indexes.iter().filter(|index| {
         let columns: Option<Vec<u16>> = index.plain_columns().map(Iterator::collect);
         index.unique && columns.is_some_and(|columns| same(&columns))
     });
+    let by_index = fitting.clone().any(Index::is_always_unique);
     if !by_index && !parent.primary_key.as_ref().is_some_and(|key| same(&key.columns)) {
+        if fitting.next().is_some() {
+            return Err(deferrable_parent("unique constraint", &parent));
+        }
         return Err(Error::new(
             ErrorKind::InvalidForeignKey,
             format!(
@@ -250,34 +269,12 @@ pub(crate) fn foreign_key(
     Ok(())
 }
 
-/// `SET CONSTRAINTS`: of the named deferrable foreign keys, or of all.
-pub(crate) async fn set_timing(
-    session: &mut Session,
-    names: &[ast::ObjectName],
-    deferred: bool,
-) -> Result<()> {
-    let catalog = session.catalog();
-    let mut constraints = Vec::new();
-    for name in names {
-        let name = qualified(name)?.name;
-        let before = constraints.len();
-        for key in catalog.tables().flat_map(|table| &table.foreign_keys).filter(|key| key.name == name) {
-            if key.timing == ConstraintTiming::NotDeferrable {
-                let message = format!("constraint \"{name}\" is not deferrable");
-                return Err(Error::new(ErrorKind::WrongObjectType, message));
-            }
-            constraints.push(key.oid);
-        }
-        if constraints.len() == before {
-            let message = format!("constraint \"{name}\" does not exist");
-            return Err(Error::new(ErrorKind::UndefinedObject, message));
-        }
-    }
-    session.active()?.deferred.set((!names.is_empty()).then_some(&constraints), deferred);
-    if deferred { Ok(()) } else { check_deferred(session, false).await }
+fn deferrable_parent(what: &str, parent: &Table) -> Error {
+    let message = format!("cannot use a deferrable {what} for referenced table \"{}\"", parent.name);
+    Error::new(ErrorKind::ObjectNotInPrerequisiteState, message)
 }
 
-fn timing(characteristics: Option<&ast::ConstraintCharacteristics>) -> Result<ConstraintTiming> {
+pub(crate) fn timing(characteristics: Option<&ast::ConstraintCharacteristics>) -> Result<ConstraintTiming> {
     let Some(characteristics) = characteristics else { return Ok(ConstraintTiming::NotDeferrable) };
     let initially_deferred = characteristics.initially == Some(ast::DeferrableInitial::Deferred);
     match characteristics.deferrable {

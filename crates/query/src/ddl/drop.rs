@@ -9,6 +9,7 @@ use luma_catalog::{Object, Oid, Relation, Snapshot, Table};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::ddl::{done, drop_storage, edit, lock_catalog, lock_definition, put};
+use crate::dml::target::refuse_pending;
 use crate::execute;
 use crate::names::{QualifiedName, Scope, qualified};
 use crate::outcome::{Outcome, Severity};
@@ -118,6 +119,7 @@ pub(crate) async fn drop_table(
     together: &BTreeSet<Oid>,
 ) -> Result<()> {
     lock_definition(session, table).await?;
+    refuse_pending(session, table, "DROP TABLE").await?;
     let catalog = session.catalog();
     // A transaction that held the lock may have changed the table meanwhile.
     let Some(table) = catalog.table(table.oid) else { return Ok(()) };

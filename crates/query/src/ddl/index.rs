@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr};
-use luma_catalog::{Column, Index, IndexColumn, IndexExpression, Object, Table};
+use luma_catalog::{Column, ConstraintTiming, Index, IndexColumn, IndexExpression, Object, Table};
 use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::ddl::{create_storage, done, latest_reader, lock_catalog, lock_definition, put};
@@ -93,6 +93,8 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateIndex) -> 
         expressions: parts.expressions,
         predicate: parts.predicate,
         include: parts.include,
+        primary: false,
+        timing: ConstraintTiming::NotDeferrable,
     };
     let extended = with_index(session, &table, index)?;
     put(session, Object::Table(extended))?;

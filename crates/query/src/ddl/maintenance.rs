@@ -8,6 +8,7 @@ use luma_catalog::{Object, Oid, Relation, Table, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::ddl::{create_storage, done, drop_storage, lock_catalog, lock_definition, put};
+use crate::dml::target::refuse_pending;
 use crate::execute;
 use crate::names::{Scope, qualified};
 use crate::outcome::Outcome;
@@ -47,6 +48,7 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
     for oid in emptied {
         let Some(table) = catalog.table(oid) else { continue };
         lock_definition(session, table).await?;
+        refuse_pending(session, table, "TRUNCATE").await?;
         let current = session.catalog().table(oid).map_or_else(|| Arc::clone(table), Arc::clone);
         for storage in current.storages() {
             drop_storage(session, storage)?;

@@ -8,7 +8,7 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 
 use crate::ddl::columnar;
 use crate::ddl::constraint::{self, Allocator};
-use crate::ddl::{create_storage, done, edit, lock_catalog, sequence};
+use crate::ddl::{create_storage, done, edit, like, lock_catalog, sequence};
 use crate::execute;
 use crate::expression::RowExpression;
 use crate::names::{QualifiedName, Scope, identifier, qualified};
@@ -70,7 +70,11 @@ pub(crate) async fn create(session: &mut Session, create: &ast::CreateTable) -> 
         refuse_keys(&table, columnar.clone())?;
         table.columnar = Some(columnar);
     }
+    table.emptied_at_commit = create.on_commit == Some(ast::OnCommit::DeleteRows);
     crate::ddl::put(session, Object::Table(table.clone()))?;
+    if create.on_commit == Some(ast::OnCommit::DeleteRows) {
+        columnar::refuse(&table, "ON COMMIT DELETE ROWS")?;
+    }
     if create.on_commit == Some(ast::OnCommit::Drop) {
         session.active()?.short_lived.push(table.oid);
     }
@@ -93,7 +97,7 @@ fn is_without_data(query: &ast::Query) -> bool {
 /// Refuses what was written beside the columns of a table that is to be columnar.
 fn refuse_keys(table: &Table, columnar: luma_catalog::Columnar) -> Result<()> {
     let table = Table { columnar: Some(columnar), ..table.clone() };
-    if table.primary_key.is_some() {
+    if table.primary_columns().is_some() {
         columnar::refuse(&table, "a primary key")?;
     }
     if !table.indexes.is_empty() {
@@ -183,9 +187,7 @@ pub(super) fn refuse_repeated(table: &Table) -> Result<()> {
 }
 
 fn refuse_unknown(create: &ast::CreateTable) -> Result<columnar::Options> {
-    let refused = if create.on_commit == Some(ast::OnCommit::DeleteRows) {
-        Some("ON COMMIT DELETE ROWS is not supported")
-    } else if create.on_commit.is_some() && !create.temporary {
+    let refused = if create.on_commit.is_some() && !create.temporary {
         return Err(Error::new(
             ErrorKind::InvalidTableDefinition,
             "ON COMMIT can only be used on temporary tables",
@@ -217,8 +219,13 @@ fn define(
     info: &Arc<SessionInfo>,
 ) -> Result<()> {
     let mut sequences = Vec::new();
-    for (place, definition) in create.columns.iter().enumerate() {
-        let column = column(table, place, definition, info, &mut sequences, session)?;
+    let mut likenesses = Vec::new();
+    for definition in &create.columns {
+        if let Some(source) = crate::statement::like::source(definition) {
+            likenesses.push(like::columns(session, table, source, info, &mut sequences)?);
+            continue;
+        }
+        let column = column(table, table.columns.len(), definition, info, &mut sequences, session)?;
         table.columns.push(column);
     }
     refuse_repeated(table)?;
@@ -239,6 +246,9 @@ fn define(
         .partition(|constraint| matches!(constraint, ast::TableConstraint::ForeignKey(_)));
     for constraint in other {
         constraint::add(table, constraint, &names, &mut allocate)?;
+    }
+    for likeness in &likenesses {
+        like::constraints(table, likeness, &names, &mut allocate)?;
     }
     for definition in &create.columns {
         column_constraints(table, definition, true, &names, &mut allocate)?;
@@ -438,13 +448,13 @@ pub(crate) fn column_constraints(
         let given = option.name.as_ref().map(identifier);
         let number = |table: &Table| table.column(&name).map_or(0, |column| column.number);
         match &option.option {
-            ColumnOption::PrimaryKey(_) if !foreign => {
-                let columns = vec![number(table)];
-                constraint::primary_key(table, given, columns, allocate)?;
+            ColumnOption::PrimaryKey(key) if !foreign => {
+                let timing = constraint::timing(key.characteristics.as_ref())?;
+                constraint::primary_key(table, given, vec![number(table)], timing, allocate)?;
             }
-            ColumnOption::Unique(_) if !foreign => {
-                let columns = vec![number(table)];
-                constraint::unique(table, given, columns, names, allocate)?;
+            ColumnOption::Unique(key) if !foreign => {
+                let timing = constraint::timing(key.characteristics.as_ref())?;
+                constraint::unique(table, given, vec![number(table)], timing, names, allocate)?;
             }
             ColumnOption::Check(check) if !foreign => {
                 let given = given.or_else(|| check.name.as_ref().map(identifier));

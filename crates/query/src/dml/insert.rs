@@ -27,6 +27,7 @@ use crate::outcome::{CommandTag, Outcome};
 use crate::plan::context::Names;
 use crate::session::{Session, SessionInfo};
 use crate::statement::conflict;
+use crate::statement::overriding::overrides;
 
 /// Rows between checks of the transaction's size.
 const CHECK_EVERY: usize = 256;
@@ -176,7 +177,12 @@ pub(crate) async fn run_general(
         let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
         let conflict = on_conflict(insert, &table, &alias, &names, &mut known)?;
         let returning = match &insert.returning {
-            Some(items) => Some(Returning::compile(items, &table.definition, &alias, &names, &mut known)?),
+            Some(items) => Some(Returning::compile(
+                items,
+                &[Source { name: &alias, table: &table.definition }],
+                &names,
+                &mut known,
+            )?),
             None => None,
         };
         (conflict, returning)
@@ -314,7 +320,7 @@ impl InsertRun<'_> {
         self.inserted += 1;
         if let Some(collector) = &mut self.collector {
             let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
-            collector.add(&refs, self.parameters, &self.target.info)?;
+            collector.add(&[&refs], self.parameters, &self.target.info)?;
         }
         Ok(())
     }
@@ -489,6 +495,22 @@ fn literal_columns(query: &ast::Query) -> Vec<bool> {
     }
 }
 
+/// Two rows may share a deferrable key for a while, so there is no one row that is in the way.
+fn refuse_deferrable(table: &OpenTable, target: &ConflictTarget) -> Result<()> {
+    let mut indexes = match target {
+        ConflictTarget::Any => table.indexes.as_slice(),
+        ConflictTarget::Index(place) => table.indexes.get(*place..=*place).unwrap_or_default(),
+        ConflictTarget::None | ConflictTarget::PrimaryKey => &[],
+    }
+    .iter();
+    let Some(index) = indexes.find(|index| index.definition.is_deferrable()) else { return Ok(()) };
+    let message =
+        "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+    Err(Error::new(ErrorKind::ObjectNotInPrerequisiteState, message)
+        .table(&table.definition.name)
+        .constraint(&index.definition.name))
+}
+
 fn on_conflict(
     insert: &ast::Insert,
     table: &OpenTable,
@@ -533,6 +555,7 @@ fn on_conflict(
             inference::find(table, &conflict::Target { parts, condition: None })?
         }
     };
+    refuse_deferrable(table, &target)?;
     let update = match &clause.action {
         OnConflictAction::DoNothing => None,
         OnConflictAction::DoUpdate(_) if target == ConflictTarget::Any => {
@@ -574,7 +597,17 @@ pub(crate) fn assigned_columns<'e>(
 ) -> Result<Vec<(usize, &'e Expr)>> {
     match &assignment.target {
         ast::AssignmentTarget::ColumnName(name) => {
-            Ok(vec![(ordinal(table, &last_name(name)?)?, &assignment.value)])
+            // `t.a` is the field `a` of a column `t`.
+            let first = match name.0.as_slice() {
+                [ast::ObjectNamePart::Identifier(first), ..] => identifier(first),
+                _ => last_name(name)?,
+            };
+            let ordinal = ordinal(table, &first)?;
+            if name.0.len() > 1 {
+                let message = format!("cannot assign to a field of column \"{first}\"");
+                return Err(Error::new(ErrorKind::FeatureNotSupported, message));
+            }
+            Ok(vec![(ordinal, &assignment.value)])
         }
         ast::AssignmentTarget::Tuple(names) => {
             let Expr::Tuple(values) = &assignment.value else {
@@ -672,6 +705,14 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
     if insert.columns.is_empty() && insert.source.is_none() {
         return Ok(());
     }
+    let overriding = match overrides(insert) {
+        Some("user") => {
+            let message = "OVERRIDING USER VALUE is not supported";
+            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+                .hint("Leave the identity column out of the column list."));
+        }
+        other => other.is_some(),
+    };
     for ordinal in columns {
         let column = &table.columns[*ordinal];
         if column.generated.is_some() && !all_default(*ordinal) {
@@ -682,12 +723,13 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
             .detail(format!("Column \"{}\" is a generated column.", column.name))
             .column(&column.name));
         }
-        if column.identity == Some(Identity::Always) && !all_default(*ordinal) {
+        if column.identity == Some(Identity::Always) && !overriding && !all_default(*ordinal) {
             return Err(Error::new(
                 ErrorKind::GeneratedAlways,
                 format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
             )
             .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+            .hint("Use OVERRIDING SYSTEM VALUE to override.")
             .column(&column.name));
         }
     }

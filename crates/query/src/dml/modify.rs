@@ -20,9 +20,10 @@ use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, 
 use luma_rows::Writer;
 
 use crate::dml::insert::{assigned_columns, is_default};
-use crate::dml::returning::{Collector, Returning};
+use crate::dml::returning::{self, Collector, Returning};
 use crate::dml::target::Target;
 use crate::execute;
+use crate::expression::Source;
 use crate::fast::scalar::{assignable, not_assignable};
 use crate::names::{identifier, qualified};
 use crate::outcome::{CommandTag, Outcome};
@@ -147,13 +148,20 @@ impl Modify<'_> {
     async fn run(&self, session: &mut Session, types: &[DataType], parameters: &[Value]) -> Result<Outcome> {
         let target = Target::open(session, &self.table).await?;
         let mut known: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
+        let mut joined = Vec::new();
         let returning = match self.returning {
             Some(items) => {
                 let info = &target.info;
                 let state = execute::state_for(&info.shared, info);
                 let reader = session.active()?.engine.reader();
-                let names = Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
-                Some(Returning::compile(items, &target.table.definition, &self.alias, &names, &mut known)?)
+                let mut names =
+                    Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
+                names.parameters.clone_from(&known);
+                joined = returning::joined(&self.from[1..], &names, &state, &known)?;
+                let own = Source { name: &self.alias, table: &target.table.definition };
+                let others = joined.iter().map(|table| Source { name: &table.name, table });
+                let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
+                Some(Returning::compile(items, &sources, &names, &mut known)?)
             }
             None => None,
         };
@@ -168,7 +176,7 @@ impl Modify<'_> {
                 }
             }
             let mut collector = returning.as_ref().map(Returning::collector);
-            match self.attempt(session, &target, types, parameters, &mut collector).await? {
+            match self.attempt(session, &target, types, parameters, (&joined, &mut collector)).await? {
                 Err(Stale) => {}
                 Ok(rows) => {
                     let tag = match self.change {
@@ -195,9 +203,9 @@ impl Modify<'_> {
         target: &Target,
         types: &[DataType],
         parameters: &[Value],
-        collector: &mut Option<Collector<'_>>,
+        (joined, collector): (&[Table], &mut Option<Collector<'_>>),
     ) -> Result<std::result::Result<u64, Stale>> {
-        let query = self.query();
+        let query = self.query(joined);
         let (columns, mut batches) =
             execute::run_modify_query(session, &query, types, parameters, &target.info, self.table.oid)
                 .await?;
@@ -249,7 +257,18 @@ impl Modify<'_> {
                 if let Some(collector) = collector {
                     let left: Vec<ValueRef<'_>> =
                         new.as_ref().unwrap_or(&old).iter().map(Value::as_ref).collect();
-                    collector.add(&left, parameters, &target.info)?;
+                    let given = joined.iter().map(|table| table.columns.len()).sum::<usize>();
+                    let others = readers[readers.len() - given..].iter();
+                    let others: Vec<ValueRef<'_>> =
+                        others.map(|(reader, _)| reader.get(at)).collect::<Result<_>>()?;
+                    let mut rest = others.as_slice();
+                    let mut rows = vec![left.as_slice()];
+                    for table in joined {
+                        let (row, after) = rest.split_at(table.columns.len());
+                        rows.push(row);
+                        rest = after;
+                    }
+                    collector.add(&rows, parameters, &target.info)?;
                 }
                 rows += 1;
             }
@@ -259,8 +278,8 @@ impl Modify<'_> {
         Ok(Ok(rows))
     }
 
-    /// `SELECT key, image, new values FROM … WHERE …`.
-    fn query(&self) -> ast::Query {
+    /// `SELECT key, image, new values, columns that are returned of others FROM … WHERE …`.
+    fn query(&self, joined: &[Table]) -> ast::Query {
         let mut projection = vec![hidden(&self.alias, KEY_COLUMN), hidden(&self.alias, IMAGE_COLUMN)];
         if let Change::Update(assignments) = &self.change {
             let values = assignments.iter().filter_map(|(_, expr)| *expr);
@@ -269,6 +288,17 @@ impl Modify<'_> {
                 alias: Ident::with_quote('"', format!("__luma_new_{place}")),
             }));
         }
+        let columns =
+            joined.iter().flat_map(|table| table.columns.iter().map(|column| (&table.name, &column.name)));
+        projection.extend(columns.enumerate().map(|(place, (table, column))| {
+            let column = Ident::with_quote('"', column);
+            let expr = match table.as_str() {
+                "" => Expr::Identifier(column),
+                table => Expr::CompoundIdentifier(vec![Ident::with_quote('"', table), column]),
+            };
+            let alias = Ident::with_quote('"', format!("__luma_joined_{place}"));
+            SelectItem::ExprWithAlias { expr, alias }
+        }));
         execute::select_query(projection, self.from.clone(), self.filter.clone())
     }
 

@@ -108,6 +108,24 @@ pub(crate) async fn check_deferred(session: &mut Session, end: bool) -> Result<(
     writer(session, &catalog, &evaluator)?.check_deferred(end).await
 }
 
+/// Refuses to change the definition of a table of which the transaction has keys to check yet.
+///
+/// # Errors
+/// 55006 when it has.
+pub(crate) async fn refuse_pending(session: &mut Session, table: &Table, statement: &str) -> Result<()> {
+    if session.active()?.deferred.is_empty() {
+        return Ok(());
+    }
+    let catalog = session.catalog();
+    let evaluator = Evaluator { info: session.new_info() };
+    if !writer(session, &catalog, &evaluator)?.has_pending(table.oid).await? {
+        return Ok(());
+    }
+    let message = format!("cannot {statement} \"{}\" because it has pending trigger events", table.name);
+    Err(Error::new(ErrorKind::ObjectInUse, message)
+        .hint("Run SET CONSTRAINTS ALL IMMEDIATE before, or commit."))
+}
+
 /// Refuses writes in a read-only transaction.
 pub(crate) fn refuse_read_only(session: &mut Session) -> Result<()> {
     if session.active()?.read_only {

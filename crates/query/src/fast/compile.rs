@@ -303,7 +303,7 @@ fn point(
             _ => None,
         })
         .collect();
-    let unique = table.indexes.iter().enumerate().filter(|(_, index)| index.definition.unique);
+    let unique = table.indexes.iter().enumerate().filter(|(_, index)| index.definition.is_always_unique());
     let unique = unique.filter_map(|(place, index)| {
         let ordinals = index.definition.plain_columns()?.map(|number| usize::from(number) - 1);
         Some((Some(place), ordinals.collect::<Vec<usize>>()))

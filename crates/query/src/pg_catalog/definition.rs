@@ -113,12 +113,16 @@ pub(crate) fn foreign_key(scope: &Scope<'_>, table: &Table, key: &ForeignKey) ->
         };
         text.push_str(&format!(" ON {event} {action}"));
     }
-    text.push_str(match key.timing {
+    text.push_str(timing(key.timing));
+    text
+}
+
+fn timing(timing: ConstraintTiming) -> &'static str {
+    match timing {
         ConstraintTiming::NotDeferrable => "",
         ConstraintTiming::InitiallyImmediate => " DEFERRABLE",
         ConstraintTiming::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
-    });
-    text
+    }
 }
 
 /// The definition of the constraint with that identifier, on whatever table it is.
@@ -131,7 +135,8 @@ pub(crate) fn constraint(scope: &Scope<'_>, oid: u32) -> Option<String> {
         }
         if let Some(index) = table.indexes.iter().find(|index| index.oid == oid && index.constraint) {
             let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
-            return Some(format!("UNIQUE {}", column_list(table, &columns)));
+            let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
+            return Some(format!("{kind} {}{}", column_list(table, &columns), timing(index.timing)));
         }
         if let Some(check) = table.checks.iter().find(|check| check.oid == oid) {
             return Some(format!("CHECK ({})", check.expression));

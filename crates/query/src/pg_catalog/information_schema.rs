@@ -231,7 +231,8 @@ fn keys(table: &Table) -> Vec<(&str, &'static str, Vec<u16>)> {
     }
     for index in table.indexes.iter().filter(|index| index.constraint) {
         let columns = index.columns.iter().map(|part| part.column).collect();
-        keys.push((index.name.as_str(), "UNIQUE", columns));
+        let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE" };
+        keys.push((index.name.as_str(), kind, columns));
     }
     for key in &table.foreign_keys {
         keys.push((key.name.as_str(), "FOREIGN KEY", key.columns.clone()));
@@ -256,7 +257,9 @@ fn table_constraints(names: &Names<'_>) -> Rows {
         let keys = keys(table);
         for (name, kind) in keys.iter().map(|(name, kind, _)| (*name, *kind)).chain(checks) {
             let schema = schema_name(names, table.schema);
-            let timing = table.foreign_keys.iter().find(|key| key.name == name).map(|key| key.timing);
+            let foreign = table.foreign_keys.iter().map(|key| (&key.name, key.timing));
+            let unique = table.indexes.iter().map(|index| (&index.name, index.timing));
+            let timing = foreign.chain(unique).find(|(known, _)| *known == name).map(|(_, timing)| timing);
             rows.add(vec![
                 text(DATABASE_NAME),
                 schema.clone(),

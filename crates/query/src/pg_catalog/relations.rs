@@ -397,9 +397,9 @@ fn indexes(catalog: &Snapshot) -> Rows {
                     Value::Int2(keys as i16),
                     Value::Bool(unique),
                     Value::Bool(false),
-                    Value::Bool(special.is_none()),
+                    Value::Bool(special.is_none_or(|index| index.primary)),
                     Value::Bool(false),
-                    Value::Bool(true),
+                    Value::Bool(special.is_none_or(|index| !index.is_deferrable())),
                     Value::Bool(false),
                     Value::Bool(true),
                     Value::Bool(false),
@@ -500,6 +500,7 @@ fn constraints(catalog: &Snapshot) -> Rows {
                        kind: &str,
                        index: Oid,
                        columns: &[u16],
+                       timing: ConstraintTiming,
                        foreign: Option<&ForeignKey>,
                        expression: Option<&str>| {
             rows.add(vec![
@@ -507,8 +508,8 @@ fn constraints(catalog: &Snapshot) -> Rows {
                 text(name),
                 oid(table.schema),
                 char_of(kind),
-                Value::Bool(foreign.is_some_and(|key| key.timing != ConstraintTiming::NotDeferrable)),
-                Value::Bool(foreign.is_some_and(|key| key.timing == ConstraintTiming::InitiallyDeferred)),
+                Value::Bool(timing != ConstraintTiming::NotDeferrable),
+                Value::Bool(timing == ConstraintTiming::InitiallyDeferred),
                 Value::Bool(true),
                 oid(table.oid),
                 oid(0),
@@ -526,22 +527,24 @@ fn constraints(catalog: &Snapshot) -> Rows {
                 expression.map_or(Value::Null, text),
             ]);
         };
+        let always = ConstraintTiming::NotDeferrable;
         if let Some(key) = &table.primary_key {
-            add(key.oid, &key.name, "p", key.oid, &key.columns, None, None);
+            add(key.oid, &key.name, "p", key.oid, &key.columns, always, None, None);
         }
         for index in table.indexes.iter().filter(|index| index.constraint) {
             let columns: Vec<u16> = index.columns.iter().map(|part| part.column).collect();
-            add(index.oid, &index.name, "u", index.oid, &columns, None, None);
+            let kind = if index.primary { "p" } else { "u" };
+            add(index.oid, &index.name, kind, index.oid, &columns, index.timing, None, None);
         }
         for check in &table.checks {
-            add(check.oid, &check.name, "c", 0, &[], None, Some(&check.expression));
+            add(check.oid, &check.name, "c", 0, &[], always, None, Some(&check.expression));
         }
         for key in &table.foreign_keys {
             let index = catalog
                 .table(key.referenced_table)
                 .and_then(|parent| parent.primary_key.as_ref())
                 .map_or(0, |key| key.oid);
-            add(key.oid, &key.name, "f", index, &key.columns, Some(key), None);
+            add(key.oid, &key.name, "f", index, &key.columns, key.timing, Some(key), None);
         }
     }
     rows

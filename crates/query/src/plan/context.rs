@@ -32,7 +32,7 @@ use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
-use crate::plan::{rewrite, user_type};
+use crate::plan::{rewrite, user_type, whole_row};
 use crate::session::SessionInfo;
 
 /// Deepest nesting of views.
@@ -101,6 +101,7 @@ impl<'a> Names<'a> {
 
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
+        whole_row::rewrite(self, &mut statement)?;
         rewrite::statement(&mut statement)?;
         self.resolve_types(&mut statement)?;
         SqlToRel::new_with_options(self, self.parser_options())

@@ -1,8 +1,10 @@
-//! Equal numbers of different digits: 1.5 and 1.50 are one group, one distinct row, one peer.
+//! Equal numbers of different digits: 1.5 and 1.50 are one group, one distinct row, one peer. And `jsonb`, which is
+//! told apart and sorted by its meaning.
 //!
 //! A `numeric` cell's bytes keep how many digits are shown. Where rows are put together or told apart, their
 //! keys without those decide; what is shown of a group is the number with the fewest digits. Sorting by
-//! the cells is sorting by the numbers, so that only what is sorted by after them needs their keys.
+//! the cells is sorting by the numbers, so that only what is sorted by after them needs their keys. A `jsonb` cell
+//! is text, and has a key of its own everywhere.
 
 use std::sync::Arc;
 
@@ -16,8 +18,9 @@ use datafusion::logical_expr::{
 };
 use luma_model::DataType;
 
+use crate::functions::json;
 use crate::functions::number_key::{comparison_key, peer_key};
-use crate::plan::operator::{Operand, convert};
+use crate::plan::operator::{Operand, call, convert};
 use crate::plan::typing::logical_type;
 
 /// Whether the expression gives numbers that keep their digits.
@@ -25,8 +28,23 @@ fn is_wide(expr: &Expr, schema: &DFSchema) -> bool {
     logical_type(expr, schema).is_some_and(|known| known.is_wide_numeric())
 }
 
+fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    logical_type(expr, schema) == Some(DataType::Jsonb)
+}
+
+/// Whether the cells that the expression gives do not compare as they should.
+fn needs_key(expr: &Expr, schema: &DFSchema) -> bool {
+    is_wide(expr, schema) || is_json(expr, schema)
+}
+
 fn keyed(expr: Expr, schema: &DFSchema) -> Expr {
-    if is_wide(&expr, schema) { comparison_key(expr) } else { expr }
+    if is_wide(&expr, schema) {
+        comparison_key(expr)
+    } else if is_json(&expr, schema) {
+        call(&json::order::ORDER, vec![expr])
+    } else {
+        expr
+    }
 }
 
 /// The plan's node with keys where numbers are told apart.
@@ -35,7 +53,7 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
         LogicalPlan::Aggregate(aggregate) => grouped(aggregate),
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let columns = input.schema().columns();
-            if !columns.iter().any(|column| is_wide(&Expr::Column(column.clone()), input.schema())) {
+            if !columns.iter().any(|column| needs_key(&Expr::Column(column.clone()), input.schema())) {
                 return Ok(LogicalPlan::Distinct(Distinct::All(input)));
             }
             let all = columns.into_iter().map(Expr::Column).collect();
@@ -51,17 +69,23 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
         }
         LogicalPlan::Sort(mut sort) => {
             let last = sort.expr.len().saturating_sub(1);
-            for item in sort.expr.iter_mut().take(last) {
-                item.expr = keyed(item.expr.clone(), sort.input.schema());
+            let schema = sort.input.schema();
+            for (place, item) in sort.expr.iter_mut().enumerate() {
+                if place < last || is_json(&item.expr, schema) {
+                    item.expr = keyed(item.expr.clone(), schema);
+                }
             }
             Ok(LogicalPlan::Sort(sort))
         }
         // What INTERSECT and EXCEPT are made of.
         LogicalPlan::Join(mut join) => {
             for (left, right) in &mut join.on {
-                if is_wide(left, join.left.schema()) && is_wide(right, join.right.schema()) {
-                    *left = comparison_key(left.clone());
-                    *right = comparison_key(right.clone());
+                let (one, other) = (join.left.schema(), join.right.schema());
+                if (is_wide(left, one) && is_wide(right, other))
+                    || (is_json(left, one) && is_json(right, other))
+                {
+                    *left = keyed(left.clone(), one);
+                    *right = keyed(right.clone(), other);
                 }
             }
             Ok(LogicalPlan::Join(join))
@@ -96,7 +120,9 @@ pub(crate) fn in_subquery(list: InSubquery, schema: &DFSchema) -> PlanResult<Tra
 /// Groups by keys, and shows of each the number with the fewest digits.
 fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     let input_schema = aggregate.input.schema();
-    let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_wide(expr, input_schema)).collect();
+    let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| needs_key(expr, input_schema)).collect();
+    let documents: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_json(expr, input_schema)).collect();
+    let input_schema = Arc::clone(input_schema);
     let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
     if sets || !wide.contains(&true) {
         return Ok(LogicalPlan::Aggregate(aggregate));
@@ -107,7 +133,7 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     for (place, (expr, wide)) in aggregate.group_expr.iter().zip(&wide).enumerate() {
         if *wide {
             aggregates.push(min(expr.clone()).alias(shown(place)));
-            group.push(comparison_key(expr.clone()));
+            group.push(keyed(expr.clone(), &input_schema));
         } else {
             group.push(expr.clone());
         }
@@ -117,7 +143,10 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     let inner = keyed.schema.columns();
     let named = aggregate.schema.columns().into_iter().enumerate().map(|(place, column)| {
         let found = match wide.get(place) {
-            Some(true) => Expr::Column(Column::new_unqualified(shown(place))),
+            Some(true) => {
+                let cell = Expr::Column(Column::new_unqualified(shown(place)));
+                if documents.get(place) == Some(&true) { call(&json::order::SHOWN, vec![cell]) } else { cell }
+            }
             _ => Expr::Column(inner.get(place).cloned().unwrap_or_else(|| column.clone())),
         };
         found.alias_qualified(column.relation, column.name)
@@ -139,6 +168,9 @@ pub(crate) fn window(params: &mut WindowFunctionParams, schema: &DFSchema) -> bo
         if is_wide(expr, schema) {
             *expr = peer_key(expr.clone());
             changed = true;
+        } else if is_json(expr, schema) {
+            *expr = call(&json::order::PEER, vec![expr.clone()]);
+            changed = true;
         }
     }
     changed
@@ -148,7 +180,7 @@ pub(crate) fn window(params: &mut WindowFunctionParams, schema: &DFSchema) -> bo
 /// made one over groups, whose bytes would be compared.
 pub(crate) fn distinct(function: &mut AggregateFunction, schema: &DFSchema) -> bool {
     let params = &mut function.params;
-    if !params.distinct || !params.args.iter().any(|argument| is_wide(argument, schema)) {
+    if !params.distinct || !params.args.iter().any(|argument| needs_key(argument, schema)) {
         return false;
     }
     match function.func.name() {

@@ -21,6 +21,7 @@ mod relation;
 mod subquery;
 mod system_column;
 
+pub(crate) use expression::call;
 pub(crate) use name::column_name;
 pub(crate) use subquery::aggregates as is_aggregate;
 

@@ -1,12 +1,13 @@
 //! sqlparser's PostgreSQL dialect with one mistake mended: `a IS DISTINCT FROM b AND c` is two conditions,
-//! not one that compares with `b AND c`.
+//! not one that compares with `b AND c`; and with literals of any type, `mood 'sad'`.
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// The grammar of all SQL text here.
 #[derive(Debug)]
@@ -31,6 +32,29 @@ impl Dialect for Grammar {
     /// Where the parser asks for the dialect by its type, it is PostgreSQL's.
     fn dialect(&self) -> TypeId {
         self.0.dialect()
+    }
+
+    /// A name before a string is a type: nothing else stands so where an expression begins.
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let is_name =
+            |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
+        let mut at = 0;
+        while matches!(parser.peek_nth_token_ref(at).token, Token::Word(_))
+            && parser.peek_nth_token_ref(at + 1).token == Token::Period
+        {
+            at += 2;
+        }
+        if !is_name(&parser.peek_nth_token_ref(at).token)
+            || !matches!(parser.peek_nth_token_ref(at + 1).token, Token::SingleQuotedString(_))
+        {
+            return None;
+        }
+        let literal = parser.parse_object_name(false).and_then(|name| {
+            let expr = Box::new(Expr::Value(parser.parse_value()?));
+            let data_type = DataType::Custom(name, Vec::new());
+            Ok(Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None })
+        });
+        Some(literal)
     }
 
     fn parse_infix(

@@ -114,6 +114,9 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     if is(0, "MERGE") {
         super::merge::replace(&tokens, &places, &words, &mut instead);
     }
+    if is(0, "CREATE") {
+        super::like::replace(&tokens, &places, &words, &mut instead);
+    }
     if let Some(query) = created_as(&words) {
         data_clause(&places, &words, query, keyword, &mut instead);
     }
@@ -158,6 +161,9 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 if previous(1 + negated) == "," {
                     instead.push((places[order - 1 - negated], Vec::new()));
                 }
+            }
+            "OVERRIDING" if !is(0, "MERGE") => {
+                super::overriding::replace(&tokens, &places, &words, order, &mut instead);
             }
             // FOR NO KEY UPDATE, FOR KEY SHARE: rows are locked as a whole.
             "NO" if previous(1) == "FOR" && is(order + 1, "KEY") => instead.push((*at, Vec::new())),

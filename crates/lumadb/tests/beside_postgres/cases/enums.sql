@@ -193,3 +193,10 @@ SELECT * FROM temporary_moods;
 DROP TYPE feeling CASCADE;
 SELECT * FROM person ORDER BY id;
 SELECT * FROM moody;
+-- A type before a literal.
+CREATE TYPE spice AS ENUM ('mild', 'hot');
+SELECT spice 'hot', public.spice 'mild', spice 'mild' < spice 'hot';
+SELECT spice 'cold';
+SELECT nosuch 'x';
+SELECT 1 WHERE NOT 'a' LIKE 'b';
+SELECT uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', jsonb '{"a":1}', bool 'true', int4 '12', text 'x';

@@ -269,26 +269,41 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "luma_json_list",
-        &[Overload::new(&[TextArray], JsonText, |_, values, _| Ok(Value::Text(joined(values, "[", "]"))))],
+        &[Overload::new(&[TextArray], JsonText, |_, values, _| {
+            Ok(Value::Text(joined(values, "[", ", ", "]")))
+        })],
+    ),
+    &Function::new(
+        "luma_json_rows",
+        &[Overload::new(&[TextArray], JsonText, |_, values, _| {
+            Ok(Value::Text(joined(values, "[", ", \n ", "]")))
+        })],
+    ),
+    // What it is given is an object by then.
+    &Function::new(
+        "row_to_json",
+        &[Overload::new(&[JsonText], JsonText, |_, values, _| Ok(values[0].to_owned()))],
     ),
     &Function::new(
         "luma_jsonb_list",
-        &[Overload::new(&[TextArray], Jsonb, |_, values, _| as_jsonb(&joined(values, "[", "]")))],
+        &[Overload::new(&[TextArray], Jsonb, |_, values, _| as_jsonb(&joined(values, "[", ", ", "]")))],
     ),
     &Function::new(
         "luma_json_members",
-        &[Overload::new(&[TextArray], JsonText, |_, values, _| Ok(Value::Text(joined(values, "{ ", " }"))))],
+        &[Overload::new(&[TextArray], JsonText, |_, values, _| {
+            Ok(Value::Text(joined(values, "{ ", ", ", " }")))
+        })],
     ),
     &Function::new(
         "luma_jsonb_members",
-        &[Overload::new(&[TextArray], Jsonb, |_, values, _| as_jsonb(&joined(values, "{", "}")))],
+        &[Overload::new(&[TextArray], Jsonb, |_, values, _| as_jsonb(&joined(values, "{", ", ", "}")))],
     ),
 ];
 
-fn joined(values: &[ValueRef<'_>], open: &str, close: &str) -> String {
+fn joined(values: &[ValueRef<'_>], open: &str, between: &str, close: &str) -> String {
     let parts = match values[0] {
         ValueRef::Array(array) => texts(array),
         _ => Vec::new(),
     };
-    format!("{open}{}{close}", parts.join(", "))
+    format!("{open}{}{close}", parts.join(between))
 }

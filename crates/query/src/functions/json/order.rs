@@ -4,11 +4,13 @@
 //! stand in the order of their keys' lengths, as PostgreSQL stores them. An empty array is less than
 //! everything else when it stands alone.
 
+use std::fmt::Write as _;
+
 use luma_model::{DataType, Error, ErrorKind, KeyOrder, Result, TextContext, Value, ValueRef, encode_key};
 use serde_json::Value as Json;
 
 use crate::functions::json::json;
-use crate::functions::overload::Kind::{Bytea, Jsonb};
+use crate::functions::overload::Kind::{Bytea, Jsonb, Text};
 use crate::functions::overload::{Function, Overload};
 
 const EMPTY: u8 = 0;
@@ -22,15 +24,36 @@ const OBJECT: u8 = 6;
 /// The bytes by which a value compares with others.
 pub(crate) static ORDER: Function = Function::new(
     "luma_jsonb_order",
-    &[Overload::new(&[Jsonb], Bytea, |_, values, _| {
-        let mut key = Vec::new();
-        match json(values[0])? {
-            Json::Array(items) if items.is_empty() => key.push(EMPTY),
-            value => encode(&value, &mut key)?,
-        }
-        Ok(Value::Bytea(key))
+    &[Overload::new(&[Jsonb], Bytea, |_, values, _| key(values[0]).map(Value::Bytea))],
+);
+
+/// The same as text, which may be what a window's rows are ordered by.
+pub(crate) static PEER: Function = Function::new(
+    "luma_jsonb_peer",
+    &[Overload::new(&[Jsonb], Text, |_, values, _| {
+        let key = key(values[0])?;
+        Ok(Value::Text(key.iter().fold(String::with_capacity(key.len() * 2), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })))
     })],
 );
+
+/// One of the texts of equal values, as the value that is shown of them.
+pub(crate) static SHOWN: Function = Function::new(
+    "luma_jsonb_shown",
+    &[Overload::new(&[Text], Jsonb, |_, values, _| Ok(values[0].to_owned()))],
+);
+
+fn key(value: ValueRef<'_>) -> Result<Vec<u8>> {
+    let mut key = Vec::new();
+    match json(value)? {
+        Json::Array(items) if items.is_empty() => key.push(EMPTY),
+        value => encode(&value, &mut key)?,
+    }
+    Ok(key)
+}
 
 fn text(text: &str, key: &mut Vec<u8>) -> Result<()> {
     encode_key(ValueRef::Text(text), &DataType::Text, KeyOrder::default(), key)

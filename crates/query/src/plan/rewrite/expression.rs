@@ -7,12 +7,13 @@ use datafusion::sql::sqlparser::ast::{
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::names::identifier;
+use crate::plan::whole_row;
 use crate::types::without_precision;
 
 use super::relation;
 
 /// A call.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
@@ -521,6 +522,9 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
                     _ => None,
                 })
                 .collect();
+            // PostgreSQL begins a line for each row.
+            let rows = name == "json_agg" && arguments.first().is_some_and(whole_row::is_row);
+            let whole = if rows { "luma_json_rows" } else { whole };
             list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(call(part, arguments)))];
             rename(function, "array_agg");
             let inner = std::mem::replace(function, empty_function());

@@ -199,6 +199,31 @@ async fn describing(pool: &PgPool) -> Outcome {
     assert_eq!(types, ["INT4", "TEXT", "NUMERIC", "INT8"]);
     let taken = prepared.parameters().and_then(|given| given.left()).ok_or("types of parameters")?;
     assert_eq!(taken.iter().map(TypeInfo::name).collect::<Vec<_>>(), ["INT4", "TEXT"]);
+    // What `query!` asks: which columns can be NULL, by the table and by the joins.
+    connection.execute("CREATE TABLE pet (owner int NOT NULL, name text NOT NULL)").await?;
+    let may_be_null = [
+        ("SELECT p.id, pet.name FROM person p JOIN pet ON pet.owner = p.id", [Some(false), Some(false)]),
+        ("SELECT p.id, pet.name FROM person p LEFT JOIN pet ON pet.owner = p.id", [Some(false), Some(true)]),
+        ("SELECT p.id, pet.name FROM pet RIGHT JOIN person p ON pet.owner = p.id", [Some(false), Some(true)]),
+        ("SELECT p.id, pet.name FROM pet FULL JOIN person p ON pet.owner = p.id", [Some(true), Some(true)]),
+        (
+            "SELECT p.id, q.name FROM person p LEFT JOIN (SELECT owner, name FROM pet WHERE owner > $1) q ON q.owner = p.id
+             WHERE p.name = $2 ORDER BY p.id LIMIT 3",
+            [Some(false), Some(true)],
+        ),
+        ("SELECT id, name FROM person WHERE id = $1", [Some(false), Some(false)]),
+        ("SELECT id, balance FROM person WHERE id > $1", [Some(false), Some(true)]),
+        ("INSERT INTO person (name) VALUES ($1) RETURNING id, balance", [Some(false), Some(true)]),
+        ("UPDATE person SET name = $1 WHERE id = $2 RETURNING id, balance", [Some(false), Some(true)]),
+    ];
+    for (sql, expected) in may_be_null {
+        let described = (&mut *connection).describe(sql).await?;
+        let nullable = [described.nullable(0), described.nullable(1)];
+        assert_eq!(nullable, expected, "{sql}");
+    }
+    let counted = (&mut *connection).describe("SELECT count(*) FROM person").await?;
+    assert_eq!(counted.nullable(0), None);
+    (&mut *connection).describe("CREATE TABLE described (id int)").await?;
     connection.ping().await?;
     Ok(())
 }
