@@ -24,6 +24,7 @@ pub mod open_file;
 mod place;
 mod run;
 mod scan;
+mod span;
 mod table;
 mod tombstone;
 

@@ -25,6 +25,7 @@
 mod batch;
 mod cardinality;
 mod chunk;
+mod ended;
 mod error;
 mod exemplars;
 mod flush;
