@@ -15,6 +15,7 @@
 
 pub mod blocks;
 mod compact;
+mod copy;
 mod cursor;
 mod error;
 mod file_writer;

@@ -38,6 +38,7 @@ mod open;
 mod read;
 mod record;
 mod shard;
+mod snapshot;
 mod store;
 mod tier;
 mod upkeep;

@@ -39,8 +39,9 @@ impl Metrics {
         let mut opening = Opening {
             shards,
             known: HashMap::new(),
-            replaced: HashSet::new(),
+            ended: HashSet::new(),
             given: tier.next_reference()?,
+            registered: 0,
             next_reference: 0,
             metadata: MetadataTable::default(),
             exemplars: Exemplars::new(options.exemplars_max),
@@ -49,6 +50,7 @@ impl Metrics {
         // Newest samples are known from there, and in files.
         tier.load(&mut |record| opening.put(record, |_, _| Fate::InFiles))?;
         let saved = tier.saved(opening.next_reference)?;
+        opening.registered = saved.series;
         let warm = tier.table.snapshot();
         warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
@@ -101,10 +103,12 @@ impl Metrics {
 struct Opening {
     shards: Box<[Shard]>,
     known: HashMap<u32, (usize, u32)>,
-    /// Series that had ended before others came with the same labels.
-    replaced: HashSet<u32>,
+    /// Series that the log still has and that ended.
+    ended: HashSet<u32>,
     /// References below it were given; of these, those that are not known ended.
     given: u32,
+    /// Of those below it the registry has all that have not ended.
+    registered: u32,
     next_reference: u32,
     metadata: MetadataTable,
     exemplars: Exemplars,
@@ -127,7 +131,7 @@ impl Opening {
                 Entry::Series { reference, key } => self.add_series(reference, key)?,
                 Entry::Sample { reference, point } => {
                     let Some((at, id)) = self.known.get(&reference) else {
-                        if reference < self.given || self.replaced.contains(&reference) {
+                        if reference < self.given || self.ended.contains(&reference) {
                             continue;
                         }
                         return Err(format!("it has a sample of series {reference}, which no batch defined"));
@@ -182,14 +186,18 @@ impl Opening {
             let same = *before == at && shard.writer.get_mut().find(named) == Some(*id);
             return if same { Ok(()) } else { Err(format!("it defines series {reference} again")) };
         }
+        if reference < self.registered {
+            self.ended.insert(reference);
+            return Ok(());
+        }
         if let Some(id) = shard.writer.get_mut().find(named) {
             // Of two with the same labels the earlier one had ended when the later one came.
             let other = shard.writer.get_mut().reference(id);
             if reference < other {
-                self.replaced.insert(reference);
+                self.ended.insert(reference);
                 return Ok(());
             }
-            self.replaced.insert(other);
+            self.ended.insert(other);
             self.known.remove(&other);
             shard.writer.get_mut().remove(&RoaringBitmap::from([id]));
             shard.state.get_mut().remove(id);

@@ -29,6 +29,8 @@ pub(crate) const BLOCK_SERIES: u32 = 4096;
 const GROUP_BYTES: usize = 256 << 10;
 const TRANSACTION_BYTES: usize = 8 << 20;
 
+const SERIES: &str = "metrics.series";
+const NEWEST: &str = "metrics.newest";
 const SAVED_KEY: &[u8] = b"saved";
 const NEXT_KEY: &[u8] = b"next reference";
 const CACHE_BYTES: usize = 16 << 20;
@@ -46,30 +48,27 @@ pub(crate) struct Saved {
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub table: Table,
+    pub vfs: Arc<dyn Vfs>,
     database: Database,
     series: Keyspace,
     newest: Keyspace,
 }
 
 impl Tier {
+    /// What the table of files is called.
+    pub const TABLE: &str = "metrics";
+
     pub fn open(vfs: &Arc<dyn Vfs>, directory: &Path, options: &MetricsOptions) -> Result<Self> {
         let inline = options.log.flusher == Flusher::Inline;
-        let of_database = lightning::Options {
-            cache_bytes: CACHE_BYTES,
-            max_wal_bytes: 32 << 20,
-            wal_segment_bytes: 4 << 20,
-            background_threads: usize::from(!inline),
-            ..lightning::Options::default()
-        };
-        let database = Database::open_with_vfs(Arc::clone(vfs), directory.join("manifest"), of_database)?;
+        let database = open_database(vfs, &directory.join("manifest"), inline)?;
         let keyspace = |name: &str| match database.keyspace(name) {
             Some(keyspace) => Ok(keyspace),
             None => database.create_keyspace(name, KeyspaceOptions::default()),
         };
-        let (series, newest) = (keyspace("metrics.series")?, keyspace("metrics.newest")?);
+        let (series, newest) = (keyspace(SERIES)?, keyspace(NEWEST)?);
         let files = directory.join("files");
-        let table = Table::open(Arc::clone(vfs), &files, &database, "metrics", options.warm.clone())?;
-        Ok(Self { table, database, series, newest })
+        let table = Table::open(Arc::clone(vfs), &files, &database, Self::TABLE, options.warm.clone())?;
+        Ok(Self { table, vfs: Arc::clone(vfs), database, series, newest })
     }
 
     /// Reads everything and compares it with its checksums.
@@ -176,6 +175,28 @@ impl Tier {
         Ok(())
     }
 
+    /// Copies the registry into a database that has none; its log is empty, so no place in one is copied.
+    pub fn copy_registry(&self, to: &Database) -> Result<()> {
+        let snapshot = self.database.snapshot();
+        for (keyspace, name) in [(&self.series, SERIES), (&self.newest, NEWEST)] {
+            let target = to.create_keyspace(name, KeyspaceOptions::default())?;
+            let mut transaction = to.begin(TransactionOptions::default());
+            let mut range =
+                snapshot.range(keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
+            while let Some((key, record)) = range.next()? {
+                if key == SAVED_KEY {
+                    continue;
+                }
+                transaction.put(&target, key, record)?;
+                if transaction.write_set_bytes() >= TRANSACTION_BYTES {
+                    std::mem::replace(&mut transaction, to.begin(TransactionOptions::default())).commit()?;
+                }
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
     /// Notes in a transaction the newest samples of the series of a block.
     pub fn put_newest(
         &self,
@@ -211,6 +232,22 @@ fn without(record: &[u8], gone: &RoaringBitmap) -> std::result::Result<Option<Re
         }
     }
     Ok(any.then_some(left))
+}
+
+/// Opens the database of a manifest and a registry; without threads of its own if `inline`.
+pub(crate) fn open_database(
+    vfs: &Arc<dyn Vfs>,
+    directory: &Path,
+    inline: bool,
+) -> lightning::Result<Database> {
+    let options = lightning::Options {
+        cache_bytes: CACHE_BYTES,
+        max_wal_bytes: 32 << 20,
+        wal_segment_bytes: 4 << 20,
+        background_threads: usize::from(!inline),
+        ..lightning::Options::default()
+    };
+    Database::open_with_vfs(Arc::clone(vfs), directory.to_owned(), options)
 }
 
 /// The key of labels, as batches and records have it.
