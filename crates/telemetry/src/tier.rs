@@ -247,7 +247,7 @@ pub(crate) fn open_database(
         background_threads: usize::from(!inline),
         ..lightning::Options::default()
     };
-    Database::open_with_vfs(Arc::clone(vfs), directory.to_owned(), options)
+    Database::open_with_vfs(Arc::clone(vfs), directory, options)
 }
 
 /// The key of labels, as batches and records have it.

@@ -200,7 +200,7 @@ mod tests {
             let names = |series: &BTreeMap<u32, Labels>| -> BTreeSet<String> {
                 series.values().flat_map(|l| l.iter().map(|(name, _)| name.to_owned())).collect()
             };
-            let found = |found: &mut dyn Iterator<Item = &Arc<str>>| -> BTreeSet<String> { found.map(|text| text.to_string()).collect() };
+            let found = |found: &mut dyn Iterator<Item = &Arc<str>>| -> BTreeSet<String> { found.map(ToString::to_string).collect() };
             prop_assert_eq!(found(&mut index.names_of(&chosen)), names(&scanned));
             prop_assert_eq!(found(&mut index.all_names()), names(&series));
             for name in ["job", "host", "other"] {
