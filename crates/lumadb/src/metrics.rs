@@ -19,6 +19,8 @@ use crate::config::{Config, show};
 
 /// Where in the database's directory metrics are.
 const DIRECTORY: &str = "metrics";
+/// Where copies of that go.
+const SNAPSHOTS: &str = "snapshots";
 
 /// The label `job` of the server's own metrics.
 const OWN_JOB: &str = "lumadb";
@@ -79,6 +81,7 @@ pub(crate) fn door_options(
         request_bytes_max: count("max_request_size"),
         future_max: duration("max_future"),
         admin: config.flag("prometheus", "admin_api"),
+        snapshots: Some(config.data_dir().join(SNAPSHOTS)),
         metrics: counted,
         exposition: None,
         rules: None,

@@ -15,6 +15,7 @@
 
 pub mod blocks;
 mod compact;
+mod copy;
 mod cursor;
 mod error;
 mod file_writer;
@@ -24,6 +25,7 @@ pub mod open_file;
 mod place;
 mod run;
 mod scan;
+mod span;
 mod table;
 mod tombstone;
 

@@ -11,7 +11,7 @@ use luma_promql::{FloatHistogram, Labels, Sample};
 
 use crate::error::LabelError;
 use crate::exemplars::Exemplar;
-use crate::known::{Fingerprint, KnownSeries};
+use crate::known::{Fingerprint, KnownSeries, SeriesPlace};
 use crate::metadata::Metadata;
 
 /// How many labels a series may have.
@@ -35,7 +35,7 @@ pub(crate) struct Point {
 struct Key {
     hash: u64,
     end: usize,
-    known: Option<KnownSeries>,
+    known: Option<SeriesPlace>,
 }
 
 /// What a batch says about which series it means.
@@ -43,7 +43,7 @@ struct Key {
 pub(crate) enum Named<'b> {
     /// Its labels as a key, and their hash.
     Key(u64, &'b [u8]),
-    Known(KnownSeries),
+    Known(SeriesPlace),
 }
 
 /// The samples of one request.
@@ -56,6 +56,8 @@ pub struct Batch {
     metadata: Vec<(String, Metadata)>,
     exemplars: Vec<(u32, Exemplar)>,
     fingerprints: Vec<(u32, Fingerprint)>,
+    /// The round of the known series that was looked up first.
+    round: Option<u64>,
 }
 
 impl Batch {
@@ -102,7 +104,8 @@ impl Batch {
 
     /// Names a series of the store that the batch is for.
     pub fn known(&mut self, series: KnownSeries) -> BatchSeries {
-        self.keys.push(Key { hash: 0, end: self.bytes.len(), known: Some(series) });
+        self.round = Some(self.round.map_or(series.round, |round| round.min(series.round)));
+        self.keys.push(Key { hash: 0, end: self.bytes.len(), known: Some(series.place) });
         BatchSeries(self.keys.len() as u32 - 1)
     }
 
@@ -153,6 +156,7 @@ impl Batch {
         self.metadata.clear();
         self.exemplars.clear();
         self.fingerprints.clear();
+        self.round = None;
     }
 
     /// At least as many bytes as the batch takes in the log.
@@ -185,6 +189,10 @@ impl Batch {
 
     pub(crate) fn series_len(&self) -> usize {
         self.keys.len()
+    }
+
+    pub(crate) fn round(&self) -> Option<u64> {
+        self.round
     }
 
     pub(crate) fn fingerprints(&self) -> &[(u32, Fingerprint)] {

@@ -35,7 +35,7 @@ impl Metrics {
             for (name, value, series) in state.index.pairs() {
                 *pairs.entry((name, value)).or_default() += series;
             }
-            chunks += state.series.iter().map(|(_, head)| head.chunks()).sum::<usize>();
+            chunks += state.iter().map(|(_, series)| series.head.chunks()).sum::<usize>();
         }
         let mut by_metric = Vec::new();
         let mut values: HashMap<&str, u64> = HashMap::new();
@@ -55,7 +55,7 @@ impl Metrics {
         by_pair.truncate(limit);
         let by_pair = by_pair.into_iter().map(|((name, value), count)| (format!("{name}={value}"), *count));
         Cardinality {
-            series: states.iter().map(|state| state.series.len()).sum(),
+            series: self.series_len(),
             pairs: pairs.len(),
             chunks,
             series_by_metric: top(by_metric, limit),

@@ -11,6 +11,9 @@ pub enum Error {
     /// The log failed. After a failed write or sync it takes nothing more until the store is opened again.
     #[error(transparent)]
     Log(#[from] luma_log::Error),
+    /// Series went from the store since the batch looked them up by name; nothing of it was stored.
+    #[error("series of this batch went since they were looked up; look them up again and send it again")]
+    Outdated,
     /// Another process has the directory.
     #[error("{directory} is in use by {}; stop it or choose another directory", owner(*pid))]
     InUse {

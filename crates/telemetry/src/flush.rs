@@ -40,8 +40,8 @@ pub struct Flushed {
 
 /// A series in memory.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    reference: u32,
+pub(crate) struct Place {
+    pub reference: u32,
     shard: u32,
     id: u32,
 }
@@ -88,8 +88,14 @@ impl Metrics {
         let in_files = self.tier.table.snapshot().entries().map(|entry| entry.times.1).max();
         let complete_from = in_files.map_or(i64::MIN, |t| t.saturating_add(1)).min(hot_from);
         self.hot_from.fetch_max(complete_from, Ordering::AcqRel);
-        for (place, mark) in &marked {
-            self.in_state(*place, |head| head.flushed(*mark, hot_from));
+        let mut marked = marked.into_iter().peekable();
+        for place in places {
+            let mark = marked.next_if(|(of, _)| of.reference == place.reference);
+            self.in_state(place, |head| match mark {
+                Some((_, mark)) => head.flushed(mark, hot_from),
+                // It may have been too new when it was flushed, and have no more samples since.
+                None => head.give_back(hot_from),
+            });
         }
         self.log.truncate_before(to)?;
         Ok(done)
@@ -112,13 +118,12 @@ impl Metrics {
     }
 
     /// All series in the order of references.
-    fn places(&self) -> Vec<Place> {
+    pub(crate) fn places(&self) -> Vec<Place> {
         let mut places = Vec::with_capacity(self.series_len());
         for (shard, of_shard) in self.shards.iter().enumerate() {
             let state = of_shard.state.read();
-            let of_series = state.series.iter().zip(0..);
-            places.extend(of_series.map(|((reference, _), id)| Place {
-                reference: *reference,
+            places.extend(state.iter().map(|(id, series)| Place {
+                reference: series.reference,
                 shard: shard as u32,
                 id,
             }));
@@ -129,7 +134,7 @@ impl Metrics {
 
     fn in_state<R>(&self, place: Place, change: impl FnOnce(&mut Head) -> R) -> Option<R> {
         let mut state = self.shards.get(place.shard as usize)?.state.write();
-        state.series.get_mut(place.id as usize).map(|(_, head)| change(head))
+        state.get_mut(place.id).map(|series| change(&mut series.head))
     }
 
     fn mark(&self, place: Place) -> Option<FlushMark> {
@@ -140,7 +145,7 @@ impl Metrics {
         self.shards.get(place.shard as usize)?.state.read().index.labels(place.id).cloned()
     }
 
-    fn newest(&self, places: &[Place]) -> Vec<(u32, Point)> {
+    pub(crate) fn newest(&self, places: &[Place]) -> Vec<(u32, Point)> {
         let newest = |place: &Place| self.shards.get(place.shard as usize)?.writer.lock().newest(place.id);
         places.iter().filter_map(newest).collect()
     }
@@ -172,8 +177,8 @@ impl Metrics {
         for (place, mark) in marked {
             let state = self.shards.get(place.shard as usize).map(|shard| shard.state.read());
             let found = state.as_ref().and_then(|state| {
-                let (_, head) = state.series.get(place.id as usize)?;
-                Some((head.unflushed(*mark), state.index.labels(place.id)?.clone()))
+                let series = state.get(place.id)?;
+                Some((series.head.unflushed(*mark), state.index.labels(place.id)?.clone()))
             });
             drop(state);
             let Some((unflushed, labels)) = found else { continue };

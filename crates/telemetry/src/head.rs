@@ -117,6 +117,12 @@ impl Head {
         }
     }
 
+    /// Gives the memory of what is in files and older than `hot_from` back.
+    pub fn give_back(&mut self, hot_from: i64) {
+        let late = self.late.as_ref().map_or(0, |late| late.in_files);
+        self.flushed(FlushMark { to: None, late }, hot_from);
+    }
+
     /// Forgets the samples from `from` to `to`.
     pub fn delete(&mut self, from: i64, to: i64) -> Result<(), Error> {
         let stays = |point: &Point| !(from..=to).contains(&point.t);
@@ -152,6 +158,11 @@ impl Head {
         let late =
             |late: &Late| any(&late.closed) || late.open.iter().any(|point| (from..=to).contains(&point.t));
         self.open.overlaps(from, to) || any(&self.closed) || self.late.as_deref().is_some_and(late)
+    }
+
+    /// Whether it has no sample.
+    pub fn is_empty(&self) -> bool {
+        self.chunks() == 0
     }
 
     /// How many chunks there are.

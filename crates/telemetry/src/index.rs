@@ -1,7 +1,7 @@
 //! Which series have which labels: postings per label value, and the texts, each kept once.
 //!
-//! Invariants: series are numbered from 0 without a gap and never go; a series is in the postings of
-//! exactly the values it has, so the postings of one name's values are disjoint, and `any` is their union.
+//! Invariants: a series is in the postings of exactly the values it has, so the postings of one name's values are
+//! disjoint, and `any` is their union; no postings and no name are empty.
 //!
 //! Cost: a pair of name and value 32 bytes in the series; a value that one series has some 40 bytes
 //! and its text, others a bitmap.
@@ -27,14 +27,15 @@ struct LabelValues {
 /// The series of a shard by their labels.
 #[derive(Debug, Default)]
 pub(crate) struct SeriesIndex {
-    series: Vec<Labels>,
+    /// By number.
+    series: Vec<Option<Labels>>,
+    all: RoaringBitmap,
     names: BTreeMap<Arc<str>, LabelValues>,
 }
 
 impl SeriesIndex {
-    /// Adds a series, which must not be there yet, under the next number.
-    pub fn insert(&mut self, labels: Labels) {
-        let id = self.series.len() as u32;
+    /// Adds a series, which must not be there yet, under a number that no other has.
+    pub fn insert(&mut self, id: u32, labels: Labels) {
         for (name, value) in labels.shared() {
             if !self.names.contains_key(name) {
                 self.names.insert(Arc::clone(name), LabelValues::default());
@@ -48,7 +49,30 @@ impl SeriesIndex {
                 }
             }
         }
-        self.series.push(labels);
+        let at = id as usize;
+        if self.series.len() <= at {
+            self.series.resize(at + 1, None);
+        }
+        if let Some(place) = self.series.get_mut(at) {
+            *place = Some(labels);
+        }
+        self.all.insert(id);
+    }
+
+    /// Removes a series.
+    pub fn remove(&mut self, id: u32) {
+        let Some(labels) = self.series.get_mut(id as usize).and_then(Option::take) else { return };
+        self.all.remove(id);
+        for (name, value) in labels.shared() {
+            let Some(of_name) = self.names.get_mut(name) else { continue };
+            of_name.any.remove(id);
+            if of_name.values.get_mut(value).is_some_and(|postings| postings.remove(id)) {
+                of_name.values.remove(value);
+            }
+            if of_name.values.is_empty() {
+                self.names.remove(name);
+            }
+        }
     }
 
     /// Every name and value, and how many series have them.
@@ -60,6 +84,6 @@ impl SeriesIndex {
 
     /// The labels of a series.
     pub fn labels(&self, id: u32) -> Option<&Labels> {
-        self.series.get(id as usize)
+        self.series.get(id as usize)?.as_ref()
     }
 }

@@ -1,13 +1,15 @@
 //! Series by what senders call them: the same bytes name the same series every time, and are not read again.
 //!
 //! Invariants: a fingerprint has 128 bits under a seed that nobody outside knows, so two different names never have the
-//! same. Series do not go, so what is known stays true. There are at most some more fingerprints than twice as many as series;
-//! then all are forgotten, which costs time only.
+//! same. A fingerprint goes before its series does; what was looked up before that says so by its `round`, and the store
+//! takes it no more. There are at most some more fingerprints than twice as many as series; then all are forgotten, which
+//! costs time only.
 
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::store::Metrics;
@@ -18,15 +20,27 @@ const SPARE: usize = 100_000;
 /// A series of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownSeries {
-    pub(crate) shard: u32,
-    pub(crate) id: u32,
+    pub(crate) place: SeriesPlace,
+    /// How often series had gone from the store when this was looked up.
+    pub(crate) round: u64,
+}
+
+/// Where a series is in memory, as long as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeriesPlace {
+    pub shard: u32,
+    pub id: u32,
 }
 
 /// The bytes of a name, in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(u128);
 
-type Table = HashTable<(Fingerprint, KnownSeries)>;
+#[derive(Debug, Default)]
+struct Table {
+    series: HashTable<(Fingerprint, SeriesPlace)>,
+    round: u64,
+}
 
 /// The fingerprints of a store.
 #[derive(Debug)]
@@ -43,19 +57,30 @@ impl Default for Names {
 
 impl Names {
     /// Notes which series names stand for.
-    pub fn put(&self, names: impl Iterator<Item = (Fingerprint, KnownSeries)>, series: usize) {
+    pub fn put(&self, names: impl Iterator<Item = (Fingerprint, SeriesPlace)>, series: usize) {
         let mut names = names.peekable();
         if names.peek().is_none() {
             return;
         }
         let mut table = self.table.write();
         for (name, series) in names {
-            let entry = table.entry(hash_of(name), |(other, _)| *other == name, |(name, _)| hash_of(*name));
+            let entry =
+                table.series.entry(hash_of(name), |(other, _)| *other == name, |(name, _)| hash_of(*name));
             entry.insert((name, series));
         }
-        if table.len() > series.saturating_mul(2).saturating_add(SPARE) {
-            *table = Table::new();
+        if table.series.len() > series.saturating_mul(2).saturating_add(SPARE) {
+            table.series = HashTable::new();
         }
+    }
+
+    /// Forgets the names of series of each shard that go.
+    pub fn forget(&self, gone: &[RoaringBitmap], round: u64) {
+        let goes =
+            |place: &SeriesPlace| gone.get(place.shard as usize).is_some_and(|gone| gone.contains(place.id));
+        let mut table = self.table.write();
+        table.series.retain(|(_, place)| !goes(place));
+        table.series.shrink_to_fit(|(name, _)| hash_of(*name));
+        table.round = round;
     }
 }
 
@@ -83,7 +108,8 @@ impl KnownNames<'_> {
     /// The series of a name.
     #[inline]
     pub fn get(&self, name: Fingerprint) -> Option<KnownSeries> {
-        self.table.find(hash_of(name), |(other, _)| *other == name).map(|(_, series)| *series)
+        let found = self.table.series.find(hash_of(name), |(other, _)| *other == name);
+        found.map(|(_, place)| KnownSeries { place: *place, round: self.table.round })
     }
 }
 

@@ -25,6 +25,7 @@
 mod batch;
 mod cardinality;
 mod chunk;
+mod ended;
 mod error;
 mod exemplars;
 mod flush;
@@ -37,6 +38,7 @@ mod open;
 mod read;
 mod record;
 mod shard;
+mod snapshot;
 mod store;
 mod tier;
 mod upkeep;

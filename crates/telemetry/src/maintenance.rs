@@ -121,6 +121,11 @@ fn turn(metrics: &Metrics, options: &MaintenanceOptions, flushed: &mut Instant, 
             Err(error) => tracing::error!(%error, "metrics past keeping could not be removed"),
         }
     }
+    match metrics.forget_ended() {
+        Ok(0) => {}
+        Ok(ended) => tracing::info!(series = ended, "series without samples went"),
+        Err(error) => tracing::error!(%error, "series without samples are still in the registry"),
+    }
     while !*stopped.lock() {
         match merge(metrics, now) {
             Ok(true) => {}

@@ -6,13 +6,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use luma_log::Log;
-use luma_strata::Tombstone;
+use luma_strata::{Snapshot, Tombstone};
 use luma_vfs::Vfs;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
 
 use crate::batch::{Named, hash_of};
 use crate::error::{Error, Result};
@@ -38,6 +39,9 @@ impl Metrics {
         let mut opening = Opening {
             shards,
             known: HashMap::new(),
+            ended: HashSet::new(),
+            given: tier.next_reference()?,
+            registered: 0,
             next_reference: 0,
             metadata: MetadataTable::default(),
             exemplars: Exemplars::new(options.exemplars_max),
@@ -46,12 +50,14 @@ impl Metrics {
         // Newest samples are known from there, and in files.
         tier.load(&mut |record| opening.put(record, |_, _| Fate::InFiles))?;
         let saved = tier.saved(opening.next_reference)?;
+        opening.registered = saved.series;
         let warm = tier.table.snapshot();
         warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
         for grave in tombstones {
             opening.deleted(grave);
         }
+        opening.find_in_files(&warm);
         let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
             let of_log = |tombstone: &&Arc<Tombstone>| lsn.0 <= tombstone.mark;
             let deleted: Vec<_> = tombstones.iter().filter(of_log).collect();
@@ -70,6 +76,7 @@ impl Metrics {
                 "the log ends at {end}, but files have it up to {to}"
             )));
         }
+        let next_reference = opening.next_reference.max(opening.given);
         let hot_from = warm.entries().map(|entry| entry.times.1.saturating_add(1)).max();
         Ok(Self {
             shards: opening.shards,
@@ -82,7 +89,9 @@ impl Metrics {
             names: Names::default(),
             period: opening.period,
             series: AtomicUsize::new(opening.known.len()),
-            next_reference: AtomicU32::new(opening.next_reference),
+            next_reference: AtomicU32::new(next_reference),
+            round: RwLock::new(0),
+            maybe_ended: AtomicBool::new(true),
             series_max: options.series_max,
             out_of_order_window_ms: options.out_of_order_window_ms.max(0),
             _lock: lock,
@@ -94,6 +103,12 @@ impl Metrics {
 struct Opening {
     shards: Box<[Shard]>,
     known: HashMap<u32, (usize, u32)>,
+    /// Series that the log still has and that ended.
+    ended: HashSet<u32>,
+    /// References below it were given; of these, those that are not known ended.
+    given: u32,
+    /// Of those below it the registry has all that have not ended.
+    registered: u32,
     next_reference: u32,
     metadata: MetadataTable,
     exemplars: Exemplars,
@@ -115,9 +130,12 @@ impl Opening {
             match entry {
                 Entry::Series { reference, key } => self.add_series(reference, key)?,
                 Entry::Sample { reference, point } => {
-                    let (at, id) = self.known.get(&reference).ok_or_else(|| {
-                        format!("it has a sample of series {reference}, which no batch defined")
-                    })?;
+                    let Some((at, id)) = self.known.get(&reference) else {
+                        if reference < self.given || self.ended.contains(&reference) {
+                            continue;
+                        }
+                        return Err(format!("it has a sample of series {reference}, which no batch defined"));
+                    };
                     let shard = &mut self.shards[*at];
                     let late = shard.writer.get_mut().accept(*id, &point);
                     match fate(reference, point.t) {
@@ -135,6 +153,19 @@ impl Opening {
             }
         }
         Ok(())
+    }
+
+    /// Notes between which times series may have samples in files.
+    fn find_in_files(&mut self, files: &Snapshot) {
+        for (reference, (at, id)) in &self.known {
+            let shard = &mut self.shards[*at];
+            let newest = shard.writer.get_mut().newest(*id).map_or(i64::MAX, |(_, point)| point.t);
+            if let Some(series) = shard.state.get_mut().get_mut(*id)
+                && let Some(span) = files.span(*reference, i64::MIN, newest)
+            {
+                series.extend(span);
+            }
+        }
     }
 
     /// Notes that samples known so far were deleted, perhaps before some of them: then one that is sent again counts as
@@ -155,8 +186,24 @@ impl Opening {
             let same = *before == at && shard.writer.get_mut().find(named) == Some(*id);
             return if same { Ok(()) } else { Err(format!("it defines series {reference} again")) };
         }
+        if reference < self.registered {
+            self.ended.insert(reference);
+            return Ok(());
+        }
+        if let Some(id) = shard.writer.get_mut().find(named) {
+            // Of two with the same labels the earlier one had ended when the later one came.
+            let other = shard.writer.get_mut().reference(id);
+            if reference < other {
+                self.ended.insert(reference);
+                return Ok(());
+            }
+            self.ended.insert(other);
+            self.known.remove(&other);
+            shard.writer.get_mut().remove(&RoaringBitmap::from([id]));
+            shard.state.get_mut().remove(id);
+        }
         let (id, labels) = shard.writer.get_mut().add_series(hash, key, reference);
-        shard.state.get_mut().add_series(reference, labels);
+        shard.state.get_mut().add_series(id, reference, labels);
         self.known.insert(reference, (at, id));
         let next = reference.checked_add(1).ok_or("its series has the last number there is")?;
         self.next_reference = self.next_reference.max(next);

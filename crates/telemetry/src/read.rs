@@ -23,16 +23,37 @@ use crate::store::Metrics;
 use crate::tier::points_of;
 
 impl Metrics {
-    /// The names of labels, of all series or of those that fulfil some matchers, in order.
-    pub fn label_names(&self, matchers: &[Matcher]) -> BTreeSet<Arc<str>> {
-        let states = self.states();
-        states.iter().flat_map(|state| state.index.label_names(matchers)).collect()
+    /// The names of labels of the series that fulfil all matchers and may have samples from `from` to `to`, in order.
+    pub fn label_names(&self, matchers: &[Matcher], from: i64, to: i64) -> BTreeSet<Arc<str>> {
+        let mut names = BTreeSet::new();
+        let all = !self.is_choice(matchers, from, to);
+        for state in self.states() {
+            if all {
+                names.extend(state.index.all_names().cloned());
+            } else {
+                names.extend(state.index.names_of(&state.select(matchers, from, to)).cloned());
+            }
+        }
+        names
     }
 
-    /// The values of a label, of all series or of those that fulfil some matchers, in order.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> BTreeSet<Arc<str>> {
-        let states = self.states();
-        states.iter().flat_map(|state| state.index.label_values(name, matchers)).collect()
+    /// The values of a label of the series that fulfil all matchers and may have samples from `from` to `to`, in order.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher], from: i64, to: i64) -> BTreeSet<Arc<str>> {
+        let mut values = BTreeSet::new();
+        let all = !self.is_choice(matchers, from, to);
+        for state in self.states() {
+            if all {
+                values.extend(state.index.all_values(name).cloned());
+            } else {
+                values.extend(state.index.values_of(name, &state.select(matchers, from, to)).cloned());
+            }
+        }
+        values
+    }
+
+    /// Whether there may be series that do not fulfil all matchers or have no samples from `from` to `to`.
+    fn is_choice(&self, matchers: &[Matcher], from: i64, to: i64) -> bool {
+        !matchers.is_empty() || self.period().is_none_or(|(first, last)| first < from || to < last)
     }
 
     /// The times of the oldest and the newest sample that there ever were.
@@ -49,12 +70,9 @@ impl Metrics {
     pub fn exemplars(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<(Labels, Vec<Exemplar>)> {
         let mut chosen = HashMap::new();
         for state in self.states() {
-            for id in state.index.select(matchers) {
-                if let (Some(labels), Some((reference, _))) =
-                    (state.index.labels(id), state.series.get(id as usize))
-                {
-                    chosen.insert(*reference, labels.clone());
-                }
+            // Exemplars may be of times at which there are no samples.
+            for (_, series, labels) in state.chosen(matchers, i64::MIN, i64::MAX) {
+                chosen.insert(series.reference, labels.clone());
             }
         }
         let found = self.exemplars.select(&chosen, from, to);
@@ -64,26 +82,15 @@ impl Metrics {
     /// The labels of the series that fulfil all matchers and may have samples from `from` to `to`, in the
     /// order in which the series came.
     pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<Labels> {
-        // Which of the files' series have samples just then is not looked up.
-        let in_files = self.has_files_of(from, to);
+        let files = self.tier.table.snapshot();
         let mut found = Vec::new();
         for state in self.states() {
-            for id in state.index.select(matchers) {
-                if let (Some(labels), Some((reference, head))) =
-                    (state.index.labels(id), state.series.get(id as usize))
-                    && (in_files || head.overlaps(from, to))
-                {
-                    found.push((*reference, labels.clone()));
-                }
-            }
+            let of_state = state.chosen(matchers, from, to);
+            let of_state = of_state.filter(|(_, series, _)| series.has(&files, from, to));
+            found.extend(of_state.map(|(_, series, labels)| (series.reference, labels.clone())));
         }
         found.sort_unstable_by_key(|(reference, _)| *reference);
         found.into_iter().map(|(_, labels)| labels).collect()
-    }
-
-    /// Whether files have samples from `from` to `to`.
-    pub(crate) fn has_files_of(&self, from: i64, to: i64) -> bool {
-        self.tier.table.snapshot().entries().any(|entry| entry.times.0 <= to && entry.times.1 >= from)
     }
 
     pub(crate) fn states(&self) -> Vec<RwLockReadGuard<'_, State>> {
@@ -144,13 +151,9 @@ impl Metrics {
         let mut chosen = Vec::new();
         let states = self.states();
         for state in &states {
-            for id in state.index.select(request.matchers) {
-                if let (Some(labels), Some((reference, head))) =
-                    (state.index.labels(id), state.series.get(id as usize))
-                {
-                    let hot = head.snapshot(from, to);
-                    chosen.push(Chosen { reference: *reference, labels: labels.clone(), hot });
-                }
+            for (_, series, labels) in state.chosen(request.matchers, from, to) {
+                let hot = series.head.snapshot(from, to);
+                chosen.push(Chosen { reference: series.reference, labels: labels.clone(), hot });
             }
         }
         drop(states);

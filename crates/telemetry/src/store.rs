@@ -7,18 +7,18 @@
 //! Invariants: the log's order is that in which each shard changed. What the log refused is not put in, and
 //! then the log takes nothing more.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use luma_log::{Log, LogOptions, Lsn};
 use luma_promql::{Labels, Sample};
 use luma_strata::TableOptions;
 use luma_vfs::FileLock;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::{Batch, Named, Point, labels_of_key};
 use crate::error::{Error, Refusal, Result};
 use crate::exemplars::{Exemplar, Exemplars};
-use crate::known::{KnownSeries, Names};
+use crate::known::{Names, SeriesPlace};
 use crate::metadata::MetadataTable;
 use crate::record::RecordWriter;
 use crate::shard::{Decision, Shard};
@@ -127,6 +127,10 @@ pub struct Metrics {
     pub(crate) moving: Mutex<Saved>,
     pub(crate) series: AtomicUsize,
     pub(crate) next_reference: AtomicU32,
+    /// How often series went; held for reading while a batch is stored, so that they stay.
+    pub(crate) round: RwLock<u64>,
+    /// Whether samples were deleted or files removed, so that series may have none any more.
+    pub(crate) maybe_ended: AtomicBool,
     pub(crate) series_max: usize,
     pub(crate) out_of_order_window_ms: i64,
     pub(crate) metadata: MetadataTable,
@@ -150,7 +154,7 @@ impl std::fmt::Debug for Metrics {
 /// What a batch does to a shard.
 #[derive(Default)]
 struct Changes {
-    new_series: Vec<(u32, Labels)>,
+    new_series: Vec<(u32, u32, Labels)>,
     points: Vec<(u32, Point, bool)>,
 }
 
@@ -173,7 +177,8 @@ impl Metrics {
     /// the outcome has been waited for.
     ///
     /// # Errors
-    /// When the batch is too large, or the log failed: then nothing is stored.
+    /// When the batch is too large, the log failed, or series went since the batch looked them up
+    /// ([`Error::Outdated`]): then nothing is stored.
     pub fn begin_append(&self, batch: &Batch) -> Result<Pending<'_>> {
         let bytes = batch.record_bytes_max();
         if bytes > RECORD_BYTES_MAX {
@@ -182,6 +187,10 @@ impl Metrics {
         // Otherwise what a failed batch decided could make the same batch, sent again, look like duplicates.
         if let Some(cause) = self.log.failure() {
             return Err(luma_log::Error::Poisoned(cause).into());
+        }
+        let round = self.round.read();
+        if batch.round().is_some_and(|looked_up| looked_up != *round) {
+            return Err(Error::Outdated);
         }
         let mut appended = Appended::default();
         let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
@@ -223,7 +232,7 @@ impl Metrics {
                         };
                         record.series(reference, key);
                         let (id, labels) = writer.add_series(hash, key, reference);
-                        changes.new_series.push((reference, labels));
+                        changes.new_series.push((id, reference, labels));
                         id
                     }
                 };
@@ -278,8 +287,8 @@ impl Metrics {
         self.period.extend(period);
         let states: Vec<_> = held.iter().map(|(shard, ..)| shard.state.write()).collect();
         for ((_, writer, changes), mut state) in held.into_iter().zip(states) {
-            for (reference, labels) in changes.new_series {
-                state.add_series(reference, labels);
+            for (id, reference, labels) in changes.new_series {
+                state.add_series(id, reference, labels);
             }
             for (id, point, late) in changes.points {
                 state.put(id, point, late);
@@ -289,10 +298,11 @@ impl Metrics {
         }
         let names = batch.fingerprints().iter().filter_map(|(series, name)| {
             let (shard, id) = (shard_of(*series)?, *ids.get(*series as usize)?);
-            Some((*name, KnownSeries { shard: shard as u32, id: id? }))
+            Some((*name, SeriesPlace { shard: shard as u32, id: id? }))
         });
         self.names.put(names, self.series_len());
         let refused = appended.first_refusal.as_ref().and_then(|(at, _)| self.labels_of(batch, *at));
+        drop(round);
         Ok(Pending { log: &self.log, lsn, appended, refused })
     }
 
@@ -301,7 +311,7 @@ impl Metrics {
         let (series, _) = batch.points().get(at)?;
         match batch.named(*series)? {
             Named::Key(_, key) => Some(Labels::new(labels_of_key(key))),
-            Named::Known(KnownSeries { shard, id }) => {
+            Named::Known(SeriesPlace { shard, id }) => {
                 let state = self.shards.get(shard as usize)?.state.read();
                 state.index.labels(id).cloned()
             }

@@ -16,10 +16,11 @@ use luma_log::{Flusher, Lsn};
 use luma_promql::{Labels, Sample};
 use luma_strata::{Run, Table};
 use luma_vfs::Vfs;
+use roaring::RoaringBitmap;
 
 use crate::batch::Point;
 use crate::error::{Error, Result};
-use crate::record::{RecordWriter, histogram_of_bytes, histogram_to_bytes};
+use crate::record::{Entry, RecordReader, RecordWriter, histogram_of_bytes, histogram_to_bytes};
 use crate::store::MetricsOptions;
 
 /// Series of one block of newest samples.
@@ -28,7 +29,10 @@ pub(crate) const BLOCK_SERIES: u32 = 4096;
 const GROUP_BYTES: usize = 256 << 10;
 const TRANSACTION_BYTES: usize = 8 << 20;
 
+const SERIES: &str = "metrics.series";
+const NEWEST: &str = "metrics.newest";
 const SAVED_KEY: &[u8] = b"saved";
+const NEXT_KEY: &[u8] = b"next reference";
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How much of the log is in files, and how many series are in the registry.
@@ -44,30 +48,27 @@ pub(crate) struct Saved {
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub table: Table,
+    pub vfs: Arc<dyn Vfs>,
     database: Database,
     series: Keyspace,
     newest: Keyspace,
 }
 
 impl Tier {
+    /// What the table of files is called.
+    pub const TABLE: &str = "metrics";
+
     pub fn open(vfs: &Arc<dyn Vfs>, directory: &Path, options: &MetricsOptions) -> Result<Self> {
         let inline = options.log.flusher == Flusher::Inline;
-        let of_database = lightning::Options {
-            cache_bytes: CACHE_BYTES,
-            max_wal_bytes: 32 << 20,
-            wal_segment_bytes: 4 << 20,
-            background_threads: usize::from(!inline),
-            ..lightning::Options::default()
-        };
-        let database = Database::open_with_vfs(Arc::clone(vfs), directory.join("manifest"), of_database)?;
+        let database = open_database(vfs, &directory.join("manifest"), inline)?;
         let keyspace = |name: &str| match database.keyspace(name) {
             Some(keyspace) => Ok(keyspace),
             None => database.create_keyspace(name, KeyspaceOptions::default()),
         };
-        let (series, newest) = (keyspace("metrics.series")?, keyspace("metrics.newest")?);
+        let (series, newest) = (keyspace(SERIES)?, keyspace(NEWEST)?);
         let files = directory.join("files");
-        let table = Table::open(Arc::clone(vfs), &files, &database, "metrics", options.warm.clone())?;
-        Ok(Self { table, database, series, newest })
+        let table = Table::open(Arc::clone(vfs), &files, &database, Self::TABLE, options.warm.clone())?;
+        Ok(Self { table, vfs: Arc::clone(vfs), database, series, newest })
     }
 
     /// Reads everything and compares it with its checksums.
@@ -83,12 +84,20 @@ impl Tier {
             let mut range =
                 snapshot.range(keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
             while let Some((key, record)) = range.next()? {
-                if key != SAVED_KEY {
+                if key != SAVED_KEY && key != NEXT_KEY {
                     put(record).map_err(Error::DamagedRegistry)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A reference from which on none is known to have been given.
+    pub fn next_reference(&self) -> Result<u32> {
+        let bytes = self.database.snapshot().get(&self.newest, NEXT_KEY)?;
+        let Some(bytes) = bytes else { return Ok(0) };
+        let next = bytes.try_into().map_err(|_| Error::DamagedRegistry("its next reference".to_owned()))?;
+        Ok(u32::from_le_bytes(next))
     }
 
     /// How far the log is in files. `series` are those that were loaded.
@@ -99,18 +108,52 @@ impl Tier {
         Ok(Saved { to: Lsn(u64::from_le_bytes(to)), series })
     }
 
+    /// Removes series from the registry, with their newest samples. All references that were given are below `next`;
+    /// `newest` has the newest samples of the series of a block that stay.
+    pub fn remove_series(
+        &self,
+        gone: &RoaringBitmap,
+        next: u32,
+        newest: impl Fn(u32) -> Vec<(u32, Point)>,
+    ) -> Result<()> {
+        let mut transaction = self.begin();
+        transaction.put(&self.newest, NEXT_KEY, &next.to_le_bytes())?;
+        let snapshot = self.database.snapshot();
+        let mut range =
+            snapshot.range(&self.series, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
+        while let Some((key, record)) = range.next()? {
+            let Some(left) = without(record, gone).map_err(Error::DamagedRegistry)? else { continue };
+            match left.finish() {
+                Some(left) => transaction.put(&self.series, key, &left)?,
+                None => transaction.delete(&self.series, key)?,
+            }
+            if transaction.write_set_bytes() >= TRANSACTION_BYTES {
+                std::mem::replace(&mut transaction, self.begin()).commit()?;
+            }
+        }
+        let mut blocks: Vec<u32> = gone.iter().map(|reference| reference / BLOCK_SERIES).collect();
+        blocks.dedup();
+        for block in blocks {
+            self.put_newest(&mut transaction, block, &newest(block))?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// A transaction of the one who writes series: there is nothing to check, however much was written before. What it writes
+    /// may come to the disk later.
+    fn begin(&self) -> Transaction {
+        self.database.begin(TransactionOptions {
+            mode: TransactionMode::Pessimistic,
+            durability: Durability::Buffered,
+            ..TransactionOptions::default()
+        })
+    }
+
     /// Adds series to the registry, in the order of their references. They may get there before anything
     /// else of a flush does: the log has them as well.
     pub fn add_series<'a>(&self, series: impl Iterator<Item = (u32, &'a Labels)>) -> Result<()> {
-        // Nobody else writes them, so there is nothing to check, however much was written before.
-        let begin = || {
-            self.database.begin(TransactionOptions {
-                mode: TransactionMode::Pessimistic,
-                durability: Durability::Buffered,
-                ..TransactionOptions::default()
-            })
-        };
-        let mut transaction = begin();
+        let mut transaction = self.begin();
         let mut group: Option<(u32, RecordWriter)> = None;
         let mut series = series.peekable();
         while let Some((reference, labels)) = series.next() {
@@ -125,10 +168,32 @@ impl Tier {
                 transaction.put(&self.series, &first.to_be_bytes(), &record)?;
             }
             if transaction.write_set_bytes() >= TRANSACTION_BYTES {
-                std::mem::replace(&mut transaction, begin()).commit()?;
+                std::mem::replace(&mut transaction, self.begin()).commit()?;
             }
         }
         transaction.commit()?;
+        Ok(())
+    }
+
+    /// Copies the registry into a database that has none; its log is empty, so no place in one is copied.
+    pub fn copy_registry(&self, to: &Database) -> Result<()> {
+        let snapshot = self.database.snapshot();
+        for (keyspace, name) in [(&self.series, SERIES), (&self.newest, NEWEST)] {
+            let target = to.create_keyspace(name, KeyspaceOptions::default())?;
+            let mut transaction = to.begin(TransactionOptions::default());
+            let mut range =
+                snapshot.range(keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
+            while let Some((key, record)) = range.next()? {
+                if key == SAVED_KEY {
+                    continue;
+                }
+                transaction.put(&target, key, record)?;
+                if transaction.write_set_bytes() >= TRANSACTION_BYTES {
+                    std::mem::replace(&mut transaction, to.begin(TransactionOptions::default())).commit()?;
+                }
+            }
+            transaction.commit()?;
+        }
         Ok(())
     }
 
@@ -145,7 +210,7 @@ impl Tier {
         }
         match record.finish() {
             Some(record) => transaction.put(&self.newest, &block.to_be_bytes(), &record),
-            None => Ok(()),
+            None => transaction.delete(&self.newest, &block.to_be_bytes()),
         }
     }
 
@@ -153,6 +218,36 @@ impl Tier {
     pub fn put_saved(&self, transaction: &mut Transaction, to: Lsn) -> lightning::Result<()> {
         transaction.put(&self.newest, SAVED_KEY, &to.0.to_le_bytes())
     }
+}
+
+/// A record that defines series without some of them; `None` if it has none of these.
+fn without(record: &[u8], gone: &RoaringBitmap) -> std::result::Result<Option<RecordWriter>, String> {
+    let mut left = RecordWriter::with_capacity(record.len());
+    let (mut reader, mut any) = (RecordReader::new(record)?, false);
+    while let Some(entry) = reader.next()? {
+        match entry {
+            Entry::Series { reference, .. } if gone.contains(reference) => any = true,
+            Entry::Series { reference, key } => left.series(reference, key),
+            _ => return Err("a group of series has something else".to_owned()),
+        }
+    }
+    Ok(any.then_some(left))
+}
+
+/// Opens the database of a manifest and a registry; without threads of its own if `inline`.
+pub(crate) fn open_database(
+    vfs: &Arc<dyn Vfs>,
+    directory: &Path,
+    inline: bool,
+) -> lightning::Result<Database> {
+    let options = lightning::Options {
+        cache_bytes: CACHE_BYTES,
+        max_wal_bytes: 32 << 20,
+        wal_segment_bytes: 4 << 20,
+        background_threads: usize::from(!inline),
+        ..lightning::Options::default()
+    };
+    Database::open_with_vfs(Arc::clone(vfs), directory, options)
 }
 
 /// The key of labels, as batches and records have it.

@@ -7,7 +7,6 @@ use luma_strata::{Change, Compacted, FileEntry, TableStats, Tombstone};
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
-use crate::shard::State;
 use crate::store::Metrics;
 
 impl Metrics {
@@ -24,17 +23,17 @@ impl Metrics {
         self.log.wait_durable(end)?;
         let mut states: Vec<_> = self.shards.iter().map(|shard| shard.state.write()).collect();
         let mut series = RoaringBitmap::new();
-        let in_files = self.has_files_of(from, to);
-        let has = |state: &State, id: &u32| {
-            let head = state.series.get(*id as usize).map(|(_, head)| head);
-            head.is_some_and(|head| in_files || head.overlaps(from, to))
-        };
+        let files = self.tier.table.snapshot();
         let chosen: Vec<RoaringBitmap> = states
             .iter()
-            .map(|state| state.index.select(matchers).into_iter().filter(|id| has(state, id)).collect())
+            .map(|state| {
+                let of_state = state.chosen(matchers, from, to);
+                let there = of_state.filter(|(_, series, _)| series.has(&files, from, to));
+                there.map(|(id, ..)| id).collect()
+            })
             .collect();
         for (state, chosen) in states.iter().zip(&chosen) {
-            series.extend(chosen.iter().filter_map(|id| Some(state.series.get(id as usize)?.0)));
+            series.extend(chosen.iter().filter_map(|id| Some(state.get(id)?.reference)));
         }
         let count = series.len() as usize;
         if count == 0 {
@@ -45,11 +44,12 @@ impl Metrics {
         for ((state, writer), chosen) in states.iter_mut().zip(&mut writers).zip(&chosen) {
             for id in chosen {
                 writer.deleted(id, from, to);
-                if let Some((_, head)) = state.series.get_mut(id as usize) {
-                    head.delete(from, to)?;
+                if let Some(series) = state.get_mut(id) {
+                    series.head.delete(from, to)?;
                 }
             }
         }
+        self.maybe_ended.store(true, Ordering::Release);
         Ok(count)
     }
 
@@ -72,7 +72,11 @@ impl Metrics {
     /// # Errors
     /// When the manifest fails.
     pub fn retain(&self, from: Option<i64>, bytes_max: Option<u64>) -> Result<Vec<FileEntry>> {
-        Ok(self.tier.table.retain(from, bytes_max)?)
+        let removed = self.tier.table.retain(from, bytes_max)?;
+        if !removed.is_empty() {
+            self.maybe_ended.store(true, Ordering::Release);
+        }
+        Ok(removed)
     }
 
     /// Reads all files and the registry and compares them with their checksums; gives figures of the files.

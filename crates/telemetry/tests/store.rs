@@ -188,7 +188,9 @@ fn a_series_over_the_limit_is_refused_and_known_ones_go_on() {
         assert!(refused.first_refusal.unwrap().1.to_string().contains("2 series"));
         assert_eq!(metrics.append(&floats("a", &[(t, 1.0)])).unwrap().stored, 1);
         assert_eq!(metrics.series_len(), 2);
-        assert!(metrics.label_values("__name__", &[]).iter().map(|v| &**v).eq(["a", "b"]));
+        assert!(
+            metrics.label_values("__name__", &[], i64::MIN, i64::MAX).iter().map(|v| &**v).eq(["a", "b"])
+        );
     };
     check(&metrics, 2);
     drop(metrics);

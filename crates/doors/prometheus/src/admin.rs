@@ -1,5 +1,8 @@
-//! `admin/tsdb`: deleting series.
+//! `admin/tsdb`: deleting series, and copies of the store.
 
+use std::hash::{BuildHasher, RandomState};
+
+use chrono::Utc;
 use luma_promql::answer::ErrorKind;
 
 use crate::params::Params;
@@ -37,8 +40,28 @@ pub(crate) async fn clean_tombstones(door: Door, _: Params) -> Result<Success, F
     Ok(Success::none())
 }
 
-pub(crate) async fn snapshot(door: Door, _: Params) -> Result<Success, Failure> {
+/// Copies the store; the answer has the name of the copy.
+pub(crate) async fn snapshot(door: Door, params: Params) -> Result<Success, Failure> {
     allowed(&door)?;
-    let what = "snapshots are not made; copy the data directory while the server is stopped";
-    Err(Failure::new(ErrorKind::Unavailable, what))
+    let Some(directory) = door.options().snapshots.clone() else {
+        return Err(Failure::new(ErrorKind::Unavailable, "this server has no directory for snapshots"));
+    };
+    let memory = match params.get("skip_head") {
+        "" | "false" | "0" => true,
+        "true" | "1" => false,
+        other => {
+            return Err(Failure::parameter("skip_head", format!("{other:?} is neither true nor false")));
+        }
+    };
+    let when = Utc::now().format("%Y%m%dT%H%M%SZ");
+    // Two of one second must not have one name.
+    let name = format!("{when}-{:016x}", RandomState::new().hash_one(0));
+    let runner = door.clone();
+    // It takes as long as copying takes; a client that goes away does not end it.
+    let work = move |_| {
+        let made = door.store().snapshot(&directory.join(&name), memory);
+        made.map_err(|error| Failure::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Success::of(format!("{{\"name\":\"{name}\"}}")))
+    };
+    runner.run(runner.deadline(), work).await
 }

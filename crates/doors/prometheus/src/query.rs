@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use luma_promql::answer::{write_number, write_value};
-use luma_promql::{Answer, Options, Value, instant, range};
+use luma_promql::{Answer, Options, Source, Value, instant, range};
 
 use crate::metrics::Metrics;
 use crate::params::{Params, duration};
@@ -15,9 +15,52 @@ use crate::server::Door;
 /// The most points a series may have in the answer to a range query.
 const STEPS_MAX: i64 = 11_000;
 
+/// The languages of queries, by the parameter `dialect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    PromQl,
+    MetricsQl,
+}
+
+impl Dialect {
+    fn named(name: &str) -> Result<Self, Failure> {
+        match name {
+            "" | "promql" => Ok(Self::PromQl),
+            "metricsql" => Ok(Self::MetricsQl),
+            other => {
+                let what = format!("unknown dialect {other:?}; promql and metricsql are known");
+                Err(Failure::parameter("dialect", what))
+            }
+        }
+    }
+
+    /// Evaluates a query.
+    fn answer(
+        self,
+        store: &dyn Source,
+        query: &str,
+        when: &When,
+        options: &Options,
+    ) -> luma_promql::Result<Answer> {
+        match (self, *when) {
+            (Self::PromQl, When::At { t, .. }) => instant(store, query, t, options),
+            (Self::PromQl, When::Range { start, end, step }) => {
+                range(store, query, start, end, step, options)
+            }
+            (Self::MetricsQl, When::At { t, step }) => {
+                luma_metricsql::instant(store, query, t, step, options)
+            }
+            (Self::MetricsQl, When::Range { start, end, step }) => {
+                luma_metricsql::range(store, query, start, end, step, options)
+            }
+        }
+    }
+}
+
 /// What an answer is asked for and how it is to be cut.
 struct Asked {
     query: String,
+    dialect: Dialect,
     when: When,
     limit: usize,
     statistics: bool,
@@ -25,15 +68,29 @@ struct Asked {
     timeout: Duration,
 }
 
+#[derive(Clone, Copy)]
 enum When {
-    At(i64),
-    Range { start: i64, end: i64, step: i64 },
+    /// The step is that of MetricsQL: what functions look back by that name no window.
+    At {
+        t: i64,
+        step: Option<i64>,
+    },
+    Range {
+        start: i64,
+        end: i64,
+        step: i64,
+    },
 }
 
 pub(crate) async fn at_a_time(door: Door, params: Params) -> Result<Success, Failure> {
     let limit = params.limit("limit")?;
     let t = params.time_or("time", Door::now_ms())?;
-    answer(door, &params, limit, When::At(t)).await
+    // Prometheus takes no notice of it here, so what is wrong with it is no error of PromQL.
+    let step = match (Dialect::named(params.get("dialect"))?, params.get("step")) {
+        (Dialect::MetricsQl, text) if !text.is_empty() => Some(params.duration("step")?),
+        _ => None,
+    };
+    answer(door, &params, limit, When::At { t, step }).await
 }
 
 pub(crate) async fn over_a_range(door: Door, params: Params) -> Result<Success, Failure> {
@@ -72,6 +129,7 @@ async fn answer(door: Door, params: &Params, limit: usize, when: When) -> Result
         };
     let asked = Asked {
         query: params.get("query").to_owned(),
+        dialect: Dialect::named(params.get("dialect"))?,
         when,
         limit,
         statistics: !params.get("stats").is_empty(),
@@ -109,12 +167,7 @@ async fn run(door: Door, asked: Asked) -> Result<Success, Failure> {
             cancel: Some(cancel),
             ..Options::default()
         };
-        let store = door.store();
-        let answer = match asked.when {
-            When::At(t) => instant(store, &asked.query, t, &options),
-            When::Range { start, end, step } => range(store, &asked.query, start, end, step, &options),
-        };
-        let mut answer = answer?;
+        let mut answer = asked.dialect.answer(door.store(), &asked.query, &asked.when, &options)?;
         let truncated = truncate(&mut answer.value, asked.limit);
         let mut data = String::new();
         write_value(&answer.value, &mut data);

@@ -38,7 +38,7 @@ pub(crate) async fn series(door: Door, params: Params) -> Result<Success, Failur
 }
 
 pub(crate) async fn label_names(door: Door, params: Params) -> Result<Success, Failure> {
-    texts(door, params, |door, matchers| door.store().label_names(matchers)).await
+    texts(door, params, |door, matchers, (from, to)| door.store().label_names(matchers, from, to)).await
 }
 
 pub(crate) async fn label_values(door: Door, name: String, params: Params) -> Result<Success, Failure> {
@@ -46,29 +46,29 @@ pub(crate) async fn label_values(door: Door, name: String, params: Params) -> Re
     if name.is_empty() {
         return Err(Failure::bad_data("invalid label name: \"\""));
     }
-    texts(door, params, move |door, matchers| door.store().label_values(&name, matchers)).await
+    let values = move |door: &Door, matchers: &[Matcher], (from, to): (i64, i64)| {
+        door.store().label_values(&name, matchers, from, to)
+    };
+    texts(door, params, values).await
 }
 
 /// Names or values of labels of the series that some selectors choose, or of all.
 async fn texts(
     door: Door,
     params: Params,
-    of: impl Fn(&Door, &[Matcher]) -> BTreeSet<Arc<str>> + Send + 'static,
+    of: impl Fn(&Door, &[Matcher], (i64, i64)) -> BTreeSet<Arc<str>> + Send + 'static,
 ) -> Result<Success, Failure> {
     let limit = params.limit("limit")?;
     let (start, end) = params.period()?;
     let selectors = params.selectors()?;
     let runner = door.clone();
     let work = move |_| {
-        // Whether there are samples of that time at all: finer than that no index is divided.
-        let there = door.store().period().is_some_and(|(first, last)| first <= end && start <= last);
         let mut found = BTreeSet::new();
-        if there && selectors.is_empty() {
-            found = of(&door, &[]);
-        } else if there {
-            for matchers in &selectors {
-                found.append(&mut of(&door, matchers));
-            }
+        if selectors.is_empty() {
+            found = of(&door, &[], (start, end));
+        }
+        for matchers in &selectors {
+            found.append(&mut of(&door, matchers, (start, end)));
         }
         let truncated = found.len() > limit;
         let found: Vec<Arc<str>> = found.into_iter().take(limit).collect();

@@ -1,6 +1,7 @@
 //! The door: its options, its addresses, and serving until the shutdown.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -56,8 +57,10 @@ pub struct DoorOptions {
     pub request_bytes_max: usize,
     /// How far in the future a sample may be.
     pub future_max: Duration,
-    /// Whether series may be deleted.
+    /// Whether series may be deleted and copies of the store be made.
     pub admin: bool,
+    /// Where copies of the store go, if they may be made.
+    pub snapshots: Option<PathBuf>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The server's own metrics in Prometheus' text form.
@@ -90,6 +93,7 @@ impl Default for DoorOptions {
             request_bytes_max: 32 << 20,
             future_max: Duration::from_mins(10),
             admin: true,
+            snapshots: None,
             metrics: Arc::default(),
             exposition: None,
             rules: None,

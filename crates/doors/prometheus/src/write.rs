@@ -28,6 +28,9 @@ const MEDIA_TYPE: &str = "application/x-protobuf";
 const MESSAGE_1: &str = "prometheus.WriteRequest";
 const MESSAGE_2: &str = "io.prometheus.write.v2.Request";
 
+/// How often series of a request are looked up by name when some go meanwhile, which happens every few seconds at most.
+const LOOKED_UP_MAX: usize = 8;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
     One,
@@ -52,23 +55,13 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
         .work(unpacked_len(&body), move |door| {
             let message = unpack_snappy(&body, limit.saturating_mul(UNPACKED_FACTOR))?;
             drop((body, room));
-            let mut request = WriteRequest::new(door.latest_time());
-            match version {
-                Version::One => v1::read(&message, &mut request, &door.store().known_names()),
-                Version::Two => v2::read(&message, &mut request),
+            for _ in 0..LOOKED_UP_MAX {
+                match read(&message, version, door)?.store(door.store()) {
+                    Err(Error::Outdated) => {}
+                    outcome => return outcome.map_err(rejected),
+                }
             }
-            .map_err(|error| Rejected {
-                status: StatusCode::BAD_REQUEST,
-                what: format!(
-                    "the request's body is no {} message: {error}",
-                    match version {
-                        Version::One => MESSAGE_1,
-                        Version::Two => MESSAGE_2,
-                    }
-                ),
-            })?;
-            drop(message);
-            request.store(door.store()).map_err(rejected)
+            Err(rejected(Error::Outdated))
         })
         .await;
     let mut response = match outcome {
@@ -87,6 +80,26 @@ pub(crate) async fn write(State(door): State<Door>, request: Request) -> Respons
         }
     }
     response
+}
+
+/// Reads a message.
+fn read(message: &[u8], version: Version, door: &Door) -> Result<WriteRequest, Rejected> {
+    let mut request = WriteRequest::new(door.latest_time());
+    match version {
+        Version::One => v1::read(message, &mut request, &door.store().known_names()),
+        Version::Two => v2::read(message, &mut request),
+    }
+    .map_err(|error| Rejected {
+        status: StatusCode::BAD_REQUEST,
+        what: format!(
+            "the request's body is no {} message: {error}",
+            match version {
+                Version::One => MESSAGE_1,
+                Version::Two => MESSAGE_2,
+            }
+        ),
+    })?;
+    Ok(request)
 }
 
 fn rejected(error: Error) -> Rejected {

@@ -19,6 +19,17 @@ impl Postings {
         }
     }
 
+    /// Removes one; whether none is left.
+    pub fn remove(&mut self, id: u32) -> bool {
+        match self {
+            Self::One(only) => *only == id,
+            Self::Many(bitmap) => {
+                bitmap.remove(id);
+                bitmap.is_empty()
+            }
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> u64 {
         match self {

@@ -3,7 +3,6 @@
 //! Matchers are taken in the order of what they cost: the number of values that must be looked at. Once
 //! fewer series are left than a matcher has values to look at, the series' own labels are asked instead.
 
-use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -28,8 +27,7 @@ impl SeriesIndex {
             })
             .collect();
         plan.sort_by_key(|(cost, matcher, _)| (*cost, matcher.op() != MatchOp::Equal));
-        let mut left = RoaringBitmap::new();
-        left.insert_range(0..self.series.len() as u32);
+        let mut left = self.all.clone();
         for (cost, matcher, candidates) in plan {
             if left.is_empty() {
                 break;
@@ -66,25 +64,30 @@ impl SeriesIndex {
         }
     }
 
-    /// The names of labels, of all series or of those that fulfil some matchers, in order.
-    pub fn label_names(&self, matchers: &[Matcher]) -> BTreeSet<Arc<str>> {
-        if matchers.is_empty() {
-            return self.names.keys().cloned().collect();
-        }
-        let chosen = self.select(matchers);
-        let met = self.names.iter().filter(|(_, of_name)| !of_name.any.is_disjoint(&chosen));
-        met.map(|(name, _)| Arc::clone(name)).collect()
+    /// All names of labels, in order.
+    pub fn all_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names.keys()
     }
 
-    /// The values of a label, of all series or of those that fulfil some matchers, in order.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> BTreeSet<Arc<str>> {
-        let Some(of_name) = self.names.get(name) else { return BTreeSet::new() };
-        if matchers.is_empty() {
-            return of_name.values.keys().cloned().collect();
-        }
-        let chosen = self.select(matchers);
-        let met = of_name.values.iter().filter(|(_, postings)| postings.meets(&chosen));
-        met.map(|(value, _)| Arc::clone(value)).collect()
+    /// All values of a label, in order.
+    pub fn all_values(&self, name: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.names.get(name).into_iter().flat_map(|of_name| of_name.values.keys())
+    }
+
+    /// The names of labels of some series, in order.
+    pub fn names_of<'a>(&'a self, series: &'a RoaringBitmap) -> impl Iterator<Item = &'a Arc<str>> {
+        let met = self.names.iter().filter(|(_, of_name)| !of_name.any.is_disjoint(series));
+        met.map(|(name, _)| name)
+    }
+
+    /// The values of a label of some series, in order.
+    pub fn values_of<'a>(
+        &'a self,
+        name: &str,
+        series: &'a RoaringBitmap,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let of_name = self.names.get(name).into_iter().flat_map(|of_name| &of_name.values);
+        of_name.filter(|(_, postings)| postings.meets(series)).map(|(value, _)| value)
     }
 }
 
@@ -129,6 +132,7 @@ mod tests {
     use super::*;
     use luma_promql::{Labels, matches_all};
     use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn labels() -> impl Strategy<Value = Labels> {
         let value = || "(web|api|db)?(-[0-3])?";
@@ -168,24 +172,43 @@ mod tests {
         #[test]
         fn matchers_choose_the_series_that_a_scan_chooses(
             series in proptest::collection::btree_set(labels(), 0..60),
+            goes in proptest::collection::vec(any::<bool>(), 60),
             matchers in proptest::collection::vec(matcher(), 0..4),
         ) {
             let mut index = SeriesIndex::default();
-            for labels in &series {
-                index.insert(labels.clone());
+            // Those that go leave nothing, and their numbers are given again.
+            let mut free = Vec::new();
+            for (id, (labels, goes)) in series.iter().zip(&goes).enumerate() {
+                index.insert(id as u32, labels.clone());
+                if *goes {
+                    index.remove(id as u32);
+                    free.push(id as u32);
+                }
             }
-            let chosen: Vec<Labels> =
-                index.select(&matchers).iter().map(|id| index.labels(id).unwrap().clone()).collect();
-            let scanned: Vec<Labels> =
-                series.into_iter().filter(|labels| matches_all(&matchers, labels)).collect();
-            prop_assert_eq!(&chosen, &scanned);
-            let names: BTreeSet<&str> = scanned.iter().flat_map(|l| l.iter().map(|(name, _)| name)).collect();
-            let found = index.label_names(&matchers);
-            prop_assert_eq!(found.iter().map(|name| &**name).collect::<BTreeSet<_>>(), names);
+            let mut series: BTreeMap<u32, Labels> = series.into_iter().enumerate().map(|(id, labels)| (id as u32, labels)).collect();
+            series.retain(|id, _| !free.contains(id));
+            if let Some(id) = free.first() {
+                let again = Labels::new([("job", "again"), ("host", "web-1")]);
+                index.insert(*id, again.clone());
+                series.insert(*id, again);
+            }
+            let chosen = index.select(&matchers);
+            let scanned: BTreeMap<u32, Labels> =
+                series.iter().filter(|(_, labels)| matches_all(&matchers, labels)).map(|(id, labels)| (*id, labels.clone())).collect();
+            let of = |id: u32| (id, index.labels(id).unwrap().clone());
+            prop_assert_eq!(chosen.iter().map(of).collect::<BTreeMap<_, _>>(), scanned.clone());
+            let names = |series: &BTreeMap<u32, Labels>| -> BTreeSet<String> {
+                series.values().flat_map(|l| l.iter().map(|(name, _)| name.to_owned())).collect()
+            };
+            let found = |found: &mut dyn Iterator<Item = &Arc<str>>| -> BTreeSet<String> { found.map(ToString::to_string).collect() };
+            prop_assert_eq!(found(&mut index.names_of(&chosen)), names(&scanned));
+            prop_assert_eq!(found(&mut index.all_names()), names(&series));
             for name in ["job", "host", "other"] {
-                let values: BTreeSet<&str> = scanned.iter().filter_map(|l| l.find(name)).collect();
-                let found = index.label_values(name, &matchers);
-                prop_assert_eq!(found.iter().map(|value| &**value).collect::<BTreeSet<_>>(), values);
+                let values = |series: &BTreeMap<u32, Labels>| -> BTreeSet<String> {
+                    series.values().filter_map(|l| l.find(name).map(str::to_owned)).collect()
+                };
+                prop_assert_eq!(found(&mut index.values_of(name, &chosen)), values(&scanned));
+                prop_assert_eq!(found(&mut index.all_values(name)), values(&series));
             }
         }
     }

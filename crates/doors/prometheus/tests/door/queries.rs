@@ -5,7 +5,7 @@ use std::time::Duration;
 use luma_door_prometheus::DoorOptions;
 use serde_json::json;
 
-use crate::http::{Server, escaped, timeless};
+use crate::http::{Client, Server, escaped, timeless};
 use crate::messages::{MetadataV1, WriteRequest, series};
 
 /// Ten samples a minute apart from time 0 of two jobs.
@@ -223,10 +223,60 @@ fn series_are_deleted_by_those_who_may() {
     assert_eq!(client.get("/api/v1/series?match[]=requests_total").data().as_array().unwrap().len(), 1);
     assert_eq!(client.post("/api/v1/admin/tsdb/delete_series", "").status, 400);
     assert_eq!(client.post("/api/v1/admin/tsdb/clean_tombstones", "").status, 204);
-    assert_eq!(client.post("/api/v1/admin/tsdb/snapshot", "").json()["errorType"], "unavailable");
+    assert_eq!(client.post("/api/v1/admin/tsdb/snapshot", "").json()["errorType"], "unavailable", "nowhere");
     let server = loaded_with(DoorOptions { admin: false, ..timeless() });
     let refused = server.client().send("POST", path, &[], b"");
     assert_eq!((refused.status, refused.json()["error"].clone()), (503, json!("admin APIs disabled")));
+}
+
+#[test]
+fn a_query_is_of_the_language_that_it_names() {
+    let server = loaded();
+    let mut client = server.client();
+    let of = |client: &mut Client, query: &str, more: &str| {
+        client.get(&format!("/api/v1/query?time=540&query={query}{more}"))
+    };
+    let metricsql = "&dialect=metricsql";
+    assert_eq!(of(&mut client, "rate(requests_total)", "").status, 400);
+    assert_eq!(of(&mut client, "rate(requests_total)", "&dialect=promql").status, 400);
+    assert_eq!(of(&mut client, "rate(requests_total)", "&dialect=sql").status, 400);
+    let rates = of(&mut client, "rate(requests_total)", metricsql).data();
+    assert_eq!((&rates["resultType"], rates["result"].as_array().unwrap().len()), (&json!("vector"), 2));
+    // A shorter step is a shorter window.
+    let counted = |client: &mut Client, step: &str| {
+        of(client, "count_over_time(requests_total)", &format!("{metricsql}{step}")).data()["result"][0]["value"][1].clone()
+    };
+    assert_eq!((counted(&mut client, ""), counted(&mut client, "&step=2m")), (json!("5"), json!("2")));
+    let range = "/api/v1/query_range?start=0&end=540&step=60&dialect=metricsql&query=";
+    let kept = client.get(&format!("{range}requests_total%20default%200%20keep_metric_names")).status;
+    assert_eq!(kept, 200);
+    assert_eq!(client.get(&format!("{range}sum(")).json()["errorType"], "bad_data");
+}
+
+#[test]
+fn a_snapshot_is_a_store_of_its_own_with_what_there_was() {
+    let options = DoorOptions { snapshots: Some("/snapshots".into()), ..timeless() };
+    let disk = luma_vfs::SimDisk::new();
+    let server = Server::with(crate::http::store(&disk, luma_telemetry::MetricsOptions::default()), options);
+    let mut client = server.client();
+    let write = |job: &str| {
+        let mut batch = luma_telemetry::Batch::default();
+        let series = batch.series([("__name__", "m"), ("job", job)]).unwrap();
+        batch.float(series, 60_000, 0, 1.5);
+        server.store.append(&batch).unwrap();
+    };
+    write("before");
+    let name = client.post("/api/v1/admin/tsdb/snapshot", "").data()["name"].as_str().unwrap().to_owned();
+    write("after");
+    assert_eq!(client.post("/api/v1/admin/tsdb/snapshot", "skip_head=maybe").status, 400);
+    let copy = luma_telemetry::Metrics::open(
+        std::sync::Arc::new(disk.crash_image(1)),
+        &std::path::Path::new("/snapshots").join(name),
+        luma_telemetry::MetricsOptions::default(),
+    );
+    let copy = Server::with(std::sync::Arc::new(copy.unwrap()), timeless());
+    let result = copy.client().get("/api/v1/query?query=m&time=60").data()["result"].clone();
+    assert_eq!(result, json!([{"metric": {"__name__": "m", "job": "before"}, "value": [60, "1.5"]}]));
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! Series that ended: those of which no sample is left, neither in memory nor in files, go from memory and from the
+//! registry. One that comes back is a new series.
+//!
+//! Invariants: no batch is stored while series go, and what a batch knows of series by name from before is refused. A
+//! reference is never given again. Memory goes before the registry: after a crash in between, series without samples come back, and of
+//! two with the same labels the later one counts. What the log still has of series that went was gone before.
+
+use std::sync::atomic::Ordering;
+
+use roaring::RoaringBitmap;
+
+use crate::error::Result;
+use crate::shard::Series;
+use crate::store::Metrics;
+use crate::tier::BLOCK_SERIES;
+
+/// How many series go at a time, while no batch is stored.
+const PORTION: usize = 20_000;
+
+impl Metrics {
+    /// Lets series go of which no sample is left, if samples were deleted or files removed since the last time; how many went.
+    ///
+    /// # Errors
+    /// When the registry cannot be changed. The series went from memory then, and may be back after a restart.
+    pub fn forget_ended(&self) -> Result<usize> {
+        if !self.maybe_ended.swap(false, Ordering::AcqRel) {
+            return Ok(0);
+        }
+        let _moving = self.moving.lock();
+        let mut gone = RoaringBitmap::new();
+        for (shard, ended) in self.ended().into_iter().enumerate() {
+            let ids: Vec<u32> = ended.into_iter().collect();
+            for portion in ids.chunks(PORTION) {
+                gone |= self.remove_from_memory(shard, portion);
+            }
+            if let Some(shard) = self.shards.get(shard) {
+                shard.writer.lock().forget_texts();
+            }
+        }
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let count = gone.len() as usize;
+        self.series.fetch_sub(count, Ordering::Relaxed);
+        let next = self.next_reference.load(Ordering::Relaxed);
+        let of_block = |block: u32| {
+            let places = self.places();
+            let from = places.partition_point(|place| place.reference / BLOCK_SERIES < block);
+            let to = places.partition_point(|place| place.reference / BLOCK_SERIES <= block);
+            self.newest(places.get(from..to).unwrap_or_default())
+        };
+        if let Err(error) = self.tier.remove_series(&gone, next, of_block) {
+            self.maybe_ended.store(true, Ordering::Release);
+            return Err(error);
+        }
+        Ok(count)
+    }
+
+    /// The series of each shard of which no sample is left; of others is noted from when on they may have some.
+    fn ended(&self) -> Vec<RoaringBitmap> {
+        let files = self.tier.table.snapshot();
+        let mut of_shards = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (mut ended, mut spans) = (RoaringBitmap::new(), Vec::new());
+            for (id, series) in shard.state.read().iter().filter(|(_, series)| series.head.is_empty()) {
+                match files.span(series.reference, series.times.0, series.times.1) {
+                    Some(span) if span != series.times => spans.push((id, span)),
+                    Some(_) => {}
+                    None => {
+                        ended.insert(id);
+                    }
+                }
+            }
+            let mut state = shard.state.write();
+            for (id, span) in spans {
+                // What came meanwhile may be of any time.
+                if let Some(series) = state.get_mut(id).filter(|series| series.head.is_empty()) {
+                    series.times = span;
+                }
+            }
+            of_shards.push(ended);
+        }
+        of_shards
+    }
+
+    /// Removes series that still have no sample in memory; gives their references.
+    fn remove_from_memory(&self, shard: usize, ids: &[u32]) -> RoaringBitmap {
+        let mut round = self.round.write();
+        let Some(of_shard) = self.shards.get(shard) else { return RoaringBitmap::new() };
+        let (mut writer, mut state) = (of_shard.writer.lock(), of_shard.state.write());
+        let is_empty = |series: &&Series| series.head.is_empty();
+        let (mut going, mut references) = (RoaringBitmap::new(), RoaringBitmap::new());
+        for id in ids {
+            if let Some(series) = state.get(*id).filter(is_empty) {
+                references.insert(series.reference);
+                going.insert(*id);
+            }
+        }
+        writer.remove(&going);
+        going.iter().for_each(|id| state.remove(id));
+        *round += 1;
+        let mut of_shards = vec![RoaringBitmap::new(); self.shards.len()];
+        if let Some(of_shard) = of_shards.get_mut(shard) {
+            *of_shard = going;
+        }
+        self.names.forget(&of_shards, *round);
+        references
+    }
+}
