@@ -46,5 +46,6 @@ fmt: ## Formats everything.
 	cargo fmt --all
 
 bench: ## Compares with PostgreSQL on this machine (needs its server programs), measures memory; builds a release.
-	./bench/run
+	cargo build --release -p lumadb -p lightning --bins --examples
+	./bench/run $(or $(CARGO_TARGET_DIR),target)/release/lumadb
 	./bench/memory

@@ -25,7 +25,7 @@ class Server:
         self.directory = directory
         environment = dict(os.environ, LUMADB_SECURITY_REQUIRE_AUTH="false", **options)
         command = [binary, "serve", "--data-dir", str(directory)]
-        for door in ["postgres", "http", "prometheus"]:
+        for door in ["postgres", "http", "prometheus", "otlp", "otlp-http"]:
             command += [f"--{door}-port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for line in self.process.stdout:

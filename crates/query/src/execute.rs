@@ -66,6 +66,15 @@ pub(crate) async fn execute(
             let rows = fast::point::select(plan, &reader, &environment, sink)?;
             Ok(Outcome::Complete(CommandTag::Select(rows)))
         }
+        (Plan::RangeSelect(plan), _) => {
+            Counters::count(&session.shared.counters.fast_statements);
+            let info = session.new_info();
+            let reader = session.active()?.engine.reader();
+            let environment =
+                fast::scalar::Environment { parameters, columns: &fast::scalar::NoColumns, info: &info };
+            let rows = plan.rows(reader, &environment)?;
+            Ok(Outcome::Rows(RowStream::new(Arc::clone(&plan.columns), rows, CommandTag::Select(0))))
+        }
         (Plan::PointUpdate(plan), _) => {
             Counters::count(&session.shared.counters.fast_statements);
             let target = Target::open(session, &plan.point.table.definition).await?;

@@ -16,6 +16,7 @@ mod outline;
 
 use crate::execute;
 use crate::fast::compile::{self, Context};
+use crate::fast::range;
 use crate::names::Scope;
 use crate::outcome::{Column, CommandTag, Outcome, RowStream};
 use crate::plan::context::Names;
@@ -289,10 +290,15 @@ fn fast_path(
     let change =
         match statement {
             Sql::Query(query) => {
-                return Ok(compile::select(query, &mut context)?.map(|plan| {
-                    let output = plan.columns.iter().map(|column| column.name.clone()).collect();
-                    (plan.point.description(), Some(output))
-                }));
+                let (description, columns) = match compile::select(query, &mut context)? {
+                    Some(plan) => (plan.point.description(), plan.columns),
+                    None => match range::select(query, &mut context)? {
+                        Some(plan) => (plan.description(), plan.columns),
+                        None => return Ok(None),
+                    },
+                };
+                let output = columns.iter().map(|column| column.name.clone()).collect();
+                return Ok(Some((description, Some(output))));
             }
             Sql::Update(update) => compile::update(update, &mut context)?
                 .map(|plan| format!("Update, {}", plan.point.description())),

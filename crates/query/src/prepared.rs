@@ -7,6 +7,7 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
 use crate::fast::compile::{self, Context, PointDelete, PointSelect, PointUpdate};
+use crate::fast::range::{self, RangeSelect};
 use crate::names::Scope;
 use crate::outcome::Column;
 use crate::session::Session;
@@ -20,6 +21,8 @@ pub(crate) const PARAMETERS_MAX: usize = 65535;
 pub(crate) enum Plan {
     /// One row by its key.
     PointSelect(PointSelect),
+    /// Rows next to each other by a key.
+    RangeSelect(RangeSelect),
     /// One row by its key.
     PointUpdate(PointUpdate),
     /// One row by its key.
@@ -75,8 +78,13 @@ impl Prepared {
         }
         let mut parameters: Vec<Option<DataType>> = self.parameter_types.iter().cloned().map(Some).collect();
         let plan = Arc::new(plan(session, &self.statement, &mut parameters)?);
-        if let Plan::PointSelect(select) = &*plan
-            && self.columns.as_ref().is_some_and(|columns| **columns != *select.columns)
+        let given = match &*plan {
+            Plan::PointSelect(select) => Some(&select.columns),
+            Plan::RangeSelect(select) => Some(&select.columns),
+            _ => None,
+        };
+        if let (Some(given), Some(promised)) = (given, &self.columns)
+            && promised != given
         {
             return Err(changed_result());
         }
@@ -110,7 +118,13 @@ fn plan(session: &Session, statement: &Statement, parameters: &mut Vec<Option<Da
     let mut context = Context { shared: &session.shared, scope, parameters };
     let given = context.parameters.clone();
     let fast = match body.as_ref() {
-        ast::Statement::Query(query) => compile::select(query, &mut context)?.map(Plan::PointSelect),
+        ast::Statement::Query(query) => match compile::select(query, &mut context)? {
+            Some(point) => Some(Plan::PointSelect(point)),
+            None => {
+                context.parameters.clone_from(&given);
+                range::select(query, &mut context)?.map(Plan::RangeSelect)
+            }
+        },
         ast::Statement::Update(update) => compile::update(update, &mut context)?.map(Plan::PointUpdate),
         ast::Statement::Delete(delete) => compile::delete(delete, &mut context)?.map(Plan::PointDelete),
         ast::Statement::Insert(insert) => {
@@ -133,6 +147,7 @@ fn analyse(
     let plan = plan(session, statement, parameters)?;
     let columns = match &plan {
         Plan::PointSelect(select) => Some(Arc::clone(&select.columns)),
+        Plan::RangeSelect(select) => Some(Arc::clone(&select.columns)),
         Plan::PointUpdate(_) | Plan::PointDelete(_) | Plan::Insert(_) => None,
         Plan::Other => crate::execute::describe(session, statement, parameters)?,
     };

@@ -6,8 +6,9 @@
 
 mod support;
 
+use luma_model::Value;
 use luma_query::Session;
-use support::{Fixture, run, state};
+use support::{Fixture, run, run_with, state};
 
 const ROWS: &str = "INSERT INTO t VALUES
     (1, 5, 7000000000, 2, 12.50, 1.5, 2.25, 'text', 'vc', 'ch', true, '2024-02-29', '2024-02-29 12:34:56.789',
@@ -153,4 +154,100 @@ async fn a_row_by_its_key_is_answered_as_datafusion_answers() {
         }
     }
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Conditions on columns of keys, and whether the fast path takes them.
+const RANGES: &[(&str, bool)] = &[
+    ("a = 3", true),
+    ("a = 3 AND b = 4", true),
+    ("a BETWEEN 3 AND 5", true),
+    ("a > 3 AND a <= 5", true),
+    ("5 >= a AND 3 < a", true),
+    ("a >= 9", true),
+    ("a < 2", true),
+    ("a > 5 AND a < 5", true),
+    ("a BETWEEN 6 AND 2", true),
+    ("a = 4 AND b BETWEEN 2 AND 7", true),
+    ("a = 4 AND b > 2", true),
+    ("b < 3 AND a = 4", true),
+    ("a = 4 AND b = 5 AND d >= '2026-01-02'", true),
+    ("a = 4 AND b = 5 AND d > '2026-01-02' AND d < '2026-01-09'", true),
+    ("a = 2 + 2 AND b >= 1 + 1", true),
+    ("a > NULL", true),
+    ("a = 2147483647 + 1", true),
+    ("k = 2", true),
+    ("k = 2 AND n = 5", true),
+    ("x = 'x1'", true),
+    ("t.a = 3 AND t.b < 4", true),
+    ("k = 2 AND n > 5", false),
+    ("k = 2 AND a = 3", false),
+    ("b = 3", false),
+    ("a = 3 AND d > '2026-01-01'", false),
+    ("a > 3 AND b = 2", false),
+    ("a > 1.5", false),
+    ("a = 3 OR a = 4", false),
+    ("a <> 3", false),
+    ("a = 3 AND a = 3", false),
+    ("a > b", false),
+    ("x > 'x1'", false),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_next_to_each_other_are_those_that_datafusion_finds() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(
+        &mut session,
+        "CREATE TABLE t (a int, b bigint, d date, k smallint, n int, x text, PRIMARY KEY (a, b, d)); \
+         CREATE INDEX by_kn ON t (k DESC NULLS LAST, n); CREATE INDEX by_x ON t (x)",
+    )
+    .await
+    .unwrap();
+    let fill = "INSERT INTO t SELECT n / 200, n / 20 % 10, date '2026-01-01' + n % 20, nullif(n % 6, 3), nullif(n % 7, 2), \
+                CASE WHEN n % 5 > 0 THEN 'x' || n % 4 END FROM generate_series(1, 2400) AS s(n)";
+    run(&mut session, fill).await.unwrap();
+    for (condition, taken) in RANGES {
+        let asked = format!("SELECT x, a, b AS named, d, n FROM t WHERE {condition}");
+        let shown = run(&mut session, &format!("EXPLAIN {asked}")).await;
+        if let Ok(shown) = &shown {
+            assert_eq!(shown[0].starts_with("fast path"), *taken, "{condition}: {shown:?}");
+        }
+        let mut answers = Vec::new();
+        for source in ["t", "(SELECT * FROM t) AS t"] {
+            let asked = asked.replace("FROM t", &format!("FROM {source}"));
+            let described = describe(&mut session, &asked).await;
+            let mut rows = run(&mut session, &asked).await.map_err(|error| state(&error));
+            if let Ok(rows) = &mut rows {
+                rows.sort();
+            }
+            answers.push((described, rows));
+        }
+        assert_eq!(answers[0], answers[1], "{condition}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_are_bounds_and_changes_of_the_same_transaction_are_seen() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(&mut session, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 5000) AS s(n)")
+        .await
+        .unwrap();
+    let asked = "SELECT id FROM t WHERE id BETWEEN $1 AND $2 + 9";
+    let given = |low: Value, high: Value| [low, high];
+    let rows = run_with(&mut session, asked, &[], &given(Value::Int4(7), Value::Int4(7))).await.unwrap();
+    assert_eq!(rows, (7..=16).map(|id| id.to_string()).collect::<Vec<_>>());
+    let rows = run_with(&mut session, asked, &[], &given(Value::Int4(1), Value::Int4(4000))).await.unwrap();
+    assert_eq!(rows.len(), 4009);
+    assert!(
+        run_with(&mut session, asked, &[], &given(Value::Null, Value::Int4(7))).await.unwrap().is_empty()
+    );
+    let failed =
+        run_with(&mut session, asked, &[], &given(Value::Int4(1), Value::Int4(i32::MAX))).await.unwrap_err();
+    assert_eq!(state(&failed), "22003");
+    let seen =
+        "BEGIN; DELETE FROM t WHERE id < 9; INSERT INTO t VALUES (-1, 0); SELECT id FROM t WHERE id <= 10";
+    assert_eq!(run(&mut session, seen).await.unwrap(), ["-1", "9", "10"]);
+    run(&mut session, "ROLLBACK").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT count(*) FROM t").await.unwrap(), ["5000"]);
 }

@@ -84,8 +84,17 @@ pub(crate) struct Context<'a> {
     pub(crate) parameters: &'a mut Vec<Option<DataType>>,
 }
 
-/// Compiles a query about one row; `None` when it is not one.
-pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<PointSelect>> {
+/// A query of one table with a filter and nothing else.
+pub(crate) struct Selected<'q> {
+    pub(crate) table: Arc<OpenTable>,
+    /// The name the table goes by.
+    pub(crate) alias: String,
+    pub(crate) filter: &'q Expr,
+    pub(crate) projection: &'q [SelectItem],
+}
+
+/// What a query selects, if it is of one table with a filter and nothing else.
+pub(crate) fn selected<'q>(query: &'q Query, context: &Context<'_>) -> Result<Option<Selected<'q>>> {
     let plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()
@@ -103,18 +112,25 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
     let (Some(filter), Some((table, alias))) = (&select.selection, single_table(from, context)) else {
         return Ok(None);
     };
-    let open = context.shared.open_table(&table)?;
-    let resolve = resolver(&open, &alias);
-    let Some(point) = point(&open, filter, &resolve, context.parameters)? else { return Ok(None) };
+    let table = context.shared.open_table(&table)?;
+    Ok(Some(Selected { table, alias, filter, projection: &select.projection }))
+}
+
+/// Compiles what a query gives of each row; `None` where it is not simple.
+pub(crate) fn outputs(
+    open: &OpenTable,
+    projection: &[SelectItem],
+    compiler: &mut Compiler<'_>,
+) -> Result<Option<(Vec<Output>, Vec<Column>)>> {
+    let table = &open.definition;
     let mut outputs = Vec::new();
     let mut columns = Vec::new();
-    let mut compiler = Compiler { resolve: &resolve, parameters: context.parameters };
-    for item in &select.projection {
+    for item in projection {
         let (expr, name) = match item {
             SelectItem::Wildcard(options) if *options == ast::WildcardAdditionalOptions::default() => {
                 for column in table.live_columns() {
                     outputs.push(Output::Column(usize::from(column.number) - 1));
-                    columns.push(table_column(&table, usize::from(column.number) - 1));
+                    columns.push(table_column(table, usize::from(column.number) - 1));
                 }
                 continue;
             }
@@ -125,7 +141,7 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
         let Some(typed) = compiler.compile(expr)? else { return Ok(None) };
         if let crate::fast::scalar::Node::Column(0, ordinal) = typed.node {
             outputs.push(Output::Column(ordinal));
-            columns.push(Column { name, ..table_column(&table, ordinal) });
+            columns.push(Column { name, ..table_column(table, ordinal) });
         } else if typed.unknown {
             let Some(typed) = compiler.as_type(typed, &DataType::Text)? else { return Ok(None) };
             columns.push(Column::new(name, DataType::Text));
@@ -135,6 +151,18 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
             outputs.push(Output::Computed(typed));
         }
     }
+    Ok(Some((outputs, columns)))
+}
+
+/// Compiles a query about one row; `None` when it is not one.
+pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<PointSelect>> {
+    let Some(Selected { table: open, alias, filter, projection }) = selected(query, context)? else {
+        return Ok(None);
+    };
+    let resolve = resolver(&open, &alias);
+    let Some(point) = point(&open, filter, &resolve, context.parameters)? else { return Ok(None) };
+    let mut compiler = Compiler { resolve: &resolve, parameters: context.parameters };
+    let Some((outputs, columns)) = outputs(&open, projection, &mut compiler)? else { return Ok(None) };
     let stored = outputs.iter().all(|output| matches!(output, Output::Column(_)));
     let plain = stored && !open.is_collection();
     Ok(Some(PointSelect { point, outputs, columns: columns.into(), plain }))
@@ -286,17 +314,10 @@ fn point(
         .iter()
         .map(|conjunct| match conjunct {
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-                let column = |side: &Expr| match strip(side) {
-                    Expr::Identifier(name) => resolve(None, &identifier(name)),
-                    Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                        [table, name] => resolve(Some(&identifier(table)), &identifier(name)),
-                        _ => None,
-                    },
-                    _ => None,
-                };
+                let column = |side: &Expr| column_of(side, resolve);
                 match (column(left), column(right)) {
-                    (Some((_, ordinal, _)), None) => Some((ordinal, right.as_ref())),
-                    (None, Some((_, ordinal, _))) => Some((ordinal, left.as_ref())),
+                    (Some(ordinal), None) => Some((ordinal, right.as_ref())),
+                    (None, Some(ordinal)) => Some((ordinal, left.as_ref())),
                     _ => None,
                 }
             }
@@ -349,8 +370,25 @@ fn point(
     Ok(None)
 }
 
+/// The column that one side of a comparison is.
+pub(crate) fn column_of(side: &Expr, resolve: &Resolve<'_>) -> Option<usize> {
+    let found = match strip(side) {
+        Expr::Identifier(name) => resolve(None, &identifier(name)),
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [table, name] => resolve(Some(&identifier(table)), &identifier(name)),
+            _ => None,
+        },
+        _ => None,
+    };
+    found.map(|(_, ordinal, _)| ordinal)
+}
+
 /// A key's value: without columns, and of a type whose keys equal exactly when the values do.
-fn constant(compiler: &mut Compiler<'_>, value: &Expr, wanted: &DataType) -> Result<Option<Typed>> {
+pub(crate) fn constant(
+    compiler: &mut Compiler<'_>,
+    value: &Expr,
+    wanted: &DataType,
+) -> Result<Option<Typed>> {
     if matches!(wanted, DataType::Json | DataType::Jsonb | DataType::Char(_) | DataType::Array(_)) {
         return Ok(None);
     }
@@ -388,7 +426,8 @@ fn constant(compiler: &mut Compiler<'_>, value: &Expr, wanted: &DataType) -> Res
     Ok(None)
 }
 
-fn split<'e>(filter: &'e Expr, conjuncts: &mut Vec<&'e Expr>) {
+/// The conditions that all have to be true.
+pub(crate) fn split<'e>(filter: &'e Expr, conjuncts: &mut Vec<&'e Expr>) {
     match filter {
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
             split(left, conjuncts);

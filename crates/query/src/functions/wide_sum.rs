@@ -63,6 +63,11 @@ pub(crate) fn wide_sum(name: String, term: Term, filter: Option<Box<Expr>>) -> O
     Some(Expr::AggregateFunction(sum))
 }
 
+/// Whether an aggregate is one of [`wide_sum`].
+pub(crate) fn is(function: &AggregateUDF) -> bool {
+    function.inner().downcast_ref::<WideSum>().is_some()
+}
+
 /// The aggregate.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct WideSum {

@@ -232,11 +232,13 @@ pub(crate) fn conjuncts(filter: &Expr, into: &mut Vec<Expr>) {
 
 /// What the filters say of one column.
 #[derive(Default)]
-struct Constraint {
+pub(crate) struct Constraint {
     /// Values it may have.
-    equal: Option<Vec<Value>>,
-    lower: Option<(Value, bool)>,
-    upper: Option<(Value, bool)>,
+    pub(crate) equal: Option<Vec<Value>>,
+    /// The least value and whether it is one of them.
+    pub(crate) lower: Option<(Value, bool)>,
+    /// The largest one.
+    pub(crate) upper: Option<(Value, bool)>,
 }
 
 impl Constraint {
@@ -499,7 +501,7 @@ fn narrow(
 }
 
 /// The keys after `prefix` whose next part lies within the constraint. NULL lies in no range.
-fn bounded(
+pub(crate) fn bounded(
     prefix: &[u8],
     data_type: &DataType,
     order: KeyOrder,

@@ -6,7 +6,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::optimizer::{Analyzer, Optimizer};
+use datafusion::optimizer::{Analyzer, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use luma_model::Result;
@@ -16,7 +16,9 @@ use crate::error::from_datafusion;
 use crate::functions;
 use crate::plan::apply::{ApplyLeft, ApplyRefused};
 use crate::plan::cooperative::YieldInJoins;
+use crate::plan::distinct::DistinctInTwoSteps;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
+use crate::plan::join_order::JoinOrder;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
 /// Consumers named in an out-of-memory error.
@@ -54,6 +56,16 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         |name: &str| matches!(name, "decorrelate_predicate_subquery" | "scalar_subquery_to_join");
     let after = optimizer.rules.iter().rposition(|rule| subqueries(rule.name())).map_or(0, |place| place + 1);
     optimizer.rules.insert(after, Arc::new(ApplyLeft));
+    let place = |rules: &[Arc<dyn OptimizerRule + Send + Sync>], name: &str| {
+        rules.iter().position(|rule| rule.name() == name).unwrap_or(rules.len())
+    };
+    let single = place(&optimizer.rules, "single_distinct_aggregation_to_group_by");
+    optimizer
+        .rules
+        .splice(single..(single + 1).min(optimizer.rules.len()), [Arc::new(DistinctInTwoSteps) as _]);
+    // Conditions are at their tables by then, and no projections between joins.
+    let pushed = place(&optimizer.rules, "push_down_filter");
+    optimizer.rules.insert((pushed + 1).min(optimizer.rules.len()), Arc::new(JoinOrder));
     let mut physical = PhysicalOptimizer::new().rules;
     let required = physical.iter().position(|rule| rule.name() == "OutputRequirements");
     physical.insert(required.map_or(0, |place| place + 1), Arc::new(OrderFromIndex));

@@ -21,6 +21,7 @@ use luma_rows::{OpenTable, ScanColumn};
 use crate::error::to_datafusion;
 use crate::plan::columnar::days;
 use crate::plan::columnar::scan::{ColumnScanExec, Filter, Source};
+use crate::plan::estimate::share;
 use crate::plan::provider::{IMAGE_COLUMN, KEY_COLUMN, scanned};
 
 /// A columnar table bound to what one statement sees of it.
@@ -207,6 +208,8 @@ impl TableProvider for ColumnTable {
         let columns = projection.iter().filter_map(|at| self.columns.get(*at).copied()).collect();
         let filter = self.filter(state, filters)?;
         let partitions = state.config().target_partitions();
+        let share = || share(filters, &self.schema, &statistics(&self.source, &self.columns));
+        let filter = filter.map(|filter| (filter, share()));
         let scan = ColumnScanExec::new(Arc::clone(&self.source), columns, schema, filter, limit, partitions);
         Ok(Arc::new(scan.map_err(to_datafusion)?))
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
@@ -141,6 +142,8 @@ pub(crate) struct ColumnScanExec {
     pub(super) columns: Vec<ScanColumn>,
     pub(super) schema: SchemaRef,
     pub(super) filter: Option<Filter>,
+    /// The share of rows that pass it, about.
+    share: f64,
     /// Filters that become known while the query runs, over what is given; who made them applies them again.
     pub(super) dynamic: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) limit: Option<usize>,
@@ -155,10 +158,11 @@ impl ColumnScanExec {
         source: Arc<Source>,
         columns: Vec<ScanColumn>,
         schema: SchemaRef,
-        filter: Option<Filter>,
+        filter: Option<(Filter, f64)>,
         limit: Option<usize>,
         target_partitions: usize,
     ) -> Result<Self> {
+        let (filter, share) = filter.map_or((None, 1.0), |(filter, share)| (Some(filter), share));
         let pruning = filter.as_ref().and_then(Filter::pruning);
         let mut units = Vec::new();
         for (place, view) in source.views.iter().enumerate() {
@@ -195,6 +199,7 @@ impl ColumnScanExec {
             columns,
             schema,
             filter,
+            share,
             dynamic: Vec::new(),
             limit,
             partitions,
@@ -237,6 +242,8 @@ impl ColumnScanExec {
         let found = StatisticsContext::new().compute(filtered.as_ref(), &StatisticsArgs::new())?;
         let mut found = found.as_ref().clone();
         found.column_statistics.truncate(self.columns.len());
+        // Numbers of different values say more than bounds do, which is all that the filter above goes by.
+        found.num_rows = Precision::Inexact((self.source.rows() as f64 * self.share).ceil() as usize);
         Ok(found.to_inexact())
     }
 }

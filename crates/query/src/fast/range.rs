@@ -1,0 +1,296 @@
+//! Rows next to each other by a key: `WHERE a = … AND b BETWEEN … AND …` without planning.
+//!
+//! Taken are plain columns of one table, whose conditions are equalities with the first columns of a key and one range of the
+//! next, and nothing else. By an index only equalities are taken, and only where they leave few rows: the planner may know a
+//! better way to many.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use lightning::{Direction, TransactionReader};
+use luma_model::arrow::field;
+use luma_model::{DataType, KeyOrder, Result, Value, encode_key};
+use luma_rows::{Access, KeyRange, OpenTable, RowScan, ScanColumn};
+
+use crate::fast::compile::{Context, Output, Selected, column_of, constant, selected, split};
+use crate::fast::scalar::{Compiler, Environment, Typed};
+use crate::outcome::Column;
+use crate::plan::access::{Constraint, bounded};
+
+/// Rows of a batch: what is read before others on the thread get their turn.
+const BATCH_ROWS: usize = 1024;
+/// Rows that an index is to leave at most.
+const INDEX_ROWS_MAX: u64 = 10_000;
+
+/// `SELECT columns FROM table WHERE …` of rows next to each other.
+#[derive(Clone, Debug)]
+pub(crate) struct RangeSelect {
+    table: Arc<OpenTable>,
+    /// The place of the index; none is the primary key.
+    index: Option<usize>,
+    /// Values of the key's first columns.
+    equal: Vec<Typed>,
+    /// Bounds of the column after them, and whether they are included.
+    low: Option<(Typed, bool)>,
+    high: Option<(Typed, bool)>,
+    outputs: Vec<ScanColumn>,
+    schema: SchemaRef,
+    pub(crate) columns: Arc<[Column]>,
+}
+
+/// A condition on one column.
+struct Condition<'e> {
+    ordinal: usize,
+    /// The value and whether it is included; the same on both sides for an equality.
+    low: Option<(&'e Expr, bool)>,
+    high: Option<(&'e Expr, bool)>,
+    equal: bool,
+}
+
+fn condition<'e>(expr: &'e Expr, column: &dyn Fn(&Expr) -> Option<usize>) -> Option<Condition<'e>> {
+    match expr {
+        Expr::Between { expr, negated: false, low, high } => {
+            let ordinal = column(expr)?;
+            Some(Condition { ordinal, low: Some((low, true)), high: Some((high, true)), equal: false })
+        }
+        Expr::BinaryOp { left, op, right } => {
+            let (ordinal, value, turned) = match (column(left), column(right)) {
+                (Some(ordinal), None) => (ordinal, right.as_ref(), false),
+                (None, Some(ordinal)) => (ordinal, left.as_ref(), true),
+                _ => return None,
+            };
+            let below =
+                |included| Condition { ordinal, low: Some((value, included)), high: None, equal: false };
+            let above =
+                |included| Condition { ordinal, low: None, high: Some((value, included)), equal: false };
+            Some(match (op, turned) {
+                (BinaryOperator::Eq, _) => {
+                    Condition { ordinal, low: Some((value, true)), high: Some((value, true)), equal: true }
+                }
+                (BinaryOperator::Gt, false) | (BinaryOperator::Lt, true) => below(false),
+                (BinaryOperator::GtEq, false) | (BinaryOperator::LtEq, true) => below(true),
+                (BinaryOperator::Lt, false) | (BinaryOperator::Gt, true) => above(false),
+                (BinaryOperator::LtEq, false) | (BinaryOperator::GtEq, true) => above(true),
+                _ => return None,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether keys of the type are in the order of comparisons.
+fn has_ranges(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Int2
+            | DataType::Int4
+            | DataType::Int8
+            | DataType::Date
+            | DataType::Timestamp
+            | DataType::TimestampTz
+            | DataType::Uuid
+    )
+}
+
+/// Compiles a query about rows next to each other; `None` when it is not one.
+pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<RangeSelect>> {
+    let Some(Selected { table, alias, filter, projection }) = selected(query, context)? else {
+        return Ok(None);
+    };
+    if table.is_collection() || table.files.is_some() {
+        return Ok(None);
+    }
+    let resolve = crate::fast::compile::resolver(&table, &alias);
+    let mut conjuncts = Vec::new();
+    split(filter, &mut conjuncts);
+    let conditions: Option<Vec<Condition<'_>>> =
+        conjuncts.iter().map(|expr| condition(expr, &|side| column_of(side, &resolve))).collect();
+    let Some(conditions) = conditions else { return Ok(None) };
+    let rows = context.shared.rows.approximate_rows(&table);
+    let indexes = table.indexes.iter().enumerate().filter_map(|(place, index)| {
+        let ordinals = index.definition.plain_columns()?.map(|number| usize::from(number) - 1);
+        Some((Some(place), ordinals.collect::<Vec<usize>>()))
+    });
+    let keys = std::iter::once((None, table.key_ordinals().to_vec())).chain(indexes).collect::<Vec<_>>();
+    for (index, ordinals) in keys {
+        let mut compiler = Compiler { resolve: &resolve, parameters: context.parameters };
+        let Some((equal, low, high)) = bounds(&table, &ordinals, &conditions, &mut compiler)? else {
+            continue;
+        };
+        let ranged = low.is_some() || high.is_some();
+        if index.is_some() && (ranged || expected(&table, &ordinals[..equal.len()], rows) > INDEX_ROWS_MAX) {
+            continue;
+        }
+        let Some((outputs, columns)) = crate::fast::compile::outputs(&table, projection, &mut compiler)?
+        else {
+            return Ok(None);
+        };
+        let outputs: Option<Vec<ScanColumn>> = outputs
+            .iter()
+            .map(|output| match output {
+                Output::Column(ordinal) => Some(ScanColumn::Value(*ordinal)),
+                Output::Computed(_) => None,
+            })
+            .collect();
+        let Some(outputs) = outputs else { return Ok(None) };
+        let fields: Vec<_> =
+            columns.iter().map(|column| field(&column.name, &column.data_type, true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        return Ok(Some(RangeSelect {
+            table: Arc::clone(&table),
+            index,
+            equal,
+            low,
+            high,
+            outputs,
+            schema,
+            columns: columns.into(),
+        }));
+    }
+    Ok(None)
+}
+
+/// How many rows equal values of these columns have, about.
+fn expected(table: &OpenTable, ordinals: &[usize], rows: u64) -> u64 {
+    let known = table.definition.statistics.iter().flat_map(|statistics| &statistics.columns);
+    let most = known
+        .filter(|column| ordinals.contains(&(usize::from(column.column) - 1)))
+        .map(|column| column.distinct)
+        .max();
+    // Nothing is known before ANALYZE: a table that has few rows anyway is taken.
+    rows / most.unwrap_or(1).max(1)
+}
+
+type Bounds = (Vec<Typed>, Option<(Typed, bool)>, Option<(Typed, bool)>);
+
+/// The conditions as bounds of a key of these columns; `None` where they are not all of its first ones.
+fn bounds(
+    table: &OpenTable,
+    ordinals: &[usize],
+    conditions: &[Condition<'_>],
+    compiler: &mut Compiler<'_>,
+) -> Result<Option<Bounds>> {
+    let mut taken = 0;
+    let mut equal = Vec::new();
+    for ordinal in ordinals {
+        let mut own = conditions.iter().filter(|condition| condition.ordinal == *ordinal);
+        let data_type = table.data_type(*ordinal);
+        let (Some(first), second, None) = (own.next(), own.next(), own.next()) else { break };
+        if first.equal {
+            let (Some((value, _)), None) = (first.low, second) else { return Ok(None) };
+            let Some(value) = constant(compiler, value, data_type)? else { return Ok(None) };
+            equal.push(value);
+            taken += 1;
+            continue;
+        }
+        if !has_ranges(data_type) {
+            return Ok(None);
+        }
+        let (mut low, mut high) = (first.low, first.high);
+        if let Some(second) = second {
+            if second.equal
+                || (low.is_some() && second.low.is_some())
+                || (high.is_some() && second.high.is_some())
+            {
+                return Ok(None);
+            }
+            (low, high) = (low.or(second.low), high.or(second.high));
+            taken += 1;
+        }
+        taken += 1;
+        let mut bound = |side: Option<(&Expr, bool)>| -> Result<Option<Option<(Typed, bool)>>> {
+            let Some((value, included)) = side else { return Ok(Some(None)) };
+            Ok(constant(compiler, value, data_type)?.map(|value| Some((value, included))))
+        };
+        let (Some(low), Some(high)) = (bound(low)?, bound(high)?) else { return Ok(None) };
+        return Ok((taken == conditions.len()).then_some((equal, low, high)));
+    }
+    Ok((taken == conditions.len() && taken > 0).then_some((equal, None, None)))
+}
+
+impl RangeSelect {
+    /// For EXPLAIN.
+    pub(crate) fn description(&self) -> String {
+        let table = &self.table.definition;
+        let (kind, key) = match self.index.and_then(|place| self.table.indexes.get(place)) {
+            Some(index) => ("index", index.definition.name.as_str()),
+            None => ("key", table.primary_key.as_ref().map_or("", |key| key.name.as_str())),
+        };
+        format!("fast path: rows of {} next to each other, {kind} {key}", table.name)
+    }
+
+    fn order(&self, place: usize) -> KeyOrder {
+        let index = self.index.and_then(|place| self.table.indexes.get(place));
+        let part = index.and_then(|index| index.definition.columns.get(place));
+        part.map_or_else(KeyOrder::default, |part| KeyOrder {
+            descending: part.descending,
+            nulls_first: part.nulls_first,
+        })
+    }
+
+    /// The range of keys; `None` where no row can be in it.
+    fn range(&self, environment: &Environment<'_>) -> Result<Option<KeyRange>> {
+        let mut prefix = Vec::new();
+        for (place, part) in self.equal.iter().enumerate() {
+            let value = part.evaluate(environment)?;
+            if value == Value::Null {
+                return Ok(None);
+            }
+            encode_key(value.as_ref(), &part.data_type, self.order(place), &mut prefix)?;
+        }
+        let Some((next, _)) = self.low.as_ref().or(self.high.as_ref()) else {
+            return Ok(Some(KeyRange::prefix(prefix)));
+        };
+        let evaluated = |side: &Option<(Typed, bool)>| {
+            let value = side.as_ref().map(|(value, included)| Ok((value.evaluate(environment)?, *included)));
+            value.transpose()
+        };
+        let constraint =
+            Constraint { equal: None, lower: evaluated(&self.low)?, upper: evaluated(&self.high)? };
+        let sides = [&constraint.lower, &constraint.upper];
+        if sides.into_iter().flatten().any(|(value, _)| *value == Value::Null) {
+            return Ok(None);
+        }
+        let range = bounded(&prefix, &next.data_type, self.order(self.equal.len()), &constraint);
+        Ok(range.filter(|range| !is_empty(range)))
+    }
+
+    /// The rows, read on the thread that asks for them.
+    pub(crate) fn rows(
+        &self,
+        reader: TransactionReader,
+        environment: &Environment<'_>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let Some(range) = self.range(environment)? else { return Ok(futures::stream::empty().boxed()) };
+        let access = match self.index {
+            Some(index) => Access::Index(index, vec![range]),
+            None => Access::Rows(vec![range]),
+        };
+        let (table, schema) = (Arc::clone(&self.table), Arc::clone(&self.schema));
+        let scan =
+            RowScan::new(table, reader, access, Direction::Forward, self.outputs.clone(), schema, None);
+        let batches = futures::stream::unfold((scan, false), |(mut scan, begun)| async move {
+            if begun {
+                tokio::task::yield_now().await;
+            }
+            let batch = scan.next_batch(BATCH_ROWS).transpose()?;
+            Some((batch, (scan, true)))
+        });
+        Ok(batches.fuse().boxed())
+    }
+}
+
+/// Whether a range ends before it begins.
+fn is_empty(range: &KeyRange) -> bool {
+    match (&range.start, &range.end) {
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+        _ => false,
+    }
+}
