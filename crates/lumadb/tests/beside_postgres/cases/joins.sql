@@ -32,7 +32,7 @@ SELECT a.id, c.name FROM place a, place b, place c, region r WHERE a.region = b.
 SELECT r.name, count(*), count(x.id) FROM region r JOIN place p ON p.region = r.id LEFT JOIN seller x ON x.place = p.id AND x.rating > 4 JOIN buyer b ON b.place = p.id GROUP BY r.name ORDER BY 1;
 SELECT count(*) FROM part t, bought o, seller s WHERE t.bought = o.id AND t.seller = s.id AND NOT EXISTS (SELECT 1 FROM part u WHERE u.bought = t.bought AND u.seller <> t.seller) AND s.place IN (SELECT id FROM place WHERE region = 1);
 SELECT count(*) FROM part t JOIN seller s ON s.id = t.seller JOIN (SELECT place, count(*) AS many FROM buyer GROUP BY place) m ON m.place = s.place JOIN place p ON p.id = m.place WHERE m.many > 11;
-SELECT id, r.name, p.name, place FROM region r JOIN place p USING (id) JOIN seller s USING (id) ORDER BY id;
+SELECT id, r.name, p.name, s.place FROM region r JOIN place p USING (id) JOIN seller s ON s.place = p.region ORDER BY id, s.id;
 SELECT count(*) FROM part t CROSS JOIN region r JOIN seller s ON s.id = t.seller;
 SELECT t.line, s.id FROM part t, seller s, bought o WHERE t.seller = s.id AND t.bought = o.id AND t.price < (SELECT avg(u.price) / 20 FROM part u WHERE u.seller = s.id) ORDER BY 1, 2;
 UPDATE part SET line = line + 10 FROM bought o, buyer b WHERE part.bought = o.id AND o.buyer = b.id AND b.id = 7;
