@@ -9,7 +9,7 @@ use lightning::{
     Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, KeyspaceStats, Options,
     Readable, WriteBatch,
 };
-use luma_vfs::{SimDisk, Vfs};
+use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
 const KEYS: u32 = 60;
 
@@ -376,6 +376,18 @@ fn large_values_stay_in_the_log_and_are_written_once() {
     );
     assert!(disk.used_bytes() < bytes * 4, "{} bytes on disk for {bytes}", disk.used_bytes());
     database.verify(&mut |_| {}).unwrap();
+}
+
+#[test]
+fn where_files_have_one_name_large_values_are_written_to_blob_files() {
+    let disk = SimDisk::new();
+    disk.set_faults(FaultPlan { no_links: true, ..FaultPlan::default() });
+    let (database, keyspace) = logged(&disk);
+    write_logged(&database, &keyspace, 0..100, 0);
+    keyspace.flush().unwrap();
+    let bytes: u64 = (0..100).map(|key| logged_value(key, 0, false).len() as u64).sum();
+    assert!(database.stats().written.flush_bytes > bytes && database.stats().keyspaces[0].blob_bytes > bytes);
+    check_logged(&database, &keyspace, 0..100, 0);
 }
 
 #[test]

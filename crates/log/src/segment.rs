@@ -19,6 +19,9 @@ use crate::{Error, Lsn, Result};
 const ZERO_AHEAD: std::ops::RangeInclusive<u64> = 12 << 10..=512 << 10;
 /// A write so large bears the change of metadata; zeros ahead of it would double what is written.
 const LARGE_WRITE: u64 = 64 << 10;
+/// The disk is put to work each time so much was written: nothing else can be written while a sync waits, so that it had
+/// better wait for little.
+const PUSHED_BYTES: u64 = 1 << 20;
 /// What is reserved for the first segment after a start at first; it grows fourfold, so that a small
 /// database is small.
 pub(crate) const RESERVED_MIN: u64 = 16 << 10;
@@ -33,6 +36,8 @@ pub(crate) struct Segment {
     /// Where the next frame goes.
     pub(crate) offset: u64,
     zeroed: u64,
+    /// Up to where the system was asked to write, or the file is durable.
+    pushed: u64,
     /// Up to where the file has space.
     reserved: u64,
     bytes: u64,
@@ -65,6 +70,10 @@ impl Segment {
         }
         self.file.write_at(bytes, self.offset).map_err(|error| Error::io(&self.path, error))?;
         self.offset = end;
+        if self.offset - self.pushed >= PUSHED_BYTES {
+            self.file.begin_writeback(self.pushed, self.offset - self.pushed);
+            self.pushed = self.offset;
+        }
         Ok(())
     }
 
@@ -76,8 +85,10 @@ impl Segment {
         Ok(())
     }
 
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|error| Error::io(&self.path, error))
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io(&self.path, error))?;
+        self.pushed = self.offset;
+        Ok(())
     }
 }
 
@@ -178,6 +189,7 @@ impl Segments {
             sequence,
             offset: SEGMENT_HEADER as u64,
             zeroed: written.max(SEGMENT_HEADER as u64),
+            pushed: SEGMENT_HEADER as u64,
             reserved: reserved.max(written),
             bytes: self.segment_bytes,
         })

@@ -1,7 +1,8 @@
 //! A copy of a table as it was at a moment: a table of its own in another database.
 //!
-//! Files are copied byte for byte, which the checksums in the manifest hold for as well; while a snapshot is there, none of its files goes. The copy belongs to an empty log,
-//! so that what is deleted in a log has no meaning there.
+//! Files are never changed, so the copy's are the same under a second name, and take no room until the table lets go of them; where the file system
+//! can't do that they are copied byte for byte. While a snapshot is there, none of its files goes. The copy belongs to an empty log, so that what is
+//! deleted in a log has no meaning there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +28,9 @@ impl Snapshot {
         vfs.create_dir_all(directory).map_err(|error| Error::io(directory, error))?;
         for file in self.files() {
             let to = directory.join(file_name(file.entry.number));
-            copy(vfs, file.path(), &to).map_err(|error| Error::io(&to, error))?;
+            if vfs.link(file.path(), &to).is_err() {
+                copy(vfs, file.path(), &to).map_err(|error| Error::io(&to, error))?;
+            }
         }
         vfs.sync_dir(directory).map_err(|error| Error::io(directory, error))?;
         let write = || {

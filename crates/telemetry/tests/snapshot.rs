@@ -9,7 +9,7 @@ use std::sync::Arc;
 use luma_log::{Flusher, LogOptions};
 use luma_promql::{FloatHistogram, Labels, MatchOp, Matcher, Select, Source};
 use luma_telemetry::{Batch, Exemplar, Metadata, Metrics, MetricsOptions, TableOptions};
-use luma_vfs::SimDisk;
+use luma_vfs::{FaultPlan, SimDisk};
 
 fn open(disk: &SimDisk, directory: &str) -> Metrics {
     let options = MetricsOptions {
@@ -58,8 +58,16 @@ fn content(metrics: &Metrics) -> (BTreeMap<(String, i64), u64>, String) {
 
 #[test]
 fn a_copy_has_what_there_was_and_goes_on_by_itself() {
-    let disk = SimDisk::new();
-    let metrics = open(&disk, "/metrics");
+    // Where a file can have two names the copy shares them, elsewhere it has its own.
+    for no_links in [false, true] {
+        let disk = SimDisk::new();
+        disk.set_faults(FaultPlan { no_links, ..FaultPlan::default() });
+        copies_and_goes_on(&disk);
+    }
+}
+
+fn copies_and_goes_on(disk: &SimDisk) {
+    let metrics = open(disk, "/metrics");
     write(&metrics, 0, 60_000);
     metrics.flush(40_000).unwrap();
     while metrics.compact(1_000_000).unwrap().is_some() {}
@@ -91,7 +99,7 @@ fn a_copy_has_what_there_was_and_goes_on_by_itself() {
     while copy.compact(1_000_000).unwrap().is_some() {}
     assert_eq!(content(&copy), more);
     drop(metrics);
-    assert_eq!(content(&open(&disk, "/metrics")), went_on);
+    assert_eq!(content(&open(disk, "/metrics")), went_on);
 }
 
 #[test]

@@ -131,6 +131,11 @@ pub trait VfsFile: Send + Sync + Debug {
     }
     /// Writes all bytes at an offset, extending the file when needed.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Has the system begin to write bytes to the disk that were written here, so that a later sync waits for less. A hint:
+    /// nothing is durable by it, and it need not do anything.
+    fn begin_writeback(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
     /// Makes the content and the length durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Makes the content and all metadata durable.

@@ -133,6 +133,10 @@ impl<O: Observer> VfsFile for ObservedFile<O> {
         Ok(())
     }
 
+    fn begin_writeback(&self, offset: u64, length: u64) {
+        self.inner.begin_writeback(offset, length);
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.observer.syncing();
         self.inner.sync_data()

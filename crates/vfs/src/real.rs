@@ -152,6 +152,17 @@ impl VfsFile for RealFile {
         self.0.write_all_at(bytes, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn begin_writeback(&self, offset: u64, length: u64) {
+        let (Ok(offset), Ok(length)) = (libc::off64_t::try_from(offset), libc::off64_t::try_from(length))
+        else {
+            return;
+        };
+        // SAFETY: the descriptor is open for as long as `self.0` lives and no memory is passed. An error is told of by
+        // the sync that follows: this call does not look at those of earlier writes.
+        unsafe { libc::sync_file_range(self.0.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -206,6 +217,8 @@ mod tests {
         file.preallocate(10_000).unwrap();
         assert_eq!(file.len().unwrap(), 10_000);
         file.write_at(b"hello", 9_998).unwrap();
+        file.begin_writeback(9_998, u64::MAX);
+        file.begin_writeback(0, 20_000);
         assert_eq!(file.len().unwrap(), 10_003);
         file.sync_data().unwrap();
         file.sync_all().unwrap();

@@ -40,6 +40,8 @@ pub struct FaultPlan {
     pub space_bytes: Option<u64>,
     /// Every change is refused, as on a disk mounted for reading.
     pub read_only: bool,
+    /// No file gets a second name, as on file systems that have no such thing.
+    pub no_links: bool,
 }
 
 /// A change of the disk.

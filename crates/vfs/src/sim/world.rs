@@ -105,6 +105,9 @@ impl World {
         let number = self.operations;
         self.begin()?;
         self.check_writable()?;
+        if self.plan.no_links && matches!(op, SimOp::Link { .. }) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "simulated: a file has one name"));
+        }
         if let Some(space) = self.plan.space_bytes {
             let (inode, end) = match &op {
                 SimOp::Write { inode, offset, bytes } => (inode, offset + bytes.len() as u64),
