@@ -26,6 +26,9 @@ use crate::{Error, Result};
 const ROUNDS_MAX: usize = 8;
 /// Bytes of commits that are not published yet which are kept for transactions that may begin meanwhile.
 const RECENT_BYTES: usize = 1 << 20;
+/// A durable commit of so many bytes is written and synced while it goes into the memtables; a smaller one is written by
+/// the thread that waits for it, which takes less than waking another.
+const PIPELINED_BYTES: usize = 32 << 10;
 /// The cache makes way for memtables each time they have grown by so much.
 const MAKE_WAY_BYTES: usize = 1 << 20;
 
@@ -157,9 +160,12 @@ impl Engine {
             Some((Lsn(start), end))
         };
         state.next_sequence += 1;
-        self.apply(&view, &operations, sequence, logged);
         let waits = durability == Durability::Sync && self.options.sync == SyncMode::Sync;
         let needs = logged.filter(|_| waits).map_or(Lsn(0), |(_, end)| end);
+        if needs > Lsn(0) && operations.bytes.len() >= PIPELINED_BYTES && !self.is_inline() {
+            self.log.request_sync(needs);
+        }
+        self.apply(&view, &operations, sequence, logged);
         let ticket = Arc::new(Ticket::default());
         let pending = Pending { sequence, needs, callbacks, locks, ticket: Arc::clone(&ticket) };
         self.publisher.enqueue(pending);

@@ -11,7 +11,7 @@ use super::Engine;
 use crate::view::KeyspaceId;
 
 /// How long nobody must have written.
-pub(super) const REST: Duration = Duration::from_millis(300);
+pub(super) const REST: Duration = Duration::from_millis(200);
 /// A smaller memtable may stay.
 const DRAINED_BYTES_MIN: usize = 64 << 10;
 

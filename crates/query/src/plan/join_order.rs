@@ -168,7 +168,7 @@ impl Found {
 
 /// The only table of a set.
 fn only(tables: Tables) -> Option<usize> {
-    (tables.count_ones() == 1).then(|| tables.trailing_zeros() as usize)
+    tables.is_power_of_two().then(|| tables.trailing_zeros() as usize)
 }
 
 impl Region {
