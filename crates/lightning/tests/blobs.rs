@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lightning::{
-    Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, KeyspaceStats, Options,
-    Readable, WriteBatch,
+    Compression, Database, Direction, Durability, Error, Keyspace, KeyspaceOptions, KeyspaceStats, Layout,
+    Options, Readable, WriteBatch,
 };
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 
@@ -388,6 +388,28 @@ fn where_files_have_one_name_large_values_are_written_to_blob_files() {
     let bytes: u64 = (0..100).map(|key| logged_value(key, 0, false).len() as u64).sum();
     assert!(database.stats().written.flush_bytes > bytes && database.stats().keyspaces[0].blob_bytes > bytes);
     check_logged(&database, &keyspace, 0..100, 0);
+}
+
+#[test]
+fn a_keyspace_that_is_dropped_or_converted_lets_go_of_the_log_s_segments() {
+    for drops in [true, false] {
+        let disk = SimDisk::new();
+        let (database, keyspace) = logged(&disk);
+        write_logged(&database, &keyspace, 0..200, 0);
+        keyspace.flush().unwrap();
+        assert!(!blob_files(&disk).is_empty());
+        if drops {
+            database.drop_keyspace("k").unwrap();
+        } else {
+            keyspace.convert(Layout::BTree, &mut |_| {}).unwrap();
+            write_logged(&database, &keyspace, 0..200, 1);
+            keyspace.flush().unwrap();
+            check_logged(&database, &keyspace, 0..200, 1);
+        }
+        // Views of before go with the next change.
+        database.create_keyspace("other", KeyspaceOptions::default()).unwrap();
+        assert_eq!(blob_files(&disk), Vec::<PathBuf>::new(), "dropped: {drops}");
+    }
 }
 
 #[test]

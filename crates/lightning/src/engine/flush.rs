@@ -152,6 +152,8 @@ impl Engine {
                 Written::Table(self.write_table(keyspace, &full, &levels)?)
             }
             Tree::BTree(tree) => {
+                // From before it was converted.
+                keyspace.shared_segments.lock().clear();
                 let cursors = full.iter().map(|table| MemtableCursor::over_all(Arc::clone(table)));
                 let cursors = cursors.map(Source::Memory).collect();
                 let mut changes =

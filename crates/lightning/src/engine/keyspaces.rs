@@ -104,6 +104,7 @@ impl Engine {
             last.tree.set_obsolete();
         }
         drop(commit);
+        inner.shared_segments.lock().clear();
         self.look_at_debt();
         self.background.notify();
         Ok(())
