@@ -395,16 +395,17 @@ fn a_keyspace_that_is_dropped_or_converted_lets_go_of_the_log_s_segments() {
     for drops in [true, false] {
         let disk = SimDisk::new();
         let (database, keyspace) = logged(&disk);
-        write_logged(&database, &keyspace, 0..200, 0);
+        // Less than a memtable, and more than a segment.
+        write_logged(&database, &keyspace, 0..55, 0);
         keyspace.flush().unwrap();
         assert!(!blob_files(&disk).is_empty());
         if drops {
             database.drop_keyspace("k").unwrap();
         } else {
             keyspace.convert(Layout::BTree, &mut |_| {}).unwrap();
-            write_logged(&database, &keyspace, 0..200, 1);
+            write_logged(&database, &keyspace, 0..55, 1);
             keyspace.flush().unwrap();
-            check_logged(&database, &keyspace, 0..200, 1);
+            check_logged(&database, &keyspace, 0..55, 1);
         }
         // Views of before go with the next change.
         database.create_keyspace("other", KeyspaceOptions::default()).unwrap();
