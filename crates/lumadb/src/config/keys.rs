@@ -179,7 +179,7 @@ pub static KEYS: &[Key] = &[
         "admin_api",
         Kind::Bool,
         "true",
-        "Whether clients may delete series and have config_file read again.",
+        "Whether clients may delete series, have the store copied and config_file read again.",
     ),
     key("prometheus", "retention", Kind::Duration, "0s", "How long samples are kept; 0s for ever."),
     key(
