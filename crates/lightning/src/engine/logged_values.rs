@@ -9,7 +9,7 @@
 //! [`SharedSegment`] keeps the file, so a later memtable may point into the same one.
 //! Values that would become shorter by compression are not left in the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -128,7 +128,8 @@ impl Engine {
             return Ok(found);
         }
         let newest = newest_values(keyspace, full)?;
-        let mut by_segment: HashMap<u64, Vec<(LoggedValue, Place)>> = HashMap::new();
+        // In order, so that the same commits give the same files.
+        let mut by_segment: BTreeMap<u64, Vec<(LoggedValue, Place)>> = BTreeMap::new();
         for value in values.into_iter().filter(|value| newest.contains(&value.address)) {
             if let Some(place) = self.log.place(value.at, value.length as u64) {
                 by_segment.entry(place.segment).or_default().push((value, place));
