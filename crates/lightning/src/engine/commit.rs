@@ -210,18 +210,17 @@ impl Engine {
             }
         }
         let mut last = 0;
-        let in_log = logged.map(|(start, _)| start.0 + (4 + RECORD_HEADER) as u64);
         let mut all = operations.iter();
         while let Some(operation) = all.next() {
             if tables.get(last).is_none_or(|(id, ..)| *id != operation.keyspace) {
                 last = tables.iter().position(|(id, ..)| *id == operation.keyspace).unwrap_or(0);
             }
             if let Some((_, table, _)) = tables.get(last) {
-                match (operation.change, in_log) {
-                    // A value is what an operation ends with.
-                    (Change::Put(value), Some(in_log)) => {
-                        let until = in_log + (operations.bytes.len() - all.left()) as u64;
-                        table.insert_logged(operation.key, sequence, value, Lsn(until - value.len() as u64));
+                match (operation.change, logged) {
+                    // A record ends with its operations, and an operation with its value.
+                    (Change::Put(value), Some((_, end))) => {
+                        let at = end.0 - (all.left() + value.len()) as u64;
+                        table.insert_logged(operation.key, sequence, value, Lsn(at));
                     }
                     (Change::Put(_) | Change::Delete, _) => {
                         table.insert(operation.key, sequence, operation.value());
