@@ -368,7 +368,7 @@ impl Transaction {
 
     /// A place to roll back to.
     pub fn savepoint(&mut self) -> Savepoint {
-        Savepoint { write: self.writes.last() }
+        Savepoint { write: self.writes.place() }
     }
 
     /// Undoes every write since a savepoint, which stays; later ones end. Locks stay too.

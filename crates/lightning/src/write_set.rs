@@ -54,9 +54,13 @@ impl WriteSet {
         Self { view: WriteView { tables: Arc::new(Vec::new()), last: 0, undone: Arc::from([]) } }
     }
 
-    /// The number of the newest write.
-    pub(crate) fn last(&self) -> u64 {
-        self.view.last
+    /// The number of the newest write that counts, or a later one that says the same: where to return to.
+    pub(crate) fn place(&self) -> u64 {
+        // What was undone just now does not count, and the state is that of before it.
+        match self.view.undone.last() {
+            Some((from, to)) if *to == self.view.last => *from,
+            _ => self.view.last,
+        }
     }
 
     pub(crate) fn view(&self) -> &WriteView {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Statement as Sql};
 use luma_model::arrow::CellReader;
-use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef};
+use luma_model::{DataType, Error, ErrorKind, Result, TextContext, Value};
 use luma_rows::{ConflictTarget, OpenTable, Suspended};
 
 use crate::dml::target::Target;
@@ -20,10 +20,17 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 mod file;
 pub(crate) mod json;
+mod load;
 pub(crate) mod options;
 
+use load::{Candidate, TableLoad};
 pub use options::CopyFormat;
 use options::CopyOptions;
+
+/// Bytes of data that are waited for before rows are made of them.
+const PIECE_BYTES: usize = 64 << 10;
+/// Rows between looks at how much there is.
+const PIECE_ROWS: usize = 4096;
 
 /// Runs COPY.
 pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outcome> {
@@ -94,6 +101,8 @@ pub struct CopyIn {
     context: TextContext,
     rows: u64,
     seen: Option<crate::collection::SeenFields>,
+    candidate: Option<Candidate>,
+    load: Option<TableLoad>,
 }
 
 async fn copy_in(session: &mut Session, source: &CopySource, mut options: CopyOptions) -> Result<CopyIn> {
@@ -115,6 +124,7 @@ async fn copy_in(session: &mut Session, source: &CopySource, mut options: CopyOp
     }
     let expressions = target.info.shared.expressions(&table.definition, &target.info)?;
     let seen = table.is_collection().then(crate::collection::SeenFields::default);
+    let candidate = Candidate::new(session, &target)?;
     Ok(CopyIn {
         format: options.format,
         columns: ordinals.len(),
@@ -127,6 +137,8 @@ async fn copy_in(session: &mut Session, source: &CopySource, mut options: CopyOp
         left: Suspended::default(),
         rows: 0,
         seen,
+        candidate,
+        load: None,
     })
 }
 
@@ -137,6 +149,9 @@ impl CopyIn {
     /// 22P04 and conversion errors, which name the line; of constraints. The COPY is over then.
     pub async fn write(&mut self, session: &mut Session, data: &[u8]) -> Result<()> {
         self.decoder.push(data);
+        if self.decoder.waiting_bytes() < PIECE_BYTES {
+            return Ok(());
+        }
         let written = self.drain(session).await;
         if written.is_err() {
             session.fail();
@@ -162,6 +177,9 @@ impl CopyIn {
     async fn finish_rows(&mut self, session: &mut Session) -> Result<CommandTag> {
         self.decoder.end();
         self.drain(session).await?;
+        if let Some(load) = self.load.take() {
+            load.finish(session).await?;
+        }
         let mut writer = self.target.writer(session)?;
         writer.resume(std::mem::take(&mut self.left));
         writer.finish().await?;
@@ -171,13 +189,43 @@ impl CopyIn {
         Ok(CommandTag::Copy(self.rows))
     }
 
+    /// Takes all rows that are whole.
     async fn drain(&mut self, session: &mut Session) -> Result<()> {
+        loop {
+            let more = self.take_rows(session).await?;
+            let due = match &self.candidate {
+                Some(candidate) => candidate.is_due(session)?,
+                None => false,
+            };
+            if due && let Some(candidate) = self.candidate.take() {
+                self.load = candidate.begin(session, &self.target)?;
+            }
+            if let Some(load) = &mut self.load
+                && load.is_full()
+            {
+                load.hand_over().await?;
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes some rows; whether there may be more.
+    async fn take_rows(&mut self, session: &mut Session) -> Result<bool> {
         let table: Arc<OpenTable> = Arc::clone(&self.target.table);
         let mut writer = self.target.writer(session)?;
         writer.resume(std::mem::take(&mut self.left));
         let mut values = vec![Value::Null; table.columns().len()];
         let mut row = Vec::with_capacity(self.columns);
-        while self.decoder.next(&self.context, &mut row)? {
+        let mut count = 0;
+        let mut more = true;
+        while count < PIECE_ROWS && !self.load.as_ref().is_some_and(TableLoad::is_full) {
+            more = self.decoder.next(&self.context, &mut row)?;
+            if !more {
+                break;
+            }
+            count += 1;
             for (ordinal, value) in values.iter_mut().enumerate() {
                 if !self.given[ordinal] {
                     *value = self.target.evaluator.default_of(&self.expressions, ordinal)?;
@@ -193,14 +241,18 @@ impl CopyIn {
                 }
             }
             self.expressions.complete(&mut values, &self.target.info)?;
-            let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
-            let inserted = writer.insert(&table, &refs, &ConflictTarget::None).await;
-            inserted.map_err(|error| self.decoder.locate(error))?;
+            let taken = match &mut self.load {
+                Some(load) => load.add(&values, &self.target.evaluator),
+                None => crate::dml::insert::insert_row(&mut writer, &table, &values, &ConflictTarget::None)
+                    .await
+                    .map(|_| ()),
+            };
+            taken.map_err(|error| self.decoder.locate(error))?;
             self.rows += 1;
         }
         self.target.check_size(&writer)?;
         self.left = writer.suspend();
-        Ok(())
+        Ok(more)
     }
 }
 

@@ -195,7 +195,7 @@ pub(crate) fn rewrite_table(
     }
     let reader = latest_reader(session)?;
     let old_open = session.shared.open_table(old)?;
-    let new_open = session.shared.rows.table(&Arc::new(new.clone()))?;
+    let new_open = Arc::new(session.shared.rows.table(&Arc::new(new.clone()))?);
     let budget = session.shared.options.build_memory_bytes;
     let evaluator = Evaluator { info: session.new_info() };
     luma_rows::rewrite(&session.shared.rows, &old_open, &new_open, &reader, budget, &evaluator, convert)?;

@@ -5,7 +5,6 @@
 mod support;
 
 use std::cell::RefCell;
-use std::path::Path;
 
 use luma_query::{Database, DatabaseOptions, Session};
 use support::{Fixture, run, state};
@@ -123,19 +122,6 @@ async fn a_temporary_table_is_its_sessions_own_and_goes_with_it() {
     assert_eq!(rows(&mut other, "SELECT id FROM t").await, ["2"]);
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[tokio::test]
 async fn temporary_tables_of_a_server_that_was_killed_go_at_the_next_start() {
     let fixture = Fixture::new();
@@ -147,7 +133,7 @@ async fn temporary_tables_of_a_server_that_was_killed_go_at_the_next_start() {
     .await;
     // What lies on the disk now is what a killed server leaves.
     let left = tempfile::tempdir().unwrap();
-    copy(fixture.directory.path(), left.path());
+    support::copy_directory(fixture.directory.path(), left.path());
     let engine = lightning::Database::open(left.path(), lightning::Options::default()).unwrap();
     let database = Database::open(engine, DatabaseOptions::default()).unwrap();
     let names: Vec<String> = database.catalog().tables().map(|table| table.name.clone()).collect();

@@ -5,7 +5,7 @@
 //!                      │
 //!         read  ───────┼── point reads, RowScan (Arrow batches), index ranges
 //!         write ───────┼── Writer: row + index entries + keys checked, in one transaction
-//!         build ───────┴── new indexes and rewritten tables, before anyone can see them
+//!         build ───────┴── new indexes, rewritten tables and bulk loads, before anyone can see them
 //! ```
 //!
 //! The row store knows types and keys, not SQL: defaults and CHECK conditions are evaluated by the
@@ -16,8 +16,10 @@ mod analyze;
 mod build;
 mod columnar;
 mod deferred;
+mod filler;
 mod foreign;
 mod index;
+mod load;
 mod scan;
 mod sequence;
 mod store;
@@ -31,10 +33,12 @@ pub use build::{build_index, rewrite};
 pub use columnar::{FileScan, NewFiles, TableFiles};
 pub use deferred::DeferredKeys;
 pub use index::row_key as entry_row_key;
+pub use load::{EncodedRows, Load, LoadKind, RowEncoder};
 pub use scan::{RowScan, ScanColumn};
 pub use sequence::Sequences;
 pub use store::{LockSpace, Store};
 pub use table::{OpenIndex, OpenTable, Row};
 pub use write::{
-    Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Suspended, Writer, row_text,
+    Conflict, ConflictTarget, Expressions, InsertOutcome, Isolation, Suspended, Writer, check_values,
+    row_text,
 };

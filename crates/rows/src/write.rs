@@ -422,20 +422,7 @@ impl<'a> Writer<'a> {
     }
 
     fn put_row(&mut self, table: &OpenTable, key: &[u8], values: &[ValueRef<'_>]) -> Result<()> {
-        self.bytes.clear();
-        if table.is_collection() {
-            self.document.clear();
-            let text = match values[DOCUMENT] {
-                ValueRef::Text(text) => text,
-                _ => "{}",
-            };
-            let json: serde_json::Value = serde_json::from_str(text)
-                .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid document: {error}")))?;
-            luma_model::encode_document(&json, &mut self.document)?;
-            encode_row(values, Some(&self.document), &mut self.bytes);
-        } else {
-            encode_row(values, None, &mut self.bytes);
-        }
+        encode_stored(table, values, &mut self.document, &mut self.bytes)?;
         self.transaction.put(&table.rows, key, &self.bytes).map_err(engine_error)
     }
 
@@ -481,28 +468,59 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Refuses NULL where it may not be, and what a CHECK condition does not let in.
     /// Checks a row as it is checked before it is inserted.
     ///
     /// # Errors
     /// 23502 for a NULL where there must be none; of conditions.
     pub fn check_values(&self, table: &OpenTable, values: &[ValueRef<'_>]) -> Result<()> {
-        for (column, value) in table.definition.columns.iter().zip(values) {
-            if column.not_null && !column.dropped && matches!(value, ValueRef::Null) {
-                return Err(Error::new(
-                    ErrorKind::NotNullViolation,
-                    format!(
-                        "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                        column.name, table.definition.name
-                    ),
-                )
-                .detail(format!("Failing row contains ({}).", row_text(table, values)))
-                .table(&table.definition.name)
-                .column(&column.name));
-            }
-        }
-        self.expressions.check_row(table, values)
+        check_values(table, values, self.expressions)
     }
+}
+
+/// Refuses NULL where it may not be, and what a CHECK condition does not let in.
+///
+/// # Errors
+/// 23502 for a NULL where there must be none; of conditions.
+pub fn check_values(table: &OpenTable, values: &[ValueRef<'_>], expressions: &dyn Expressions) -> Result<()> {
+    for (column, value) in table.definition.columns.iter().zip(values) {
+        if column.not_null && !column.dropped && matches!(value, ValueRef::Null) {
+            return Err(Error::new(
+                ErrorKind::NotNullViolation,
+                format!(
+                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                    column.name, table.definition.name
+                ),
+            )
+            .detail(format!("Failing row contains ({}).", row_text(table, values)))
+            .table(&table.definition.name)
+            .column(&column.name));
+        }
+    }
+    expressions.check_row(table, values)
+}
+
+/// Encodes a row as it is stored; a collection's document is encoded on the way.
+pub(crate) fn encode_stored(
+    table: &OpenTable,
+    values: &[ValueRef<'_>],
+    document: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    out.clear();
+    if !table.is_collection() {
+        encode_row(values, None, out);
+        return Ok(());
+    }
+    let text = match values[DOCUMENT] {
+        ValueRef::Text(text) => text,
+        _ => "{}",
+    };
+    let json: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| Error::new(ErrorKind::InvalidText, format!("invalid document: {error}")))?;
+    document.clear();
+    luma_model::encode_document(&json, document)?;
+    encode_row(values, Some(document), out);
+    Ok(())
 }
 
 /// The error of a row that changed after the snapshot of a transaction that keeps it.
@@ -553,7 +571,7 @@ pub(crate) fn duplicate(
     duplicate_of(table, constraint, &key_text(table, ordinals, values))
 }
 
-fn duplicate_of(table: &OpenTable, constraint: &str, key: &str) -> Error {
+pub(crate) fn duplicate_of(table: &OpenTable, constraint: &str, key: &str) -> Error {
     Error::new(
         ErrorKind::UniqueViolation,
         format!("duplicate key value violates unique constraint \"{constraint}\""),

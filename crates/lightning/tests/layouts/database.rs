@@ -151,6 +151,31 @@ fn a_reader_of_a_transaction_does_not_see_later_writes_and_savepoints_undo() {
 }
 
 #[test]
+fn a_savepoint_made_right_after_going_back_can_be_gone_back_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), small()).unwrap();
+    let keyspace = database.create_keyspace("k", keyspace_options()).unwrap();
+    let mut transaction = database.begin(pessimistic());
+    transaction.put(&keyspace, b"a", b"1").unwrap();
+    let first = transaction.savepoint();
+    for round in 0..3 {
+        transaction.put(&keyspace, b"b", &[round]).unwrap();
+        transaction.rollback_to(&first).unwrap();
+        let second = transaction.savepoint();
+        // With nothing written since, and with something.
+        transaction.rollback_to(&second).unwrap();
+        transaction.put(&keyspace, b"c", &[round]).unwrap();
+        let third = transaction.savepoint();
+        transaction.put(&keyspace, b"d", &[round]).unwrap();
+        transaction.rollback_to(&second).unwrap();
+        assert!(matches!(transaction.rollback_to(&third), Err(Error::SavepointNotFound)));
+        assert_eq!(collect(transaction.prefix(&keyspace, b"", Direction::Forward).unwrap()).len(), 1);
+    }
+    transaction.commit().unwrap();
+    assert_eq!(collect(database.snapshot().prefix(&keyspace, b"", Direction::Forward).unwrap()).len(), 1);
+}
+
+#[test]
 fn a_transaction_that_undid_everything_is_read_only() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), small()).unwrap();

@@ -63,6 +63,11 @@ impl Decoder {
         self.buffer.extend_from_slice(data);
     }
 
+    /// How much data was not looked at yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.buffer.len() - self.searched.max(self.start)
+    }
+
     /// Whether [`Decoder::end`] was called.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended

@@ -1,5 +1,6 @@
 //! Runs SQL text against a database in a temporary directory.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use luma_model::{CellReader, DataType, Error, Result, TextContext, Value, ValueRef, format_text};
@@ -16,7 +17,8 @@ impl Fixture {
         Self::at(tempfile::tempdir().unwrap())
     }
 
-    fn at(directory: tempfile::TempDir) -> Self {
+    #[allow(dead_code, reason = "only some tests open what others left")]
+    pub fn at(directory: tempfile::TempDir) -> Self {
         let engine = lightning::Database::open(directory.path(), lightning::Options::default()).unwrap();
         let database = Database::open(engine, DatabaseOptions::default()).unwrap();
         Self { database, directory }
@@ -122,6 +124,21 @@ async fn run_all(
         };
     }
     Ok(last)
+}
+
+/// Copies a directory with all that is in it.
+#[allow(dead_code, reason = "only some tests look at what a killed process leaves")]
+pub fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 #[allow(dead_code, reason = "only some tests look at SQLSTATEs")]
