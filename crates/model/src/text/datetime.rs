@@ -22,6 +22,7 @@ use crate::calendar::{
     DATE_MAX, DATE_MIN, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, days_of, is_timestamp,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::infer::{iso_date, iso_timestamp};
 use crate::interval::MICROS_PER_DAY;
 use crate::value::{DATE_INFINITY, DATE_NEGATIVE_INFINITY, TIMESTAMP_INFINITY, TIMESTAMP_NEGATIVE_INFINITY};
 use crate::zone;
@@ -88,8 +89,12 @@ fn out_of_range(what: &str, text: &str) -> Error {
     Error::new(ErrorKind::DatetimeOverflow, format!("{what} out of range: \"{text}\""))
 }
 
-/// Days since 1970-01-01.
+/// Days since 1970-01-01. Dates are mostly in the form of ISO 8601, which takes a fraction of the time.
 pub(super) fn parse_date(text: &str, context: &TextContext) -> Result<i32> {
+    iso_date(text.as_bytes()).map_or_else(|| parse_any_date(text, context), Ok)
+}
+
+fn parse_any_date(text: &str, context: &TextContext) -> Result<i32> {
     let days = match moment("date", text, false)? {
         Moment::Civil(civil) => day(&civil),
         Moment::Now => today(context),
@@ -122,6 +127,13 @@ pub(super) fn parse_time(text: &str, context: &TextContext) -> Result<i64> {
 
 /// Microseconds since 1970-01-01 of no zone.
 pub(super) fn parse_timestamp(text: &str, context: &TextContext) -> Result<i64> {
+    match iso_timestamp(text.as_bytes()) {
+        Some((micros, _)) => Ok(micros),
+        None => parse_any_timestamp(text, context),
+    }
+}
+
+fn parse_any_timestamp(text: &str, context: &TextContext) -> Result<i64> {
     let micros = match moment("timestamp", text, false)? {
         Moment::Civil(civil) => join(day(&civil), time_micros(&civil)),
         Moment::Relative(days, civil) => join(today(context) + days, time_micros(&civil)),
@@ -134,6 +146,14 @@ pub(super) fn parse_timestamp(text: &str, context: &TextContext) -> Result<i64> 
 
 /// Microseconds since 1970-01-01 UTC.
 pub(super) fn parse_timestamptz(text: &str, context: &TextContext) -> Result<i64> {
+    let Some((local, offset)) = iso_timestamp(text.as_bytes()) else {
+        return parse_any_timestamptz(text, context);
+    };
+    let seconds = offset.unwrap_or_else(|| zone::offset_of_local(context.timezone, local));
+    Ok(local - i64::from(seconds) * MICROS_PER_SECOND)
+}
+
+fn parse_any_timestamptz(text: &str, context: &TextContext) -> Result<i64> {
     let (civil, local) = match moment("timestamp with time zone", text, false)? {
         Moment::Civil(civil) => (civil, join(day(&civil), time_micros(&civil))),
         Moment::Relative(days, civil) => (civil, join(today(context) + days, time_micros(&civil))),
@@ -158,4 +178,34 @@ fn infinity(negative: bool) -> i64 {
 
 fn join(days: i64, micros: i64) -> Option<i64> {
     days.checked_mul(MICROS_PER_DAY)?.checked_add(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn same<T: PartialEq + std::fmt::Debug>(fast: &Result<T>, full: &Result<T>) -> bool {
+        match (fast, full) {
+            (Ok(fast), Ok(full)) => fast == full,
+            (Err(fast), Err(full)) => fast.to_string() == full.to_string(),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// The short way says what the one for all spellings says, or leaves the text to it.
+        #[test]
+        fn iso_texts_mean_the_same_either_way(
+            text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]([ T][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\\.[0-9]{1,7})?)?(Z|[+-][01][0-9](:?[0-6][0-9])?)?)?",
+            zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/St_Johns")],
+        ) {
+            let context = TextContext { timezone: zone.parse().unwrap_or_default(), ..TextContext::default() };
+            prop_assert!(same(&parse_date(&text, &context), &parse_any_date(&text, &context)), "{}", text);
+            prop_assert!(same(&parse_timestamp(&text, &context), &parse_any_timestamp(&text, &context)), "{}", text);
+            let (fast, full) = (parse_timestamptz(&text, &context), parse_any_timestamptz(&text, &context));
+            prop_assert!(same(&fast, &full), "{}: {:?} {:?}", text, fast, full);
+        }
+    }
 }

@@ -205,6 +205,19 @@ impl Decoder {
         let csv = self.options.format == CopyFormat::Csv;
         let mut at = self.searched.max(self.start);
         while at < self.buffer.len() {
+            // What lies before the next byte that means something is passed over.
+            let rest = &self.buffer[at..];
+            let (quote, escape) = (self.options.quote, self.options.escape);
+            let next = match (csv, self.in_quotes) {
+                (false, _) => memchr::memchr(b'\n', rest),
+                (true, false) => memchr::memchr2(quote, b'\n', rest),
+                (true, true) => memchr::memchr2(quote, escape, rest),
+            };
+            let Some(skipped) = next else {
+                at = self.buffer.len();
+                break;
+            };
+            at += skipped;
             let byte = self.buffer[at];
             if csv && byte == self.options.quote {
                 self.in_quotes = !self.in_quotes;
@@ -259,7 +272,10 @@ impl Decoder {
     fn text_field(&mut self, start: usize, end: usize) -> (usize, bool) {
         self.field.clear();
         let line = &self.buffer[..end];
-        let mut at = start;
+        let delimiter = self.options.delimiter;
+        let plain = memchr::memchr2(delimiter, b'\\', &line[start..]).map_or(end, |length| start + length);
+        self.field.extend_from_slice(&line[start..plain]);
+        let mut at = plain;
         let mut raw_end = end;
         while at < end {
             let byte = line[at];
@@ -308,7 +324,10 @@ impl Decoder {
         self.field.clear();
         let line = &self.buffer[..end];
         let (quote, escape) = (self.options.quote, self.options.escape);
-        let mut at = start;
+        let delimiter = self.options.delimiter;
+        let plain = memchr::memchr2(delimiter, quote, &line[start..]).map_or(end, |length| start + length);
+        self.field.extend_from_slice(&line[start..plain]);
+        let mut at = plain;
         let mut quoted = false;
         let mut inside = false;
         while at < end {
