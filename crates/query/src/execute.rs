@@ -133,7 +133,20 @@ async fn execute_query(
         return Ok(Outcome::Rows(RowStream::ready(columns.into(), batches, CommandTag::Select(0))));
     }
     let info = session.new_info();
-    let (columns, batches) = run_query(session, query, types, parameters, &info).await?;
+    let state = state_for(&info.shared, &info);
+    let plan = match prepared.kept_plan(session) {
+        Some(kept) => {
+            let reader = session.reader()?;
+            let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
+            kept.over(&names)?
+        }
+        None => {
+            let plan = plan_query(session, query, &info, &state, None, types)?;
+            prepared.keep_plan(session, &plan);
+            plan
+        }
+    };
+    let (columns, batches) = start_planned(&info.shared, &state, plan, types, parameters).await?;
     prepared.check_columns(&columns)?;
     let columns = prepared.columns().map_or_else(|| columns.into(), Arc::clone);
     Ok(Outcome::Rows(RowStream::new(columns, batches, CommandTag::Select(0))))
@@ -268,21 +281,28 @@ async fn start(
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     let state = state_for(&info.shared, info);
     let plan = plan_query(session, query, info, &state, target, types)?;
+    start_planned(&info.shared, &state, plan, types, parameters).await
+}
+
+/// Starts a planned query.
+async fn start_planned(
+    shared: &Shared,
+    state: &SessionState,
+    plan: LogicalPlan,
+    types: &[DataType],
+    parameters: &[Value],
+) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     let plan = run::bind(plan, types, parameters)?;
-    let columns = output_columns(&state, &plan)?;
-    let physical = run::physical(&state, &plan).await?;
-    let batches = run::stream(&session.shared, &state, physical)?;
+    let analysed = run::analysed(state, &plan)?;
+    let columns = run::columns(&analysed, &plan)?;
+    let physical = run::physical(state, analysed).await?;
+    let batches = run::stream(shared, state, physical)?;
     Ok((columns, batches))
 }
 
 /// The columns a plan gives once PostgreSQL's types are applied to it.
 pub(crate) fn output_columns(state: &SessionState, plan: &LogicalPlan) -> Result<Vec<Column>> {
-    let options = state.config_options();
-    let typed = state
-        .analyzer()
-        .execute_and_check(plan.clone(), options, |_, _| {})
-        .map_err(crate::error::from_datafusion)?;
-    run::columns(&typed, plan)
+    run::columns(&run::analysed(state, plan)?, plan)
 }
 
 /// `SELECT projection FROM from WHERE filter`.

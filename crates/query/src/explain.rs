@@ -107,7 +107,7 @@ async fn explain(
             return json_text(&serde_json::json!([{ "Plan": outline::outline(&plan) }]));
         }
         let plan = run::bind(plan, types, parameters)?;
-        run::physical(&state, &plan).await?
+        run::physical(&state, run::analysed(&state, &plan)?).await?
     };
     let mut plan = Explained::new(changes(statement).unwrap_or_default(), planning);
     plan.physical = Some(Arc::clone(&physical));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use luma_model::{DataType, Error, ErrorKind, Result};
 use parking_lot::RwLock;
@@ -10,6 +11,7 @@ use crate::fast::compile::{self, Context, PointDelete, PointSelect, PointUpdate}
 use crate::fast::range::{self, RangeSelect};
 use crate::names::Scope;
 use crate::outcome::Column;
+use crate::plan::kept::KeptPlan;
 use crate::session::Session;
 use crate::statement::{Body, Statement};
 
@@ -29,7 +31,7 @@ pub(crate) enum Plan {
     PointDelete(PointDelete),
     /// Rows of values.
     Insert(crate::dml::insert::InsertPlan),
-    /// Everything else: planned when it runs.
+    /// Everything else: optimised when it runs.
     Other,
 }
 
@@ -43,6 +45,8 @@ pub struct Prepared {
     pub(crate) statistics: Arc<crate::statements::Entry>,
     /// The plan, the catalog version and the search path it was made for.
     plan: RwLock<(Arc<Plan>, u64, Vec<String>)>,
+    /// What a query that is not one of the fast path was planned as last.
+    kept: RwLock<Option<Arc<KeptPlan>>>,
 }
 
 impl Prepared {
@@ -63,6 +67,16 @@ impl Prepared {
 
     pub(crate) fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.plan.read().0)
+    }
+
+    /// The logical plan of the last execution, if it is still what the statement means.
+    pub(crate) fn kept_plan(&self, session: &Session) -> Option<Arc<KeptPlan>> {
+        self.kept.read().as_ref().filter(|kept| kept.holds(session)).map(Arc::clone)
+    }
+
+    /// Keeps a logical plan for the next execution, if it can be kept.
+    pub(crate) fn keep_plan(&self, session: &Session, plan: &LogicalPlan) {
+        *self.kept.write() = KeptPlan::of(plan, session).map(Arc::new);
     }
 
     /// Whether the plan fits the catalog and names as the session sees them.
@@ -180,5 +194,6 @@ pub(crate) fn prepare(
         parameter_types,
         columns,
         plan: RwLock::new((Arc::new(plan), version, search_path)),
+        kept: RwLock::default(),
     })
 }

@@ -185,7 +185,7 @@ fn definition(name: &str) -> Option<&'static Definition> {
 }
 
 /// The settings of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// What differs from the defaults, by lower-case name.
     changed: BTreeMap<String, String>,

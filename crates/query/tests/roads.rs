@@ -251,3 +251,87 @@ async fn parameters_are_bounds_and_changes_of_the_same_transaction_are_seen() {
     run(&mut session, "ROLLBACK").await.unwrap();
     assert_eq!(run(&mut session, "SELECT count(*) FROM t").await.unwrap(), ["5000"]);
 }
+
+/// Queries that the fast path does not take, each with two sets of parameters.
+const REPEATED: &[(&str, [&[i32]; 2])] = &[
+    ("SELECT name, sum(v) FROM t JOIN u USING (id) WHERE id < $1 GROUP BY name ORDER BY name", [&[40], &[7]]),
+    ("SELECT id, v FROM t WHERE v > $1 ORDER BY v DESC, id LIMIT $2", [&[3, 4], &[8, 2]]),
+    (
+        "SELECT t.*, u.name FROM t LEFT JOIN u ON t.id = u.id AND u.id <> $1 WHERE t.v = $2 ORDER BY t.id",
+        [&[5, 5], &[6, 2]],
+    ),
+    ("SELECT count(*) FROM t WHERE id IN (SELECT id FROM u WHERE id > $1) AND v < $2", [&[10, 5], &[50, 90]]),
+    ("WITH few AS (SELECT * FROM both_of WHERE id < $1) SELECT max(name), count(*) FROM few", [&[9], &[90]]),
+    ("SELECT DISTINCT v FROM t WHERE $1 = 1 OR v = $1 ORDER BY 1", [&[1], &[4]]),
+    (
+        "SELECT id, (SELECT name FROM u WHERE u.id = t.id) FROM t WHERE id % $1 = 0 ORDER BY id",
+        [&[30], &[45]],
+    ),
+    (
+        "SELECT at AT TIME ZONE 'UTC' - at::timestamp, at::text FROM t WHERE id = $1 OR v + 0 = -1",
+        [&[3], &[4]],
+    ),
+    ("SELECT count(*) FROM c WHERE k < $1", [&[10], &[3]]),
+    ("SELECT n FROM generate_series(1, $1) AS s(n) ORDER BY n DESC LIMIT 2", [&[5], &[9]]),
+    ("SELECT count(*) FROM pg_class WHERE relname = 'made' AND relnatts > $1", [&[0], &[1]]),
+];
+
+/// What happens between executions.
+const BETWEEN: &[&str] = &[
+    "SELECT 1",
+    "INSERT INTO t VALUES (1001, 4, '2024-06-01 00:00+00'); DELETE FROM u WHERE id % 9 = 0",
+    "INSERT INTO c SELECT n FROM generate_series(1, 9) AS s(n)",
+    "SET timezone = 'Asia/Tokyo'",
+    "BEGIN; UPDATE t SET v = v + 1 WHERE id < 20",
+    "ROLLBACK",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t",
+    "COMMIT",
+    "CREATE TABLE made (x int); CREATE INDEX ON t (v)",
+    "CREATE OR REPLACE VIEW both_of AS SELECT t.id, upper(name) AS name FROM t JOIN u USING (id)",
+    "CREATE SCHEMA other; CREATE TABLE other.u (id int PRIMARY KEY, name text); SET search_path = other, public",
+    "INSERT INTO other.u VALUES (3, 'from other')",
+    "RESET search_path",
+    "TRUNCATE u",
+    "CREATE TEMP TABLE u (id int PRIMARY KEY, name text); INSERT INTO u VALUES (6, 'temporary')",
+    "RESET timezone",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_was_kept_says_what_a_new_one_says() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    let made = "CREATE TABLE t (id int PRIMARY KEY, v int, at timestamptz); CREATE TABLE u (id int PRIMARY KEY, name text);
+        CREATE TABLE c (k int) WITH (engine = 'columnar');
+        CREATE VIEW both_of AS SELECT t.id, name FROM t JOIN u USING (id);
+        INSERT INTO t SELECT n, n % 10, '2024-03-01 12:00+00' FROM generate_series(1, 100) AS s(n);
+        INSERT INTO u SELECT n, 'name ' || n % 4 FROM generate_series(1, 80) AS s(n)";
+    run(&mut session, made).await.unwrap();
+    let mut prepared = Vec::new();
+    for (text, _) in REPEATED {
+        let statement = session.parse_script(text).unwrap().remove(0);
+        prepared.push(session.prepare(statement, &[]).await.unwrap());
+    }
+    for between in BETWEEN {
+        run(&mut session, between).await.unwrap();
+        for ((text, sets), prepared) in REPEATED.iter().zip(&prepared) {
+            for values in sets {
+                let values: Vec<Value> = values
+                    .iter()
+                    .zip(prepared.parameter_types())
+                    .map(|(value, data_type)| match data_type {
+                        luma_model::DataType::Int8 => Value::Int8(i64::from(*value)),
+                        luma_model::DataType::Int2 => Value::Int2(i16::try_from(*value).unwrap()),
+                        _ => Value::Int4(*value),
+                    })
+                    .collect();
+                // Twice, so that the second begins with what the first kept.
+                let first = support::run_prepared(&mut session, prepared, &values).await;
+                let second = support::run_prepared(&mut session, prepared, &values).await;
+                let anew = run_with(&mut session, text, &[], &values).await;
+                let told = format!("{text} with {values:?} after {between}");
+                assert_eq!(first.unwrap(), *anew.as_ref().unwrap(), "{told}");
+                assert_eq!(second.unwrap(), anew.unwrap(), "{told}");
+            }
+        }
+    }
+}

@@ -20,7 +20,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use lightning::TransactionReader;
-use luma_catalog::{Oid, Relation, Snapshot, View};
+use luma_catalog::{Oid, Relation, Snapshot, Table, View};
 use luma_model::arrow::field;
 use luma_model::{DataType, Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
-use crate::plan::{rewrite, user_type, whole_row};
+use crate::plan::{rewrite, user_type, using, whole_row};
 use crate::session::SessionInfo;
 
 /// Deepest nesting of views.
@@ -101,6 +101,7 @@ impl<'a> Names<'a> {
 
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
+        using::rewrite(self, &mut statement)?;
         whole_row::rewrite(self, &mut statement)?;
         rewrite::statement(&mut statement)?;
         self.resolve_types(&mut statement)?;
@@ -136,6 +137,21 @@ impl<'a> Names<'a> {
 
     fn parser_options(&self) -> ParserOptions {
         ParserOptions::from(&self.state.config_options().sql_parser)
+    }
+
+    /// A table as the statement sees it.
+    pub(crate) fn table_source(&self, table: &Arc<Table>) -> PlanResult<Arc<dyn TableSource>> {
+        let open = self.shared.open_table(table).map_err(to_datafusion)?;
+        let with_system = self.target == Some(table.oid);
+        let reader = self.reader.clone();
+        let Some(files) = &open.files else {
+            let provider = RowTable::new(open, reader, self.info, with_system);
+            return Ok(provider_as_source(Arc::new(provider)));
+        };
+        let provider = files
+            .views(&reader)
+            .and_then(|views| ColumnTable::new(Arc::clone(&open), reader, views, with_system));
+        Ok(provider_as_source(Arc::new(provider.map_err(to_datafusion)?)))
     }
 
     fn view(&self, view: &View) -> Result<Arc<dyn TableSource>> {
@@ -220,19 +236,7 @@ impl ContextProvider for Names<'_> {
             return Ok(Arc::clone(source));
         }
         match relation {
-            Relation::Table(table) => {
-                let open = self.shared.open_table(table).map_err(to_datafusion)?;
-                let with_system = self.target == Some(table.oid);
-                let reader = self.reader.clone();
-                let Some(files) = &open.files else {
-                    let provider = RowTable::new(open, reader, self.info, with_system);
-                    return Ok(provider_as_source(Arc::new(provider)));
-                };
-                let provider = files
-                    .views(&reader)
-                    .and_then(|views| ColumnTable::new(Arc::clone(&open), reader, views, with_system));
-                Ok(provider_as_source(Arc::new(provider.map_err(to_datafusion)?)))
-            }
+            Relation::Table(table) => self.table_source(table),
             Relation::View(view) => self.view(view).map_err(to_datafusion),
             Relation::Sequence(sequence) => {
                 let table = crate::pg_catalog::sequence(sequence, self).map_err(to_datafusion)?;

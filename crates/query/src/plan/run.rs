@@ -19,6 +19,15 @@ use crate::outcome::Column;
 use crate::plan::rewrite::visible_name;
 use crate::plan::{modifier, origin};
 
+/// A plan with PostgreSQL's types applied to it.
+///
+/// # Errors
+/// Of operators and functions that there are not for the types.
+pub(crate) fn analysed(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let options = state.config_options();
+    state.analyzer().execute_and_check(plan.clone(), options, |_, _| {}).map_err(from_datafusion)
+}
+
 /// The columns a plan gives: its types are those of the same plan with PostgreSQL's types applied, its
 /// lengths and precisions those that the statement gives.
 pub(crate) fn columns(typed: &LogicalPlan, plan: &LogicalPlan) -> Result<Vec<Column>> {
@@ -62,9 +71,9 @@ pub(crate) fn bind(plan: LogicalPlan, types: &[DataType], values: &[Value]) -> R
     plan.replace_params_with_values(&ParamValues::List(scalars)).map_err(from_datafusion)
 }
 
-/// Optimises a logical plan and makes it physical.
-pub(crate) async fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-    let optimized = state.optimize(plan).map_err(from_datafusion)?;
+/// Optimises an analysed plan and makes it physical.
+pub(crate) async fn physical(state: &SessionState, analysed: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = state.optimizer().optimize(analysed, state, |_, _| {}).map_err(from_datafusion)?;
     state.query_planner().create_physical_plan(&optimized, state).await.map_err(from_datafusion)
 }
 

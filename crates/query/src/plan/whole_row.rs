@@ -7,15 +7,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName, Query,
-    Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, Query, Select,
+    SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
 };
-use luma_catalog::Relation;
 use luma_model::Result;
 
 use crate::names::{identifier, qualified};
 use crate::plan::context::Names;
-use crate::plan::rewrite::column_name;
+use crate::plan::from_items::{FromItems, name_of};
 
 /// The function that makes an object of names and values.
 pub(crate) const ROW: &str = "luma_row_json";
@@ -40,7 +39,7 @@ pub(super) fn rewrite(names: &Names<'_>, statement: &mut ast::Statement) -> Resu
         if json_function(expr).is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if mentions.is_break() {
-        let mut replacer = Replacer { names, scopes: Vec::new(), withs: Vec::new() };
+        let mut replacer = Replacer { items: FromItems::new(names), scopes: Vec::new() };
         let _ = VisitMut::visit(statement, &mut replacer);
     }
     Ok(())
@@ -72,22 +71,21 @@ struct Source {
 }
 
 struct Replacer<'a, 'n> {
-    names: &'a Names<'n>,
+    items: FromItems<'a, 'n>,
     /// The FROM items of the queries around, the innermost last.
     scopes: Vec<Vec<Source>>,
-    withs: Vec<Option<ast::With>>,
 }
 
 impl VisitorMut for Replacer<'_, '_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.withs.push(query.with.clone());
+        self.items.withs.push(query.with.clone());
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.withs.pop();
+        self.items.withs.pop();
         ControlFlow::Continue(())
     }
 
@@ -227,92 +225,9 @@ impl Replacer<'_, '_> {
         if let TableFactor::NestedJoin { table_with_joins, alias: None } = factor {
             return self.collect(table_with_joins, sources);
         }
-        let name = match factor {
-            TableFactor::Table { alias: Some(alias), .. }
-            | TableFactor::Derived { alias: Some(alias), .. }
-            | TableFactor::Function { alias: Some(alias), .. }
-            | TableFactor::UNNEST { alias: Some(alias), .. } => identifier(&alias.name),
-            TableFactor::Table { name, .. } => match qualified(name) {
-                Ok(name) => name.name,
-                Err(_) => return,
-            },
-            _ => return,
-        };
-        sources.push(Source { name, columns: self.columns(factor), optional: false });
-    }
-
-    /// The names of a FROM item's columns.
-    fn columns(&self, factor: &TableFactor) -> Option<Vec<String>> {
-        let (known, alias) = match factor {
-            TableFactor::Derived { subquery, alias, .. } => (columns_of_query(subquery), alias.as_ref()),
-            TableFactor::Table { name, alias, args: None, .. } => {
-                (self.columns_of_table(name), alias.as_ref())
-            }
-            _ => (None, None),
-        };
-        let mut columns = known.or_else(|| self.planned(factor))?;
-        let renamed = alias.map_or(&[][..], |alias| alias.columns.as_slice());
-        for (column, renamed) in columns.iter_mut().zip(renamed) {
-            *column = identifier(&renamed.name);
+        if let Some(name) = name_of(factor) {
+            sources.push(Source { name, columns: self.items.columns(factor), optional: false });
         }
-        Some(columns)
-    }
-
-    fn columns_of_table(&self, name: &ObjectName) -> Option<Vec<String>> {
-        let name = qualified(name).ok()?;
-        if name.schema.is_none() {
-            let tables = self.withs.iter().rev().flatten().flat_map(|with| &with.cte_tables);
-            if let Some(table) = tables.into_iter().find(|table| identifier(&table.alias.name) == name.name) {
-                let mut columns = columns_of_query(&table.query)?;
-                for (column, renamed) in columns.iter_mut().zip(&table.alias.columns) {
-                    *column = identifier(&renamed.name);
-                }
-                return Some(columns);
-            }
-        }
-        match self.names.scope().find(&name)? {
-            Relation::Table(table) => Some(table.live_columns().map(|column| column.name.clone()).collect()),
-            Relation::View(view) => Some(view.columns.iter().map(|(name, _)| name.clone()).collect()),
-            Relation::Sequence(_) | Relation::Index(..) => None,
-        }
-    }
-
-    /// The columns of a FROM item that does not say them.
-    fn planned(&self, factor: &TableFactor) -> Option<Vec<String>> {
-        let star = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
-        let from = ast::TableWithJoins { relation: factor.clone(), joins: Vec::new() };
-        let mut query = crate::execute::select_query(vec![star], vec![from], None);
-        let tables: Vec<ast::Cte> =
-            self.withs.iter().flatten().flat_map(|with| with.cte_tables.iter().cloned()).collect();
-        if let Some(with) = self.withs.iter().flatten().next() {
-            query.with = Some(ast::With { cte_tables: tables, ..with.clone() });
-        }
-        let plan = self.names.plan(query).ok()?;
-        Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
-    }
-}
-
-/// The names of a query's columns, where its text says them.
-fn columns_of_query(query: &Query) -> Option<Vec<String>> {
-    let mut body = query.body.as_ref();
-    while let SetExpr::SetOperation { left, .. } = body {
-        body = left;
-    }
-    match body {
-        SetExpr::Query(query) => columns_of_query(query),
-        SetExpr::Values(values) => {
-            let width = values.rows.first()?.content.len();
-            Some((1..=width).map(|place| format!("column{place}")).collect())
-        }
-        SetExpr::Select(select) if query.with.is_none() => {
-            let named = select.projection.iter().map(|item| match item {
-                SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
-                SelectItem::ExprWithAlias { alias, .. } => Some(identifier(alias)),
-                _ => None,
-            });
-            named.collect()
-        }
-        _ => None,
     }
 }
 

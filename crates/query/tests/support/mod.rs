@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use luma_model::{CellReader, DataType, Error, Result, TextContext, Value, ValueRef, format_text};
-use luma_query::{Column, Database, DatabaseOptions, Outcome, RowSink, Session, SessionOptions};
+use luma_query::{Column, Database, DatabaseOptions, Outcome, Prepared, RowSink, Session, SessionOptions};
 
 pub struct Fixture {
     pub database: Database,
@@ -94,36 +94,44 @@ async fn run_all(
     let mut last = Vec::new();
     for statement in session.parse_script(sql)? {
         let prepared = session.prepare(statement, types).await?;
-        let columns: Arc<[Column]> = prepared.columns().cloned().unwrap_or_else(|| Vec::new().into());
-        let mut rows = Rows { columns, lines: Vec::new() };
-        let outcome = session.execute(&prepared, values, Some(&mut rows)).await?;
-        last = match outcome {
-            Outcome::Complete(tag) if prepared.columns().is_none() => vec![tag.to_string()],
-            Outcome::Complete(_) => rows.lines,
-            Outcome::Rows(mut stream) => {
-                let mut lines = Vec::new();
-                while let Some(batch) = stream.next_batch().await? {
-                    let readers: Vec<CellReader> = batch
-                        .columns()
-                        .iter()
-                        .zip(stream.columns.iter())
-                        .map(|(array, column)| CellReader::new(array.as_ref(), &column.data_type))
-                        .collect::<Result<_>>()?;
-                    for row in 0..batch.num_rows() {
-                        let cells: Vec<String> = readers
-                            .iter()
-                            .zip(stream.columns.iter())
-                            .map(|(reader, column)| Ok(show(reader.get(row)?, &column.data_type)))
-                            .collect::<Result<_>>()?;
-                        lines.push(cells.join("|"));
-                    }
-                }
-                lines
-            }
-            Outcome::CopyIn(_) | Outcome::CopyOut(_) => vec!["COPY".into()],
-        };
+        last = run_prepared(session, &prepared, values).await?;
     }
     Ok(last)
+}
+
+/// Runs a prepared statement; its transaction is not ended.
+pub async fn run_prepared(
+    session: &mut Session,
+    prepared: &Arc<Prepared>,
+    values: &[Value],
+) -> Result<Vec<String>> {
+    let columns: Arc<[Column]> = prepared.columns().cloned().unwrap_or_else(|| Vec::new().into());
+    let mut rows = Rows { columns, lines: Vec::new() };
+    Ok(match session.execute(prepared, values, Some(&mut rows)).await? {
+        Outcome::Complete(tag) if prepared.columns().is_none() => vec![tag.to_string()],
+        Outcome::Complete(_) => rows.lines,
+        Outcome::Rows(mut stream) => {
+            let mut lines = Vec::new();
+            while let Some(batch) = stream.next_batch().await? {
+                let readers: Vec<CellReader> = batch
+                    .columns()
+                    .iter()
+                    .zip(stream.columns.iter())
+                    .map(|(array, column)| CellReader::new(array.as_ref(), &column.data_type))
+                    .collect::<Result<_>>()?;
+                for row in 0..batch.num_rows() {
+                    let cells: Vec<String> = readers
+                        .iter()
+                        .zip(stream.columns.iter())
+                        .map(|(reader, column)| Ok(show(reader.get(row)?, &column.data_type)))
+                        .collect::<Result<_>>()?;
+                    lines.push(cells.join("|"));
+                }
+            }
+            lines
+        }
+        Outcome::CopyIn(_) | Outcome::CopyOut(_) => vec!["COPY".into()],
+    })
 }
 
 /// Copies a directory with all that is in it.

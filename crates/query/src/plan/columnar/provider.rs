@@ -49,6 +49,11 @@ impl ColumnTable {
         Ok(Self { source: Arc::new(source), schema, columns })
     }
 
+    /// The table.
+    pub(crate) fn oid(&self) -> Oid {
+        self.source.table.definition.oid
+    }
+
     /// The table, and the number of the column at `place`.
     pub(crate) fn origin(&self, place: usize) -> Option<(Oid, i16)> {
         match self.columns.get(place)? {
