@@ -1,6 +1,7 @@
 //! Files of others as tables: `read_parquet`, `read_csv` and `read_json`, and the external tables over them.
 //!
 //! - `location` says which files a text names, and who may name files.
+//! - `remote` has files of object stores and web servers.
 //! - `source` is what is read: files of one format, and the columns they have.
 //! - `infer` finds the columns of text files.
 //! - `read` reads one file into batches.
@@ -10,6 +11,7 @@ pub(crate) mod function;
 mod infer;
 pub(crate) mod location;
 mod read;
+pub(crate) mod remote;
 mod scan;
 mod source;
 

@@ -8,6 +8,7 @@ mod files;
 mod importing;
 mod lines;
 mod metrics;
+mod objects;
 mod process;
 mod rules;
 mod scraping;

@@ -23,6 +23,7 @@ use parquet::file::reader::Length;
 use crate::copy::options::{CopyFormat, CopyOptions};
 use crate::copy::{copied_query, copy_in, copy_out, source_table};
 use crate::external::location::{self, failed};
+use crate::external::remote::{Remote, Upload, is_remote};
 use crate::external::{FileBytes, Format};
 use crate::outcome::{Column, CommandTag, Outcome};
 use crate::session::Session;
@@ -42,17 +43,16 @@ pub(super) async fn write(
     location: &str,
 ) -> Result<CommandTag> {
     location::require_administrator(session.new_info().as_ref(), "COPY to a file")?;
-    let path = location::path(location)?;
-    let vfs = session.shared.engine.vfs();
+    let path = if is_remote(location) { PathBuf::from(location) } else { location::path(location)? };
     if options.format == CopyFormat::Parquet {
-        return write_parquet(session, source, &vfs, &path).await;
+        return write_parquet(session, source, &path).await;
     }
     let mut copy = copy_out(session, source, options).await?;
-    let mut file = NewFile::create(vfs, &path)?;
+    let mut file = Written::create(session, &path)?;
     while let Some(bytes) = copy.next().await? {
         file.write_all(&bytes).map_err(|error| failed("write", &path, &error))?;
     }
-    file.finish()?;
+    file.finish(&path)?;
     Ok(copy.tag())
 }
 
@@ -67,8 +67,13 @@ pub(super) async fn read(
     if options.format == CopyFormat::Parquet {
         return read_parquet(session, source, location).await;
     }
-    let path = location::path(location)?;
-    let vfs = session.shared.engine.vfs();
+    let disk = session.shared.engine.vfs();
+    let (vfs, path) = if is_remote(location) {
+        let remote = Remote::of(location).map_err(|error| failed("open", Path::new(location), &error))?;
+        (Arc::new(remote) as Arc<dyn Vfs>, PathBuf::from(location))
+    } else {
+        (disk, location::path(location)?)
+    };
     let bytes = FileBytes::open(vfs.as_ref(), &path)?;
     let mut copy = copy_in(session, source, options).await?;
     let mut at = 0;
@@ -83,12 +88,7 @@ pub(super) async fn read(
     copy.finish(session).await
 }
 
-async fn write_parquet(
-    session: &mut Session,
-    source: &CopySource,
-    vfs: &Arc<dyn Vfs>,
-    path: &Path,
-) -> Result<CommandTag> {
+async fn write_parquet(session: &mut Session, source: &CopySource, path: &Path) -> Result<CommandTag> {
     let query = copied_query(session, source)?;
     let info = session.new_info();
     let (columns, mut batches) = crate::execute::run_query(session, &query, &[], &[], &info).await?;
@@ -102,7 +102,7 @@ async fn write_parquet(
     let wrong = |error: parquet::errors::ParquetError| {
         Error::new(ErrorKind::IoError, format!("could not write file \"{}\": {error}", path.display()))
     };
-    let file = NewFile::create(Arc::clone(vfs), path)?;
+    let file = Written::create(session, path)?;
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(wrong)?;
     let mut rows = 0;
     while let Some(batch) = batches.next().await {
@@ -110,7 +110,7 @@ async fn write_parquet(
         rows += batch.num_rows() as u64;
         writer.write(&batch).map_err(wrong)?;
     }
-    writer.into_inner().map_err(wrong)?.finish()?;
+    writer.into_inner().map_err(wrong)?.finish(path)?;
     Ok(CommandTag::Copy(rows))
 }
 
@@ -207,6 +207,49 @@ async fn read_parquet(session: &mut Session, source: &CopySource, location: &str
     match Box::pin(crate::execute::execute_body(session, &insert, &[], &[])).await? {
         Outcome::Complete(CommandTag::Insert(rows)) => Ok(CommandTag::Copy(rows)),
         _ => Err(Error::internal("COPY of a file gave no count")),
+    }
+}
+
+/// What COPY writes to.
+enum Written {
+    File(NewFile),
+    Object(Upload),
+}
+
+impl Written {
+    fn create(session: &Session, path: &Path) -> Result<Self> {
+        match path.to_str().filter(|location| is_remote(location)) {
+            Some(location) => {
+                let upload = Remote::of(location).and_then(|remote| remote.create(path));
+                upload.map(Self::Object).map_err(|error| failed("open", path, &error))
+            }
+            None => NewFile::create(session.shared.engine.vfs(), path).map(Self::File),
+        }
+    }
+
+    /// Makes it durable and shows it.
+    fn finish(self, path: &Path) -> Result<()> {
+        match self {
+            Self::File(file) => file.finish(),
+            Self::Object(upload) => upload.finish().map_err(|error| failed("write", path, &error)),
+        }
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Object(upload) => upload.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            // Its own blocks are written when they are full.
+            Self::File(file) => file.flush(),
+            Self::Object(upload) => upload.flush(),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Which files a location names, and who may name files of the server.
 //!
-//! A location is an absolute path, or one after `file://`. `*` and `?` stand for any and for one character within
-//! a name; a directory stands for its files with the format's extension.
+//! A location is an absolute path, or one after `file://`, or a file of another machine (`remote`). `*` and `?` stand
+//! for any and for one character within a name; a directory stands for its files with the format's extension.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use luma_model::{Error, ErrorKind, Result};
 use luma_vfs::Vfs;
 
+use crate::external::remote::{Remote, is_remote};
 use crate::session::SessionInfo;
 
 /// Files that one location names at most.
@@ -35,7 +37,8 @@ pub(crate) fn path(location: &str) -> Result<PathBuf> {
         Some(("file", path)) => path,
         Some((scheme, _)) => {
             let message = format!("locations beginning with {scheme}:// are not supported");
-            return Err(Error::new(ErrorKind::FeatureNotSupported, message).hint("Use an absolute path."));
+            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+                .hint("Use an absolute path, s3://bucket/key, or a URL of a web server."));
         }
         None => location,
     };
@@ -52,16 +55,85 @@ pub(crate) fn failed(action: &str, path: &Path, error: &std::io::Error) -> Error
         std::io::ErrorKind::NotFound => ErrorKind::UndefinedFile,
         std::io::ErrorKind::PermissionDenied => ErrorKind::InsufficientPrivilege,
         std::io::ErrorKind::StorageFull => ErrorKind::DiskFull,
+        std::io::ErrorKind::Unsupported => ErrorKind::FeatureNotSupported,
+        std::io::ErrorKind::InvalidInput => ErrorKind::InvalidParameterValue,
         _ => ErrorKind::IoError,
     };
     Error::new(kind, format!("could not {action} file \"{}\": {error}", path.display()))
 }
 
-/// The files that a location names, sorted; at least one.
+/// The files that a location names, sorted, and where they are; at least one.
+///
+/// # Errors
+/// 58P01 when there is none, 54000 when there are too many, and what another machine says.
+pub(crate) fn found(
+    disk: Arc<dyn Vfs>,
+    location: &str,
+    extensions: &[&str],
+) -> Result<(Arc<dyn Vfs>, Vec<PathBuf>)> {
+    if !is_remote(location) {
+        let files = files(disk.as_ref(), location, extensions)?;
+        return Ok((disk, files));
+    }
+    let failed = |error: std::io::Error| failed("open", Path::new(location), &error);
+    let remote = Remote::of(location).map_err(failed)?;
+    let name = location.strip_prefix(remote.base()).unwrap_or_default();
+    let names = remote_names(&remote, location, name, extensions).map_err(failed)?;
+    if names.len() > FILES_MAX {
+        let message = format!("\"{location}\" names more than {FILES_MAX} files");
+        return Err(Error::new(ErrorKind::ProgramLimit, message));
+    }
+    if names.is_empty() {
+        return Err(Error::new(ErrorKind::UndefinedFile, format!("there is no file \"{location}\"")).hint(
+            "A name that ends where a directory would stands for its files with the format's extension.",
+        ));
+    }
+    let mut files: Vec<PathBuf> =
+        names.into_iter().map(|name| PathBuf::from(format!("{}{name}", remote.base()))).collect();
+    files.sort();
+    Ok((Arc::new(remote), files))
+}
+
+/// What of a server a location names.
+fn remote_names(
+    remote: &Remote,
+    location: &str,
+    name: &str,
+    extensions: &[&str],
+) -> std::io::Result<Vec<String>> {
+    // A question mark begins the query of a URL.
+    let web = location.starts_with("http");
+    let Some(star) = name.find(['*', '?']).filter(|_| !web || name.contains('*')) else {
+        if web || remote.has(name)? {
+            return Ok(vec![name.to_owned()]);
+        }
+        let directory =
+            if name.is_empty() { String::new() } else { format!("{}/", name.trim_end_matches('/')) };
+        let mut names = remote.list(&directory, FILES_MAX)?.unwrap_or_default();
+        names.retain(|file| {
+            let own = file.strip_prefix(&directory).is_some_and(|own| !own.contains('/'));
+            own && has_extension(Path::new(file), extensions)
+        });
+        return Ok(names);
+    };
+    let listed = remote.list(name.get(..star).unwrap_or_default(), FILES_MAX)?;
+    let Some(mut names) = listed else {
+        let message = "a web server does not list its files; name them one by one";
+        return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, message));
+    };
+    let wanted: Vec<&str> = name.split('/').collect();
+    names.retain(|file| {
+        let parts: Vec<&str> = file.split('/').collect();
+        parts.len() == wanted.len() && wanted.iter().zip(&parts).all(|(wanted, part)| matches(wanted, part))
+    });
+    Ok(names)
+}
+
+/// The files of the server that a location names, sorted; at least one.
 ///
 /// # Errors
 /// 58P01 when there is none, 54000 when there are too many.
-pub(crate) fn files(vfs: &dyn Vfs, location: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+fn files(vfs: &dyn Vfs, location: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
     let whole = path(location)?;
     let mut found = vec![PathBuf::from("/")];
     for part in whole.components().filter_map(|part| match part {

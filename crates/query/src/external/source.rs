@@ -78,7 +78,7 @@ impl Source {
         context: TextContext,
     ) -> Result<Self> {
         let mut options = read_options(format, options)?;
-        let files = location::files(vfs.as_ref(), location, format.extensions())?;
+        let (vfs, files) = location::found(vfs, location, format.extensions())?;
         let Some(first) = files.first() else { return Err(Error::internal("no files")) };
         let columns = match (columns, format) {
             (Some(columns), _) => columns,
