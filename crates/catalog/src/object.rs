@@ -4,7 +4,7 @@
 //! table must keep true. Column numbers (`number`) start at 1, are never reused, and say where the
 //! column's value stands in a stored row (`number - 1`).
 
-use luma_model::DataType;
+use luma_model::{Collation, DataType};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -31,6 +31,8 @@ pub enum Object {
     Role(Role),
     /// A type that a user made.
     Type(UserType),
+    /// A collation that a user made.
+    Collation(UserCollation),
 }
 
 impl Object {
@@ -43,6 +45,7 @@ impl Object {
             Self::Sequence(object) => object.oid,
             Self::Role(object) => object.oid,
             Self::Type(object) => object.oid,
+            Self::Collation(object) => object.collation.oid,
         }
     }
 }
@@ -280,6 +283,9 @@ pub struct Column {
     /// `GENERATED ALWAYS AS (…) STORED`: what its values are computed from, as SQL text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<String>,
+    /// What its text is ordered by, where a COLLATE clause says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<ColumnCollation>,
     /// How many digits of a second a time keeps, when fewer than six.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<u8>,
@@ -305,11 +311,44 @@ impl Column {
             identity: None,
             sequence: None,
             generated: None,
+            collation: None,
             precision: None,
             dropped: false,
             comment: None,
         }
     }
+}
+
+/// The collation of a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnCollation {
+    /// A copy of what the catalog has.
+    pub collation: Collation,
+    /// The version of the rules that keys of the column were made by; empty where text sorts by its bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rules: String,
+}
+
+impl ColumnCollation {
+    /// A collation by the rules that there are now.
+    pub fn new(collation: Collation) -> Self {
+        let rules = if collation.locale.is_some() { luma_model::COLLATION_RULES_VERSION } else { "" };
+        Self { collation, rules: rules.to_owned() }
+    }
+}
+
+/// A collation that a user made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserCollation {
+    /// What it orders by.
+    pub collation: Collation,
+    /// The schema it lies in.
+    pub schema: Oid,
+    /// The role that made it.
+    pub owner: Oid,
+    /// `COMMENT ON COLLATION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// The primary key.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::{Index, Object, Oid, Role, Schema, Sequence, Table, View};
+use crate::object::{Index, Object, Oid, Role, Schema, Sequence, Table, UserCollation, View};
 use crate::types::UserType;
 
 /// Something that can stand in a FROM clause or share its namespace.
@@ -52,6 +52,7 @@ pub struct Snapshot {
     pub(crate) views: BTreeMap<Oid, Arc<View>>,
     pub(crate) sequences: BTreeMap<Oid, Arc<Sequence>>,
     pub(crate) types: BTreeMap<Oid, Arc<UserType>>,
+    pub(crate) collations: BTreeMap<Oid, Arc<UserCollation>>,
     /// (schema, name) → relation.
     pub(crate) names: BTreeMap<(Oid, String), Relation>,
 }
@@ -141,6 +142,16 @@ impl Snapshot {
         self.types.values()
     }
 
+    /// The collation of that name that users made in that schema.
+    pub fn collation_named(&self, schema: Oid, name: &str) -> Option<&Arc<UserCollation>> {
+        self.collations.values().find(|known| known.schema == schema && known.collation.name == name)
+    }
+
+    /// All collations that users made.
+    pub fn collations(&self) -> impl Iterator<Item = &Arc<UserCollation>> {
+        self.collations.values()
+    }
+
     /// The role of that name.
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.roles.values().find(|role| role.name == name)
@@ -200,6 +211,9 @@ impl Snapshot {
             Object::Type(made) => {
                 self.types.insert(made.oid, Arc::new(made));
             }
+            Object::Collation(made) => {
+                self.collations.insert(made.collation.oid, Arc::new(made));
+            }
         }
     }
 
@@ -207,6 +221,7 @@ impl Snapshot {
         self.schemas.remove(&oid);
         self.roles.remove(&oid);
         self.types.remove(&oid);
+        self.collations.remove(&oid);
         if let Some(table) = self.tables.remove(&oid) {
             self.names.remove(&(table.schema, table.name.clone()));
             if let Some(key) = &table.primary_key {

@@ -13,6 +13,7 @@ pub mod arrow;
 mod binary;
 mod calendar;
 mod cast;
+mod collation;
 mod document;
 mod error;
 pub mod infer;
@@ -30,6 +31,7 @@ pub use arrow::{CellReader, ColumnBuilder};
 pub use binary::{from_binary, to_binary};
 pub use calendar::{civil, days_of, days_of_month};
 pub use cast::{CastKind, cast, coerce_for_storage};
+pub use collation::{Collation, Collator, RULES_VERSION as COLLATION_RULES_VERSION, text_of_key};
 pub use document::{
     DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DocumentElements, DocumentKind, DocumentMembers, DocumentRef,
     encode_document, infer_type, unify,

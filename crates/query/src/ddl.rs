@@ -20,6 +20,7 @@ use crate::session::Session;
 use crate::statement::Body;
 
 mod alter;
+mod collation;
 mod columnar;
 mod constraint;
 pub(crate) mod drop;
@@ -51,6 +52,8 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
         Sql::CreateIndex(create) => index::create(session, create).await,
         Sql::CreateView(create) => view::create(session, create).await,
         Sql::AlterSchema(alter) => schema::alter(session, alter).await,
+        Sql::CreateCollation(create) => collation::create(session, create).await,
+        Sql::AlterCollation(alter) => collation::alter(session, alter).await,
         Sql::CreateSchema { schema_name, if_not_exists, .. } => {
             schema::create(session, schema_name, *if_not_exists).await
         }

@@ -15,12 +15,13 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{Column as TableColumn, Index, Oid, Table};
-use luma_model::arrow::{CellReader, ColumnBuilder, data_type, field};
+use luma_model::arrow::{CellReader, ColumnBuilder, data_type};
 use luma_model::{CastKind, DataType, Error, ErrorKind, Result, Value, ValueRef, cast};
 use luma_rows::{Expressions, OpenTable};
 
 use crate::error::{from_datafusion, to_datafusion};
 use crate::fast::scalar::{Compiler, Environment, Rows, Typed, assignable, not_assignable};
+use crate::functions::collation::column_field;
 use crate::functions::domain::{broken, null_refused};
 use crate::plan::access::{PlannedIndex, conjuncts, unqualified};
 use crate::plan::context::Names;
@@ -75,6 +76,10 @@ impl RowExpression {
                     if qualifier.is_none() && found.is_some() {
                         // The first source is the statement's own row; `excluded` needs its name.
                         break;
+                    }
+                    if column.collation.is_some() {
+                        // The fast evaluator compares bytes.
+                        return None;
                     }
                     found = Some((place, usize::from(column.number) - 1, column.data_type.clone()));
                 }
@@ -172,11 +177,8 @@ impl Planned {
         let mut columns = Vec::new();
         let mut fields = Vec::new();
         for (place, source) in sources.iter().enumerate() {
-            let own: Vec<Field> = source
-                .table
-                .live_columns()
-                .map(|column| field(&column.name, &column.data_type, true))
-                .collect();
+            let own: Vec<Field> =
+                source.table.live_columns().map(|column| column_field(column, true)).collect();
             for column in source.table.live_columns() {
                 columns.push((place, usize::from(column.number) - 1, column.data_type.clone()));
             }
@@ -422,7 +424,7 @@ impl TableExpressions {
 /// An index's texts as the optimizer leaves the same conditions of a query.
 fn plan_index(index: &Index, table: &Table, names: &Names<'_>) -> Result<PlannedIndex> {
     let fields: Vec<Field> =
-        table.live_columns().map(|column| field(&column.name, &column.data_type, !column.not_null)).collect();
+        table.live_columns().map(|column| column_field(column, !column.not_null)).collect();
     let schema =
         DFSchema::try_from_qualified_schema(TableReference::bare(table.name.as_str()), &Schema::new(fields))
             .map(Arc::new)

@@ -11,6 +11,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
+pub(crate) mod collation;
 pub(crate) mod domain;
 mod enums;
 pub(crate) mod json;
@@ -84,6 +85,7 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(enums::EnumFunction::new(name))))?;
     }
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(domain::DomainCheck::new())))?;
+    state.register_udf(Arc::new(ScalarUDF::new_from_impl(collation::Collate::new())))?;
     for name in keeping::Keeping::NAMES {
         let inner = state.udaf(name)?;
         state.register_udaf(Arc::new(AggregateUDF::new_from_impl(keeping::Keeping::new(inner))))?;

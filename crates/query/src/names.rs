@@ -1,5 +1,6 @@
 //! Names: from SQL's identifiers to the catalog's objects.
 
+pub(crate) mod collation;
 mod keyword;
 
 use std::sync::Arc;

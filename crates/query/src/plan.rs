@@ -8,6 +8,7 @@
 
 pub(crate) mod access;
 pub(crate) mod apply;
+pub(crate) mod collation;
 pub(crate) mod columnar;
 pub(crate) mod context;
 pub(crate) mod cooperative;

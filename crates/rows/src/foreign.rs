@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use lightning::{Direction, LockMode, Readable};
 use luma_catalog::{ForeignKey, Oid, ReferentialAction, Table, engine_error};
-use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key};
+use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef};
 
 use crate::access::KeyRange;
 use crate::index;
@@ -237,7 +237,7 @@ fn unique_row_key(
         let mut key = Vec::new();
         for &ordinal in table.key_ordinals() {
             let value = value_of(ordinal).map_or(ValueRef::Null, Value::as_ref);
-            encode_key(value, table.data_type(ordinal), KeyOrder::default(), &mut key)?;
+            table.encode_part(ordinal, value, KeyOrder::default(), &mut key)?;
         }
         return Ok(Some(key));
     }
@@ -252,7 +252,7 @@ fn unique_row_key(
             let ordinal = usize::from(part.column) - 1;
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
             let value = value_of(ordinal).map_or(ValueRef::Null, Value::as_ref);
-            encode_key(value, table.data_type(ordinal), order, &mut key)?;
+            table.encode_part(ordinal, value, order, &mut key)?;
         }
         let entry = writer.transaction.get_latest(&index.entries, &key).map_err(engine_error)?;
         return entry.map(|value| index::row_key(&key, &value).map(<[u8]>::to_vec)).transpose();
@@ -273,7 +273,7 @@ fn find(writer: &Writer<'_>, table: &OpenTable, columns: &[usize], values: &[Val
         let mut prefix = Vec::new();
         for (ordinal, order) in parts {
             let value = value_of(ordinal).map_or(ValueRef::Null, Value::as_ref);
-            encode_key(value, table.data_type(ordinal), order, &mut prefix)?;
+            table.encode_part(ordinal, value, order, &mut prefix)?;
         }
         Ok(prefix)
     };

@@ -10,7 +10,7 @@
 //! deferrable key stand beside each other until they are checked.
 //! A row that does not satisfy an index's predicate has no entry in it.
 
-use luma_model::{Error, ErrorKind, KeyOrder, Result, ValueRef, encode_key};
+use luma_model::{Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key};
 
 use crate::table::{OpenIndex, OpenTable};
 use crate::write::Expressions;
@@ -56,16 +56,17 @@ impl Entry {
         let mut has_null = false;
         let mut computed = computed.iter().zip(&definition.expressions);
         for part in &definition.columns {
-            let (value, data_type) = match usize::from(part.column).checked_sub(1) {
-                Some(ordinal) => (values[ordinal], table.data_type(ordinal)),
-                None => computed
-                    .next()
-                    .map(|(value, expression)| (value.as_ref(), &expression.data_type))
-                    .ok_or_else(|| Error::new(ErrorKind::Internal, "an index misses an expression"))?,
-            };
-            has_null |= matches!(value, ValueRef::Null);
             let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
-            encode_key(value, data_type, order, &mut self.key)?;
+            if let Some(ordinal) = usize::from(part.column).checked_sub(1) {
+                has_null |= matches!(values[ordinal], ValueRef::Null);
+                table.encode_part(ordinal, values[ordinal], order, &mut self.key)?;
+                continue;
+            }
+            let Some((value, expression)) = computed.next() else {
+                return Err(Error::new(ErrorKind::Internal, "an index misses an expression"));
+            };
+            has_null |= matches!(value, Value::Null);
+            encode_key(value.as_ref(), &expression.data_type, order, &mut self.key)?;
         }
         self.exclusive = index.definition.is_always_unique() && !has_null;
         if self.exclusive {

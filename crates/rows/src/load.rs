@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use luma_model::{DataType, Error, KeyOrder, Result, ValueRef, decode_key};
+use luma_model::{Collator, DataType, Error, KeyOrder, Result, Value, ValueRef, decode_key, text_of_key};
 
 use crate::filler::Filler;
 use crate::index::Entry;
@@ -159,10 +159,8 @@ impl Load {
             Some(index) => (index.definition.name.as_str(), index_key_text(table, index, key)),
             None => {
                 let name = table.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
-                let parts = table.key_ordinals().iter().map(|ordinal| {
-                    let column = &table.columns()[*ordinal];
-                    (column.name.as_str(), &column.data_type, KeyOrder::default())
-                });
+                let parts =
+                    table.key_ordinals().iter().map(|ordinal| part_of(table, *ordinal, KeyOrder::default()));
                 (name, stored_key_text(parts, key))
             }
         };
@@ -178,22 +176,36 @@ pub(crate) fn index_key_text(table: &OpenTable, index: &OpenIndex, key: &[u8]) -
     let mut computed = index.definition.expressions.iter();
     let parts = index.definition.columns.iter().filter_map(|part| {
         let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
-        match table.definition.column_by_number(part.column) {
-            Some(column) => Some((column.name.as_str(), &column.data_type, order)),
-            None => computed.next().map(|part| (part.expression.as_str(), &part.data_type, order)),
+        match usize::from(part.column).checked_sub(1) {
+            Some(ordinal) => Some(part_of(table, ordinal, order)),
+            None => computed.next().map(|part| (part.expression.as_str(), &part.data_type, order, None)),
         }
     });
     stored_key_text(parts, key)
 }
 
+/// A part of a key: its name, its type, its order, and what its text was made a key by.
+type Part<'a> = (&'a str, &'a DataType, KeyOrder, Option<&'a Collator>);
+
+fn part_of(table: &OpenTable, ordinal: usize, order: KeyOrder) -> Part<'_> {
+    let column = &table.columns()[ordinal];
+    (&column.name, &column.data_type, order, table.collator(ordinal))
+}
+
 /// `(a, b)=(1, 2)`, its values decoded from the key.
-fn stored_key_text<'a>(parts: impl Iterator<Item = (&'a str, &'a DataType, KeyOrder)>, key: &[u8]) -> String {
+fn stored_key_text<'a>(parts: impl Iterator<Item = Part<'a>>, key: &[u8]) -> String {
     let mut rest = key;
     let (mut names, mut shown) = (Vec::new(), Vec::new());
-    for (name, data_type, order) in parts {
-        let Ok((value, used)) = decode_key(rest, data_type, order) else { break };
+    for (name, data_type, order, collator) in parts {
+        let stored = if collator.is_some() { &DataType::Bytea } else { data_type };
+        let Ok((value, used)) = decode_key(rest, stored, order) else { break };
         names.push(name);
-        shown.push(text_of(data_type, value.as_ref()));
+        shown.push(match (&value, collator) {
+            // What several texts have in common is none of them.
+            (Value::Bytea(_), Some(collator)) if !collator.is_deterministic() => "…".to_owned(),
+            (Value::Bytea(key), Some(_)) => text_of_key(key).unwrap_or_default().to_owned(),
+            _ => text_of(data_type, value.as_ref()),
+        });
         rest = rest.get(used..).unwrap_or_default();
     }
     format!("({})=({})", names.join(", "), shown.join(", "))

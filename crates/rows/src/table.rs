@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use lightning::Keyspace;
 use luma_catalog::{Column, Index, Table, TableKind};
 use luma_model::{
-    DataType, DocumentRef, Error, ErrorKind, KeyOrder, Result, RowView, Value, ValueRef, encode_key,
+    COLLATION_RULES_VERSION, Collator, DataType, DocumentRef, Error, ErrorKind, KeyOrder, Result, RowView,
+    Value, ValueRef, encode_key,
 };
 
 use crate::columnar::TableFiles;
@@ -42,6 +43,8 @@ pub struct OpenTable {
     pub files: Option<TableFiles>,
     /// What a row stored before a column was added reads as in that column; by ordinal.
     missing: Vec<Value>,
+    /// What makes keys of the columns whose text is ordered by a language's rules; by ordinal.
+    collators: Vec<Option<Collator>>,
     /// Ordinals of the primary key's columns.
     key: Vec<usize>,
     /// The last row number given, for tables without a primary key.
@@ -65,11 +68,13 @@ impl OpenTable {
                 None => Ok(Value::Null),
             })
             .collect::<Result<_>>()?;
+        let collators = definition.columns.iter().map(|column| collator(&definition, column));
+        let collators = collators.collect::<Result<_>>()?;
         let key = match &definition.primary_key {
             Some(key) => key.columns.iter().map(|number| usize::from(*number) - 1).collect(),
             None => Vec::new(),
         };
-        Ok(Self { definition, rows, indexes, files, missing, key, last_row_number })
+        Ok(Self { definition, rows, indexes, files, missing, collators, key, last_row_number })
     }
 
     /// All columns, the dropped ones too; an *ordinal* is a place in this slice.
@@ -85,6 +90,33 @@ impl OpenTable {
     /// What a row stored before the column was added reads as in it.
     pub(crate) fn missing(&self, ordinal: usize) -> &Value {
         &self.missing[ordinal]
+    }
+
+    /// What makes keys of the column's text, if a language's rules order it.
+    pub fn collator(&self, ordinal: usize) -> Option<&Collator> {
+        self.collators.get(ordinal)?.as_ref()
+    }
+
+    /// Whether a language's rules order the text of some column.
+    pub fn has_collators(&self) -> bool {
+        self.collators.iter().any(Option::is_some)
+    }
+
+    /// Appends a value of a column as a part of a key.
+    pub fn encode_part(
+        &self,
+        ordinal: usize,
+        value: ValueRef<'_>,
+        order: KeyOrder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if let (Some(collator), ValueRef::Text(text)) = (self.collator(ordinal), value) {
+            let mut key = Vec::new();
+            let blanks = matches!(self.data_type(ordinal), DataType::Char(_));
+            collator.key(if blanks { text.trim_end_matches(' ') } else { text }, &mut key);
+            return encode_key(ValueRef::Bytea(&key), &DataType::Bytea, order, out);
+        }
+        encode_key(value, self.data_type(ordinal), order, out)
     }
 
     /// Ordinals of the primary key's columns; empty without one.
@@ -104,7 +136,7 @@ impl OpenTable {
             return Ok(());
         }
         for &ordinal in &self.key {
-            encode_key(values[ordinal], self.data_type(ordinal), KeyOrder::default(), out)?;
+            self.encode_part(ordinal, values[ordinal], KeyOrder::default(), out)?;
         }
         self.check_key_size(out)
     }
@@ -137,6 +169,27 @@ impl OpenTable {
         };
         Ok(Row { table: self, view, document })
     }
+}
+
+/// What makes keys of a column's text; `None` where its bytes do.
+fn collator(table: &Table, column: &Column) -> Result<Option<Collator>> {
+    let Some(known) = column.collation.as_ref().filter(|_| !column.dropped) else { return Ok(None) };
+    let made = known.collation.collator()?;
+    let keys = table.primary_key.iter().flat_map(|key| &key.columns);
+    let indexed = table.indexes.iter().flat_map(|index| &index.columns).map(|part| &part.column);
+    if made.is_some()
+        && known.rules != COLLATION_RULES_VERSION
+        && keys.chain(indexed).any(|number| *number == column.number)
+    {
+        let message = format!(
+            "keys of column \"{}\" of table \"{}\" were made by rules {} of collations, and these are {}",
+            column.name, table.name, known.rules, COLLATION_RULES_VERSION
+        );
+        return Err(Error::new(ErrorKind::FeatureNotSupported, message).hint(
+            "Export the table with the version of LumaDB that wrote it, and import it with this one.",
+        ));
+    }
+    Ok(made)
 }
 
 /// The key of the next row of a table without a primary key.

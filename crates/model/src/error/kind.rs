@@ -75,6 +75,7 @@ kinds! {
     ReservedName "42939" 400 "A name is reserved.";
     GeneratedAlways "428C9" 400 "A column's values are the database's to make.";
     IndeterminateDatatype "42P18" 400 "A type could not be determined.";
+    CollationMismatch "42P21" 400 "Two collations contradict each other.";
     IndeterminateCollation "42P22" 400 "A collation could not be determined.";
     DependentObjects "2BP01" 409 "Other objects depend on the object.";
     FeatureNotSupported "0A000" 501 "The feature is not supported.";

@@ -404,7 +404,7 @@ pub(super) async fn drop_column(
 }
 
 /// Whether an expression's text names a column.
-fn mentions(expression: &str, column: &str) -> bool {
+pub(crate) fn mentions(expression: &str, column: &str) -> bool {
     let Ok(expr) = crate::expression::parse_expression(expression) else { return false };
     let mut found = false;
     let _ = ast::visit_expressions(&expr, |expr| {
@@ -783,6 +783,7 @@ fn set_type(
     changed.columns[ordinal].data_type = wanted.clone();
     changed.columns[ordinal].domain = domain;
     changed.columns[ordinal].missing = None;
+    changed.columns[ordinal].collation = None;
     let from = column.data_type.clone();
     let converter = match using {
         Some(expr) => {

@@ -236,6 +236,16 @@ pub(crate) fn foreign_key(
     for (own, other) in numbers.iter().zip(&referenced) {
         let own = &table.columns[usize::from(*own) - 1];
         let other = &parent.columns[usize::from(*other) - 1];
+        let merges = |column: &&luma_catalog::Column| {
+            column.collation.as_ref().is_some_and(|known| known.collation.merges())
+        };
+        if let Some(column) = [own, other].into_iter().find(merges) {
+            let message = format!(
+                "a foreign key over column \"{}\" with a nondeterministic collation is not supported",
+                column.name
+            );
+            return Err(Error::new(ErrorKind::FeatureNotSupported, message));
+        }
         // Keys are compared as stored, so the types must be stored alike.
         if stored_form(&own.data_type) != stored_form(&other.data_type) {
             return Err(Error::new(

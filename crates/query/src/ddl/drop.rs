@@ -26,6 +26,7 @@ pub(crate) async fn statement(session: &mut Session, body: &Sql) -> Result<Outco
         ObjectType::MaterializedView => materialized(session, names, *if_exists, *cascade).await,
         ObjectType::Index => indexes(session, names, *if_exists).await,
         ObjectType::Sequence => sequences(session, names, *if_exists, *cascade).await,
+        ObjectType::Collation => crate::ddl::collation::drop(session, names, *if_exists, *cascade).await,
         ObjectType::Schema => schemas(session, names, *if_exists, *cascade).await,
         _ => Err(execute::unsupported(body)),
     }
@@ -388,6 +389,12 @@ async fn schemas(
             let detail = format!("type {name}.{} depends on schema {name}", first.name);
             return Err(depends(&format!("schema {name}"), &detail));
         }
+        let collations: Vec<_> =
+            catalog.collations().filter(|made| made.schema == schema.oid).cloned().collect();
+        if let (Some(first), false) = (collations.first(), cascade) {
+            let detail = format!("collation {name}.{} depends on schema {name}", first.collation.name);
+            return Err(depends(&format!("schema {name}"), &detail));
+        }
         let together: BTreeSet<Oid> = relations.iter().map(Relation::oid).collect();
         for relation in &relations {
             if let Relation::Table(table) = relation {
@@ -407,6 +414,9 @@ async fn schemas(
         for made in types {
             let name = QualifiedName { schema: Some(name.clone()), name: made.name.clone() };
             crate::ddl::user_type::drop(session, &name, false, true, true).await?;
+        }
+        for made in collations {
+            crate::ddl::collation::remove(session, &made, true).await?;
         }
         let oid = schema.oid;
         edit(session, |edit, _| edit.remove(oid))?;

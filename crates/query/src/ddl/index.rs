@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, Expr};
 use luma_catalog::{Column, ConstraintTiming, Index, IndexColumn, IndexExpression, Object, Table};
-use luma_model::{DataType, Error, ErrorKind, Result};
+use luma_model::{Collation, DataType, Error, ErrorKind, Result};
 
 use crate::ddl::{create_storage, done, latest_reader, lock_catalog, lock_definition, put};
 use crate::execute;
@@ -164,6 +164,10 @@ impl Parts {
             while let Expr::Nested(inner) = expr {
                 expr = inner;
             }
+            if let Expr::Collate { expr: inner, collation } = expr {
+                let wanted = names.scope().collation(&qualified(collation)?)?;
+                expr = by_collation(table, inner, expr, &wanted)?;
+            }
             let column = if let Expr::Identifier(name) = expr {
                 let name = identifier(name);
                 let column = named_column(table, &name)?;
@@ -172,6 +176,7 @@ impl Parts {
                 column.number
             } else {
                 refuse_volatile(expr, "index expression")?;
+                refuse_merging(table, expr)?;
                 let data_type = compile(expr)?.data_type().clone();
                 crate::ddl::constraint::refuse_unordered(&data_type, "expr")?;
                 parts.names.push(match expr {
@@ -198,6 +203,44 @@ impl Parts {
             parts.include.push(named_column(table, &identifier(name))?.number);
         }
         Ok(parts)
+    }
+}
+
+/// What an index has of `inner COLLATE wanted`: the column itself where that is the order it has.
+fn by_collation<'e>(table: &Table, inner: &'e Expr, whole: &'e Expr, wanted: &Collation) -> Result<&'e Expr> {
+    let column = match inner {
+        Expr::Identifier(name) => Some(named_column(table, &identifier(name))?),
+        _ => None,
+    };
+    let own = column.map(|column| column.collation.as_ref().map(|known| &known.collation));
+    match own {
+        Some(Some(own)) if own.oid == wanted.oid => Ok(inner),
+        Some(None) if wanted.locale.is_none() => Ok(inner),
+        _ if wanted.locale.is_none() => Ok(whole),
+        _ => Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            format!("an index in the order of collation \"{}\" is of columns that have it only", wanted.name),
+        )
+        .hint("Give the column the collation where the table is defined.")),
+    }
+}
+
+/// Keys of expressions are told apart by bytes.
+fn refuse_merging(table: &Table, expr: &Expr) -> Result<()> {
+    let text = expr.to_string();
+    let merges = |column: &&Column| {
+        column.collation.as_ref().is_some_and(|known| known.collation.merges())
+            && crate::ddl::alter::mentions(&text, &column.name)
+    };
+    match table.live_columns().find(merges) {
+        None => Ok(()),
+        Some(column) => Err(Error::new(
+            ErrorKind::FeatureNotSupported,
+            format!(
+                "an index over an expression of column \"{}\" with a nondeterministic collation is not supported",
+                column.name
+            ),
+        )),
     }
 }
 

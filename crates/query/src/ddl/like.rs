@@ -67,6 +67,7 @@ pub(super) fn columns(
         let mut column = plain_column(table.columns.len(), old.name.clone(), old.data_type.clone())?;
         column.domain = old.domain;
         column.precision = old.precision;
+        column.collation.clone_from(&old.collation);
         column.not_null = old.not_null;
         if likeness.includes("COMMENTS") {
             column.comment.clone_from(&old.comment);

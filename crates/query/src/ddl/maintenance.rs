@@ -165,6 +165,17 @@ pub(crate) async fn comment(session: &mut Session, body: &Sql) -> Result<Outcome
         put(session, Object::Type(commented))?;
         return Ok(done("COMMENT"));
     }
+    if let ast::CommentObject::Collation = object_type {
+        let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+        let found = scope.collation(&qualified(object_name)?)?;
+        let Some(made) = catalog.collations().find(|made| made.collation.oid == found.oid) else {
+            return Err(execute::unsupported(body));
+        };
+        let mut commented = made.as_ref().clone();
+        commented.comment.clone_from(comment);
+        put(session, Object::Collation(commented))?;
+        return Ok(done("COMMENT"));
+    }
     let (relation, column) = match object_type {
         ast::CommentObject::Table | ast::CommentObject::View | ast::CommentObject::MaterializedView => {
             (object_name.clone(), None)

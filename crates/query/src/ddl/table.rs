@@ -288,6 +288,13 @@ pub(crate) fn column(
     for option in &definition.options {
         match &option.option {
             ColumnOption::NotNull => column.not_null = true,
+            // The grammar takes a column's own clause for the default's.
+            ColumnOption::Default(Expr::Collate { expr, collation }) => {
+                let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+                column.collation = crate::ddl::collation::of_column(scope, collation, &column.data_type)?;
+                check_default(expr, &column, info, session)?;
+                column.default = Some(expression_text(expr));
+            }
             ColumnOption::Default(expr) => {
                 check_default(expr, &column, info, session)?;
                 column.default = Some(expression_text(expr));
@@ -310,13 +317,8 @@ pub(crate) fn column(
             | ColumnOption::Check(_)
             | ColumnOption::ForeignKey(_) => {}
             ColumnOption::Collation(name) => {
-                let name = name.to_string().replace('"', "").to_lowercase();
-                if !matches!(name.as_str(), "c" | "posix" | "default" | "pg_catalog.default" | "ucs_basic") {
-                    return Err(Error::new(
-                        ErrorKind::FeatureNotSupported,
-                        format!("collation {name} is not supported; text is ordered by its bytes (\"C\")"),
-                    ));
-                }
+                let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+                column.collation = crate::ddl::collation::of_column(scope, name, &column.data_type)?;
             }
             other => {
                 return Err(Error::new(

@@ -289,7 +289,8 @@ fn single_table(from: &TableWithJoins, context: &Context<'_>) -> Option<(Arc<Tab
     }
     let name = qualified(name).ok()?;
     let luma_catalog::Relation::Table(table) = context.scope.find(&name)? else { return None };
-    if !table.is_populated() {
+    let by_bytes = table.live_columns().all(|column| column.collation.is_none());
+    if !table.is_populated() || !by_bytes {
         return None;
     }
     let alias = match alias {

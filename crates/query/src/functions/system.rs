@@ -4,6 +4,7 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 
 use crate::ddl::quoted;
 use crate::functions::row::{Definition, integer, text};
+use crate::names::collation::{DEFAULT_OID, predefined};
 use crate::pg_catalog::definition;
 use crate::session::{SessionInfo, parse_qualified};
 
@@ -62,6 +63,22 @@ fn always_true(_: &std::sync::Arc<SessionInfo>, _: &[ValueRef<'_>], _: &[DataTyp
     Ok(Value::Bool(true))
 }
 
+/// The name of a collation that is not the database's own.
+fn collation_name(
+    info: &std::sync::Arc<SessionInfo>,
+    arguments: &[ValueRef<'_>],
+    _: &[DataType],
+) -> Result<Value> {
+    let oid = arguments.first().map_or(0, |value| oid_of(*value));
+    let made = info.catalog.collations().map(|made| &made.collation).find(|known| known.oid == oid).cloned();
+    let found = made.or_else(|| predefined().find(|known| known.oid == oid && oid != DEFAULT_OID));
+    Ok(found.map_or(Value::Null, |found| Value::Text(found.name)))
+}
+
+fn collation_version(_: &std::sync::Arc<SessionInfo>, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    Ok(Value::Text(luma_model::COLLATION_RULES_VERSION.to_owned()))
+}
+
 fn nothing(_: &std::sync::Arc<SessionInfo>, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(Value::Null)
 }
@@ -78,7 +95,11 @@ fn comment(info: &SessionInfo, oid: u32, column: i64) -> Value {
             .and_then(|number| table.column_by_number(number))
             .and_then(|column| column.comment.clone()),
         (None, Some(view)) if column == 0 => view.comment.clone(),
-        (None, None) if column == 0 => info.catalog.type_by_oid(oid).and_then(|made| made.comment.clone()),
+        (None, None) if column == 0 => {
+            let collation = info.catalog.collations().find(|made| made.collation.oid == oid);
+            let made = info.catalog.type_by_oid(oid).map(|made| &made.comment);
+            made.or(collation.map(|made| &made.comment)).cloned().flatten()
+        }
         _ => None,
     };
     found.map_or(Value::Null, Value::Text)
@@ -190,6 +211,8 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
     Definition::new("pg_operator_is_visible", (1, 1), DataType::Bool, always_true),
     Definition::new("pg_opclass_is_visible", (1, 1), DataType::Bool, always_true),
     Definition::new("pg_collation_is_visible", (1, 1), DataType::Bool, always_true),
+    Definition::new("luma_collation_name", (1, 1), DataType::Name, collation_name),
+    Definition::new("pg_collation_actual_version", (1, 1), DataType::Text, collation_version),
     Definition::new("has_table_privilege", (2, 3), DataType::Bool, always_true),
     Definition::new("has_column_privilege", (3, 4), DataType::Bool, always_true),
     Definition::new("has_schema_privilege", (2, 3), DataType::Bool, always_true),

@@ -94,6 +94,9 @@ fn columns(names: &Names<'_>) -> Rows {
         ("numeric_precision_radix", DataType::Int4),
         ("numeric_scale", DataType::Int4),
         ("datetime_precision", DataType::Int4),
+        ("collation_catalog", kind("collation_catalog")),
+        ("collation_schema", kind("collation_schema")),
+        ("collation_name", kind("collation_name")),
         ("domain_catalog", kind("domain_catalog")),
         ("domain_schema", kind("domain_schema")),
         ("domain_name", kind("domain_name")),
@@ -137,6 +140,7 @@ fn columns(names: &Names<'_>) -> Rows {
             other => other.base_name(),
         };
         let identity = column.and_then(|column| column.identity);
+        let collation = column.and_then(|column| column.collation.as_ref()).map(|known| &known.collation);
         let default =
             column.filter(|column| column.identity.is_none()).and_then(|column| column.default.clone());
         rows.add(vec![
@@ -153,6 +157,12 @@ fn columns(names: &Names<'_>) -> Rows {
             number(radix),
             number(scale),
             number(if data_type.is_datetime() { Some(6) } else { None }),
+            collation.map_or(Value::Null, |_| text(DATABASE_NAME)),
+            collation.map_or(Value::Null, |known| {
+                let made = names.catalog.collations().find(|made| made.collation.oid == known.oid);
+                made.map_or_else(|| text("pg_catalog"), |made| schema_name(names, made.schema))
+            }),
+            collation.map_or(Value::Null, |known| text(known.name.as_str())),
             domain.map_or(Value::Null, |_| text(DATABASE_NAME)),
             domain.map_or(Value::Null, |domain| schema_name(names, domain.schema)),
             domain.map_or(Value::Null, |domain| text(domain.name.as_str())),

@@ -8,6 +8,7 @@ use luma_catalog::{
 };
 use luma_model::{ArrayValue, DataType, ObjectKind, Value};
 
+use crate::names::collation::DEFAULT_OID;
 use crate::pg_catalog::{Rows, definition, oid, text};
 use crate::plan::context::Names;
 
@@ -281,7 +282,7 @@ fn attributes(catalog: &Snapshot) -> Rows {
             Value::Bool(dropped),
             Value::Bool(true),
             Value::Int4(0),
-            oid(if data_type.is_string() { 100 } else { 0 }),
+            oid(collation(data_type, column)),
             Value::Null,
             Value::Null,
             Value::Null,
@@ -324,6 +325,15 @@ fn attributes(catalog: &Snapshot) -> Rows {
         }
     }
     rows
+}
+
+/// The identifier of the collation of a column; 0 for one that is no text.
+fn collation(data_type: &DataType, column: Option<&luma_catalog::Column>) -> Oid {
+    match column.and_then(|column| column.collation.as_ref()) {
+        Some(known) => known.collation.oid,
+        None if data_type.is_string() => DEFAULT_OID,
+        None => 0,
+    }
 }
 
 /// The identifier of a column's default.
@@ -379,6 +389,13 @@ fn indexes(catalog: &Snapshot) -> Rows {
         ("indpred", NodeTree),
     ]);
     for table in catalog.tables() {
+        let collations = |columns: &[u16], keys: usize| {
+            let of = |number: &u16| {
+                let column = table.column_by_number(*number);
+                Value::Oid(column.map_or(0, |column| collation(&column.data_type, Some(column))))
+            };
+            columns.iter().take(keys).map(of).collect::<Vec<_>>()
+        };
         let mut add =
             |relation: Oid, columns: &[u16], options: Vec<Value>, unique: bool, special: Option<&Index>| {
                 let keys = options.len();
@@ -407,7 +424,7 @@ fn indexes(catalog: &Snapshot) -> Rows {
                     Value::Bool(true),
                     Value::Bool(false),
                     numbers(columns),
-                    zeros(),
+                    Value::Array(ArrayValue::new(collations(columns, keys))),
                     zeros(),
                     Value::Array(ArrayValue::new(options)),
                     expressions.map_or(Value::Null, text),
@@ -725,6 +742,12 @@ fn descriptions(catalog: &Snapshot) -> Rows {
     for made in catalog.types() {
         if let Some(comment) = &made.comment {
             rows.add(vec![oid(made.oid), oid(1247), Value::Int4(0), text(comment.as_str())]);
+        }
+    }
+    // 3456 is pg_collation.
+    for made in catalog.collations() {
+        if let Some(comment) = &made.comment {
+            rows.add(vec![oid(made.collation.oid), oid(3456), Value::Int4(0), text(comment.as_str())]);
         }
     }
     let mut add = |object: Oid, sub: i32, comment: &str| {

@@ -211,24 +211,26 @@ fn wrap(item: &mut SelectItem, function: &str, order: Vec<ast::OrderByExpr>) {
     }
 }
 
-/// What a subquery comes to that is about what nothing here has: a column's own collation, the columns
+/// What a subquery comes to that is about a column's own collation, or what nothing here has: the columns
 /// of a publication, a partition's trigger, the base of a domain, the parts of a composite type. Their forms are nothing that
 /// DataFusion plans.
 fn nothing_of(query: &ast::Query) -> Option<Expr> {
     let text = query.to_string().to_lowercase();
     let composite = text.contains("c.reltype = t.oid");
-    let data_type =
-        if (text.contains("attcollation") && text.contains("typcollation")) || text.contains("prattrs") {
-            return Some(Expr::Value(Value::Null.with_empty_span()));
-        } else if text.contains("tgparentid") || query.with.is_some() && text.contains("typbasetype") {
-            named_type("oid")
-        } else if composite && text.contains("atttypid") {
-            array_type("oid")
-        } else if composite && text.contains("attname") {
-            array_type("text")
-        } else {
-            return None;
-        };
+    let data_type = if text.contains("attcollation") && text.contains("typcollation") {
+        let column = ["a", "attcollation"].map(Ident::new).to_vec();
+        return Some(call("luma_collation_name", vec![Expr::CompoundIdentifier(column)]));
+    } else if text.contains("prattrs") {
+        return Some(Expr::Value(Value::Null.with_empty_span()));
+    } else if text.contains("tgparentid") || query.with.is_some() && text.contains("typbasetype") {
+        named_type("oid")
+    } else if composite && text.contains("atttypid") {
+        array_type("oid")
+    } else if composite && text.contains("attname") {
+        array_type("text")
+    } else {
+        return None;
+    };
     Some(cast(Expr::Value(Value::Null.with_empty_span()), data_type))
 }
 

@@ -1,9 +1,10 @@
 //! System tables about everything but relations: schemas, types, roles and settings.
 
 use luma_catalog::Snapshot;
-use luma_model::{ArrayValue, DataType, ObjectKind, Value};
+use luma_model::{ArrayValue, COLLATION_RULES_VERSION, Collation, DataType, ObjectKind, Value};
 
 use crate::functions::procedure;
+use crate::names::collation::{DEFAULT_OID, predefined};
 use crate::pg_catalog::{PG_CATALOG_OID, Rows, oid, schemas, text};
 use crate::plan::context::Names;
 
@@ -15,7 +16,7 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_roles" | "pg_authid" | "pg_user" | "pg_shadow" => roles(names.catalog),
         "pg_am" => access_methods(names),
         "pg_settings" => settings(names),
-        "pg_collation" => collations(),
+        "pg_collation" => collations(names.catalog),
         "pg_proc" => functions(names),
         "pg_language" => languages(),
         "pg_tablespace" => tablespaces(),
@@ -202,7 +203,7 @@ fn settings(names: &Names<'_>) -> Rows {
     rows
 }
 
-fn collations() -> Rows {
+fn collations(catalog: &Snapshot) -> Rows {
     let mut rows = Rows::new(vec![
         ("oid", DataType::Oid),
         ("collname", DataType::Name),
@@ -214,20 +215,33 @@ fn collations() -> Rows {
         ("collcollate", DataType::Text),
         ("collctype", DataType::Text),
         ("colliculocale", DataType::Text),
+        ("collversion", DataType::Text),
     ]);
-    for (number, name) in [(100, "default"), (950, "C"), (951, "POSIX")] {
+    let mut add = |known: &Collation, schema: u32, owner: u32| {
+        let (provider, bytes) = match known.locale {
+            Some(_) => ("i", Value::Null),
+            None if known.oid == DEFAULT_OID => ("d", Value::Null),
+            None => ("c", text(if known.name == "POSIX" { "POSIX" } else { "C" })),
+        };
         rows.add(vec![
-            oid(number),
-            text(name),
-            oid(PG_CATALOG_OID),
-            oid(10),
-            text("c"),
-            Value::Bool(true),
-            Value::Int4(-1),
-            text("C"),
-            text("C"),
-            Value::Null,
+            oid(known.oid),
+            text(known.name.as_str()),
+            oid(schema),
+            oid(owner),
+            text(provider),
+            Value::Bool(known.deterministic),
+            Value::Int4(if known.name == "ucs_basic" { 6 } else { -1 }),
+            bytes.clone(),
+            bytes,
+            known.locale.as_deref().map_or(Value::Null, text),
+            known.locale.as_ref().map_or(Value::Null, |_| text(COLLATION_RULES_VERSION)),
         ]);
+    };
+    for known in predefined() {
+        add(&known, PG_CATALOG_OID, 10);
+    }
+    for made in catalog.collations() {
+        add(&made.collation, made.schema, made.owner);
     }
     rows
 }

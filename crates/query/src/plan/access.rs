@@ -20,6 +20,8 @@ use luma_model::{
 };
 use luma_rows::{Access, KeyRange, OpenTable};
 
+use crate::functions::collation::{Purpose, sort_key};
+
 /// What a row reached through an index costs, in rows of a plain scan.
 const INDEX_ROW_COST: f64 = 4.0;
 /// What sorting a row costs for each doubling of the rows, in rows of a plain scan.
@@ -167,10 +169,26 @@ pub(crate) struct PlannedIndex {
     pub(crate) predicate: Vec<Expr>,
 }
 
-/// What filters speak of: the table's columns by ordinal, after them the expressions of an index.
+/// What filters speak of: the table's columns by ordinal, after them the sort keys of those that have some, and then
+/// the expressions of an index.
 struct Subjects<'a> {
     table: &'a OpenTable,
     expressions: &'a [(Expr, DataType)],
+    /// Ordinals of the columns whose sort keys the first expressions are.
+    collated: &'a [usize],
+}
+
+/// The columns that keys have the sort keys of, and these as filters have them.
+fn sort_keys(table: &OpenTable) -> (Vec<usize>, Vec<(Expr, DataType)>) {
+    let columns = table.columns().iter().enumerate();
+    columns
+        .filter(|(ordinal, _)| table.collator(*ordinal).is_some())
+        .filter_map(|(ordinal, column)| {
+            let name = Expr::Column(Column::new_unqualified(&column.name));
+            let key = sort_key(name, &column.collation.as_ref()?.collation, Purpose::Compared).ok()?;
+            Some((ordinal, (key, DataType::Bytea)))
+        })
+        .unzip()
 }
 
 impl Subjects<'_> {
@@ -186,6 +204,22 @@ impl Subjects<'_> {
         Some(self.table.columns().len() + place)
     }
 
+    /// What keys have of the column at that ordinal.
+    fn part(&self, ordinal: usize) -> usize {
+        let collated = self.collated.iter().position(|known| *known == ordinal);
+        collated.map_or(ordinal, |place| self.table.columns().len() + place)
+    }
+
+    /// The column that the subject is, or is the sort key of.
+    fn column(&self, subject: usize) -> Option<&luma_catalog::Column> {
+        let columns = self.table.columns();
+        let ordinal = match subject.checked_sub(columns.len()) {
+            Some(place) => *self.collated.get(place)?,
+            None => subject,
+        };
+        columns.get(ordinal)
+    }
+
     fn data_type(&self, subject: usize) -> &DataType {
         match subject.checked_sub(self.table.columns().len()) {
             None => self.table.data_type(subject),
@@ -194,7 +228,7 @@ impl Subjects<'_> {
     }
 
     fn name(&self, subject: usize) -> &str {
-        self.table.columns().get(subject).map_or("expression", |column| column.name.as_str())
+        self.column(subject).map_or("expression", |column| column.name.as_str())
     }
 
     /// What the filters say of each.
@@ -204,7 +238,31 @@ impl Subjects<'_> {
         for filter in filters {
             collect(self, filter, &mut constraints);
         }
+        for ordinal in self.collated {
+            self.keys_of_equal_text(*ordinal, &mut constraints);
+        }
         constraints
+    }
+
+    /// Text that is equal to a constant byte by byte has its sort key, too.
+    fn keys_of_equal_text(&self, ordinal: usize, constraints: &mut [Constraint]) {
+        let Some(collator) = self.table.collator(ordinal).filter(|known| known.is_deterministic()) else {
+            return;
+        };
+        let (Some(texts), None) = (&constraints[ordinal].equal, &constraints[self.part(ordinal)].equal)
+        else {
+            return;
+        };
+        let key = |text: &Value| match text {
+            Value::Text(text) => {
+                let mut key = Vec::new();
+                collator.key(text, &mut key);
+                Some(Value::Bytea(key))
+            }
+            _ => None,
+        };
+        let keys: Option<Vec<Value>> = texts.iter().map(key).collect();
+        constraints[self.part(ordinal)].equal = keys;
     }
 }
 
@@ -312,13 +370,15 @@ pub(crate) fn choose(
     for filter in filters {
         conjuncts(filter, &mut said);
     }
-    let plain = Subjects { table, expressions: &[] };
+    let (collated, sort_keys) = sort_keys(table);
+    let plain = Subjects { table, expressions: &sort_keys, collated: &collated };
     let constraints = plain.constraints(filters);
     let statistics = table.definition.statistics.as_ref();
     let parts: Vec<(usize, KeyOrder)> =
-        table.key_ordinals().iter().map(|ordinal| (*ordinal, KeyOrder::default())).collect();
+        table.key_ordinals().iter().map(|ordinal| (plain.part(*ordinal), KeyOrder::default())).collect();
+    let of_column = |subject: &usize| Some(*subject).filter(|subject| *subject < table.columns().len());
     let key =
-        parts.iter().map(|(ordinal, order)| KeyPart { ordinal: Some(*ordinal), order: *order }).collect();
+        parts.iter().map(|(subject, order)| KeyPart { ordinal: of_column(subject), order: *order }).collect();
     let mut whole = Way {
         access: Access::all(),
         rows,
@@ -345,7 +405,8 @@ pub(crate) fn choose(
             None if definition.is_plain() => &nothing,
             None => continue,
         };
-        let subjects = Subjects { table, expressions: &planned.keys };
+        let all_keys: Vec<(Expr, DataType)> = sort_keys.iter().chain(&planned.keys).cloned().collect();
+        let subjects = Subjects { table, expressions: &all_keys, collated: &collated };
         let own;
         let constraints = if planned.keys.is_empty() {
             &constraints
@@ -356,13 +417,13 @@ pub(crate) fn choose(
         if !planned.predicate.iter().all(|condition| implied(condition, &said, &subjects, constraints)) {
             continue;
         }
-        let mut expressions = table.columns().len()..;
+        let mut expressions = table.columns().len() + collated.len()..;
         let parts: Vec<(usize, KeyOrder)> = definition
             .columns
             .iter()
             .map(|part| {
                 let order = KeyOrder { descending: part.descending, nulls_first: part.nulls_first };
-                let own = usize::from(part.column).checked_sub(1);
+                let own = usize::from(part.column).checked_sub(1).map(|ordinal| subjects.part(ordinal));
                 (own.or_else(|| expressions.next()).unwrap_or_default(), order)
             })
             .collect();
@@ -370,10 +431,7 @@ pub(crate) fn choose(
         let partial = definition.predicate.is_some();
         let entries =
             if partial { (index.entries.stats().approximate_entries.max(1) as f64).min(rows) } else { rows };
-        let key = parts.iter().map(|(subject, order)| KeyPart {
-            ordinal: Some(*subject).filter(|subject| *subject < table.columns().len()),
-            order: *order,
-        });
+        let key = parts.iter().map(|(subject, order)| KeyPart { ordinal: of_column(subject), order: *order });
         let mut way = Way {
             access: Access::Index(place, vec![KeyRange::all()]),
             rows: entries,
@@ -417,7 +475,7 @@ fn fraction(subjects: &Subjects<'_>, condition: &Expr, statistics: Option<&Table
 
 /// The share of rows that have one value.
 fn equal_fraction(subjects: &Subjects<'_>, subject: usize, statistics: Option<&TableStatistics>) -> f64 {
-    let number = subjects.table.columns().get(subject).map(|column| column.number);
+    let number = subjects.column(subject).map(|column| column.number);
     statistics
         .and_then(|known| known.columns.iter().find(|known| Some(known.column) == number))
         .map_or(EQUAL_FRACTION, |known| 1.0 / known.distinct.max(1) as f64)

@@ -32,7 +32,7 @@ use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
-use crate::plan::{rewrite, user_type, using, whole_row};
+use crate::plan::{collation, rewrite, user_type, using, whole_row};
 use crate::session::SessionInfo;
 
 /// Deepest nesting of views.
@@ -126,6 +126,7 @@ impl<'a> Names<'a> {
 
     /// Gives casts to types that users made their meaning.
     pub(crate) fn resolve_types(&self, node: &mut impl ast::VisitMut) -> Result<()> {
+        collation::resolve(self.scope(), node)?;
         let named = user_type::resolve(self.scope(), node)?;
         self.used.lock().extend(named);
         Ok(())

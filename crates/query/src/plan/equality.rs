@@ -18,8 +18,10 @@ use datafusion::logical_expr::{
 };
 use luma_model::DataType;
 
+use crate::functions::collation::{Purpose, collated, sort_key};
 use crate::functions::json;
 use crate::functions::number_key::{comparison_key, peer_key};
+use crate::plan::collation::{self, merging};
 use crate::plan::operator::{Operand, call, convert};
 use crate::plan::typing::logical_type;
 
@@ -34,23 +36,33 @@ fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
 
 /// Whether the cells that the expression gives do not compare as they should.
 fn needs_key(expr: &Expr, schema: &DFSchema) -> bool {
-    is_wide(expr, schema) || is_json(expr, schema)
+    is_wide(expr, schema) || is_json(expr, schema) || merging(expr, schema).is_some()
 }
 
-fn keyed(expr: Expr, schema: &DFSchema) -> Expr {
+fn keyed(expr: Expr, schema: &DFSchema) -> PlanResult<Expr> {
     if is_wide(&expr, schema) {
-        comparison_key(expr)
+        Ok(comparison_key(expr))
     } else if is_json(&expr, schema) {
-        call(&json::order::ORDER, vec![expr])
+        Ok(call(&json::order::ORDER, vec![expr]))
+    } else if let Some(by) = merging(&expr, schema) {
+        sort_key(expr, &by, Purpose::Compared)
     } else {
-        expr
+        Ok(expr)
     }
 }
 
 /// The plan's node with keys where numbers are told apart.
 pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => grouped(aggregate),
+        LogicalPlan::Aggregate(aggregate) => match collation::extremes(aggregate)? {
+            LogicalPlan::Aggregate(aggregate) => grouped(aggregate),
+            // Its own input is grouped when it comes to it.
+            LogicalPlan::Projection(read) => {
+                let below = node(read.input.as_ref().clone())?;
+                Ok(LogicalPlanBuilder::from(below).project(read.expr)?.build()?)
+            }
+            other => Ok(other),
+        },
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let columns = input.schema().columns();
             if !columns.iter().any(|column| needs_key(&Expr::Column(column.clone()), input.schema())) {
@@ -61,18 +73,26 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
         }
         LogicalPlan::Distinct(Distinct::On(mut on)) => {
             let schema = Arc::clone(on.input.schema());
-            on.on_expr = on.on_expr.into_iter().map(|expr| keyed(expr, &schema)).collect();
+            for expr in &mut on.on_expr {
+                // Rows are told apart by what they are sorted by.
+                *expr = match collation::order_of(expr, &schema)? {
+                    Some(by) => sort_key(expr.clone(), &by, Purpose::Compared)?,
+                    None => keyed(expr.clone(), &schema)?,
+                };
+            }
             for item in on.sort_expr.iter_mut().flatten() {
-                item.expr = keyed(item.expr.clone(), &schema);
+                collation::sorted(std::slice::from_mut(item), &schema, Purpose::Compared)?;
+                item.expr = keyed(item.expr.clone(), &schema)?;
             }
             Ok(LogicalPlan::Distinct(Distinct::On(on)))
         }
         LogicalPlan::Sort(mut sort) => {
             let last = sort.expr.len().saturating_sub(1);
             let schema = sort.input.schema();
+            collation::sorted(&mut sort.expr, schema, Purpose::Compared)?;
             for (place, item) in sort.expr.iter_mut().enumerate() {
                 if place < last || is_json(&item.expr, schema) {
-                    item.expr = keyed(item.expr.clone(), schema);
+                    item.expr = keyed(item.expr.clone(), schema)?;
                 }
             }
             Ok(LogicalPlan::Sort(sort))
@@ -84,8 +104,11 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
                 if (is_wide(left, one) && is_wide(right, other))
                     || (is_json(left, one) && is_json(right, other))
                 {
-                    *left = keyed(left.clone(), one);
-                    *right = keyed(right.clone(), other);
+                    *left = keyed(left.clone(), one)?;
+                    *right = keyed(right.clone(), other)?;
+                } else if let Some(by) = merging(left, one).or_else(|| merging(right, other)) {
+                    *left = sort_key(left.clone(), &by, Purpose::Compared)?;
+                    *right = sort_key(right.clone(), &by, Purpose::Compared)?;
                 }
             }
             Ok(LogicalPlan::Join(join))
@@ -122,6 +145,7 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     let input_schema = aggregate.input.schema();
     let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| needs_key(expr, input_schema)).collect();
     let documents: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_json(expr, input_schema)).collect();
+    let collations: Vec<_> = aggregate.group_expr.iter().map(|expr| merging(expr, input_schema)).collect();
     let input_schema = Arc::clone(input_schema);
     let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
     if sets || !wide.contains(&true) {
@@ -133,7 +157,7 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
     for (place, (expr, wide)) in aggregate.group_expr.iter().zip(&wide).enumerate() {
         if *wide {
             aggregates.push(min(expr.clone()).alias(shown(place)));
-            group.push(keyed(expr.clone(), &input_schema));
+            group.push(keyed(expr.clone(), &input_schema)?);
         } else {
             group.push(expr.clone());
         }
@@ -145,7 +169,11 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
         let found = match wide.get(place) {
             Some(true) => {
                 let cell = Expr::Column(Column::new_unqualified(shown(place)));
-                if documents.get(place) == Some(&true) { call(&json::order::SHOWN, vec![cell]) } else { cell }
+                match collations.get(place) {
+                    _ if documents.get(place) == Some(&true) => call(&json::order::SHOWN, vec![cell]),
+                    Some(Some(by)) => collated(cell, by),
+                    _ => cell,
+                }
             }
             _ => Expr::Column(inner.get(place).cloned().unwrap_or_else(|| column.clone())),
         };
@@ -186,7 +214,9 @@ pub(crate) fn distinct(function: &mut AggregateFunction, schema: &DFSchema) -> b
     match function.func.name() {
         "count" => {
             for argument in &mut params.args {
-                *argument = keyed(argument.clone(), schema);
+                if let Ok(key) = keyed(argument.clone(), schema) {
+                    *argument = key;
+                }
             }
             true
         }

@@ -12,12 +12,12 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use lightning::TransactionReader;
 use luma_catalog::Oid;
-use luma_model::arrow::field;
 use luma_model::{Error, ErrorKind};
 use luma_rows::{OpenTable, ScanColumn};
 
 use crate::error::to_datafusion;
 use crate::expression::TableExpressions;
+use crate::functions::collation::column_field;
 use crate::plan::access;
 use crate::plan::scan::RowScanExec;
 use crate::session::SessionInfo;
@@ -47,11 +47,8 @@ impl std::fmt::Debug for RowTable {
 
 /// The Arrow schema of a table's visible columns.
 pub(crate) fn schema(table: &OpenTable) -> Schema {
-    let fields: Vec<Field> = table
-        .definition
-        .live_columns()
-        .map(|column| field(&column.name, &column.data_type, !column.not_null))
-        .collect();
+    let fields: Vec<Field> =
+        table.definition.live_columns().map(|column| column_field(column, !column.not_null)).collect();
     Schema::new(fields)
 }
 

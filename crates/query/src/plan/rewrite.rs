@@ -3,7 +3,7 @@
 //! - Result columns get PostgreSQL's names (`count`, `?column?`, …), repeated ones a hidden mark
 //!   that keeps them apart and is taken off again for the client.
 //! - `pg_catalog.f(…)` is `f(…)`, `OPERATOR(pg_catalog.~)` is `~`, default collations go.
-//! - What cannot be kept (row locks, other collations) is refused by name.
+//! - What cannot be kept (row locks) is refused by name.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -151,17 +151,7 @@ impl VisitorMut for Rewriter {
                     *op = known;
                 }
             }
-            Expr::Collate { expr: inner, collation } => {
-                let last = collation.0.last().map(ToString::to_string).unwrap_or_default();
-                let last = last.trim_matches('"').to_ascii_lowercase();
-                if !matches!(last.as_str(), "default" | "c" | "posix" | "ucs_basic" | "c.utf-8") {
-                    return self.refuse(
-                        ErrorKind::FeatureNotSupported,
-                        format!(
-                            "collation {collation} is not supported; text is ordered by its bytes (\"C\")"
-                        ),
-                    );
-                }
+            Expr::Collate { expr: inner, collation } if is_default(collation) => {
                 let inner = std::mem::replace(inner.as_mut(), Expr::Identifier(Ident::new("_")));
                 *expr = inner;
             }
@@ -174,6 +164,12 @@ impl VisitorMut for Rewriter {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The collation of the database, which text has anyway.
+fn is_default(collation: &ast::ObjectName) -> bool {
+    let last = collation.0.last().and_then(ast::ObjectNamePart::as_ident);
+    last.is_some_and(|last| identifier(last) == "default")
 }
 
 /// `pg_catalog.name`, `information_schema._pg_name`.

@@ -28,6 +28,7 @@ use crate::functions::arithmetic::{cannot_fail, factors};
 use crate::functions::cast::{before_number, cast_to};
 use crate::functions::statistics::Statistics;
 use crate::functions::wide_sum::{self, Term};
+use crate::plan::collation;
 use crate::plan::operator::{Operand, comparable, convert, decimal, fixed};
 use crate::types;
 
@@ -73,9 +74,11 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
         schema.merge(&scan.projected_schema);
     }
     let names = NamePreserver::new(&plan);
+    let projects = matches!(plan, LogicalPlan::Projection(_));
     let typed = plan.map_expressions(|expr| {
         let saved = names.save(&expr);
-        let typed = type_expression_with(expr, &schema, narrow)?;
+        let expr = if projects { collation::projected(expr, &schema)? } else { expr };
+        let typed = type_expression_with(collation::apply(expr, &schema)?, &schema, narrow)?;
         Ok(typed.update_data(|expr| saved.restore(expr)))
     })?;
     let changed = typed.transformed;
@@ -83,7 +86,10 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
         // The types of VALUES are found when it is built.
         LogicalPlan::Values(values) if changed => LogicalPlanBuilder::values(values.values)?.build(),
         LogicalPlan::Values(values) => Ok(LogicalPlan::Values(values)),
-        LogicalPlan::Union(union) => crate::plan::unify::union(union),
+        LogicalPlan::Union(union) => {
+            collation::union(&union)?;
+            crate::plan::unify::union(union)
+        }
         unnest @ LogicalPlan::Unnest(_) => crate::plan::unify::unnested(unnest.recompute_schema()?),
         LogicalPlan::Filter(mut filter) => {
             filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
@@ -96,7 +102,7 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
 
 /// Gives an expression over `schema` PostgreSQL's types.
 pub(crate) fn type_expression(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
-    type_expression_with(expr, schema, true)
+    type_expression_with(collation::apply(expr, schema)?, schema, true)
 }
 
 fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {

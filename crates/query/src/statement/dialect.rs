@@ -1,5 +1,5 @@
 //! sqlparser's PostgreSQL dialect with one mistake mended: `a IS DISTINCT FROM b AND c` is two conditions,
-//! not one that compares with `b AND c`; and with literals of any type, `mood 'sad'`.
+//! not one that compares with `b AND c`; with COLLATE after any expression, and with literals of any type, `mood 'sad'`.
 
 use std::any::TypeId;
 
@@ -63,6 +63,12 @@ impl Dialect for Grammar {
         left: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if parser.parse_keyword(Keyword::COLLATE) {
+            let collation = parser.parse_object_name(false);
+            return Some(
+                collation.map(|collation| Expr::Collate { expr: Box::new(left.clone()), collation }),
+            );
+        }
         let same = parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]);
         if !same && !parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {
             return None;
