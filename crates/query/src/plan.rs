@@ -25,6 +25,7 @@ pub(crate) mod modifier;
 pub(crate) mod operator;
 pub(crate) mod order;
 pub(crate) mod origin;
+mod partial_alias;
 pub(crate) mod provider;
 pub(crate) mod rewrite;
 pub(crate) mod run;

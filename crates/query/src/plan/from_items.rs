@@ -70,7 +70,14 @@ impl<'a, 'n> FromItems<'a, 'n> {
     /// The columns of a FROM item that does not say them.
     fn planned(&self, factor: &TableFactor) -> Option<Vec<String>> {
         let star = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
-        let from = ast::TableWithJoins { relation: factor.clone(), joins: Vec::new() };
+        let mut relation = factor.clone();
+        if let TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } =
+            &mut relation
+        {
+            // It may name some of them only.
+            alias.columns.clear();
+        }
+        let from = ast::TableWithJoins { relation, joins: Vec::new() };
         let mut query = crate::execute::select_query(vec![star], vec![from], None);
         let tables: Vec<ast::Cte> =
             self.withs.iter().flatten().flat_map(|with| with.cte_tables.iter().cloned()).collect();

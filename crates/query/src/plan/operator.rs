@@ -380,6 +380,23 @@ fn average_parts<T>(sum: T, count: T, into: impl Fn(T) -> Expr) -> Expr {
     call(&numbers::AVERAGE, vec![into(sum), into(count)])
 }
 
+/// DataFusion calls `sum(x::bigint)` as it does `sum(x)`, and takes no two columns of one name. The name is in the way of
+/// what follows, so [`unnamed`] takes it off again once there are columns.
+fn name_cast(argument: &mut Expr) {
+    if let Expr::Cast(cast) = argument {
+        let name = format!("{}::{}", cast.expr.schema_name(), cast.field.data_type());
+        let taken = std::mem::replace(argument, Expr::Literal(ScalarValue::Null, None));
+        *argument = taken.alias(name);
+    }
+}
+
+/// The argument of an aggregate without the name that it may have got; says whether it had one.
+pub(crate) fn unnamed(argument: &mut Expr) -> bool {
+    let Expr::Alias(alias) = argument else { return false };
+    *argument = std::mem::replace(alias.expr.as_mut(), Expr::Literal(ScalarValue::Null, None));
+    true
+}
+
 impl ExprPlanner for PostgresOperators {
     fn plan_array_literal(
         &self,
@@ -404,7 +421,8 @@ impl ExprPlanner for PostgresOperators {
         Ok(PlannerResult::Planned(if plain { array } else { cast_to(array, &element.array_of()) }))
     }
 
-    fn plan_aggregate(&self, expr: RawAggregateExpr) -> PlanResult<PlannerResult<RawAggregateExpr>> {
+    fn plan_aggregate(&self, mut expr: RawAggregateExpr) -> PlanResult<PlannerResult<RawAggregateExpr>> {
+        expr.args.iter_mut().for_each(name_cast);
         if expr.func.name() != "avg" {
             return Ok(PlannerResult::Original(expr));
         }
@@ -421,7 +439,8 @@ impl ExprPlanner for PostgresOperators {
         Ok(PlannerResult::Planned(average_parts(crate::functions::sum_function(), count_udaf(), part)))
     }
 
-    fn plan_window(&self, expr: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+    fn plan_window(&self, mut expr: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+        expr.args.iter_mut().for_each(name_cast);
         if expr.func_def.name() != "avg" {
             return Ok(PlannerResult::Original(expr));
         }

@@ -29,7 +29,7 @@ use crate::functions::cast::{before_number, cast_to};
 use crate::functions::statistics::Statistics;
 use crate::functions::wide_sum::{self, Term};
 use crate::plan::collation;
-use crate::plan::operator::{Operand, comparable, convert, decimal, fixed};
+use crate::plan::operator::{Operand, comparable, convert, decimal, fixed, unnamed};
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -106,7 +106,19 @@ pub(crate) fn type_expression(expr: Expr, schema: &DFSchema) -> PlanResult<Trans
 }
 
 fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
-    expr.transform_up(|expr| match expr {
+    expr.transform_up(|mut expr| {
+        let renamed = match &mut expr {
+            Expr::AggregateFunction(function) => function.params.args.iter_mut().map(unnamed).max(),
+            Expr::WindowFunction(function) => function.params.args.iter_mut().map(unnamed).max(),
+            _ => None,
+        };
+        let typed = type_part(expr, schema, narrow)?;
+        Ok(if renamed == Some(true) { Transformed::yes(typed.data) } else { typed })
+    })
+}
+
+fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
+    match expr {
         Expr::Literal(ScalarValue::Int64(Some(number)), None) if narrow => match i32::try_from(number) {
             Ok(number) => Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(number)), None))),
             Err(_) => Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(number)), None))),
@@ -244,7 +256,7 @@ fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResu
             Ok(if changed { Transformed::yes(list) } else { Transformed::no(list) })
         }
         other => Ok(Transformed::no(other)),
-    })
+    }
 }
 
 /// Whether an aggregate would count with the positions of an enum's labels.
