@@ -33,7 +33,7 @@ const PART_BYTES: usize = 16 << 20;
 /// How long a request is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 /// How long a web server may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Whether a location is one of another machine.
 pub(crate) fn is_remote(location: &str) -> bool {

@@ -97,9 +97,10 @@ impl ScalarUDFImpl for Collate {
             return Err(to_datafusion(Error::new(ErrorKind::DatatypeMismatch, message)));
         }
         let field = field("", &known, true);
-        let spelled = match args.scalar_arguments {
-            [_, Some(ScalarValue::Utf8(Some(spelled)) | ScalarValue::Utf8View(Some(spelled)))] => spelled,
-            _ => return Ok(Arc::new(field)),
+        let [_, Some(ScalarValue::Utf8(Some(spelled)) | ScalarValue::Utf8View(Some(spelled)))] =
+            args.scalar_arguments
+        else {
+            return Ok(Arc::new(field));
         };
         let mut metadata = field.metadata().clone();
         metadata.insert(COLLATION_KEY.to_owned(), spelled.clone());

@@ -23,9 +23,8 @@ struct Completer<'a, 'n> {
 
 /// The alias of a table or subquery, where it names columns.
 fn naming(factor: &mut TableFactor) -> Option<&mut TableAlias> {
-    let alias = match factor {
-        TableFactor::Table { args: None, alias, .. } | TableFactor::Derived { alias, .. } => alias,
-        _ => return None,
+    let (TableFactor::Table { args: None, alias, .. } | TableFactor::Derived { alias, .. }) = factor else {
+        return None;
     };
     alias.as_mut().filter(|alias| !alias.columns.is_empty())
 }
