@@ -71,8 +71,8 @@ impl<'a, 'n> FromItems<'a, 'n> {
     fn planned(&self, factor: &TableFactor) -> Option<Vec<String>> {
         let star = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
         let mut relation = factor.clone();
-        if let TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } =
-            &mut relation
+        if let TableFactor::Table { args: None, alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } = &mut relation
         {
             // It may name some of them only.
             alias.columns.clear();
