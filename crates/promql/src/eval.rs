@@ -24,6 +24,7 @@ mod range_calls;
 mod rate;
 mod selector;
 mod sorting;
+mod steps;
 mod top;
 mod window;
 
@@ -129,6 +130,11 @@ impl<'a> Context<'a> {
     }
 
     fn eval_at(&self, grid: Grid, expr: &Expr) -> Result<Evaluated> {
+        let value = self.eval_any(grid, expr)?;
+        Ok(if self.is_range { steps::arranged(expr, value) } else { value })
+    }
+
+    fn eval_any(&self, grid: Grid, expr: &Expr) -> Result<Evaluated> {
         match expr {
             Expr::Aggregate(aggregate) => self.aggregate(grid, aggregate).map(Evaluated::Series),
             Expr::Binary(binary) => self.binary(grid, binary),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::ast::{Expr, ValueType};
 use crate::error::{Error, Result, failed};
 use crate::eval::{Context, Evaluated, Grid, finish};
+use crate::memory::MemorySource;
 use crate::parser::parse;
 use crate::source::Source;
 use crate::value::{Answer, FloatPoint, Sample, Series, Statistics, Value, VectorSample};
@@ -110,6 +111,17 @@ pub fn range(
         Evaluated::Series(series) => finish(series)?,
     };
     Ok(context.answer(Value::Matrix(sorted(series))))
+}
+
+/// How far behind a step's time the latest sample lies that the step's value in a range query may depend on, in milliseconds:
+/// below 0 if it lies before, the lowest number if the value depends on no sample. `None` if the value may be another, or the
+/// query fail, when it is asked over a longer or shorter range, and if the text is no query.
+///
+/// It says so of queries without native histograms that give no annotations.
+pub fn ahead_of_step(query: &str, step: i64, options: &Options) -> Option<i64> {
+    let expr = parse(query).ok()?;
+    let (nothing, grid) = (MemorySource::default(), Grid { start: 0, end: 0, step });
+    Context::new(&nothing, options, grid, step, true).ahead(&expr, false)
 }
 
 fn sorted(mut series: Vec<Series>) -> Vec<Series> {
