@@ -72,7 +72,12 @@ fn positive(step: i64) -> Result<i64> {
 }
 
 fn answer(value: Value) -> Answer {
-    Answer { value, annotations: Annotations::default(), statistics: Statistics::default() }
+    Answer {
+        value,
+        annotations: Annotations::default(),
+        statistics: Statistics::default(),
+        step_samples: Vec::new(),
+    }
 }
 
 /// The rows of a query that are not empty, and whether the query puts them in order.

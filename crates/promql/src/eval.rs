@@ -86,6 +86,10 @@ pub(crate) struct Context<'a> {
     /// Samples in memory; counted for all threads of the query.
     pub(crate) samples: Arc<AtomicUsize>,
     pub(crate) counted: Cell<Statistics>,
+    /// By step of the query, if steps are to be counted.
+    pub(crate) of_steps: RefCell<Vec<usize>>,
+    /// How many subqueries are around the current node.
+    pub(crate) subqueries: Cell<u32>,
     notes: RefCell<Annotations>,
     /// How many calls around the current node need only counts and sums of histograms, and how
     /// many need the buckets.
@@ -102,6 +106,12 @@ impl<'a> Context<'a> {
             is_range,
             samples: Arc::default(),
             counted: Cell::default(),
+            of_steps: RefCell::new(if options.count_steps {
+                vec![0; query.len().min(options.max_samples)]
+            } else {
+                Vec::new()
+            }),
+            subqueries: Cell::new(0),
             notes: RefCell::new(Annotations::default()),
             statistics: Cell::new((0, 0)),
         }
@@ -109,7 +119,8 @@ impl<'a> Context<'a> {
 
     /// The answer with a value, and what was noted on the way.
     pub fn answer(self, value: Value) -> Answer {
-        Answer { value, annotations: self.notes.into_inner(), statistics: self.counted.get() }
+        let step_samples = self.query.times().zip(self.of_steps.into_inner()).collect();
+        Answer { value, annotations: self.notes.into_inner(), statistics: self.counted.get(), step_samples }
     }
 
     fn note(&self, f: impl FnOnce(&mut Annotations)) {
@@ -124,7 +135,10 @@ impl<'a> Context<'a> {
         let literal = matches!(expr, Expr::Number(..) | Expr::String(..));
         if grid.len() > 1 && !literal && is_fixed(expr) {
             let once = Grid { end: grid.start, ..grid };
-            return self.eval_at(once, expr).and_then(|value| self.repeated(grid, value));
+            let before = self.counted.get().read_samples;
+            let value = self.eval_at(once, expr)?;
+            self.used_by_all(before, grid.len());
+            return self.repeated(grid, value);
         }
         self.eval_at(grid, expr)
     }

@@ -26,6 +26,8 @@ pub struct Options {
     pub deadline: Option<Instant>,
     /// Set by someone who wants the query to stop.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether to count the samples that each step uses.
+    pub count_steps: bool,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             max_samples: 50_000_000,
             deadline: None,
             cancel: None,
+            count_steps: false,
         }
     }
 }
@@ -53,6 +56,8 @@ pub fn instant(source: &dyn Source, query: &str, t: i64, options: &Options) -> R
         Expr::Matrix(selector) => Value::Matrix(sorted(context.range_vector(grid, selector)?)),
         Expr::Subquery(subquery) => {
             let series = context.subquery(grid, subquery)?;
+            // Its steps are not the query's.
+            context.of_steps.borrow_mut().fill(context.counted.get().read_samples);
             let series = series.into_iter().map(|(data, drop_name)| Series {
                 labels: data.labels,
                 floats: data.floats,
@@ -151,11 +156,31 @@ impl Context<'_> {
         if total > self.options.max_samples { Err(Error::TooManySamples) } else { Ok(()) }
     }
 
-    /// Notes that steps used samples of a selector.
+    /// Notes that steps used samples of a selector. What subqueries use is not counted: their values are.
     pub(crate) fn used(&self, samples: usize) {
+        if self.subqueries.get() > 0 {
+            return;
+        }
         let counted = self.counted.get();
         let read_samples = counted.read_samples.saturating_add(samples);
         self.counted.set(Statistics { read_samples, ..counted });
+    }
+
+    /// Notes that one step did.
+    pub(crate) fn used_at(&self, step: usize, samples: usize) {
+        if self.options.count_steps
+            && self.subqueries.get() == 0
+            && let Some(of_step) = self.of_steps.borrow_mut().get_mut(step)
+        {
+            *of_step = of_step.saturating_add(samples);
+        }
+    }
+
+    /// Notes that every step used what was used once since `before`, and the first one did already.
+    pub(crate) fn used_by_all(&self, before: usize, steps: usize) {
+        let once = self.counted.get().read_samples.saturating_sub(before);
+        self.used(once.saturating_mul(steps.saturating_sub(1)));
+        (1..steps).for_each(|step| self.used_at(step, once));
     }
 
     /// Takes back what was counted.

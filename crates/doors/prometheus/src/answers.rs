@@ -181,6 +181,7 @@ impl Answers {
             value: Value::Matrix(series),
             annotations: Annotations::default(),
             statistics: Statistics::default(),
+            step_samples: Vec::new(),
         };
         // A part of what is kept takes nothing of it away.
         if plan.missing.iter().any(Option::is_some) {
@@ -222,6 +223,7 @@ impl Kept {
             value: Value::Matrix(self.series.clone()),
             annotations: self.annotations.clone(),
             statistics: Statistics::default(),
+            step_samples: Vec::new(),
         }
     }
 

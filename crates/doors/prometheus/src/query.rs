@@ -87,7 +87,9 @@ struct Asked {
     dialect: Dialect,
     when: When,
     limit: usize,
+    /// Whether statistics are wanted, of each step too.
     statistics: bool,
+    step_statistics: bool,
     /// Whether it may be made of what was answered before.
     may_keep: bool,
     lookback_ms: Option<i64>,
@@ -159,6 +161,7 @@ async fn answer(door: Door, params: &Params, limit: usize, when: When) -> Result
         when,
         limit,
         statistics: !params.get("stats").is_empty(),
+        step_statistics: params.get("stats") == "all",
         may_keep: matches!(params.get("nocache"), "" | "0" | "false"),
         lookback_ms: lookback_ms.filter(|lookback| *lookback > 0),
         timeout,
@@ -192,6 +195,7 @@ async fn run(door: Door, asked: Asked) -> Result<Success, Failure> {
             max_samples: door.options().query_max_samples,
             deadline: Some(deadline),
             cancel: Some(cancel),
+            count_steps: asked.step_statistics,
             ..Options::default()
         };
         let mut answer = evaluated(&door, &asked, &options)?;
@@ -242,9 +246,16 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 fn write_statistics(answer: &Answer, queued: Duration, ran: Duration, data: &mut String) {
     data.truncate(data.len().saturating_sub(1));
     let (queued, ran) = (queued.as_secs_f64(), ran.as_secs_f64());
+    let of_step = |(t, samples): &(i64, usize)| format!("[{},{samples}]", *t as f64 / 1000.0);
+    let of_steps: Vec<String> = answer.step_samples.iter().map(of_step).collect();
+    let of_steps = if of_steps.is_empty() {
+        String::new()
+    } else {
+        format!(r#""totalQueryableSamplesPerStep":[{}],"#, of_steps.join(","))
+    };
     let _ = write!(
         data,
-        r#","stats":{{"timings":{{"evalTotalTime":{ran:.9},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{ran:.9},"execQueueTime":{queued:.9},"execTotalTime":{:.9}}},"samples":{{"totalQueryableSamples":{},"peakSamples":{}}}}}}}"#,
+        r#","stats":{{"timings":{{"evalTotalTime":{ran:.9},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{ran:.9},"execQueueTime":{queued:.9},"execTotalTime":{:.9}}},"samples":{{{of_steps}"totalQueryableSamples":{},"peakSamples":{}}}}}}}"#,
         queued + ran,
         answer.statistics.read_samples,
         answer.statistics.peak_samples,
