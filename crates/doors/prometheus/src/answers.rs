@@ -91,6 +91,9 @@ pub(crate) struct Found {
     pub kept_steps: usize,
 }
 
+/// Computes an answer from one time to another.
+type Compute<'c> = dyn Fn(&dyn Source, (i64, i64)) -> luma_promql::Result<Answer> + 'c;
+
 impl Answers {
     /// Keeps so many bytes of answers at most, none if that is 0.
     pub fn new(bytes_max: usize) -> Self {
@@ -164,7 +167,7 @@ impl Answers {
         kept: &Kept,
         plan: &Plan,
         version: u64,
-        compute: &dyn Fn(&dyn Source, (i64, i64)) -> luma_promql::Result<Answer>,
+        compute: &Compute<'_>,
     ) -> luma_promql::Result<Option<Found>> {
         let mut series = kept.between(plan.kept);
         for missing in plan.missing.into_iter().flatten() {
