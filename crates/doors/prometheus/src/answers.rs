@@ -116,10 +116,12 @@ impl Answers {
         let compute = |source: &dyn Source, (start, end): (i64, i64)| {
             dialect.range(source, query, start, end, step, options)
         };
-        if self.bytes_max == 0 || step <= 0 || end.saturating_sub(start) < step {
+        // One step alone is not a part of several.
+        let length = end.checked_sub(start).filter(|length| step > 0 && *length >= step);
+        let Some(length) = length.filter(|_| self.bytes_max > 0) else {
             return Ok(Found { answer: compute(store, (start, end))?, kept_steps: 0 });
-        }
-        let last = end - (end - start) % step;
+        };
+        let last = end - length % step;
         let steps = (start, last);
         let phase = start.rem_euclid(step);
         let key = Key { dialect, query: query.to_owned(), step, phase, lookback_ms: options.lookback_ms };
@@ -268,10 +270,10 @@ impl Plan {
         let mut kept = (asked.0.max(valid.0), asked.1.min(valid.1));
         // One step alone may be answered where several are refused, so two are computed at least.
         if kept.0 == asked.0 + step {
-            kept.0 += step;
+            kept.0 = kept.0.saturating_add(step);
         }
         if kept.1 == asked.1 - step {
-            kept.1 -= step;
+            kept.1 = kept.1.saturating_sub(step);
         }
         let part = |(first, last): (i64, i64)| (last - first) / step + 1;
         // Each part is a query of its own.

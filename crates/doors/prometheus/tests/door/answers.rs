@@ -246,3 +246,18 @@ fn what_time_it_is_is_asked_anew() {
     let (first, second) = (client.get(path).data(), client.get(path).data());
     assert_ne!(first, second);
 }
+
+#[test]
+fn ranges_at_the_ends_of_time_are_answered() {
+    let server = Server::new();
+    let mut client = server.client();
+    let (first, last) = ("-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z");
+    for query in ["1", "g", "sum(g offset 5m)", "g smoothed", "g @ 5"] {
+        for (start, end) in [(first, last), (first, "0"), ("0", last)] {
+            let path =
+                format!("/api/v1/query_range?query={}&start={start}&end={end}&step=9e12", escaped(query));
+            let (once, again) = (client.get(&path), client.get(&path));
+            assert_eq!((once.status, once.text()), (200, again.text()), "{path}");
+        }
+    }
+}
