@@ -60,12 +60,13 @@ impl Grid {
 
     pub fn times(self) -> impl Iterator<Item = i64> {
         let steps = i64::try_from(self.len()).unwrap_or(i64::MAX);
-        (0..steps).map(move |at| self.start + at * self.step)
+        // From one end of time to the other the distance does not fit, and the sum does.
+        (0..steps).map(move |at| self.start.wrapping_add(at.wrapping_mul(self.step)))
     }
 
     /// Which step a time is.
     fn index(self, t: i64) -> usize {
-        usize::try_from((t - self.start) / self.step).unwrap_or(0)
+        usize::try_from(t.abs_diff(self.start) / self.step.unsigned_abs()).unwrap_or(usize::MAX)
     }
 }
 
