@@ -77,6 +77,7 @@ pub(crate) fn door_options(
         query_timeout: duration("query_timeout"),
         query_concurrency: count("query_concurrency"),
         query_max_samples: count("query_max_samples"),
+        query_cache_bytes: count("query_cache_size"),
         lookback: duration("lookback"),
         request_bytes_max: count("max_request_size"),
         future_max: duration("max_future"),

@@ -34,6 +34,23 @@ pub(crate) enum Expr {
     Union(Vec<Expr>),
 }
 
+impl Expr {
+    /// Whether it asks what time it is.
+    pub fn asks_the_clock(&self) -> bool {
+        let any = |exprs: &[Self]| exprs.iter().any(Self::asks_the_clock);
+        match self {
+            Self::Number(_) | Self::Duration(_) | Self::Text(_) | Self::Selector(_) => false,
+            Self::Rollup(rollup) => {
+                rollup.expr.asks_the_clock() || rollup.at.as_ref().is_some_and(Self::asks_the_clock)
+            }
+            Self::Call(call) => call.name == "now" || any(&call.args),
+            Self::Aggregate(aggregate) => any(&aggregate.args),
+            Self::Binary(binary) => binary.left.asks_the_clock() || binary.right.asks_the_clock(),
+            Self::Union(exprs) => any(exprs),
+        }
+    }
+}
+
 /// `expr[window:step] offset d @ t`
 #[derive(Debug, Clone)]
 pub(crate) struct Rollup {

@@ -26,4 +26,4 @@ mod eval;
 mod parser;
 mod query;
 
-pub use query::{instant, range};
+pub use query::{instant, is_repeatable, range};

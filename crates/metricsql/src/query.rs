@@ -62,12 +62,22 @@ pub fn range(
     Ok(answer(Value::Matrix(series.collect())))
 }
 
+/// Whether the answer to a query follows from the samples alone, and not from the time at which it is asked.
+pub fn is_repeatable(query: &str) -> bool {
+    parse(query).is_ok_and(|expr| !expr.asks_the_clock())
+}
+
 fn positive(step: i64) -> Result<i64> {
     if step > 0 { Ok(step) } else { failed("the step must be more than 0") }
 }
 
 fn answer(value: Value) -> Answer {
-    Answer { value, annotations: Annotations::default(), statistics: Statistics::default() }
+    Answer {
+        value,
+        annotations: Annotations::default(),
+        statistics: Statistics::default(),
+        step_samples: Vec::new(),
+    }
 }
 
 /// The rows of a query that are not empty, and whether the query puts them in order.

@@ -24,6 +24,7 @@ mod range_calls;
 mod rate;
 mod selector;
 mod sorting;
+mod steps;
 mod top;
 mod window;
 
@@ -59,12 +60,13 @@ impl Grid {
 
     pub fn times(self) -> impl Iterator<Item = i64> {
         let steps = i64::try_from(self.len()).unwrap_or(i64::MAX);
-        (0..steps).map(move |at| self.start + at * self.step)
+        // From one end of time to the other the distance does not fit, and the sum does.
+        (0..steps).map(move |at| self.start.wrapping_add(at.wrapping_mul(self.step)))
     }
 
     /// Which step a time is.
     fn index(self, t: i64) -> usize {
-        usize::try_from((t - self.start) / self.step).unwrap_or(0)
+        usize::try_from(t.abs_diff(self.start) / self.step.unsigned_abs()).unwrap_or(usize::MAX)
     }
 }
 
@@ -85,6 +87,10 @@ pub(crate) struct Context<'a> {
     /// Samples in memory; counted for all threads of the query.
     pub(crate) samples: Arc<AtomicUsize>,
     pub(crate) counted: Cell<Statistics>,
+    /// By step of the query, if steps are to be counted.
+    pub(crate) of_steps: RefCell<Vec<usize>>,
+    /// How many subqueries are around the current node.
+    pub(crate) subqueries: Cell<u32>,
     notes: RefCell<Annotations>,
     /// How many calls around the current node need only counts and sums of histograms, and how
     /// many need the buckets.
@@ -101,6 +107,12 @@ impl<'a> Context<'a> {
             is_range,
             samples: Arc::default(),
             counted: Cell::default(),
+            of_steps: RefCell::new(if options.count_steps {
+                vec![0; query.len().min(options.max_samples)]
+            } else {
+                Vec::new()
+            }),
+            subqueries: Cell::new(0),
             notes: RefCell::new(Annotations::default()),
             statistics: Cell::new((0, 0)),
         }
@@ -108,7 +120,8 @@ impl<'a> Context<'a> {
 
     /// The answer with a value, and what was noted on the way.
     pub fn answer(self, value: Value) -> Answer {
-        Answer { value, annotations: self.notes.into_inner(), statistics: self.counted.get() }
+        let step_samples = self.query.times().zip(self.of_steps.into_inner()).collect();
+        Answer { value, annotations: self.notes.into_inner(), statistics: self.counted.get(), step_samples }
     }
 
     fn note(&self, f: impl FnOnce(&mut Annotations)) {
@@ -123,12 +136,20 @@ impl<'a> Context<'a> {
         let literal = matches!(expr, Expr::Number(..) | Expr::String(..));
         if grid.len() > 1 && !literal && is_fixed(expr) {
             let once = Grid { end: grid.start, ..grid };
-            return self.eval_at(once, expr).and_then(|value| self.repeated(grid, value));
+            let before = self.counted.get().read_samples;
+            let value = self.eval_at(once, expr)?;
+            self.used_by_all(before, grid.len());
+            return self.repeated(grid, value);
         }
         self.eval_at(grid, expr)
     }
 
     fn eval_at(&self, grid: Grid, expr: &Expr) -> Result<Evaluated> {
+        let value = self.eval_any(grid, expr)?;
+        Ok(if self.is_range { steps::arranged(expr, value) } else { value })
+    }
+
+    fn eval_any(&self, grid: Grid, expr: &Expr) -> Result<Evaluated> {
         match expr {
             Expr::Aggregate(aggregate) => self.aggregate(grid, aggregate).map(Evaluated::Series),
             Expr::Binary(binary) => self.binary(grid, binary),

@@ -41,6 +41,7 @@ mod query;
 mod source;
 mod summation;
 mod value;
+mod watched;
 
 pub use annotation::Annotations;
 pub use error::{Error, Result, SourceError};
@@ -56,9 +57,10 @@ pub use number::{
     format_general, format_open_metrics, format_plain, format_scientific, parse_float, parse_number,
 };
 pub use parser::{DEPTH_MAX, ParseError, parse, parse_duration, parse_selector, unquote};
-pub use query::{Options, instant, range};
+pub use query::{Options, ahead_of_step, instant, range};
 pub use source::{Select, SeriesData, SeriesSet, Source};
 pub use value::{
     Answer, FloatPoint, HistogramPoint, STALE_MARKER, Sample, Series, Statistics, Value, VectorSample,
     is_stale,
 };
+pub use watched::Watched;

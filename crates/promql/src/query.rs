@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::ast::{Expr, ValueType};
 use crate::error::{Error, Result, failed};
 use crate::eval::{Context, Evaluated, Grid, finish};
+use crate::memory::MemorySource;
 use crate::parser::parse;
 use crate::source::Source;
 use crate::value::{Answer, FloatPoint, Sample, Series, Statistics, Value, VectorSample};
@@ -25,6 +26,8 @@ pub struct Options {
     pub deadline: Option<Instant>,
     /// Set by someone who wants the query to stop.
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Whether to count the samples that each step uses.
+    pub count_steps: bool,
 }
 
 impl Default for Options {
@@ -35,6 +38,7 @@ impl Default for Options {
             max_samples: 50_000_000,
             deadline: None,
             cancel: None,
+            count_steps: false,
         }
     }
 }
@@ -52,6 +56,8 @@ pub fn instant(source: &dyn Source, query: &str, t: i64, options: &Options) -> R
         Expr::Matrix(selector) => Value::Matrix(sorted(context.range_vector(grid, selector)?)),
         Expr::Subquery(subquery) => {
             let series = context.subquery(grid, subquery)?;
+            // Its steps are not the query's.
+            context.of_steps.borrow_mut().fill(context.counted.get().read_samples);
             let series = series.into_iter().map(|(data, drop_name)| Series {
                 labels: data.labels,
                 floats: data.floats,
@@ -112,6 +118,17 @@ pub fn range(
     Ok(context.answer(Value::Matrix(sorted(series))))
 }
 
+/// How far behind a step's time the latest sample lies that the step's value in a range query may depend on, in milliseconds:
+/// below 0 if it lies before, the lowest number if the value depends on no sample. `None` if the value may be another, or the
+/// query fail, when it is asked over a longer or shorter range, and if the text is no query.
+///
+/// It says so of queries without native histograms that give no annotations.
+pub fn ahead_of_step(query: &str, step: i64, options: &Options) -> Option<i64> {
+    let expr = parse(query).ok()?;
+    let (nothing, grid) = (MemorySource::default(), Grid { start: 0, end: 0, step });
+    Context::new(&nothing, options, grid, step, true).ahead(&expr, false)
+}
+
 fn sorted(mut series: Vec<Series>) -> Vec<Series> {
     series.retain(|s| !s.is_empty());
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -139,11 +156,31 @@ impl Context<'_> {
         if total > self.options.max_samples { Err(Error::TooManySamples) } else { Ok(()) }
     }
 
-    /// Notes that steps used samples of a selector.
+    /// Notes that steps used samples of a selector. What subqueries use is not counted: their values are.
     pub(crate) fn used(&self, samples: usize) {
+        if self.subqueries.get() > 0 {
+            return;
+        }
         let counted = self.counted.get();
         let read_samples = counted.read_samples.saturating_add(samples);
         self.counted.set(Statistics { read_samples, ..counted });
+    }
+
+    /// Notes that one step did.
+    pub(crate) fn used_at(&self, step: usize, samples: usize) {
+        if self.options.count_steps
+            && self.subqueries.get() == 0
+            && let Some(of_step) = self.of_steps.borrow_mut().get_mut(step)
+        {
+            *of_step = of_step.saturating_add(samples);
+        }
+    }
+
+    /// Notes that every step used what was used once since `before`, and the first one did already.
+    pub(crate) fn used_by_all(&self, before: usize, steps: usize) {
+        let once = self.counted.get().read_samples.saturating_sub(before);
+        self.used(once.saturating_mul(steps.saturating_sub(1)));
+        (1..steps).for_each(|step| self.used_at(step, once));
     }
 
     /// Takes back what was counted.

@@ -106,6 +106,14 @@ impl<'a> SeriesSet<'a> {
         Self(Box::new(series.map(|read| Unread(Box::new(read)))))
     }
 
+    /// The same series; `look` is called with each that was read.
+    pub(crate) fn inspected(self, look: impl Fn(&SeriesData) + Clone + Send + 'a) -> Self {
+        Self(Box::new(self.0.map(move |unread| {
+            let look = look.clone();
+            Unread(Box::new(move || unread.read().inspect(look)))
+        })))
+    }
+
     /// The next series, not read yet.
     pub(crate) fn next_unread(&mut self) -> Option<Unread<'a>> {
         self.0.next()

@@ -113,4 +113,6 @@ pub struct Answer {
     pub annotations: Annotations,
     /// How much it looked at.
     pub statistics: Statistics,
+    /// Each step's time and how many samples selectors gave it, if that was asked for.
+    pub step_samples: Vec<(i64, usize)>,
 }

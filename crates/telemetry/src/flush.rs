@@ -182,6 +182,16 @@ impl Metrics {
             });
             drop(state);
             let Some((unflushed, labels)) = found else { continue };
+            // A series that has nothing for the windows that are written now is not decoded: many are with a back-fill of many.
+            let from_ms = from.saturating_mul(window_ms);
+            let Some(first) = unflushed.first_from(from_ms).map(|t| t.div_euclid(window_ms)) else {
+                continue;
+            };
+            let last = files.keys().next_back().filter(|last| files.len() >= WINDOWS_MAX && first > **last);
+            if last.is_some() {
+                next = Some(next.map_or(first, |next| next.min(first)));
+                continue;
+            }
             let points = unflushed.points()?;
             let json = json_of(&labels);
             for points in points.chunk_by(|a, b| window(a) == window(b)) {

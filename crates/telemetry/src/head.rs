@@ -294,6 +294,14 @@ pub(crate) struct UnflushedSamples {
 }
 
 impl UnflushedSamples {
+    /// No sample from `from` on is before this; `None` if none is. Nothing is decoded for it.
+    pub fn first_from(&self, from: i64) -> Option<i64> {
+        let chunks = self.closed.iter().chain(&self.late).map(|chunk| (chunk.first(), chunk.last()));
+        let open = self.open.first().zip(self.open.last());
+        let behind = chunks.chain(open).filter(|(_, last)| *last >= from);
+        behind.map(|(first, _)| first.max(from)).min()
+    }
+
     /// The samples in the order of time.
     pub fn points(&self) -> Result<Vec<Point>, Error> {
         let mut points = Vec::new();

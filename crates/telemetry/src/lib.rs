@@ -42,6 +42,7 @@ mod snapshot;
 mod store;
 mod tier;
 mod upkeep;
+mod versions;
 
 pub use batch::{Batch, BatchSeries, LABEL_BYTES_MAX, LABELS_MAX};
 pub use cardinality::Cardinality;

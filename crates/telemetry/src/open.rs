@@ -24,6 +24,7 @@ use crate::record::{Entry, RecordReader};
 use crate::shard::Shard;
 use crate::store::{Metrics, MetricsOptions, Period, SHARDS_MAX};
 use crate::tier::Tier;
+use crate::versions::Versions;
 
 impl Metrics {
     /// Opens the store in a directory, which is made if it does not exist, with all that is in its files and
@@ -88,6 +89,7 @@ impl Metrics {
             exemplars: opening.exemplars,
             names: Names::default(),
             period: opening.period,
+            versions: Versions::default(),
             series: AtomicUsize::new(opening.known.len()),
             next_reference: AtomicU32::new(next_reference),
             round: RwLock::new(0),

@@ -23,6 +23,7 @@ use crate::metadata::MetadataTable;
 use crate::record::RecordWriter;
 use crate::shard::{Decision, Shard};
 use crate::tier::{Saved, Tier};
+use crate::versions::Versions;
 
 /// The longest record that a batch may make.
 const RECORD_BYTES_MAX: usize = 256 << 20;
@@ -137,6 +138,7 @@ pub struct Metrics {
     pub(crate) exemplars: Exemplars,
     pub(crate) names: Names,
     pub(crate) period: Period,
+    pub(crate) versions: Versions,
     pub(crate) _lock: Box<dyn FileLock>,
 }
 
@@ -286,6 +288,9 @@ impl Metrics {
         drop(adding);
         self.period.extend(period);
         let states: Vec<_> = held.iter().map(|(shard, ..)| shard.state.write()).collect();
+        if appended.stored > 0 {
+            self.versions.note(period.0);
+        }
         for ((_, writer, changes), mut state) in held.into_iter().zip(states) {
             for (id, reference, labels) in changes.new_series {
                 state.add_series(id, reference, labels);

@@ -39,6 +39,8 @@ impl Metrics {
         if count == 0 {
             return Ok(0);
         }
+        // Readers wait until it is done.
+        self.versions.note(from);
         let tombstones = vec![Tombstone::new(series, from, to, end.0)];
         self.tier.table.commit(Change { tombstones, ..Change::default() }, |_| Ok(()))?;
         for ((state, writer), chosen) in states.iter_mut().zip(&mut writers).zip(&chosen) {
@@ -74,6 +76,8 @@ impl Metrics {
     pub fn retain(&self, from: Option<i64>, bytes_max: Option<u64>) -> Result<Vec<FileEntry>> {
         let removed = self.tier.table.retain(from, bytes_max)?;
         if !removed.is_empty() {
+            let first = removed.iter().map(|file| file.times.0).min();
+            self.versions.note(first.unwrap_or(i64::MIN));
             self.maybe_ended.store(true, Ordering::Release);
         }
         Ok(removed)

@@ -168,25 +168,34 @@ struct Server {
 /// A query and how it is asked.
 struct Question {
     query: &'static str,
-    path: String,
+    /// In seconds.
+    range: (i64, i64),
+    step: i64,
 }
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-fn questions(fleet: (i64, i64), long: (i64, i64)) -> Vec<Question> {
-    let path = |query: &str, (start, end): (i64, i64), step: i64| {
-        let (start, end) = (start / 1000, end / 1000);
-        format!("/api/v1/query_range?query={}&start={start}&end={end}&step={step}", encoded(query))
+fn questions((begin, end): (i64, i64), long_begin: i64) -> Vec<Question> {
+    let of = |begin: i64, step: i64| {
+        move |query: &&'static str| Question { query, range: (begin / 1000, end / 1000), step }
     };
-    let fleet = FLEET.iter().map(|query| Question { query, path: path(query, fleet, 15) });
-    fleet.chain(LONG.iter().map(|query| Question { query, path: path(query, long, 3600) })).collect()
+    FLEET.iter().map(of(begin, 15)).chain(LONG.iter().map(of(long_begin, 3600))).collect()
+}
+
+impl Question {
+    /// The window moves on by a step a turn, as that of a dashboard does, and ends with the data.
+    fn path(&self, turn: usize) -> String {
+        let back = (TURNS - 1 - turn) as i64 * self.step;
+        let (start, end, step) = (self.range.0 - back, self.range.1 - back, self.step);
+        format!("/api/v1/query_range?query={}&start={start}&end={end}&step={step}", encoded(self.query))
+    }
 }
 
 /// Milliseconds an answer takes, and how many series there are in it.
-fn ask(server: &mut Server, question: &Question) -> Result<(f64, usize), Failure> {
-    let path = format!("{}{}", question.path, server.parameters);
+fn ask(server: &mut Server, question: &Question, turn: usize) -> Result<(f64, usize), Failure> {
+    let path = format!("{}{}", question.path(turn), server.parameters);
     let started = Instant::now();
     let answer = server.connection.get(&path).map_err(|error| format!("{}: {error}", server.name))?;
     let spent = started.elapsed().as_secs_f64() * 1e3;
@@ -232,13 +241,13 @@ fn main() -> Result<(), Failure> {
     println!("| query | series | {} |", [names.clone(), ratios].concat().join(" | "));
     println!("|---|---|{}", "---|".repeat(2 * names.len() - 1));
     let mut sums = vec![0.0; servers.len()];
-    let questions = questions((begin, end), (long_begin, end));
+    let questions = questions((begin, end), long_begin);
     for question in &questions {
         let mut times = vec![Vec::new(); servers.len()];
         let mut series = vec![0; servers.len()];
         for turn in 0..TURNS {
             for (at, server) in servers.iter_mut().enumerate() {
-                let (spent, found) = ask(server, question)?;
+                let (spent, found) = ask(server, question, turn)?;
                 if turn > 0 {
                     times[at].push(spent);
                 }

@@ -9,6 +9,7 @@
 //! [`Door::listen`] serves until it is told to stop; [`Door::router`] is the same without a socket.
 
 mod admin;
+mod answers;
 mod federation;
 mod metrics;
 mod params;

@@ -14,6 +14,10 @@ pub struct Metrics {
     pub failed_queries: AtomicU64,
     /// Queries whose client went away before the answer.
     pub abandoned_queries: AtomicU64,
+    /// Range queries answered wholly or partly by what was answered before.
+    pub cached_queries: AtomicU64,
+    /// Bytes of the answers that are kept.
+    pub query_cache_bytes: AtomicU64,
     /// Requests to write.
     pub writes: AtomicU64,
     /// Requests to write that could not be read or stored.
@@ -28,7 +32,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Name, type, explanation and value of each.
-    pub fn all(&self) -> [(&'static str, &'static str, &'static str, u64); 9] {
+    pub fn all(&self) -> [(&'static str, &'static str, &'static str, u64); 11] {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             (
@@ -49,6 +53,18 @@ impl Metrics {
                 "counter",
                 "PromQL queries whose client went away.",
                 load(&self.abandoned_queries),
+            ),
+            (
+                "lumadb_prometheus_cached_queries_total",
+                "counter",
+                "Range queries answered wholly or partly by answers before.",
+                load(&self.cached_queries),
+            ),
+            (
+                "lumadb_prometheus_query_cache_bytes",
+                "gauge",
+                "Bytes of answers to range queries that are kept.",
+                load(&self.query_cache_bytes),
             ),
             ("lumadb_remote_writes_total", "counter", "Requests to write samples.", load(&self.writes)),
             (

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use luma_promql::answer::{write_number, write_value};
 use luma_promql::{Answer, Options, Source, Value, instant, range};
 
+use crate::answers::RangeQuery;
 use crate::metrics::Metrics;
 use crate::params::{Params, duration};
 use crate::reply::{Failure, Success};
@@ -16,8 +17,8 @@ use crate::server::Door;
 const STEPS_MAX: i64 = 11_000;
 
 /// The languages of queries, by the parameter `dialect`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Dialect {
     PromQl,
     MetricsQl,
 }
@@ -34,25 +35,48 @@ impl Dialect {
         }
     }
 
-    /// Evaluates a query.
-    fn answer(
+    /// Evaluates a query at one time; the step is that of MetricsQL.
+    fn instant(
         self,
         store: &dyn Source,
         query: &str,
-        when: &When,
+        t: i64,
+        step: Option<i64>,
         options: &Options,
     ) -> luma_promql::Result<Answer> {
-        match (self, *when) {
-            (Self::PromQl, When::At { t, .. }) => instant(store, query, t, options),
-            (Self::PromQl, When::Range { start, end, step }) => {
-                range(store, query, start, end, step, options)
-            }
-            (Self::MetricsQl, When::At { t, step }) => {
-                luma_metricsql::instant(store, query, t, step, options)
-            }
-            (Self::MetricsQl, When::Range { start, end, step }) => {
-                luma_metricsql::range(store, query, start, end, step, options)
-            }
+        match self {
+            Self::PromQl => instant(store, query, t, options),
+            Self::MetricsQl => luma_metricsql::instant(store, query, t, step, options),
+        }
+    }
+
+    /// How far behind a step's time its value may depend on samples, if steps stand for themselves. A window of MetricsQL depends
+    /// on how far samples are apart that come first in the range.
+    pub(crate) fn ahead_of_step(self, query: &str, step: i64, options: &Options) -> Option<i64> {
+        match self {
+            Self::PromQl => luma_promql::ahead_of_step(query, step, options),
+            Self::MetricsQl => None,
+        }
+    }
+
+    /// Whether the answer to a query follows from samples alone.
+    pub(crate) fn is_repeatable(self, query: &str) -> bool {
+        self == Self::PromQl || luma_metricsql::is_repeatable(query)
+    }
+
+    /// Evaluates a query at every step of a range.
+    pub(crate) fn range(
+        self,
+        store: &dyn Source,
+        query: &str,
+        start: i64,
+        end: i64,
+        step: i64,
+        options: &Options,
+    ) -> luma_promql::Result<Answer> {
+        match self {
+            Self::PromQl => range(store, query, start, end, step, options),
+            Self::MetricsQl => luma_metricsql::range(store, query, start, end, step, options),
         }
     }
 }
@@ -63,7 +87,11 @@ struct Asked {
     dialect: Dialect,
     when: When,
     limit: usize,
+    /// Whether statistics are wanted, of each step too.
     statistics: bool,
+    step_statistics: bool,
+    /// Whether it may be made of what was answered before.
+    may_keep: bool,
     lookback_ms: Option<i64>,
     timeout: Duration,
 }
@@ -133,6 +161,8 @@ async fn answer(door: Door, params: &Params, limit: usize, when: When) -> Result
         when,
         limit,
         statistics: !params.get("stats").is_empty(),
+        step_statistics: params.get("stats") == "all",
+        may_keep: matches!(params.get("nocache"), "" | "0" | "false"),
         lookback_ms: lookback_ms.filter(|lookback| *lookback > 0),
         timeout,
     };
@@ -165,9 +195,10 @@ async fn run(door: Door, asked: Asked) -> Result<Success, Failure> {
             max_samples: door.options().query_max_samples,
             deadline: Some(deadline),
             cancel: Some(cancel),
+            count_steps: asked.step_statistics,
             ..Options::default()
         };
-        let mut answer = asked.dialect.answer(door.store(), &asked.query, &asked.when, &options)?;
+        let mut answer = evaluated(&door, &asked, &options)?;
         let truncated = truncate(&mut answer.value, asked.limit);
         let mut data = String::new();
         write_value(&answer.value, &mut data);
@@ -179,6 +210,25 @@ async fn run(door: Door, asked: Asked) -> Result<Success, Failure> {
         Ok(Success { data, warnings, infos }.truncated(truncated))
     };
     runner.run(deadline, work).await
+}
+
+fn evaluated(door: &Door, asked: &Asked, options: &Options) -> luma_promql::Result<Answer> {
+    let (store, dialect, query) = (door.store(), asked.dialect, asked.query.as_str());
+    match asked.when {
+        When::At { t, step } => dialect.instant(store, query, t, step, options),
+        // Statistics are of what it takes to compute all of it.
+        When::Range { start, end, step } if asked.statistics || !asked.may_keep => {
+            dialect.range(store, query, start, end, step, options)
+        }
+        When::Range { start, end, step } => {
+            let asked = RangeQuery { dialect, query, start, end, step };
+            let found = door.answers().range(store, asked, options)?;
+            let metrics = &door.options().metrics;
+            Metrics::add(&metrics.cached_queries, usize::from(found.kept_steps > 0));
+            metrics.query_cache_bytes.store(door.answers().bytes() as u64, Ordering::Relaxed);
+            Ok(found.answer)
+        }
+    }
 }
 
 /// Leaves at most so many series; whether there were more.
@@ -196,9 +246,16 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 fn write_statistics(answer: &Answer, queued: Duration, ran: Duration, data: &mut String) {
     data.truncate(data.len().saturating_sub(1));
     let (queued, ran) = (queued.as_secs_f64(), ran.as_secs_f64());
+    let of_step = |(t, samples): &(i64, usize)| format!("[{},{samples}]", *t as f64 / 1000.0);
+    let of_steps: Vec<String> = answer.step_samples.iter().map(of_step).collect();
+    let of_steps = if of_steps.is_empty() {
+        String::new()
+    } else {
+        format!(r#""totalQueryableSamplesPerStep":[{}],"#, of_steps.join(","))
+    };
     let _ = write!(
         data,
-        r#","stats":{{"timings":{{"evalTotalTime":{ran:.9},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{ran:.9},"execQueueTime":{queued:.9},"execTotalTime":{:.9}}},"samples":{{"totalQueryableSamples":{},"peakSamples":{}}}}}}}"#,
+        r#","stats":{{"timings":{{"evalTotalTime":{ran:.9},"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":{ran:.9},"execQueueTime":{queued:.9},"execTotalTime":{:.9}}},"samples":{{{of_steps}"totalQueryableSamples":{},"peakSamples":{}}}}}}}"#,
         queued + ran,
         answer.statistics.read_samples,
         answer.statistics.peak_samples,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use luma_web::{Admission, Gate, Limited, Memory, Rejected, Room, UNPACKED_FACTOR, is_strange_page};
 
+use crate::answers::Answers;
 use crate::metrics::Metrics;
 use crate::params::Params;
 use crate::read::read;
@@ -51,6 +52,8 @@ pub struct DoorOptions {
     pub query_concurrency: usize,
     /// How many samples a query may have in memory at once.
     pub query_max_samples: usize,
+    /// How many bytes of answers to range queries are kept; 0 keeps none.
+    pub query_cache_bytes: usize,
     /// How long a sample counts as a series' current value.
     pub lookback: Duration,
     /// How long the body of a request to write or read may be.
@@ -89,6 +92,7 @@ impl Default for DoorOptions {
             query_timeout: Duration::from_mins(2),
             query_concurrency: 20,
             query_max_samples: 50_000_000,
+            query_cache_bytes: 64 << 20,
             lookback: Duration::from_mins(5),
             request_bytes_max: 32 << 20,
             future_max: Duration::from_mins(10),
@@ -129,6 +133,7 @@ struct Shared {
     store: Arc<luma_telemetry::Metrics>,
     options: DoorOptions,
     runner: Runner,
+    answers: Answers,
     memory: Memory,
     admission: Admission,
     started: SystemTime,
@@ -147,12 +152,17 @@ impl Door {
         let body = options.request_bytes_max;
         let memory = Memory::new(body.saturating_mul(BODIES), body.saturating_mul(UNPACKED_FACTOR));
         let started = SystemTime::now();
+        let answers = Answers::new(options.query_cache_bytes);
         let admission = Admission::new(options.gate.clone());
-        Self(Arc::new(Shared { store, options, runner, memory, admission, started }))
+        Self(Arc::new(Shared { store, options, runner, answers, memory, admission, started }))
     }
 
     pub(crate) fn store(&self) -> &luma_telemetry::Metrics {
         &self.0.store
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     pub(crate) fn options(&self) -> &DoorOptions {

@@ -52,7 +52,8 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--enable-feature=native-histograms")
+            .arg("--enable-feature=native-histograms,promql-per-step-stats")
+            .arg("--web.enable-remote-write-receiver")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -280,4 +281,57 @@ fn promtool_takes_the_answers() {
     let found = promtool(&["series", "--match", "up", &url]);
     assert!(found.contains("up{job=\"a\"}") || found.contains("{__name__=\"up\", job=\"a\"}"), "{found}");
     assert_eq!(promtool(&["labels", &url, "job"]).trim(), "a\nb");
+}
+
+#[test]
+fn statistics_of_steps_are_those_of_prometheus() {
+    if !installed("prometheus") {
+        return;
+    }
+    let theirs = Prometheus::start("");
+    let ours = door();
+    let end = now() / 60 * 60;
+    // None at a window's start: in this Prometheus it belongs to the window.
+    let samples: Vec<(i64, f64)> = (0..60).map(|at| ((end - 593 + at * 10) * 1000, at as f64)).collect();
+    let of =
+        |job: &str, samples: &[(i64, f64)]| series(&[("__name__", "requests_total"), ("job", job)], samples);
+    let request =
+        WriteRequest { series: vec![of("api", &samples), of("web", &samples[30..])], metadata: vec![] };
+    for address in [theirs.address, ours.address] {
+        assert_eq!(Client::new(address).write(&request).status, 204);
+    }
+    let at = format!("&time={end}");
+    let over = format!("&start={}&end={end}&step=30", end - 300);
+    let statistics = |address: SocketAddr, path: &str| {
+        let data = Client::new(address).get(path).data();
+        let samples = data["stats"]["samples"].clone();
+        (samples["totalQueryableSamples"].clone(), samples["totalQueryableSamplesPerStep"].clone())
+    };
+    for query in [
+        "requests_total",
+        "sum(rate(requests_total[1m]))",
+        "rate(requests_total[1m]) / on(job) requests_total",
+        "requests_total offset 2m",
+        &format!("requests_total @ {end}"),
+        &format!("sum(rate(requests_total[2m] @ {end}))"),
+        "max_over_time(sum(requests_total)[125s:20s])",
+        "max_over_time(rate(requests_total[1m])[125s:20s])",
+        "time()",
+        "1",
+        "absent(nothing)",
+        "timestamp(requests_total)",
+    ] {
+        for (path, when) in [("query", &at), ("query_range", &over)] {
+            let path = format!("/api/v1/{path}?stats=all&query={}{when}", escaped(query));
+            assert_eq!(statistics(ours.address, &path), statistics(theirs.address, &path), "{path}");
+        }
+    }
+    for query in ["requests_total[1m]", "sum(requests_total)[65s:10s]", "rate(requests_total[1m])[125s:20s]"]
+    {
+        let path = format!("/api/v1/query?stats=all&query={}{at}", escaped(query));
+        assert_eq!(statistics(ours.address, &path), statistics(theirs.address, &path), "{path}");
+    }
+    // Only `all` has them.
+    let some = statistics(ours.address, &format!("/api/v1/query?stats=true&query=requests_total{at}"));
+    assert!(some.0.is_u64() && some.1.is_null(), "{some:?}");
 }

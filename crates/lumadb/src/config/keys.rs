@@ -120,6 +120,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "prometheus",
+        "query_cache_size",
+        Kind::Bytes { min: 0 },
+        "64MB",
+        "Memory for answers to range queries, of which later ones compute only what is new or changed; 0 keeps none.",
+    ),
+    key(
+        "prometheus",
         "lookback",
         Kind::Duration,
         "5min",

@@ -79,7 +79,12 @@ impl Context<'_> {
                     let context = self.fork();
                     let help = move || {
                         let batches = context.batches(queue, f);
-                        (batches, context.counted.get(), context.notes.into_inner())
+                        (
+                            batches,
+                            context.counted.get(),
+                            context.of_steps.into_inner(),
+                            context.notes.into_inner(),
+                        )
                     };
                     // Without another thread it takes longer.
                     std::thread::Builder::new().name("promql".into()).spawn_scoped(scope, help).ok()
@@ -87,12 +92,13 @@ impl Context<'_> {
                 .collect();
             let mut batches = self.batches(&queue, &f);
             for helper in helpers {
-                let (mut others, counted, notes) = match helper.join() {
+                let (mut others, counted, of_steps, notes) = match helper.join() {
                     Ok(helped) => helped,
                     Err(panic) => std::panic::resume_unwind(panic),
                 };
                 batches.append(&mut others);
                 self.note(|own| own.merge(notes));
+                of_steps.into_iter().enumerate().for_each(|(step, samples)| self.used_at(step, samples));
                 let own = self.counted.get();
                 self.counted.set(Statistics {
                     peak_samples: own.peak_samples.max(counted.peak_samples),
@@ -112,6 +118,7 @@ impl Context<'_> {
     fn fork(&self) -> Self {
         let forked = Self::new(self.source, self.options, self.query, self.step, self.is_range);
         forked.statistics.set(self.statistics.get());
+        forked.subqueries.set(self.subqueries.get());
         Self { samples: self.samples.clone(), ..forked }
     }
 

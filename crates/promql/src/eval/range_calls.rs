@@ -74,7 +74,10 @@ impl Context<'_> {
                 let range = self.duration(&subquery.range, true)?;
                 let boundary = Boundary::Plain;
                 let placement = Placement { fixed, offset, range, boundary, lookback: 0 };
-                let series = self.subquery(grid, subquery)?.into_iter();
+                self.subqueries.set(self.subqueries.get() + 1);
+                let series = self.subquery(grid, subquery);
+                self.subqueries.set(self.subqueries.get() - 1);
+                let series = series?.into_iter();
                 series
                     .filter_map(|(data, drop_name)| walk.series(self, data, drop_name, placement).transpose())
                     .collect::<Result<_>>()?
@@ -124,6 +127,7 @@ impl Walk {
             }
             let size = window.floats.len() + window.histograms.iter().map(|p| p.h.samples()).sum::<usize>();
             used += size;
+            context.used_at(step, size);
             if size > largest {
                 context.charge(size - largest)?;
                 largest = size;

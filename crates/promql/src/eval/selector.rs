@@ -46,6 +46,13 @@ impl Context<'_> {
                 current(data, placement, grid, aspect)
             };
             context.used(series.samples());
+            if context.options.count_steps {
+                series.floats.iter().for_each(|point| context.used_at(grid.index(point.t), 1));
+                series
+                    .histograms
+                    .iter()
+                    .for_each(|point| context.used_at(grid.index(point.t), point.h.samples()));
+            }
             context.charge(series.samples())?;
             Ok((!series.is_empty()).then_some(series))
         })
@@ -78,6 +85,7 @@ impl Context<'_> {
                 Ok(())
             })?;
             context.used(series.samples());
+            context.used_at(0, series.samples());
             context.charge(series.samples())?;
             Ok(Some(series))
         })

@@ -159,7 +159,7 @@ fn series_and_labels_are_those_of_the_matchers_and_the_time() {
 fn warnings_infos_and_statistics_go_along() {
     let server = loaded();
     let mut client = server.client();
-    let json = client.get("/api/v1/query?query=quantile(2,requests_total)&time=60&stats=all").json();
+    let json = client.get("/api/v1/query?query=quantile(2,requests_total)&time=60&stats=true").json();
     assert!(
         json["warnings"][0].as_str().unwrap().contains("quantile value should be between 0 and 1"),
         "{json}"
