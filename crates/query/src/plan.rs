@@ -30,6 +30,7 @@ pub(crate) mod provider;
 pub(crate) mod rewrite;
 pub(crate) mod run;
 pub(crate) mod scan;
+mod set_all;
 pub(crate) mod state;
 pub(crate) mod typing;
 pub(crate) mod unify;

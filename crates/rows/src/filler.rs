@@ -24,20 +24,20 @@ struct Pair {
 #[derive(Debug, Default)]
 struct Pairs {
     bytes: Vec<u8>,
-    pairs: Vec<Pair>,
+    places: Vec<Pair>,
     /// Whether a key came that is not after the one before it.
     unordered: bool,
 }
 
 impl Pairs {
     fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.unordered |= self.pairs.last().is_some_and(|last| self.key(last) >= key);
+        self.unordered |= self.places.last().is_some_and(|last| self.key(last) >= key);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
         // The engine refuses longer ones; see `check_key_size`.
         let (key_bytes, value_bytes) = (key.len() as u32, value.len() as u32);
-        self.pairs.push(Pair { start, key_bytes, value_bytes });
+        self.places.push(Pair { start, key_bytes, value_bytes });
     }
 
     fn key(&self, pair: &Pair) -> &[u8] {
@@ -50,7 +50,7 @@ impl Pairs {
     }
 
     fn memory(&self) -> usize {
-        self.bytes.len() + self.pairs.len() * size_of::<Pair>()
+        self.bytes.len() + self.places.len() * size_of::<Pair>()
     }
 
     /// Orders the pairs; the first key that two of them have.
@@ -58,21 +58,21 @@ impl Pairs {
         if !self.unordered {
             return None;
         }
-        let mut pairs = std::mem::take(&mut self.pairs);
-        pairs.sort_unstable_by(|a, b| self.key(a).cmp(self.key(b)));
-        self.pairs = pairs;
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_unstable_by(|a, b| self.key(a).cmp(self.key(b)));
+        self.places = places;
         self.unordered = false;
-        let twice = self.pairs.windows(2).find(|pair| self.key(&pair[0]) == self.key(&pair[1]))?;
+        let twice = self.places.windows(2).find(|pair| self.key(&pair[0]) == self.key(&pair[1]))?;
         Some(self.key(&twice[0]).to_vec())
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.pairs.iter().map(|pair| (self.key(pair), self.value(pair)))
+        self.places.iter().map(|pair| (self.key(pair), self.value(pair)))
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
-        self.pairs.clear();
+        self.places.clear();
         self.unordered = false;
     }
 }

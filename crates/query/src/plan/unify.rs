@@ -37,7 +37,17 @@ pub(crate) fn common_type(what: &str, operands: &[Operand]) -> Result<DataType> 
             })?,
         });
     }
-    Ok(common.unwrap_or(DataType::Text))
+    let common = common.unwrap_or(DataType::Text);
+    if !operands.contains(&Operand::Unknown) {
+        return Ok(common);
+    }
+    // The digits and the length of the others do not bind a literal.
+    Ok(match common {
+        DataType::Numeric(_) => DataType::Numeric(None),
+        DataType::Varchar(_) => DataType::Varchar(None),
+        DataType::Char(_) => DataType::Char(0),
+        common => common,
+    })
 }
 
 fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
@@ -74,11 +84,7 @@ pub(crate) fn unified(
 ) -> PlanResult<Option<(Vec<Expr>, DataType)>> {
     let operands: Option<Vec<Operand>> = expressions.iter().map(|expr| operand(expr, schema)).collect();
     let Some(operands) = operands else { return Ok(None) };
-    let mut common = common_type(what, &operands).map_err(to_datafusion)?;
-    if operands.contains(&Operand::Unknown) && matches!(common, DataType::Numeric(_)) {
-        // The digits of the others do not bind a literal.
-        common = DataType::Numeric(None);
-    }
+    let common = common_type(what, &operands).map_err(to_datafusion)?;
     let converted = expressions
         .into_iter()
         .zip(&operands)

@@ -113,10 +113,16 @@ impl Scope {
     }
 }
 
+/// What is known of a query before its SELECT is visited.
+enum Prepared {
+    Nothing,
+    Joined(Option<Scope>),
+}
+
 struct Rewriter<'a, 'n> {
     items: FromItems<'a, 'n>,
-    /// Scopes of the queries around whose SELECT was not come to yet.
-    prepared: Vec<Option<Option<Scope>>>,
+    /// Of each query around, its scope until its SELECT is come to.
+    prepared: Vec<Prepared>,
     /// `None` for a query without such joins, or of which not all is known.
     scopes: Vec<Option<Scope>>,
 }
@@ -143,9 +149,9 @@ impl VisitorMut for Rewriter<'_, '_> {
                         }
                     }
                 }
-                Some(scope)
+                Prepared::Joined(scope)
             }
-            _ => None,
+            _ => Prepared::Nothing,
         };
         self.prepared.push(prepared);
         ControlFlow::Continue(())
@@ -158,10 +164,14 @@ impl VisitorMut for Rewriter<'_, '_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        let prepared = self.prepared.last_mut().and_then(Option::take);
-        let scope = match prepared.map_or_else(|| self.join(select), Ok) {
-            Ok(scope) => scope,
-            Err(error) => return ControlFlow::Break(error),
+        let prepared =
+            self.prepared.last_mut().map(|prepared| std::mem::replace(prepared, Prepared::Nothing));
+        let scope = match prepared {
+            Some(Prepared::Joined(scope)) => scope,
+            _ => match self.join(select) {
+                Ok(scope) => scope,
+                Err(error) => return ControlFlow::Break(error),
+            },
         };
         self.scopes.push(scope);
         ControlFlow::Continue(())
@@ -277,7 +287,9 @@ impl Rewriter<'_, '_> {
         select.projection = projection;
         // A name in GROUP BY is a column of FROM first, as everywhere but in ORDER BY.
         if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
-            keys.iter_mut().for_each(|key| replace(key, &scope));
+            for key in keys {
+                replace(key, &scope);
+            }
         }
         Ok(Some(scope))
     }
