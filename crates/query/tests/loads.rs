@@ -45,7 +45,7 @@ async fn copy(session: &mut Session, data: &str) -> Result<()> {
     let copied = copy_in(session, data).await;
     let synced = session.sync().await;
     copied?;
-    synced.map(|_| ())
+    synced
 }
 
 async fn one(session: &mut Session, sql: &str) -> String {
