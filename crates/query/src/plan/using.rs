@@ -132,6 +132,8 @@ impl VisitorMut for Rewriter<'_, '_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.items.withs.push(query.with.clone());
+        // What stands beside a query's SELECT, as ORDER BY does, is none of the query around it.
+        self.scopes.push(None);
         let prepared = match query.body.as_mut() {
             SetExpr::Select(select) => {
                 let outputs: Vec<String> = select.projection.iter().filter_map(output_name).collect();
@@ -159,6 +161,7 @@ impl VisitorMut for Rewriter<'_, '_> {
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
         self.items.withs.pop();
+        self.scopes.pop();
         self.prepared.pop();
         ControlFlow::Continue(())
     }
