@@ -17,6 +17,7 @@ use luma_model::{Error, ErrorKind, Result};
 use crate::names::{identifier, qualified};
 use crate::plan::context::Names;
 use crate::plan::from_items::{FromItems, name_of};
+use crate::plan::rewrite::column_name;
 
 /// Puts joins ON in the place of joins USING.
 pub(super) fn rewrite(names: &Names<'_>, statement: &mut ast::Statement) -> Result<()> {
@@ -198,13 +199,11 @@ impl VisitorMut for Rewriter<'_, '_> {
     }
 }
 
-/// What a column of the result is called if nothing of it changes.
+/// What a column of the result is called.
 fn output_name(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) | SelectItem::ExprWithAlias { alias: name, .. } => {
-            Some(identifier(name))
-        }
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(name)) => name.last().map(identifier),
+        SelectItem::ExprWithAlias { alias, .. } => Some(identifier(alias)),
+        SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
         _ => None,
     }
 }
