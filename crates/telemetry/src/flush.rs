@@ -97,6 +97,8 @@ impl Metrics {
                 None => head.give_back(hot_from),
             });
         }
+        // Of what only memory had, as its file is past keeping, there may be nothing left now.
+        self.maybe_ended.store(true, Ordering::Release);
         self.log.truncate_before(to)?;
         Ok(done)
     }
