@@ -198,16 +198,25 @@ impl Engine {
         next.born = self.publisher.visible();
         luma_sync::schedule_point();
         let before = self.current.swap(Arc::new(HeldView::new(next)));
-        before.end(self.publisher.visible());
+        before.end(self.publisher.accepted());
         history.replaced(before, version_retention);
     }
 
     /// What is published now. Takes no lock.
     pub(crate) fn snapshot(&self) -> Snapshot {
+        self.snapshot_of(Publisher::visible)
+    }
+
+    /// What was accepted until now, published or not: for those who hold locks. Takes no lock.
+    pub(crate) fn accepted_snapshot(&self) -> Snapshot {
+        self.snapshot_of(Publisher::accepted)
+    }
+
+    fn snapshot_of(&self, newest: fn(&Publisher) -> u64) -> Snapshot {
         loop {
             let view = self.held_view();
-            let sequence = self.publisher.visible();
-            // A commit in a memtable that is newer than this view could be visible only if the view
+            let sequence = newest(&self.publisher);
+            // A commit in a memtable that is newer than this view could be among them only if the view
             // was replaced before; then both are read again.
             if std::ptr::eq(Arc::as_ptr(&view), Arc::as_ptr(&self.current())) {
                 return Snapshot::new(view, sequence);

@@ -272,6 +272,30 @@ impl LockTable {
         true
     }
 
+    /// Releases the locks that an owner has for itself.
+    pub(crate) fn release_exclusive(&self, owner: OwnerId) {
+        let mut granted = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let Some(mut held) = state.held.remove(&owner) else { return };
+            held.retain(|key| {
+                let Some(lock) = state.locks.get_mut(key) else { return false };
+                if lock.held_by(owner) == Some(LockMode::Shared) {
+                    return true;
+                }
+                lock.holders.retain(|(holder, _)| *holder != owner);
+                granted.extend(state.serve(key));
+                false
+            });
+            if !held.is_empty() {
+                state.held.insert(owner, held);
+            }
+        }
+        for cell in &granted {
+            cell.complete(Ok(()));
+        }
+    }
+
     /// Releases what an owner holds and ends its waits.
     fn release_all(&self, owner: OwnerId) {
         let (granted, ended) = {
@@ -305,6 +329,11 @@ impl LockTable {
 impl LockOwner {
     pub(crate) fn id(&self) -> OwnerId {
         self.id
+    }
+
+    /// Whether it ever took a lock, or asked for one.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Takes a lock, or a place in its queue.

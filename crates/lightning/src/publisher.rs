@@ -2,8 +2,13 @@
 //!
 //! Invariants: the queue is in sequence order; `visible` only grows; a commit is visible only when
 //! all before it are. What a commit's transaction asked for at publication (its callbacks, then the
-//! release of its locks, then the wake-up of its waiter) happens right after, in the same order.
+//! release of the locks it still has, then the wake-up of its waiters) happens right after, in the same order.
 //! Once failed, nothing more is published: the queue is told the cause and emptied.
+//!
+//! `accepted` is ahead of `visible` by the commits that wait for the disk. Only transactions that hold locks read so far,
+//! since a commit gives its exclusive locks back as soon as it has its place in the log (early lock release, as in Johnson
+//! et al., "Aether: a scalable approach to logging", VLDB 2010): rows that everybody wants are not kept for the length of
+//! a sync. Whoever read such a commit is behind it in the log, and what did not write waits for it to be published.
 
 use luma_sync::atomic::{AtomicU64, Ordering};
 use std::collections::VecDeque;
@@ -31,6 +36,18 @@ pub(crate) struct Pending {
     pub(crate) callbacks: Vec<OnPublish>,
     pub(crate) locks: Option<LockOwner>,
     pub(crate) ticket: Arc<Ticket>,
+    /// Of transactions that read it before it was published and wrote nothing.
+    pub(crate) readers: Vec<Arc<Ticket>>,
+}
+
+impl Pending {
+    fn complete(self, result: &Result<()>) {
+        let Self { locks, ticket, readers, .. } = self;
+        drop(locks);
+        for ticket in readers.into_iter().chain([ticket]) {
+            ticket.complete(result.clone());
+        }
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +118,7 @@ struct Queue {
 pub(crate) struct Publisher {
     pub(crate) moments: Moments,
     visible: AtomicU64,
+    accepted: AtomicU64,
     durable: AtomicU64,
     queue: Mutex<Queue>,
     /// Held while publishing, so that it happens in order whoever does it.
@@ -114,6 +132,7 @@ impl Publisher {
         Self {
             moments: Moments::new(retention),
             visible: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             queue: Mutex::default(),
             turn: Mutex::new(()),
@@ -127,9 +146,15 @@ impl Publisher {
         self.visible.load(Ordering::Acquire)
     }
 
+    /// The sequence of the newest commit that has its place: readers will see it, unless the log fails.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
     /// Starts after recovery.
     pub(crate) fn start_at(&self, sequence: u64) {
         self.visible.store(sequence, Ordering::Release);
+        self.accepted.store(sequence, Ordering::Release);
         self.moments.note(sequence);
     }
 
@@ -137,16 +162,34 @@ impl Publisher {
         self.queue.lock().failure.clone()
     }
 
-    /// Adds a commit after all before it. The caller holds the commit lock.
+    /// Adds a commit, whose versions are in place, after all before it. The caller holds the commit lock.
     pub(crate) fn enqueue(&self, pending: Pending) {
         let mut queue = self.queue.lock();
         if let Some(failure) = &queue.failure {
             let failure = failure.clone();
             drop(queue);
-            pending.ticket.complete(Err(failure));
+            pending.complete(&Err(failure));
         } else {
+            self.accepted.store(pending.sequence, Ordering::Release);
             queue.pending.push_back(pending);
         }
+    }
+
+    /// Completes when everything up to a sequence that was accepted is published; `None` if it is.
+    pub(crate) fn when_published(&self, sequence: u64) -> Option<Arc<Ticket>> {
+        // What is taken from the queue is visible, or whoever publishes it has the turn.
+        let _turn = self.turn.lock();
+        let mut queue = self.queue.lock();
+        if self.visible() >= sequence {
+            return None;
+        }
+        let ticket = Arc::new(Ticket::default());
+        let at = queue.pending.partition_point(|pending| pending.sequence < sequence);
+        match queue.pending.get_mut(at) {
+            Some(pending) => pending.readers.push(Arc::clone(&ticket)),
+            None => ticket.complete(queue.failure.clone().map_or(Ok(()), Err)),
+        }
+        Some(ticket)
     }
 
     /// Publishes what can be.
@@ -154,13 +197,12 @@ impl Publisher {
         let mut any = false;
         {
             let _turn = self.turn.lock();
-            while let Some(next) = self.take_ready() {
+            while let Some(mut next) = self.take_ready() {
                 any = true;
                 self.visible.store(next.sequence, Ordering::Release);
                 self.moments.note(next.sequence);
-                next.callbacks.into_iter().for_each(|callback| callback());
-                drop(next.locks);
-                next.ticket.complete(Ok(()));
+                std::mem::take(&mut next.callbacks).into_iter().for_each(|callback| callback());
+                next.complete(&Ok(()));
             }
         }
         if any {
@@ -197,8 +239,7 @@ impl Publisher {
         };
         self.published.notify_all();
         for commit in pending {
-            drop(commit.locks);
-            commit.ticket.complete(Err(failure.clone()));
+            commit.complete(&Err(failure.clone()));
         }
     }
 }
@@ -227,6 +268,7 @@ mod tests {
             callbacks: Vec::new(),
             locks: None,
             ticket: Arc::clone(&ticket),
+            readers: Vec::new(),
         };
         publisher.enqueue(pending);
         publisher.publish();
@@ -244,6 +286,23 @@ mod tests {
         assert_eq!(publisher.visible(), 2);
         second.wait().unwrap();
         publisher.wait_published(2).unwrap();
+    }
+
+    #[test]
+    fn who_read_what_was_accepted_hears_when_it_is_published_or_fails() {
+        let publisher = Publisher::new(Duration::ZERO);
+        let _first = enqueue(&publisher, 1, 10);
+        let _second = enqueue(&publisher, 2, 20);
+        assert_eq!((publisher.visible(), publisher.accepted()), (0, 2));
+        assert!(publisher.when_published(0).is_none());
+        let (one, two) = (publisher.when_published(1).unwrap(), publisher.when_published(2).unwrap());
+        publisher.durable(Lsn(10));
+        one.wait().unwrap();
+        assert!(two.result().is_none());
+        assert!(publisher.when_published(1).is_none());
+        publisher.fail(Error::LockTimeout);
+        assert!(two.wait().is_err());
+        assert!(publisher.when_published(2).unwrap().wait().is_err());
     }
 
     #[test]

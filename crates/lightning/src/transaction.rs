@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use luma_sync::Mutex;
+use luma_sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::{check_bounds, check_sizes};
 use crate::engine::{Commit, Engine, Registered};
@@ -105,6 +106,8 @@ pub struct Transaction {
     /// published then.
     ranges: Option<(Snapshot, Registered)>,
     owner: LockOwner,
+    /// How far it read: with locks, what is not published yet, too.
+    read_to: AtomicU64,
     callbacks: Mutex<Vec<OnPublish>>,
 }
 
@@ -135,7 +138,7 @@ impl Readable for Transaction {
             return Ok(entry.value.and_then(|stored| keyspace.inner.shown(stored)).map(use_value));
         }
         if self.options.isolation == Isolation::ReadCommitted {
-            return self.engine.snapshot().get_with(keyspace, key, use_value);
+            return self.newest().get_with(keyspace, key, use_value);
         }
         self.note_read(keyspace, key);
         self.snapshot.get_with(keyspace, key, use_value)
@@ -167,13 +170,24 @@ impl Transaction {
             }
         };
         let (writes, owner, callbacks) = (WriteSet::new(), engine.locks.owner(), Mutex::default());
-        Self { engine, options, snapshot, writes, reads, ranges: None, owner, callbacks }
+        let read_to = AtomicU64::new(0);
+        Self { engine, options, snapshot, writes, reads, ranges: None, owner, read_to, callbacks }
+    }
+
+    /// What is published now; with locks, also what was accepted before, as exclusive locks are released by then.
+    fn newest(&self) -> Snapshot {
+        if !self.owner.is_used() {
+            return self.engine.snapshot();
+        }
+        let newest = self.engine.accepted_snapshot();
+        self.read_to.fetch_max(newest.sequence(), Ordering::Relaxed);
+        newest
     }
 
     /// What the next read sees.
     fn seen(&self) -> Snapshot {
         match self.options.isolation {
-            Isolation::ReadCommitted => self.engine.snapshot(),
+            Isolation::ReadCommitted => self.newest(),
             Isolation::Snapshot | Isolation::Serializable => self.snapshot.clone(),
         }
     }
@@ -261,23 +275,24 @@ impl Transaction {
         self.reader_of(self.seen())
     }
 
-    /// A reader of what is published now, with this transaction's writes on top.
+    /// A reader of what is published now, with this transaction's writes on top; see [`Transaction::try_lock`] for what
+    /// one with locks sees.
     pub fn latest_reader(&self) -> TransactionReader {
-        self.reader_of(self.engine.snapshot())
+        self.reader_of(self.newest())
     }
 
     fn reader_of(&self, snapshot: Snapshot) -> TransactionReader {
         TransactionReader { snapshot, writes: self.writes.view().clone(), reads: self.read_set().cloned() }
     }
 
-    /// Moves the snapshot to what is published now.
+    /// Moves the snapshot to what is published now; see [`Transaction::try_lock`] for what one with locks sees.
     pub fn refresh(&mut self) {
         if self.ranges.is_some() {
-            let (snapshot, registered) = self.engine.registered_snapshot();
+            let (snapshot, registered) = self.engine.registered(|| self.newest());
             self.snapshot = snapshot.clone();
             self.ranges = Some((snapshot, registered));
         } else {
-            self.snapshot = self.engine.snapshot();
+            self.snapshot = self.newest();
         }
     }
 
@@ -294,12 +309,12 @@ impl Transaction {
     }
 
     /// The transaction's own write of a key, or else the newest published value, newer than the
-    /// snapshot perhaps.
+    /// snapshot perhaps; see [`Transaction::try_lock`] for what one with locks sees.
     pub fn get_latest(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.writes.view().get(keyspace.inner.id, key) {
             Some(_) if keyspace.inner.merges.is_some() => {
                 self.note_read(keyspace, key);
-                let (now, writes) = (self.engine.snapshot(), Some(self.writes.view()));
+                let (now, writes) = (self.newest(), Some(self.writes.view()));
                 now.gathered(&keyspace.inner, writes, key, <[u8]>::to_vec)
             }
             Some(entry) => {
@@ -307,7 +322,7 @@ impl Transaction {
             }
             None => {
                 self.note_read(keyspace, key);
-                self.engine.snapshot().get(keyspace, key)
+                self.newest().get(keyspace, key)
             }
         }
     }
@@ -318,7 +333,7 @@ impl Transaction {
     /// [`Error::TransactionTooOld`] when that is not remembered; see
     /// [`Options::history_bytes`](crate::Options::history_bytes).
     pub fn changed_since_snapshot(&self, keyspace: &Keyspace, key: &[u8]) -> Result<bool> {
-        let now = self.engine.snapshot();
+        let now = self.newest();
         let view = now.view();
         let Some(found) = view.find(&keyspace.inner)? else { return Ok(false) };
         let since = self.snapshot.sequence();
@@ -330,7 +345,15 @@ impl Transaction {
     }
 
     /// Takes a lock, or a place in its queue. A lock is named by a number and bytes that mean what the
-    /// caller wants; it is released after the commit is published, or when the transaction ends.
+    /// caller wants.
+    ///
+    /// Shared locks are released when the commit is published, or when the transaction ends otherwise. Exclusive ones go
+    /// as soon as the commit has its place in the log, if it has no [`on_publish`](Transaction::on_publish): whoever gets
+    /// them next does not wait for the disk. What they protect is therefore read through the transaction that has them, by
+    /// [`get_latest`](Transaction::get_latest), [`latest_reader`](Transaction::latest_reader), or after
+    /// [`refresh`](Transaction::refresh): a transaction with locks sees what was accepted, which others don't see before it
+    /// is published. Its own commit comes after that in the log; if it writes nothing, its commit waits for what it read,
+    /// and before a rollback [`settled`](Transaction::settled) does.
     ///
     /// # Errors
     /// [`Error::Deadlock`] when its holders wait for this transaction.
@@ -416,7 +439,7 @@ impl Transaction {
 
     fn into_changes(self) -> Result<(Arc<Engine>, Commit)> {
         let is_checked = self.is_checked();
-        let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks } = self;
+        let Self { engine, options, snapshot, writes, reads, ranges, owner, callbacks, .. } = self;
         let mut compared = Vec::new();
         if let Some((published, registered)) = ranges {
             // Commits since it was registered are compared while this one commits, those before now.
@@ -454,6 +477,9 @@ impl Transaction {
     /// [`Error::Conflict`] in optimistic mode and of a serializable one; [`Error::TransactionTooOld`] when
     /// that can't be told any more; [`Error::Poisoned`] after a failure.
     pub fn commit(self) -> Result<CommitInfo> {
+        if self.writes.is_empty() {
+            self.engine.settle(self.read_to.load(Ordering::Relaxed))?;
+        }
         match self.into_commit()? {
             Err(nothing) => Ok(nothing),
             Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_blocking(commit)? }),
@@ -465,11 +491,23 @@ impl Transaction {
     #[allow(clippy::manual_async_fn)]
     pub fn commit_async(self) -> impl Future<Output = Result<CommitInfo>> + Send + 'static {
         async move {
+            if self.writes.is_empty() {
+                self.settled().await?;
+            }
             match self.into_commit()? {
                 Err(nothing) => Ok(nothing),
                 Ok((engine, commit)) => Ok(CommitInfo { sequence: engine.commit_waiting(commit).await? }),
             }
         }
+    }
+
+    /// Waits until all that it read is published, as it is for those who hold no locks. For what is told somebody before
+    /// the commit, or without one.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when it never will be.
+    pub fn settled(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        Arc::clone(&self.engine).settled(self.read_to.load(Ordering::Relaxed))
     }
 
     /// Forgets the writes and releases the locks, as dropping does.

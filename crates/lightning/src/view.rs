@@ -226,8 +226,8 @@ impl HeldView {
     }
 
     /// Notes that no snapshot to come shows more than this.
-    pub(crate) fn end(&self, visible: u64) {
-        self.until.store(visible, Ordering::Release);
+    pub(crate) fn end(&self, accepted: u64) {
+        self.until.store(accepted, Ordering::Release);
     }
 
     /// The sequences that snapshots of it may have, both included.

@@ -278,7 +278,7 @@ fn row_locks_keep_every_transfer_whole_and_nobody_waits_for_ever() {
                             });
                         match locked {
                             Ok(()) => {
-                                let now = database.snapshot();
+                                let now = transaction.latest_reader();
                                 let give = number(&now, &accounts, &[from]) - 10;
                                 let take = number(&now, &accounts, &[to]) + 10;
                                 transaction.put(&accounts, &[from], &give.to_le_bytes()).unwrap();

@@ -424,7 +424,10 @@ impl Session {
         }
         match &mut outcome {
             Ok(outcome) => run.outcome(outcome),
-            Err(_) => run.failed(),
+            Err(_) => {
+                run.failed();
+                self.settled().await;
+            }
         }
         outcome.map_err(|error| {
             self.fail();
@@ -439,6 +442,7 @@ impl Session {
     pub async fn sync(&mut self) -> Result<()> {
         let ended = match &self.transaction {
             Some(transaction) if transaction.implicit && transaction.failed => {
+                self.settled().await;
                 self.rollback();
                 Ok(())
             }
@@ -772,6 +776,18 @@ impl Session {
         };
         crate::temporary::drop_tables(self, &short_lived).await?;
         if self.has_temporary { crate::temporary::empty_tables(self) } else { Ok(()) }
+    }
+
+    /// Waits until what the transaction read under its locks is as durable as its writers asked. What it says
+    /// of that without committing, an error for one, could otherwise be about a row that a power loss takes back.
+    pub(crate) fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let settled = self.transaction.as_ref().map(|transaction| transaction.engine.settled());
+        async move {
+            if let Some(settled) = settled {
+                // If it never will be, the database takes no more commits and says so.
+                let _ = settled.await;
+            }
+        }
     }
 
     /// Undoes the transaction.

@@ -42,6 +42,7 @@ pub(crate) async fn transaction(session: &mut Session, statement: &Statement) ->
                 warn(session, ErrorKind::NoActiveTransaction, "there is no transaction in progress");
             }
             let tag = if open.is_some_and(|(_, failed)| failed) {
+                session.settled().await;
                 session.rollback();
                 "ROLLBACK"
             } else {
@@ -64,6 +65,7 @@ pub(crate) async fn transaction(session: &mut Session, statement: &Statement) ->
             if session.transaction.as_ref().is_none_or(|open| open.implicit) {
                 warn(session, ErrorKind::NoActiveTransaction, "there is no transaction in progress");
             }
+            session.settled().await;
             session.rollback();
             if *chain {
                 session.begin(false);

@@ -1,7 +1,8 @@
 //! Committing: validate, number, log, apply, publish.
 //!
 //! Under the commit lock only memory changes: the record goes to the log's buffer and the versions to
-//! the memtables. Waiting for the disk comes after, so commits share a sync.
+//! the memtables. Waiting for the disk comes after, so commits share a sync. Exclusive locks are given back before it; those
+//! of a commit that has callbacks, which change what the locks guard, with the callbacks.
 
 use luma_sync::atomic::Ordering;
 use std::sync::Arc;
@@ -83,6 +84,32 @@ impl Engine {
         TicketFuture(Arc::clone(&accepted.ticket)).await?;
         self.run_inline_work()?;
         Ok(accepted.sequence)
+    }
+
+    /// Completes when everything up to a sequence that was accepted is published.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when it never will be.
+    pub(crate) async fn settled(self: Arc<Self>, sequence: u64) -> Result<()> {
+        let Some(ticket) = self.when_settled(sequence) else { return Ok(()) };
+        TicketFuture(ticket).await
+    }
+
+    /// The same, blocking the thread.
+    pub(crate) fn settle(&self, sequence: u64) -> Result<()> {
+        self.when_settled(sequence).map_or(Ok(()), |ticket| ticket.wait())
+    }
+
+    fn when_settled(&self, sequence: u64) -> Option<Arc<Ticket>> {
+        if sequence <= self.publisher.visible() {
+            return None;
+        }
+        let ticket = self.publisher.when_published(sequence)?;
+        if self.is_inline() {
+            // Whoever committed may wait for somebody to do the work, too.
+            let _ = self.log.wait_durable(self.log.end());
+        }
+        Some(ticket)
     }
 
     /// Commits without waiting for the publication.
@@ -167,7 +194,9 @@ impl Engine {
         }
         self.apply(&view, &operations, sequence, logged);
         let ticket = Arc::new(Ticket::default());
-        let pending = Pending { sequence, needs, callbacks, locks, ticket: Arc::clone(&ticket) };
+        let early = locks.as_ref().filter(|locks| locks.is_used() && callbacks.is_empty()).map(LockOwner::id);
+        let readers = Vec::new();
+        let pending = Pending { sequence, needs, callbacks, locks, ticket: Arc::clone(&ticket), readers };
         self.publisher.enqueue(pending);
         self.freeze_full(&mut state, &view, &operations);
         drop(reads);
@@ -179,6 +208,9 @@ impl Engine {
             if needed { self.options.history_bytes } else { RECENT_BYTES },
         );
         drop(state);
+        if let Some(owner) = early {
+            self.locks.release_exclusive(owner);
+        }
         if needs == Lsn(0) && logged.is_some() {
             self.log.nudge();
         }
@@ -195,6 +227,7 @@ impl Engine {
             callbacks: Vec::new(),
             locks: None,
             ticket,
+            readers: Vec::new(),
         });
     }
 

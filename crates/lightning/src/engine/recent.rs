@@ -83,10 +83,15 @@ impl Drop for Registered {
 }
 
 impl Engine {
-    /// A snapshot after which commits are kept.
+    /// A snapshot of what is published, after which commits are kept.
     pub(crate) fn registered_snapshot(self: &Arc<Self>) -> (Snapshot, Registered) {
+        self.registered(|| self.snapshot())
+    }
+
+    /// The snapshot that `take` gives, after which commits are kept.
+    pub(crate) fn registered(self: &Arc<Self>, take: impl FnOnce() -> Snapshot) -> (Snapshot, Registered) {
         let mut snapshots = self.serializable.0.lock();
-        let snapshot = self.snapshot();
+        let snapshot = take();
         let sequence = snapshot.sequence();
         *snapshots.entry(sequence).or_default() += 1;
         (snapshot, Registered { engine: Arc::clone(self), sequence })

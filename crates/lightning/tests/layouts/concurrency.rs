@@ -507,6 +507,67 @@ fn committers_share_syncs_whether_they_block_or_await() {
 }
 
 #[test]
+fn a_commit_that_waits_for_the_disk_has_given_its_exclusive_locks_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Counting::default();
+    let database =
+        Database::open_with_vfs(Arc::new(disk.clone()), directory.path(), Options::default()).unwrap();
+    let keyspace = database.create_keyspace("k", keyspace_options()).unwrap();
+    put(&database, &keyspace, b"counter", b"1");
+    let closed = disk.gate.lock().unwrap();
+    let poll = |future: &mut Pin<Box<dyn Future<Output = _> + Send>>| {
+        future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    };
+    let granted = |transaction: &lightning::Transaction, key: &[u8], mode| {
+        matches!(transaction.try_lock(1, key, mode).unwrap(), LockAttempt::Granted)
+    };
+    let commit = |value: &[u8]| {
+        let mut transaction = database.begin(pessimistic());
+        assert!(granted(&transaction, value, LockMode::Shared));
+        assert!(granted(&transaction, b"counter", LockMode::Exclusive), "{value:?}");
+        transaction.put(&keyspace, b"counter", value).unwrap();
+        let mut commit: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(transaction.commit_async());
+        assert!(poll(&mut commit).is_pending());
+        commit
+    };
+    let first = commit(b"2");
+    // A shared lock stays until others see the commit.
+    assert!(!granted(&database.begin(pessimistic()), b"2", LockMode::Exclusive));
+
+    // Whoever has the lock sees the commit, in each way of reading; others do not.
+    let mut second = database.begin(pessimistic());
+    assert!(granted(&second, b"counter", LockMode::Exclusive));
+    assert_eq!(second.get(&keyspace, b"counter").unwrap().unwrap(), b"1", "its snapshot is from before");
+    assert!(second.changed_since_snapshot(&keyspace, b"counter").unwrap());
+    assert_eq!(second.get_latest(&keyspace, b"counter").unwrap().unwrap(), b"2");
+    assert_eq!(second.latest_reader().get(&keyspace, b"counter").unwrap().unwrap(), b"2");
+    second.refresh();
+    assert_eq!(second.get(&keyspace, b"counter").unwrap().unwrap(), b"2");
+    assert_eq!(database.snapshot().get(&keyspace, b"counter").unwrap().unwrap(), b"1");
+    assert_eq!(database.begin(pessimistic()).get(&keyspace, b"counter").unwrap().unwrap(), b"1");
+
+    // It wrote nothing, but read what is not on the disk: neither end comes before that is.
+    let mut settled: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(second.settled());
+    let mut read_only: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(second.commit_async());
+    assert!(poll(&mut read_only).is_pending());
+    let mut waiting = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(settled.as_mut().poll(&mut waiting).is_pending());
+    drop(read_only);
+
+    let third = commit(b"3");
+    let fourth = commit(b"4");
+    drop(closed);
+    block_on(settled).unwrap();
+    let order = [block_on(first), block_on(third), block_on(fourth)].map(|info| info.unwrap().sequence);
+    assert!(order.is_sorted());
+    assert_eq!(database.snapshot().get(&keyspace, b"counter").unwrap().unwrap(), b"4");
+    drop(database);
+    let database = Database::open(directory.path(), Options::default()).unwrap();
+    let keyspace = database.keyspace("k").unwrap();
+    assert_eq!(database.snapshot().get(&keyspace, b"counter").unwrap().unwrap(), b"4");
+}
+
+#[test]
 fn writing_behind_does_not_wait_for_the_disk_and_keeps_its_place() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Counting::default();
