@@ -67,13 +67,17 @@ pub(crate) async fn execute(
             Ok(Outcome::Complete(CommandTag::Select(rows)))
         }
         (Plan::RangeSelect(plan), _) => {
-            Counters::count(&session.shared.counters.fast_statements);
             let info = session.new_info();
             let reader = session.active()?.engine.reader();
             let environment =
                 fast::scalar::Environment { parameters, columns: &fast::scalar::NoColumns, info: &info };
-            let rows = plan.rows(reader, &environment)?;
-            Ok(Outcome::Rows(RowStream::new(Arc::clone(&plan.columns), rows, CommandTag::Select(0))))
+            match plan.rows(reader, &environment)? {
+                Some(rows) => {
+                    Counters::count(&session.shared.counters.fast_statements);
+                    Ok(Outcome::Rows(RowStream::new(Arc::clone(&plan.columns), rows, CommandTag::Select(0))))
+                }
+                None => execute_planned(session, prepared, parameters).await,
+            }
         }
         (Plan::PointUpdate(plan), _) => {
             Counters::count(&session.shared.counters.fast_statements);

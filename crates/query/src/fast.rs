@@ -9,3 +9,4 @@ pub(crate) mod compile;
 pub(crate) mod point;
 pub(crate) mod range;
 pub(crate) mod scalar;
+pub(crate) mod tail;

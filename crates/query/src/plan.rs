@@ -10,6 +10,7 @@ pub(crate) mod access;
 pub(crate) mod apply;
 pub(crate) mod collation;
 pub(crate) mod columnar;
+mod combined;
 pub(crate) mod context;
 pub(crate) mod cooperative;
 pub(crate) mod distinct;

@@ -179,7 +179,7 @@ const RANGES: &[(&str, bool)] = &[
     ("k = 2 AND n = 5", true),
     ("x = 'x1'", true),
     ("t.a = 3 AND t.b < 4", true),
-    ("k = 2 AND n > 5", false),
+    ("k = 2 AND n > 5", true),
     ("k = 2 AND a = 3", false),
     ("b = 3", false),
     ("a = 3 AND d > '2026-01-01'", false),

@@ -46,6 +46,21 @@ pub enum Access {
     Rows(Vec<KeyRange>),
     /// Ranges of an index's entries (its place in the table's indexes), then the rows they name.
     Index(usize, Vec<KeyRange>),
+    /// Rows by their keys, each once.
+    Keys(KeySet),
+}
+
+/// A set of row keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySet {
+    /// Those in ranges.
+    Rows(Vec<KeyRange>),
+    /// Those that an index's entries in ranges name.
+    Index(usize, Vec<KeyRange>),
+    /// Those in one of the sets.
+    Any(Vec<KeySet>),
+    /// Those in each of the sets.
+    All(Vec<KeySet>),
 }
 
 impl Access {

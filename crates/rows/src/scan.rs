@@ -9,7 +9,8 @@ use lightning::{Direction, Range, Readable, TransactionReader};
 use luma_catalog::engine_error;
 use luma_model::{ColumnBuilder, Error, ErrorKind, Result};
 
-use crate::access::{Access, KeyRange};
+use crate::access::{Access, KeyRange, KeySet};
+use crate::cover::Cover;
 use crate::index;
 use crate::table::OpenTable;
 
@@ -35,6 +36,12 @@ pub struct RowScan {
     table: Arc<OpenTable>,
     reader: TransactionReader,
     index: Option<usize>,
+    /// How the index alone gives the rows, if it does.
+    cover: Option<Cover>,
+    /// The keys of the rows that are left to look up, where keys are looked up.
+    keys: Option<std::vec::IntoIter<Box<[u8]>>>,
+    /// Where those keys come from, before they are known.
+    set: Option<KeySet>,
     pending: std::vec::IntoIter<KeyRange>,
     range: Option<Range>,
     direction: Direction,
@@ -55,17 +62,23 @@ impl RowScan {
         schema: SchemaRef,
         limit: Option<usize>,
     ) -> Self {
-        let (index, mut ranges) = match access {
-            Access::Rows(ranges) => (None, ranges),
-            Access::Index(index, ranges) => (Some(index), ranges),
+        let (index, mut ranges, set) = match access {
+            Access::Rows(ranges) => (None, ranges, None),
+            Access::Index(index, ranges) => (Some(index), ranges, None),
+            Access::Keys(set) => (None, Vec::new(), Some(set)),
         };
         if direction == Direction::Reverse {
             ranges.reverse();
         }
+        let opened = index.and_then(|place| table.indexes.get(place));
+        let cover = opened.and_then(|opened| Cover::of(&table, opened, &columns));
         Self {
             table,
             reader,
             index,
+            cover,
+            keys: None,
+            set,
             pending: ranges.into_iter(),
             range: None,
             direction,
@@ -81,6 +94,9 @@ impl RowScan {
         let wanted = rows.min(self.remaining);
         if wanted == 0 {
             return Ok(None);
+        }
+        if let Some(set) = self.set.take() {
+            self.find_keys(&set)?;
         }
         let mut builders: Vec<Builder> =
             self.columns.iter().map(|column| self.builder(*column, wanted)).collect();
@@ -106,6 +122,20 @@ impl RowScan {
         Ok(Some(batch))
     }
 
+    /// Finds the keys to look up; of too many all rows are read.
+    fn find_keys(&mut self, set: &KeySet) -> Result<()> {
+        match crate::keys::collect(&self.table, &self.reader, set)? {
+            Some(mut keys) => {
+                if self.direction == Direction::Reverse {
+                    keys.reverse();
+                }
+                self.keys = Some(keys.into_iter());
+            }
+            None => self.pending = vec![KeyRange::all()].into_iter(),
+        }
+        Ok(())
+    }
+
     fn builder(&self, column: ScanColumn, capacity: usize) -> Builder {
         match column {
             ScanColumn::Value(ordinal) => {
@@ -118,6 +148,11 @@ impl RowScan {
 
     /// Appends the next row; `false` at the end.
     fn append_next(&mut self, builders: &mut [Builder]) -> Result<bool> {
+        if let Some(keys) = &mut self.keys {
+            let Some(key) = keys.next() else { return Ok(false) };
+            look_up(&self.table, &self.reader, &key, &mut self.row_buffer, builders)?;
+            return Ok(true);
+        }
         loop {
             let Some(range) = &mut self.range else {
                 let Some(next) = self.pending.next() else { return Ok(false) };
@@ -140,26 +175,47 @@ impl RowScan {
                 append(&self.table, key, value, builders)?;
                 return Ok(true);
             }
-            let row_key = index::row_key(key, value)?;
-            let buffer = &mut self.row_buffer;
-            let found = self
-                .reader
-                .get_with(&self.table.rows, row_key, |row| {
-                    buffer.clear();
-                    buffer.extend_from_slice(row);
-                })
-                .map_err(engine_error)?;
-            if found.is_none() {
-                return Err(Error::new(
-                    ErrorKind::DataCorrupted,
-                    format!(
-                        "an index of table \"{}\" names a row that is not there",
-                        self.table.definition.name
-                    ),
-                ));
+            if let Some(cover) = &self.cover {
+                cover.append(key, value, |at, value| match &mut builders[at] {
+                    Builder::Value(_, builder) => builder.append(value),
+                    Builder::Key(_) | Builder::Image(_) => Ok(()),
+                })?;
+                append_keys(index::row_key(key, value)?, builders);
+                return Ok(true);
             }
-            append(&self.table, row_key, &self.row_buffer, builders)?;
+            let row_key = index::row_key(key, value)?;
+            look_up(&self.table, &self.reader, row_key, &mut self.row_buffer, builders)?;
             return Ok(true);
+        }
+    }
+}
+
+/// Appends the row that an index names.
+fn look_up(
+    table: &OpenTable,
+    reader: &TransactionReader,
+    row_key: &[u8],
+    buffer: &mut Vec<u8>,
+    builders: &mut [Builder],
+) -> Result<()> {
+    let found = reader
+        .get_with(&table.rows, row_key, |row| {
+            buffer.clear();
+            buffer.extend_from_slice(row);
+        })
+        .map_err(engine_error)?;
+    if found.is_none() {
+        let message =
+            format!("an index of table \"{}\" names a row that is not there", table.definition.name);
+        return Err(Error::new(ErrorKind::DataCorrupted, message));
+    }
+    append(table, row_key, buffer, builders)
+}
+
+fn append_keys(key: &[u8], builders: &mut [Builder]) {
+    for builder in builders {
+        if let Builder::Key(builder) = builder {
+            builder.append_value(key);
         }
     }
 }

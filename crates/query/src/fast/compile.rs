@@ -84,20 +84,18 @@ pub(crate) struct Context<'a> {
     pub(crate) parameters: &'a mut Vec<Option<DataType>>,
 }
 
-/// A query of one table with a filter and nothing else.
+/// A query of one table with a filter, ORDER BY, LIMIT, and nothing else.
 pub(crate) struct Selected<'q> {
     pub(crate) table: Arc<OpenTable>,
     /// The name the table goes by.
     pub(crate) alias: String,
-    pub(crate) filter: &'q Expr,
+    pub(crate) filter: Option<&'q Expr>,
     pub(crate) projection: &'q [SelectItem],
 }
 
-/// What a query selects, if it is of one table with a filter and nothing else.
+/// What a query selects, if it is such a one.
 pub(crate) fn selected<'q>(query: &'q Query, context: &Context<'_>) -> Result<Option<Selected<'q>>> {
     let plain = query.with.is_none()
-        && query.order_by.is_none()
-        && query.limit_clause.is_none()
         && query.fetch.is_none()
         && query.locks.is_empty()
         && query.for_clause.is_none()
@@ -109,10 +107,9 @@ pub(crate) fn selected<'q>(query: &'q Query, context: &Context<'_>) -> Result<Op
         return Ok(None);
     }
     let [from] = select.from.as_slice() else { return Ok(None) };
-    let (Some(filter), Some((table, alias))) = (&select.selection, single_table(from, context)) else {
-        return Ok(None);
-    };
+    let Some((table, alias)) = single_table(from, context) else { return Ok(None) };
     let table = context.shared.open_table(&table)?;
+    let filter = select.selection.as_ref();
     Ok(Some(Selected { table, alias, filter, projection: &select.projection }))
 }
 
@@ -156,7 +153,11 @@ pub(crate) fn outputs(
 
 /// Compiles a query about one row; `None` when it is not one.
 pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<PointSelect>> {
-    let Some(Selected { table: open, alias, filter, projection }) = selected(query, context)? else {
+    if query.order_by.is_some() || query.limit_clause.is_some() {
+        return Ok(None);
+    }
+    let Some(Selected { table: open, alias, filter: Some(filter), projection }) = selected(query, context)?
+    else {
         return Ok(None);
     };
     let resolve = resolver(&open, &alias);

@@ -1,7 +1,7 @@
-//! Rows next to each other by a key: `WHERE a = … AND b BETWEEN … AND …` without planning.
+//! Rows next to each other by a key: `WHERE a = … AND b BETWEEN … AND … ORDER BY b LIMIT …` without planning.
 //!
 //! Taken are plain columns of one table, whose conditions are equalities with the first columns of a key and one range of the
-//! next, and nothing else. By an index only equalities are taken, and only where they leave few rows: the planner may know a
+//! next, in the order of the key if in any, and nothing else. By an index that has not all of the columns only few rows are taken: the planner may know a
 //! better way to many.
 
 use std::ops::Bound;
@@ -19,13 +19,16 @@ use luma_rows::{Access, KeyRange, OpenTable, RowScan, ScanColumn};
 
 use crate::fast::compile::{Context, Output, Selected, column_of, constant, selected, split};
 use crate::fast::scalar::{Compiler, Environment, Typed};
+use crate::fast::tail::Tail;
 use crate::outcome::Column;
-use crate::plan::access::{Constraint, bounded};
+use crate::plan::access::{self, Constraint, KeyPart, bounded};
 
 /// Rows of a batch: what is read before others on the thread get their turn.
 const BATCH_ROWS: usize = 1024;
-/// Rows that an index is to leave at most.
+/// Rows that may be looked up one by one, whatever the table has.
 const INDEX_ROWS_MAX: u64 = 10_000;
+/// One part in so many of a table's rows may always be.
+const INDEX_SHARE: u64 = 8;
 
 /// `SELECT columns FROM table WHERE …` of rows next to each other.
 #[derive(Clone, Debug)]
@@ -33,11 +36,15 @@ pub(crate) struct RangeSelect {
     table: Arc<OpenTable>,
     /// The place of the index; none is the primary key.
     index: Option<usize>,
+    /// Most entries of the index that rows may be looked up for; none where that is known to be few, or needless.
+    look_ups_max: Option<u64>,
     /// Values of the key's first columns.
     equal: Vec<Typed>,
     /// Bounds of the column after them, and whether they are included.
     low: Option<(Typed, bool)>,
     high: Option<(Typed, bool)>,
+    direction: Direction,
+    tail: Tail,
     outputs: Vec<ScanColumn>,
     schema: SchemaRef,
     pub(crate) columns: Arc<[Column]>,
@@ -107,7 +114,11 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
     }
     let resolve = crate::fast::compile::resolver(&table, &alias);
     let mut conjuncts = Vec::new();
-    split(filter, &mut conjuncts);
+    if let Some(filter) = filter {
+        split(filter, &mut conjuncts);
+    } else if query.limit_clause.is_none() {
+        return Ok(None);
+    }
     let conditions: Option<Vec<Condition<'_>>> =
         conjuncts.iter().map(|expr| condition(expr, &|side| column_of(side, &resolve))).collect();
     let Some(conditions) = conditions else { return Ok(None) };
@@ -122,10 +133,6 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
         let Some((equal, low, high)) = bounds(&table, &ordinals, &conditions, &mut compiler)? else {
             continue;
         };
-        let ranged = low.is_some() || high.is_some();
-        if index.is_some() && (ranged || expected(&table, &ordinals[..equal.len()], rows) > INDEX_ROWS_MAX) {
-            continue;
-        }
         let Some((outputs, columns)) = crate::fast::compile::outputs(&table, projection, &mut compiler)?
         else {
             return Ok(None);
@@ -138,15 +145,36 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
             })
             .collect();
         let Some(outputs) = outputs else { return Ok(None) };
+        let Some(tail) = Tail::compile(query, (&outputs, &columns), &resolve, &mut compiler)? else {
+            return Ok(None);
+        };
+        let key = key_parts(&table, index);
+        let Some(direction) = access::direction(&table, &key, equal.len(), &tail.order) else { continue };
+        if conditions.is_empty() && !tail.has_limit() {
+            return Ok(None);
+        }
+        let mut look_ups_max = None;
+        if let Some(place) = index
+            && !luma_rows::covers(&table, &table.indexes[place], &outputs)
+        {
+            if low.is_some() || high.is_some() || tail.has_limit() {
+                look_ups_max = Some(INDEX_ROWS_MAX.max(rows / INDEX_SHARE));
+            } else if expected(&table, &ordinals[..equal.len()], rows) > INDEX_ROWS_MAX {
+                continue;
+            }
+        }
         let fields: Vec<_> =
             columns.iter().map(|column| field(&column.name, &column.data_type, true)).collect();
         let schema = Arc::new(Schema::new(fields));
         return Ok(Some(RangeSelect {
             table: Arc::clone(&table),
             index,
+            look_ups_max,
             equal,
             low,
             high,
+            direction,
+            tail,
             outputs,
             schema,
             columns: columns.into(),
@@ -210,7 +238,19 @@ fn bounds(
         let (Some(low), Some(high)) = (bound(low)?, bound(high)?) else { return Ok(None) };
         return Ok((taken == conditions.len()).then_some((equal, low, high)));
     }
-    Ok((taken == conditions.len() && taken > 0).then_some((equal, None, None)))
+    Ok((taken == conditions.len()).then_some((equal, None, None)))
+}
+
+/// What the keys of the primary key, or of the index at a place, are made of.
+fn key_parts(table: &OpenTable, index: Option<usize>) -> Vec<KeyPart> {
+    let indexed = index.and_then(|place| table.indexes.get(place)).into_iter();
+    let indexed = indexed.flat_map(|index| &index.definition.columns).map(|part| KeyPart {
+        ordinal: usize::from(part.column).checked_sub(1),
+        order: KeyOrder { descending: part.descending, nulls_first: part.nulls_first },
+    });
+    let row_key = table.key_ordinals().iter();
+    let row_key = row_key.map(|ordinal| KeyPart { ordinal: Some(*ordinal), order: KeyOrder::ASCENDING });
+    indexed.chain(row_key).collect()
 }
 
 impl RangeSelect {
@@ -218,10 +258,14 @@ impl RangeSelect {
     pub(crate) fn description(&self) -> String {
         let table = &self.table.definition;
         let (kind, key) = match self.index.and_then(|place| self.table.indexes.get(place)) {
+            Some(index) if luma_rows::covers(&self.table, index, &self.outputs) => {
+                ("index only", index.definition.name.as_str())
+            }
             Some(index) => ("index", index.definition.name.as_str()),
             None => ("key", table.primary_key.as_ref().map_or("", |key| key.name.as_str())),
         };
-        format!("fast path: rows of {} next to each other, {kind} {key}", table.name)
+        let backward = if self.direction == Direction::Reverse { ", backward" } else { "" };
+        format!("fast path: rows of {} next to each other, {kind} {key}{backward}", table.name)
     }
 
     fn order(&self, place: usize) -> KeyOrder {
@@ -260,28 +304,43 @@ impl RangeSelect {
         Ok(range.filter(|range| !is_empty(range)))
     }
 
-    /// The rows, read on the thread that asks for them.
+    /// The rows, read on the thread that asks for them; `None` if they are better planned for.
     pub(crate) fn rows(
         &self,
         reader: TransactionReader,
         environment: &Environment<'_>,
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let Some(range) = self.range(environment)? else { return Ok(futures::stream::empty().boxed()) };
+    ) -> Result<Option<BoxStream<'static, Result<RecordBatch>>>> {
+        let slice = self.tail.slice(environment)?;
+        let Some(range) = self.range(environment)? else {
+            return Ok(Some(futures::stream::empty().boxed()));
+        };
+        if let (Some(most), Some(index)) = (self.look_ups_max, self.index)
+            && slice.read().is_none_or(|read| read as u64 > most)
+            && self.table.indexes[index].entries.approximate_range(range.start(), range.end()).entries > most
+        {
+            return Ok(None);
+        }
         let access = match self.index {
             Some(index) => Access::Index(index, vec![range]),
             None => Access::Rows(vec![range]),
         };
         let (table, schema) = (Arc::clone(&self.table), Arc::clone(&self.schema));
-        let scan =
-            RowScan::new(table, reader, access, Direction::Forward, self.outputs.clone(), schema, None);
-        let batches = futures::stream::unfold((scan, false), |(mut scan, begun)| async move {
-            if begun {
-                tokio::task::yield_now().await;
-            }
-            let batch = scan.next_batch(BATCH_ROWS).transpose()?;
-            Some((batch, (scan, true)))
-        });
-        Ok(batches.fuse().boxed())
+        let outputs = self.outputs.clone();
+        let scan = RowScan::new(table, reader, access, self.direction, outputs, schema, slice.read());
+        let batches =
+            futures::stream::unfold((scan, slice.offset, false), |(mut scan, mut skip, begun)| async move {
+                if begun {
+                    tokio::task::yield_now().await;
+                }
+                let batch = scan.next_batch(BATCH_ROWS).transpose()?;
+                let batch = batch.map(|batch| {
+                    let skipped = skip.min(batch.num_rows());
+                    skip -= skipped;
+                    batch.slice(skipped, batch.num_rows() - skipped)
+                });
+                Some((batch, (scan, skip, true)))
+            });
+        Ok(Some(batches.fuse().boxed()))
     }
 }
 

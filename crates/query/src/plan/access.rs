@@ -3,7 +3,7 @@
 //! A filter that compares a column with a constant narrows the keys that start with that column, and one
 //! that compares an expression the keys of an index on it. A partial index has all of the rows only if the
 //! filters imply its predicate. Of the primary key and the indexes the cheapest by estimated rows wins; an
-//! index pays for each row with a look-up of its own. Where rows are wanted in an order that a key has
+//! index pays for each row with a look-up of its own, unless its entries have all that is wanted. Where rows are wanted in an order that a key has
 //! (`plan/index_order`), walking along it saves the sort, and with a LIMIT most of the rows.
 
 use std::cmp::Ordering;
@@ -18,12 +18,15 @@ use luma_model::arrow::{CellReader, data_type};
 use luma_model::{
     CastKind, DataType, KeyOrder, TextContext, Value, ValueRef, cast, encode_key, prefix_successor,
 };
-use luma_rows::{Access, KeyRange, OpenTable};
+use luma_rows::{Access, KeyRange, OpenTable, ScanColumn};
 
 use crate::functions::collation::{Purpose, sort_key};
+use crate::plan::combined;
 
 /// What a row reached through an index costs, in rows of a plain scan.
 const INDEX_ROW_COST: f64 = 4.0;
+/// The same where the index alone gives it.
+const ENTRY_COST: f64 = 1.1;
 /// What sorting a row costs for each doubling of the rows, in rows of a plain scan.
 const SORT_COST: f64 = 0.05;
 /// Longest IN list that becomes ranges.
@@ -39,21 +42,25 @@ pub(crate) struct Way {
     pub(crate) access: Access,
     /// How many it is expected to give.
     pub(crate) rows: f64,
+    /// How many keys it looks at before the first.
+    pub(super) entries: f64,
     /// For EXPLAIN.
     pub(crate) description: String,
-    /// What the keys it walks over are made of.
-    key: Vec<KeyPart>,
+    /// What the keys it walks over are made of; entries of an index end with the key of their row.
+    pub(super) key: Vec<KeyPart>,
     /// How many parts of the key have one value each.
-    fixed: usize,
-    /// Whether no two keys are the same.
-    unique: bool,
+    pub(super) fixed: usize,
+    /// Whether its keys have all that is wanted of a row.
+    pub(super) covers: bool,
+    /// Whether filters leave out a part of its keys.
+    pub(super) narrowed: bool,
 }
 
 /// A part of a key: a column, or for an expression nothing that a query could be ordered by.
 #[derive(Clone, Copy, Debug)]
-struct KeyPart {
-    ordinal: Option<usize>,
-    order: KeyOrder,
+pub(crate) struct KeyPart {
+    pub(crate) ordinal: Option<usize>,
+    pub(crate) order: KeyOrder,
 }
 
 /// A column that rows are wanted in the order of.
@@ -69,42 +76,60 @@ impl Way {
     fn cost(&self, rows: f64) -> f64 {
         match self.access {
             Access::Rows(_) => rows,
+            Access::Index(..) if self.covers => rows * ENTRY_COST,
             Access::Index(..) => rows * INDEX_ROW_COST,
+            Access::Keys(_) => self.entries * ENTRY_COST + rows * INDEX_ROW_COST,
         }
     }
 
-    /// In which direction it gives rows in that order, if it does.
-    pub(crate) fn provides(&self, table: &OpenTable, wanted: &[Wanted]) -> Option<Direction> {
-        let nullable = |ordinal: usize| {
-            let column = &table.columns()[ordinal];
-            !column.not_null && !table.key_ordinals().contains(&ordinal)
-        };
-        let constant = |ordinal| self.key[..self.fixed].iter().any(|part| part.ordinal == Some(ordinal));
-        let mut parts = self.key[self.fixed..].iter();
-        let mut direction = None;
-        for next in wanted {
-            if constant(next.ordinal) {
-                continue;
-            }
-            let Some(part) = parts.next() else {
-                // Rows that are told apart already have no further order.
-                return if self.unique { direction.or(Some(Direction::Forward)) } else { None };
-            };
-            if part.ordinal != Some(next.ordinal) || !orders_as_sorts(table.data_type(next.ordinal)) {
-                return None;
-            }
-            let backward = part.order.descending != next.descending;
-            if nullable(next.ordinal) && (part.order.nulls_first != next.nulls_first) != backward {
-                return None;
-            }
-            let needed = if backward { Direction::Reverse } else { Direction::Forward };
-            if direction.is_some_and(|known| known != needed) {
-                return None;
-            }
-            direction = Some(needed);
-        }
-        direction.or(Some(Direction::Forward))
+    /// The column that its key begins with.
+    pub(super) fn begins_with(&self) -> Option<usize> {
+        self.key.first().and_then(|part| part.ordinal)
     }
+
+    /// In which direction it gives rows in that order, if it does.
+    fn provides(&self, table: &OpenTable, wanted: &[Wanted]) -> Option<Direction> {
+        direction(table, &self.key, self.fixed, wanted)
+    }
+}
+
+/// In which direction a walk along a key gives rows in that order, if it does; the first `fixed` parts have one value
+/// each. The key has the primary key's columns, if there is one.
+pub(crate) fn direction(
+    table: &OpenTable,
+    key: &[KeyPart],
+    fixed: usize,
+    wanted: &[Wanted],
+) -> Option<Direction> {
+    let nullable = |ordinal: usize| {
+        let column = &table.columns()[ordinal];
+        !column.not_null && !table.key_ordinals().contains(&ordinal)
+    };
+    let constant = |ordinal| key[..fixed].iter().any(|part| part.ordinal == Some(ordinal));
+    let mut parts = key[fixed..].iter();
+    let mut direction = None;
+    for next in wanted {
+        if constant(next.ordinal) {
+            continue;
+        }
+        let Some(part) = parts.next() else {
+            // Rows that are told apart already have no further order.
+            return (!table.key_ordinals().is_empty()).then_some(direction.unwrap_or(Direction::Forward));
+        };
+        if part.ordinal != Some(next.ordinal) || !orders_as_sorts(table.data_type(next.ordinal)) {
+            return None;
+        }
+        let backward = part.order.descending != next.descending;
+        if nullable(next.ordinal) && (part.order.nulls_first != next.nulls_first) != backward {
+            return None;
+        }
+        let needed = if backward { Direction::Reverse } else { Direction::Forward };
+        if direction.is_some_and(|known| known != needed) {
+            return None;
+        }
+        direction = Some(needed);
+    }
+    direction.or(Some(Direction::Forward))
 }
 
 /// Whether keys of the type are in the order in which a query sorts its values.
@@ -192,6 +217,11 @@ fn sort_keys(table: &OpenTable) -> (Vec<usize>, Vec<(Expr, DataType)>) {
 }
 
 impl Subjects<'_> {
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.table.columns().len() + self.expressions.len()
+    }
+
     fn find(&self, expr: &Expr) -> Option<usize> {
         if let Expr::Column(column) = expr {
             return ordinal(self.table, &column.name);
@@ -234,7 +264,7 @@ impl Subjects<'_> {
     /// What the filters say of each.
     fn constraints<'f>(&self, filters: impl IntoIterator<Item = &'f Expr>) -> Vec<Constraint> {
         let mut constraints: Vec<Constraint> = Vec::new();
-        constraints.resize_with(self.table.columns().len() + self.expressions.len(), Constraint::default);
+        constraints.resize_with(self.count(), Constraint::default);
         for filter in filters {
             collect(self, filter, &mut constraints);
         }
@@ -358,10 +388,11 @@ fn implied(condition: &Expr, filters: &[Expr], subjects: &Subjects<'_>, said: &[
         })
 }
 
-/// Finds the ways to the rows that may pass all `filters`.
+/// Finds the ways to `columns` of the rows that may pass all `filters`.
 pub(crate) fn choose(
     table: &OpenTable,
     planned: &[(Oid, PlannedIndex)],
+    columns: &[ScanColumn],
     filters: &[Expr],
     rows: u64,
 ) -> Ways {
@@ -370,22 +401,50 @@ pub(crate) fn choose(
     for filter in filters {
         conjuncts(filter, &mut said);
     }
+    let mut all = by_one_key(table, planned, columns, &said, rows);
+    let ways_for = |conditions: &[Expr]| by_one_key(table, planned, &[ScanColumn::Image], conditions, rows);
+    all.extend(combined::ways(&all, &said, rows, ways_for));
+    let mut best = 0;
+    for (place, way) in all.iter().enumerate() {
+        if way.cost(way.rows) < all[best].cost(all[best].rows) {
+            best = place;
+        }
+    }
     let (collated, sort_keys) = sort_keys(table);
     let plain = Subjects { table, expressions: &sort_keys, collated: &collated };
-    let constraints = plain.constraints(filters);
+    let statistics = table.definition.statistics.as_ref();
+    let passing =
+        rows * said.iter().map(|condition| fraction(&plain, condition, statistics)).product::<f64>();
+    let passing = passing.clamp(1.0, rows);
+    Ways { all, best, passing }
+}
+
+/// The ways by the primary key, which is the first, and by each index to the rows that satisfy all conditions.
+fn by_one_key(
+    table: &OpenTable,
+    planned: &[(Oid, PlannedIndex)],
+    columns: &[ScanColumn],
+    said: &[Expr],
+    rows: f64,
+) -> Vec<Way> {
+    let (collated, sort_keys) = sort_keys(table);
+    let plain = Subjects { table, expressions: &sort_keys, collated: &collated };
+    let constraints = plain.constraints(said);
     let statistics = table.definition.statistics.as_ref();
     let parts: Vec<(usize, KeyOrder)> =
         table.key_ordinals().iter().map(|ordinal| (plain.part(*ordinal), KeyOrder::default())).collect();
     let of_column = |subject: &usize| Some(*subject).filter(|subject| *subject < table.columns().len());
-    let key =
-        parts.iter().map(|(subject, order)| KeyPart { ordinal: of_column(subject), order: *order }).collect();
+    let part = |(subject, order): &(usize, KeyOrder)| KeyPart { ordinal: of_column(subject), order: *order };
+    let row_key: Vec<KeyPart> = parts.iter().map(part).collect();
     let mut whole = Way {
         access: Access::all(),
         rows,
+        entries: 0.0,
         description: "full scan".into(),
-        key,
+        key: row_key.clone(),
         fixed: 0,
-        unique: !parts.is_empty(),
+        covers: true,
+        narrowed: false,
     };
     if let Some(key) = &table.definition.primary_key
         && let Some(found) = narrow(&plain, &parts, &constraints, statistics, true, rows)
@@ -394,6 +453,7 @@ pub(crate) fn choose(
         whole.rows = found.rows;
         whole.description = format!("primary key {} ({})", key.name, found.description);
         whole.fixed = found.fixed;
+        whole.narrowed = true;
     }
     let mut all = vec![whole];
     let nothing = PlannedIndex::default();
@@ -411,10 +471,10 @@ pub(crate) fn choose(
         let constraints = if planned.keys.is_empty() {
             &constraints
         } else {
-            own = subjects.constraints(filters);
+            own = subjects.constraints(said);
             &own
         };
-        if !planned.predicate.iter().all(|condition| implied(condition, &said, &subjects, constraints)) {
+        if !planned.predicate.iter().all(|condition| implied(condition, said, &subjects, constraints)) {
             continue;
         }
         let mut expressions = table.columns().len() + collated.len()..;
@@ -431,34 +491,29 @@ pub(crate) fn choose(
         let partial = definition.predicate.is_some();
         let entries =
             if partial { (index.entries.stats().approximate_entries.max(1) as f64).min(rows) } else { rows };
-        let key = parts.iter().map(|(subject, order)| KeyPart { ordinal: of_column(subject), order: *order });
+        let key = parts.iter().map(part).chain(row_key.iter().copied());
         let mut way = Way {
             access: Access::Index(place, vec![KeyRange::all()]),
             rows: entries,
-            description: format!("index {}", definition.name),
+            entries: 0.0,
+            description: String::new(),
             key: key.collect(),
             fixed: 0,
-            // NULLs are not told apart.
-            unique: false,
+            covers: luma_rows::covers(table, index, columns),
+            narrowed: false,
         };
+        let only = if way.covers { " only" } else { "" };
+        way.description = format!("index{only} {}", definition.name);
         if let Some(found) = narrow(&subjects, &parts, constraints, statistics, definition.unique, entries) {
             way.access = Access::Index(place, found.ranges);
             way.rows = found.rows;
             way.fixed = found.fixed;
-            way.description = format!("index {} ({})", definition.name, found.description);
+            way.narrowed = true;
+            way.description = format!("{} ({})", way.description, found.description);
         }
         all.push(way);
     }
-    let mut best = 0;
-    for (place, way) in all.iter().enumerate() {
-        if way.cost(way.rows) < all[best].cost(all[best].rows) {
-            best = place;
-        }
-    }
-    let passing =
-        rows * said.iter().map(|condition| fraction(&plain, condition, statistics)).product::<f64>();
-    let passing = passing.clamp(1.0, rows);
-    Ways { all, best, passing }
+    all
 }
 
 /// The share of rows that one condition is expected to keep.
@@ -600,6 +655,11 @@ fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint
             let left = collect(subjects, left, constraints);
             collect(subjects, right, constraints) && left
         }
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+            let Some((subject, values)) = alternatives(subjects, filter) else { return false };
+            constraints[subject].equal = Some(values);
+            true
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (side, literal, op) = match (left.as_ref(), right.as_ref()) {
                 (side, Expr::Literal(literal, _)) => (side, literal, *op),
@@ -622,6 +682,8 @@ fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint
             }
             true
         }
+        Expr::Column(_) => is_bool(subjects, filter, true, constraints),
+        Expr::Not(inner) => is_bool(subjects, inner, false, constraints),
         Expr::Between(between) if !between.negated => {
             let (Expr::Literal(low, _), Expr::Literal(high, _)) =
                 (between.low.as_ref(), between.high.as_ref())
@@ -657,6 +719,35 @@ fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint
     }
 }
 
+/// Takes that a subject that is true or false has this value; `b = true` arrives as `b`.
+fn is_bool(subjects: &Subjects<'_>, expr: &Expr, value: bool, constraints: &mut [Constraint]) -> bool {
+    let found = subjects.find(expr).filter(|subject| *subjects.data_type(*subject) == DataType::Bool);
+    let Some(subject) = found else { return false };
+    constraints[subject].equal = Some(vec![Value::Bool(value)]);
+    true
+}
+
+/// The one subject that a filter of equalities, one of which has to be true, speaks of, and the values. Short IN lists
+/// arrive as such.
+fn alternatives(subjects: &Subjects<'_>, filter: &Expr) -> Option<(usize, Vec<Value>)> {
+    if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) = filter {
+        let (subject, mut values) = alternatives(subjects, left)?;
+        let (other, more) = alternatives(subjects, right)?;
+        values.extend(more);
+        return (subject == other && values.len() <= LIST_MAX).then_some((subject, values));
+    }
+    if !matches!(filter, Expr::BinaryExpr(BinaryExpr { op: Operator::Eq, .. }) | Expr::InList(_)) {
+        return None;
+    }
+    let mut said: Vec<Constraint> = Vec::new();
+    said.resize_with(subjects.count(), Constraint::default);
+    if !collect(subjects, filter, &mut said) {
+        return None;
+    }
+    let mut said = said.into_iter().enumerate();
+    said.find_map(|(subject, constraint)| Some((subject, constraint.equal?)))
+}
+
 fn ordinal(table: &OpenTable, name: &str) -> Option<usize> {
     table.definition.column(name).map(|column| usize::from(column.number) - 1)
 }
@@ -672,6 +763,10 @@ fn key_value(literal: &ScalarValue, wanted: &DataType) -> Option<Value> {
     let given = data_type(&field).ok()?;
     let reader = CellReader::new(array.as_ref(), &given).ok()?;
     let value = reader.get(0).ok()?;
+    if let (DataType::Enum(_), ValueRef::Int8(place)) = (wanted, value) {
+        // Labels are their places by now.
+        return Some(Value::Int8(place));
+    }
     let context = TextContext::default();
     let converted = cast(value, &given, wanted, CastKind::Explicit, &context).ok()?;
     // Only an exact conversion keeps the comparison's meaning: 1.5 is no key of an integer column.

@@ -181,8 +181,8 @@ impl TableProvider for RowTable {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let projection = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projection)?);
-        let columns = projection.iter().map(|at| self.columns[*at]).collect();
-        let ways = access::choose(&self.table, self.planned(), filters, self.rows);
+        let columns: Vec<ScanColumn> = projection.iter().map(|at| self.columns[*at]).collect();
+        let ways = access::choose(&self.table, self.planned(), &columns, filters, self.rows);
         // A limit counts rows that pass the filters, which stay above the scan.
         let limit = if filters.is_empty() { limit } else { None };
         let partitions = state.config().target_partitions();

@@ -1,0 +1,73 @@
+//! The keys of the rows that several indexes name together.
+
+use lightning::{Direction, Readable, TransactionReader};
+use luma_catalog::engine_error;
+use luma_model::Result;
+
+use crate::access::{KeyRange, KeySet};
+use crate::index;
+use crate::table::OpenTable;
+
+/// Bytes of keys past which all rows are read instead.
+const BYTES_MAX: usize = 32 << 20;
+
+/// Ascending, each key once.
+type Keys = Vec<Box<[u8]>>;
+
+/// The keys, ascending; `None` where they are too many for memory.
+pub(crate) fn collect(table: &OpenTable, reader: &TransactionReader, set: &KeySet) -> Result<Option<Keys>> {
+    match set {
+        KeySet::Rows(ranges) => walk(&table.rows, reader, ranges, |key, _| Ok(key)),
+        KeySet::Index(place, ranges) => walk(&table.indexes[*place].entries, reader, ranges, index::row_key),
+        KeySet::Any(sets) => {
+            let mut all = Keys::new();
+            for set in sets {
+                let Some(more) = collect(table, reader, set)? else { return Ok(None) };
+                all.extend(more);
+            }
+            Ok(sorted(all))
+        }
+        KeySet::All(sets) => {
+            let mut left: Option<Keys> = None;
+            for set in sets {
+                let Some(more) = collect(table, reader, set)? else { return Ok(None) };
+                left = Some(match left {
+                    None => more,
+                    Some(mut left) => {
+                        left.retain(|key| more.binary_search(key).is_ok());
+                        left
+                    }
+                });
+            }
+            Ok(left)
+        }
+    }
+}
+
+fn walk(
+    keyspace: &lightning::Keyspace,
+    reader: &TransactionReader,
+    ranges: &[KeyRange],
+    row_key: impl for<'k> Fn(&'k [u8], &'k [u8]) -> Result<&'k [u8]>,
+) -> Result<Option<Keys>> {
+    let (mut keys, mut bytes) = (Keys::new(), 0);
+    for range in ranges {
+        let mut entries =
+            reader.range(keyspace, range.start(), range.end(), Direction::Forward).map_err(engine_error)?;
+        while let Some((key, value)) = entries.next().map_err(engine_error)? {
+            let key: Box<[u8]> = row_key(key, value)?.into();
+            bytes += key.len() + size_of::<Box<[u8]>>();
+            if bytes > BYTES_MAX {
+                return Ok(None);
+            }
+            keys.push(key);
+        }
+    }
+    Ok(sorted(keys))
+}
+
+fn sorted(mut keys: Keys) -> Option<Keys> {
+    keys.sort_unstable();
+    keys.dedup();
+    Some(keys)
+}
