@@ -10,7 +10,8 @@ use support::{Fixture, run};
 
 const COLUMNS: &str =
     "i int, big bigint, s smallint, b bool, d date, ts timestamp, tz timestamptz, u uuid, txt text,
-    vc varchar(9), ch char(5), num numeric, fixed numeric(9,2), f float8, m mood, by bytea, t time";
+    vc varchar(9), ch char(5), num numeric, fixed numeric(9,2), f float8, m mood, by bytea, t time,
+    j jsonb, arr int[]";
 
 /// Rows of every type, with NULLs and equal values among them.
 const ROWS: &str = "SELECT CASE WHEN n % 7 = 0 THEN NULL ELSE n % 40 - 20 END, n * 5000000000 % 77, (n % 5)::smallint,
@@ -20,7 +21,8 @@ const ROWS: &str = "SELECT CASE WHEN n % 7 = 0 THEN NULL ELSE n % 40 - 20 END, n
     CASE WHEN n % 6 = 0 THEN NULL ELSE repeat(chr(97 + n % 4), n % 5) END, 'v' || n % 13, 'c' || n % 4,
     CASE WHEN n % 2 = 0 THEN 1.50 ELSE 1.5 + n % 9 END, n % 10 / 4.0, CASE WHEN n % 2 = 0 THEN -0.0 ELSE n % 6 / 2.0 END,
     (ARRAY['sad', 'ok', 'happy'])[n % 3 + 1]::mood, decode(lpad(to_hex(n % 300), 4, '0'), 'hex'),
-    time '10:00' + n % 20 * interval '1 minute', n FROM generate_series(1, 600) AS r(n)";
+    time '10:00' + n % 20 * interval '1 minute', CASE WHEN n % 4 > 0 THEN jsonb_build_object('a', n % 6) END,
+    ARRAY[n % 3, NULL, n], n FROM generate_series(1, 600) AS r(n)";
 
 const INDEXES: &[&str] = &[
     "CREATE INDEX one ON has (i)",
@@ -33,6 +35,8 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX eight ON has (vc) WHERE i > 0",
     "CREATE INDEX nine ON has ((i + s), by)",
     "CREATE UNIQUE INDEX ten ON has (txt, id)",
+    "CREATE INDEX eleven ON has (s) INCLUDE (num, ch, j, arr)",
+    "CREATE UNIQUE INDEX twelve ON has (tz DESC, id) INCLUDE (fixed, f, i)",
 ];
 
 /// A query of `{}`, and whether an index alone gives its rows.
@@ -57,6 +61,10 @@ const QUERIES: &[(&str, bool)] = &[
     ("SELECT by FROM {} WHERE i + s = 3", false),
     ("SELECT txt, id FROM {} WHERE txt = 'aaaa'", true),
     ("SELECT txt FROM {} WHERE txt = ''", true),
+    ("SELECT s, num, ch, j, arr, id FROM {} WHERE s = 3", true),
+    ("SELECT j FROM {} WHERE s = 1 AND num > 2", true),
+    ("SELECT s, num, fixed FROM {} WHERE s = 3", false),
+    ("SELECT f, id, fixed, i FROM {} WHERE tz > '2023-12-25'", true),
 ];
 
 async fn filled() -> (Fixture, Session) {
@@ -104,6 +112,7 @@ async fn an_index_alone_gives_what_the_rows_would() {
     for table in ["has", "has_not"] {
         for change in [
             format!("UPDATE {table} SET i = i + 1, txt = txt || 'a', m = 'ok' WHERE id % 3 = 0"),
+            format!("UPDATE {table} SET num = num + 1, fixed = 7, ch = 'new' WHERE id % 5 = 1"),
             format!("DELETE FROM {table} WHERE id % 10 = 4"),
             format!(
                 "INSERT INTO {table} (id, i, d, b, m, txt) VALUES (1000, 3, '2024-01-09', true, 'ok', 'aaaa')"

@@ -1,9 +1,9 @@
 //! Rows from an index alone: when its entries have all that a scan wants, the rows are not looked up.
 //!
-//! An entry has the indexed columns and the row's key (`index.rs`). A value is taken from there only where its sorting
-//! bytes tell exactly what it was: 1.00 and 1.0 have the same, and so do texts that a language takes for equal.
+//! An entry has the indexed columns, the row's key, and the INCLUDE columns (`index.rs`). A value is taken from keys only
+//! where its sorting bytes tell exactly what it was: 1.00 and 1.0 have the same, and so do texts that a language takes for equal.
 
-use luma_model::{DataType, KeyOrder, Result, ValueRef, decode_key};
+use luma_model::{DataType, KeyOrder, Result, RowView, ValueRef, decode_key};
 
 use crate::index;
 use crate::scan::ScanColumn;
@@ -25,6 +25,8 @@ pub(crate) struct Cover {
     indexed: Vec<Part>,
     /// The same of the row's key.
     row_key: Vec<Part>,
+    /// The place among the INCLUDE columns, the type, and the place among the scan's columns.
+    included: Vec<(usize, DataType, usize)>,
 }
 
 /// Whether sorting bytes of the type have exactly one value.
@@ -80,6 +82,7 @@ impl Cover {
             let data_type = if collated { DataType::Bytea } else { table.data_type(ordinal).clone() };
             row_key.push(Part { data_type, order: KeyOrder::ASCENDING, wanted_at: Vec::new() });
         }
+        let mut included = Vec::new();
         for (at, column) in columns.iter().enumerate() {
             match *column {
                 ScanColumn::Key => {}
@@ -87,10 +90,16 @@ impl Cover {
                 ScanColumn::Value(wanted) => {
                     if let Some(place) = known.iter().position(|known| *known == Some(wanted)) {
                         indexed[place].wanted_at.push(at);
-                    } else {
-                        let place = table.key_ordinals().iter().position(|known| *known == wanted)?;
-                        row_key.get_mut(place).filter(|_| exact(wanted))?.wanted_at.push(at);
+                        continue;
                     }
+                    let place = table.key_ordinals().iter().position(|known| *known == wanted);
+                    if let Some(place) = place.filter(|_| exact(wanted)) {
+                        row_key[place].wanted_at.push(at);
+                        continue;
+                    }
+                    let mut include = index.definition.include.iter();
+                    let place = include.position(|number| usize::from(*number) == wanted + 1)?;
+                    included.push((place, table.data_type(wanted).clone(), at));
                 }
             }
         }
@@ -98,16 +107,24 @@ impl Cover {
             let last = parts.iter().rposition(|part| !part.wanted_at.is_empty());
             parts.truncate(last.map_or(0, |last| last + 1));
         }
-        Some(Self { indexed, row_key })
+        Some(Self { indexed, row_key, included })
     }
 
-    /// Appends the values of an entry to the builders of the scan's columns.
+    /// Appends the values of an entry to the builders of the scan's columns; `false`, and nothing is appended, if the
+    /// entry has not all of them.
     pub(crate) fn append(
         &self,
         key: &[u8],
         value: &[u8],
         mut append: impl FnMut(usize, ValueRef<'_>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        if !self.included.is_empty() {
+            let Some(included) = index::included(value) else { return Ok(false) };
+            let view = RowView::new(included)?;
+            for (place, data_type, at) in &self.included {
+                append(*at, view.get(*place, data_type)?.unwrap_or(ValueRef::Null))?;
+            }
+        }
         for (parts, mut bytes) in [(&self.indexed, key), (&self.row_key, index::row_key(key, value)?)] {
             for part in parts {
                 let (value, length) = decode_key(bytes, &part.data_type, part.order)?;
@@ -117,6 +134,6 @@ impl Cover {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

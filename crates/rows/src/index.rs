@@ -3,8 +3,11 @@
 //! | entry | key | value |
 //! |---|---|---|
 //! | of a unique index, no NULL | indexed columns | `1`, row key |
-//! | of a deferrable unique index, no NULL | indexed columns, row key | `2`, length of the indexed columns (u16, big endian) |
-//! | any other | indexed columns, row key | `0`, length of the indexed columns (u16, big endian) |
+//! | the same with INCLUDE | indexed columns | `3`, length of the row key (u16, big endian), row key, included |
+//! | of a deferrable unique index, no NULL | indexed columns, row key | `2`, length of the indexed columns (u16, big endian), included |
+//! | any other | indexed columns, row key | `0`, length of the indexed columns (u16, big endian), included |
+//!
+//! *Included* are the values of the INCLUDE columns, encoded as a row; entries from before they were stored have none.
 //!
 //! So two rows with one unique key meet in one entry, and rows whose key has a NULL never do; entries of a
 //! deferrable key stand beside each other until they are checked.
@@ -18,6 +21,7 @@ use crate::write::Expressions;
 const IN_KEY: u8 = 0;
 const IN_VALUE: u8 = 1;
 const CLAIM: u8 = 2;
+const IN_VALUE_WITH_INCLUDED: u8 = 3;
 
 /// An entry ready to be stored; reused from row to row.
 #[derive(Debug, Default)]
@@ -69,11 +73,17 @@ impl Entry {
             encode_key(value.as_ref(), &expression.data_type, order, &mut self.key)?;
         }
         self.exclusive = index.definition.is_always_unique() && !has_null;
-        if self.exclusive {
+        let length_of =
+            |part: &[u8]| u16::try_from(part.len()).map_err(|_| too_large(&index.definition.name));
+        if self.exclusive && definition.include.is_empty() {
             self.value.push(IN_VALUE);
             self.value.extend_from_slice(row_key);
+        } else if self.exclusive {
+            self.value.push(IN_VALUE_WITH_INCLUDED);
+            self.value.extend_from_slice(&length_of(row_key)?.to_be_bytes());
+            self.value.extend_from_slice(row_key);
         } else {
-            let length = u16::try_from(self.key.len()).map_err(|_| too_large(&index.definition.name))?;
+            let length = length_of(&self.key)?;
             let claims = index.definition.is_deferrable() && !has_null;
             if claims {
                 self.claimed = self.key.len();
@@ -81,6 +91,10 @@ impl Entry {
             self.value.push(if claims { CLAIM } else { IN_KEY });
             self.value.extend_from_slice(&length.to_be_bytes());
             self.key.extend_from_slice(row_key);
+        }
+        if !definition.include.is_empty() {
+            let included = definition.include.iter().map(|number| values[usize::from(*number) - 1]);
+            luma_model::encode_row_iter(included, &mut self.value);
         }
         table.check_key_size(&self.key)?;
         Ok(true)
@@ -91,17 +105,30 @@ impl Entry {
 pub fn row_key<'a>(key: &'a [u8], value: &'a [u8]) -> Result<&'a [u8]> {
     match value {
         [IN_VALUE, row_key @ ..] => Ok(row_key),
-        [IN_KEY | CLAIM, high, low] => {
-            key.get(usize::from(u16::from_be_bytes([*high, *low]))..).ok_or_else(damaged)
-        }
+        [IN_KEY | CLAIM, high, low, ..] => key.get(length(*high, *low)..).ok_or_else(damaged),
+        [IN_VALUE_WITH_INCLUDED, high, low, rest @ ..] => rest.get(..length(*high, *low)).ok_or_else(damaged),
         _ => Err(damaged()),
     }
+}
+
+/// The encoded values of the INCLUDE columns; `None` if the entry is from before they were stored.
+pub(crate) fn included(value: &[u8]) -> Option<&[u8]> {
+    let included = match value {
+        [IN_KEY | CLAIM, _, _, included @ ..] => included,
+        [IN_VALUE_WITH_INCLUDED, high, low, rest @ ..] => rest.get(length(*high, *low)..)?,
+        _ => return None,
+    };
+    (!included.is_empty()).then_some(included)
+}
+
+fn length(high: u8, low: u8) -> usize {
+    usize::from(u16::from_be_bytes([high, low]))
 }
 
 /// The part of an entry's key that no other may have once a deferrable constraint is checked.
 pub(crate) fn claim<'a>(key: &'a [u8], value: &[u8]) -> Option<&'a [u8]> {
     match value {
-        [CLAIM, high, low] => key.get(..usize::from(u16::from_be_bytes([*high, *low]))),
+        [CLAIM, high, low, ..] => key.get(..length(*high, *low)),
         _ => None,
     }
 }

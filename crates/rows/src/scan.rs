@@ -175,11 +175,12 @@ impl RowScan {
                 append(&self.table, key, value, builders)?;
                 return Ok(true);
             }
-            if let Some(cover) = &self.cover {
-                cover.append(key, value, |at, value| match &mut builders[at] {
+            if let Some(cover) = &self.cover
+                && cover.append(key, value, |at, value| match &mut builders[at] {
                     Builder::Value(_, builder) => builder.append(value),
                     Builder::Key(_) | Builder::Image(_) => Ok(()),
-                })?;
+                })?
+            {
                 append_keys(index::row_key(key, value)?, builders);
                 return Ok(true);
             }

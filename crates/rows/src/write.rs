@@ -296,8 +296,9 @@ impl<'a> Writer<'a> {
             }
         }
         for index in &table.indexes {
-            let mut same =
-                index.definition.is_plain() && ordinals(index).all(|ordinal| old[ordinal] == new[ordinal]);
+            let included = index.definition.include.iter().map(|number| usize::from(*number) - 1);
+            let mut same = index.definition.is_plain()
+                && ordinals(index).chain(included).all(|ordinal| old[ordinal] == new[ordinal]);
             if same && !moved {
                 continue;
             }
