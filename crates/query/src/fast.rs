@@ -5,6 +5,7 @@
 //! only uses expressions of [`scalar`], is compiled once and run without it; so is one that reads a [`range`] of a key. What does not fit
 //! here goes to DataFusion; both give the same answers.
 
+mod bounds;
 pub(crate) mod compile;
 pub(crate) mod point;
 pub(crate) mod range;

@@ -234,7 +234,7 @@ const COMBINED: &[(&str, &str)] = &[
     // The same column: ranges of one key.
     ("i = 1 OR i = 2", "index one (i in 2 values)"),
     ("id = 1 OR id = 2 OR id IN (3, 9, 9)", "primary key has_pkey (id in 4 values)"),
-    ("id IN (1, 2)", "primary key has_pkey (id in 2 values)"),
+    ("id IN (1, 2) AND f IS NULL", "primary key has_pkey (id in 2 values)"),
     // No index has the second.
     ("i = 3 OR f = 1", "full scan"),
     ("i = 3 OR i IS NULL", "full scan"),

@@ -180,6 +180,20 @@ const RANGES: &[(&str, bool)] = &[
     ("x = 'x1'", true),
     ("t.a = 3 AND t.b < 4", true),
     ("k = 2 AND n > 5", true),
+    ("a IN (3, 9, 3, NULL)", true),
+    ("a IN (NULL)", true),
+    ("a = 3 AND b IN (9, 1, 4)", true),
+    ("a = ANY ('{5,2,NULL,77}')", true),
+    ("a = 4 AND b = ANY ('{}')", true),
+    ("k IN (4, 1, 2)", true),
+    ("k = 2 AND n IN (1, 5)", true),
+    ("x = ANY ('{x1,x3}')", true),
+    ("d = ANY ('{2026-01-02}') AND a = 3 AND b = 2", true),
+    ("a IN (1, 2) AND b = 3", false),
+    ("a NOT IN (1, 2)", false),
+    ("a IN (1, b)", false),
+    ("a <> ANY ('{1}')", false),
+    ("a = ALL ('{1}')", false),
     ("k = 2 AND a = 3", false),
     ("b = 3", false),
     ("a = 3 AND d > '2026-01-01'", false),
@@ -334,4 +348,28 @@ async fn a_plan_that_was_kept_says_what_a_new_one_says() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_keys_may_be_parameters() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(&mut session, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 500) AS s(n)")
+        .await
+        .unwrap();
+    let list = |values: &[Option<i32>]| {
+        let elements = values.iter().map(|value| value.map_or(Value::Null, Value::Int4)).collect();
+        Value::Array(luma_model::ArrayValue { elements })
+    };
+    let asked = "SELECT id FROM t WHERE id = ANY($1)";
+    let found =
+        run_with(&mut session, asked, &[], &[list(&[Some(9), None, Some(3), Some(9), Some(-1)])]).await;
+    assert_eq!(found.unwrap(), ["3", "9"]);
+    assert!(run_with(&mut session, asked, &[], &[list(&[])]).await.unwrap().is_empty());
+    assert!(run_with(&mut session, asked, &[], &[Value::Null]).await.unwrap().is_empty());
+    let asked = "SELECT id FROM t WHERE id IN ($1, $2, 4) ORDER BY id DESC LIMIT $3";
+    let given = [Value::Int4(8), Value::Int4(4), Value::Int8(2)];
+    assert_eq!(run_with(&mut session, asked, &[], &given).await.unwrap(), ["8", "4"]);
+    let given = [Value::Null, Value::Int4(5), Value::Null];
+    assert_eq!(run_with(&mut session, asked, &[], &given).await.unwrap(), ["5", "4"]);
 }

@@ -1,27 +1,27 @@
 //! Rows next to each other by a key: `WHERE a = … AND b BETWEEN … AND … ORDER BY b LIMIT …` without planning.
 //!
-//! Taken are plain columns of one table, whose conditions are equalities with the first columns of a key and one range of the
+//! Taken are plain columns of one table, whose conditions are equalities with the first columns of a key and one range or list of the
 //! next, in the order of the key if in any, and nothing else. By an index that has not all of the columns only few rows are taken: the planner may know a
 //! better way to many.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query};
+use datafusion::sql::sqlparser::ast::Query;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lightning::{Direction, TransactionReader};
 use luma_model::arrow::field;
-use luma_model::{DataType, KeyOrder, Result, Value, encode_key};
-use luma_rows::{Access, KeyRange, OpenTable, RowScan, ScanColumn};
+use luma_model::{KeyOrder, Result};
+use luma_rows::{Access, OpenTable, RowScan, ScanColumn};
 
-use crate::fast::compile::{Context, Output, Selected, column_of, constant, selected, split};
-use crate::fast::scalar::{Compiler, Environment, Typed};
+use crate::fast::bounds::{Bounds, Condition, Last, condition};
+use crate::fast::compile::{Context, Output, Selected, column_of, selected, split};
+use crate::fast::scalar::{Compiler, Environment};
 use crate::fast::tail::Tail;
 use crate::outcome::Column;
-use crate::plan::access::{self, Constraint, KeyPart, bounded};
+use crate::plan::access::{self, KeyPart};
 
 /// Rows of a batch: what is read before others on the thread get their turn.
 const BATCH_ROWS: usize = 1024;
@@ -38,70 +38,12 @@ pub(crate) struct RangeSelect {
     index: Option<usize>,
     /// Most entries of the index that rows may be looked up for; none where that is known to be few, or needless.
     look_ups_max: Option<u64>,
-    /// Values of the key's first columns.
-    equal: Vec<Typed>,
-    /// Bounds of the column after them, and whether they are included.
-    low: Option<(Typed, bool)>,
-    high: Option<(Typed, bool)>,
+    bounds: Bounds,
     direction: Direction,
     tail: Tail,
     outputs: Vec<ScanColumn>,
     schema: SchemaRef,
     pub(crate) columns: Arc<[Column]>,
-}
-
-/// A condition on one column.
-struct Condition<'e> {
-    ordinal: usize,
-    /// The value and whether it is included; the same on both sides for an equality.
-    low: Option<(&'e Expr, bool)>,
-    high: Option<(&'e Expr, bool)>,
-    equal: bool,
-}
-
-fn condition<'e>(expr: &'e Expr, column: &dyn Fn(&Expr) -> Option<usize>) -> Option<Condition<'e>> {
-    match expr {
-        Expr::Between { expr, negated: false, low, high } => {
-            let ordinal = column(expr)?;
-            Some(Condition { ordinal, low: Some((low, true)), high: Some((high, true)), equal: false })
-        }
-        Expr::BinaryOp { left, op, right } => {
-            let (ordinal, value, turned) = match (column(left), column(right)) {
-                (Some(ordinal), None) => (ordinal, right.as_ref(), false),
-                (None, Some(ordinal)) => (ordinal, left.as_ref(), true),
-                _ => return None,
-            };
-            let below =
-                |included| Condition { ordinal, low: Some((value, included)), high: None, equal: false };
-            let above =
-                |included| Condition { ordinal, low: None, high: Some((value, included)), equal: false };
-            Some(match (op, turned) {
-                (BinaryOperator::Eq, _) => {
-                    Condition { ordinal, low: Some((value, true)), high: Some((value, true)), equal: true }
-                }
-                (BinaryOperator::Gt, false) | (BinaryOperator::Lt, true) => below(false),
-                (BinaryOperator::GtEq, false) | (BinaryOperator::LtEq, true) => below(true),
-                (BinaryOperator::Lt, false) | (BinaryOperator::Gt, true) => above(false),
-                (BinaryOperator::LtEq, false) | (BinaryOperator::GtEq, true) => above(true),
-                _ => return None,
-            })
-        }
-        _ => None,
-    }
-}
-
-/// Whether keys of the type are in the order of comparisons.
-fn has_ranges(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Int2
-            | DataType::Int4
-            | DataType::Int8
-            | DataType::Date
-            | DataType::Timestamp
-            | DataType::TimestampTz
-            | DataType::Uuid
-    )
 }
 
 /// Compiles a query about rows next to each other; `None` when it is not one.
@@ -130,9 +72,8 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
     let keys = std::iter::once((None, table.key_ordinals().to_vec())).chain(indexes).collect::<Vec<_>>();
     for (index, ordinals) in keys {
         let mut compiler = Compiler { resolve: &resolve, parameters: context.parameters };
-        let Some((equal, low, high)) = bounds(&table, &ordinals, &conditions, &mut compiler)? else {
-            continue;
-        };
+        let Some(bounds) = Bounds::compile(&table, &ordinals, &conditions, &mut compiler)? else { continue };
+        let fixed = bounds.equal.len();
         let Some((outputs, columns)) = crate::fast::compile::outputs(&table, projection, &mut compiler)?
         else {
             return Ok(None);
@@ -149,7 +90,7 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
             return Ok(None);
         };
         let key = key_parts(&table, index);
-        let Some(direction) = access::direction(&table, &key, equal.len(), &tail.order) else { continue };
+        let Some(direction) = access::direction(&table, &key, fixed, &tail.order) else { continue };
         if conditions.is_empty() && !tail.has_limit() {
             return Ok(None);
         }
@@ -157,9 +98,9 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
         if let Some(place) = index
             && !luma_rows::covers(&table, &table.indexes[place], &outputs)
         {
-            if low.is_some() || high.is_some() || tail.has_limit() {
+            if !matches!(bounds.last, Last::Nothing) || tail.has_limit() {
                 look_ups_max = Some(INDEX_ROWS_MAX.max(rows / INDEX_SHARE));
-            } else if expected(&table, &ordinals[..equal.len()], rows) > INDEX_ROWS_MAX {
+            } else if expected(&table, &ordinals[..fixed], rows) > INDEX_ROWS_MAX {
                 continue;
             }
         }
@@ -170,9 +111,7 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
             table: Arc::clone(&table),
             index,
             look_ups_max,
-            equal,
-            low,
-            high,
+            bounds,
             direction,
             tail,
             outputs,
@@ -192,53 +131,6 @@ fn expected(table: &OpenTable, ordinals: &[usize], rows: u64) -> u64 {
         .max();
     // Nothing is known before ANALYZE: a table that has few rows anyway is taken.
     rows / most.unwrap_or(1).max(1)
-}
-
-type Bounds = (Vec<Typed>, Option<(Typed, bool)>, Option<(Typed, bool)>);
-
-/// The conditions as bounds of a key of these columns; `None` where they are not all of its first ones.
-fn bounds(
-    table: &OpenTable,
-    ordinals: &[usize],
-    conditions: &[Condition<'_>],
-    compiler: &mut Compiler<'_>,
-) -> Result<Option<Bounds>> {
-    let mut taken = 0;
-    let mut equal = Vec::new();
-    for ordinal in ordinals {
-        let mut own = conditions.iter().filter(|condition| condition.ordinal == *ordinal);
-        let data_type = table.data_type(*ordinal);
-        let (Some(first), second, None) = (own.next(), own.next(), own.next()) else { break };
-        if first.equal {
-            let (Some((value, _)), None) = (first.low, second) else { return Ok(None) };
-            let Some(value) = constant(compiler, value, data_type)? else { return Ok(None) };
-            equal.push(value);
-            taken += 1;
-            continue;
-        }
-        if !has_ranges(data_type) {
-            return Ok(None);
-        }
-        let (mut low, mut high) = (first.low, first.high);
-        if let Some(second) = second {
-            if second.equal
-                || (low.is_some() && second.low.is_some())
-                || (high.is_some() && second.high.is_some())
-            {
-                return Ok(None);
-            }
-            (low, high) = (low.or(second.low), high.or(second.high));
-            taken += 1;
-        }
-        taken += 1;
-        let mut bound = |side: Option<(&Expr, bool)>| -> Result<Option<Option<(Typed, bool)>>> {
-            let Some((value, included)) = side else { return Ok(Some(None)) };
-            Ok(constant(compiler, value, data_type)?.map(|value| Some((value, included))))
-        };
-        let (Some(low), Some(high)) = (bound(low)?, bound(high)?) else { return Ok(None) };
-        return Ok((taken == conditions.len()).then_some((equal, low, high)));
-    }
-    Ok((taken == conditions.len()).then_some((equal, None, None)))
 }
 
 /// What the keys of the primary key, or of the index at a place, are made of.
@@ -277,33 +169,6 @@ impl RangeSelect {
         })
     }
 
-    /// The range of keys; `None` where no row can be in it.
-    fn range(&self, environment: &Environment<'_>) -> Result<Option<KeyRange>> {
-        let mut prefix = Vec::new();
-        for (place, part) in self.equal.iter().enumerate() {
-            let value = part.evaluate(environment)?;
-            if value == Value::Null {
-                return Ok(None);
-            }
-            encode_key(value.as_ref(), &part.data_type, self.order(place), &mut prefix)?;
-        }
-        let Some((next, _)) = self.low.as_ref().or(self.high.as_ref()) else {
-            return Ok(Some(KeyRange::prefix(prefix)));
-        };
-        let evaluated = |side: &Option<(Typed, bool)>| {
-            let value = side.as_ref().map(|(value, included)| Ok((value.evaluate(environment)?, *included)));
-            value.transpose()
-        };
-        let constraint =
-            Constraint { equal: None, lower: evaluated(&self.low)?, upper: evaluated(&self.high)? };
-        let sides = [&constraint.lower, &constraint.upper];
-        if sides.into_iter().flatten().any(|(value, _)| *value == Value::Null) {
-            return Ok(None);
-        }
-        let range = bounded(&prefix, &next.data_type, self.order(self.equal.len()), &constraint);
-        Ok(range.filter(|range| !is_empty(range)))
-    }
-
     /// The rows, read on the thread that asks for them; `None` if they are better planned for.
     pub(crate) fn rows(
         &self,
@@ -311,18 +176,23 @@ impl RangeSelect {
         environment: &Environment<'_>,
     ) -> Result<Option<BoxStream<'static, Result<RecordBatch>>>> {
         let slice = self.tail.slice(environment)?;
-        let Some(range) = self.range(environment)? else {
+        let ranges = self.bounds.ranges(|place| self.order(place), environment)?;
+        if ranges.is_empty() {
             return Ok(Some(futures::stream::empty().boxed()));
-        };
+        }
         if let (Some(most), Some(index)) = (self.look_ups_max, self.index)
             && slice.read().is_none_or(|read| read as u64 > most)
-            && self.table.indexes[index].entries.approximate_range(range.start(), range.end()).entries > most
         {
-            return Ok(None);
+            let entries = &self.table.indexes[index].entries;
+            let found =
+                ranges.iter().map(|range| entries.approximate_range(range.start(), range.end()).entries);
+            if found.sum::<u64>() > most {
+                return Ok(None);
+            }
         }
         let access = match self.index {
-            Some(index) => Access::Index(index, vec![range]),
-            None => Access::Rows(vec![range]),
+            Some(index) => Access::Index(index, ranges),
+            None => Access::Rows(ranges),
         };
         let (table, schema) = (Arc::clone(&self.table), Arc::clone(&self.schema));
         let outputs = self.outputs.clone();
@@ -341,15 +211,5 @@ impl RangeSelect {
                 Some((batch, (scan, skip, true)))
             });
         Ok(Some(batches.fuse().boxed()))
-    }
-}
-
-/// Whether a range ends before it begins.
-fn is_empty(range: &KeyRange) -> bool {
-    match (&range.start, &range.end) {
-        (Bound::Included(start), Bound::Included(end)) => start > end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
-        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
-        _ => false,
     }
 }
