@@ -33,6 +33,7 @@ use datafusion::physical_plan::collect;
 use luma_model::{Error, ErrorKind};
 
 use crate::error::to_datafusion;
+use crate::plan::{lateral_rows, run};
 use crate::session::SessionExtension;
 
 /// Takes what DataFusion would refuse.
@@ -44,7 +45,10 @@ impl AnalyzerRule for ApplyRefused {
         let refused = |outer: &LogicalPlan, expr: &Expr, subquery: &Subquery| {
             check_subquery_expr(outer, &subquery.subquery, expr).is_err() || reaches_out(&subquery.subquery)
         };
-        plan.transform_up_with_subqueries(|plan| rewrite(plan, &refused, false)).map(|done| done.data)
+        plan.transform_up_with_subqueries(|plan| {
+            rewrite(plan, &refused, false)?.transform_data(|plan| lateral_rows::rewrite(plan, lateral_rows::is_refused))
+        })
+        .map(|done| done.data)
     }
 
     fn name(&self) -> &'static str {
@@ -54,7 +58,7 @@ impl AnalyzerRule for ApplyRefused {
 
 /// Whether a plan names outer columns elsewhere than in conditions, the only place from which
 /// DataFusion pulls them into a join.
-fn reaches_out(plan: &LogicalPlan) -> bool {
+pub(super) fn reaches_out(plan: &LogicalPlan) -> bool {
     plan.exists(|node| {
         let condition = matches!(node, LogicalPlan::Filter(_));
         Ok(!condition && node.expressions().iter().any(Expr::contains_outer))
@@ -139,7 +143,7 @@ fn is_column_of(node: &LogicalPlan, column: &Column) -> bool {
 
 /// The columns of outer queries that a plan names, each once: its own references, and those of
 /// subqueries in it that reach beyond it.
-fn free_references(plan: &LogicalPlan) -> PlanResult<Vec<(Column, FieldRef)>> {
+pub(super) fn free_references(plan: &LogicalPlan) -> PlanResult<Vec<(Column, FieldRef)>> {
     let mut found: Vec<(Column, FieldRef)> = Vec::new();
     let mut add = |column: &Column, field: &FieldRef| {
         if !found.iter().any(|(known, _)| known == column) {
@@ -290,8 +294,9 @@ impl AsyncScalarUDFImpl for Apply {
 impl Apply {
     /// The subquery's first column for one combination of outer values.
     async fn run(&self, state: &SessionState, values: &[ScalarValue]) -> PlanResult<ArrayRef> {
-        let plan = self.bind(values)?;
-        let physical = state.create_physical_plan(&plan).await?;
+        let plan = bind(&self.plan, &self.columns, values)?;
+        let analysed = run::analysed(state, &plan).map_err(to_datafusion)?;
+        let physical = run::physical(state, analysed).await.map_err(to_datafusion)?;
         let schema = physical.schema();
         let batches: Vec<RecordBatch> = collect(physical, state.task_ctx()).await?;
         let all = datafusion::arrow::compute::concat_batches(&schema, &batches)?;
@@ -300,38 +305,6 @@ impl Apply {
             // EXISTS (SELECT FROM …): only the number of rows counts.
             None => Ok(datafusion::arrow::array::new_null_array(&ArrowType::Null, all.num_rows())),
         }
-    }
-
-    /// The subquery with values in the place of the outer columns.
-    fn bind(&self, values: &[ScalarValue]) -> PlanResult<LogicalPlan> {
-        let place = |column: &Column| self.columns.iter().position(|(known, _)| known == column);
-        let value = |column: &Column| {
-            let place = place(column)?;
-            let (_, field) = self.columns.get(place)?;
-            Some(Expr::Literal(values.get(place)?.clone(), Some(FieldMetadata::from(field.as_ref()))))
-        };
-        let bound = self.plan.clone().transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| match expr {
-                    Expr::OuterReferenceColumn(field, column) => match value(&column) {
-                        Some(literal) => Ok(Transformed::yes(literal)),
-                        None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
-                    },
-                    other => Ok(Transformed::no(without(other, &place))),
-                })?;
-                Ok(replaced.update_data(|expr| name.restore(expr)))
-            })?
-            .transform_data(|plan| match plan {
-                // A lateral query that names nothing outside any more is a table like others.
-                LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
-                    Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
-                }
-                other => Ok(Transformed::no(other)),
-            })
-        })?;
-        Ok(bound.data)
     }
 
     fn result(&self, rows: &ArrayRef, tested: Option<&ScalarValue>) -> PlanResult<ScalarValue> {
@@ -363,6 +336,42 @@ impl Apply {
             }
         }
     }
+}
+
+/// A subquery's plan with values in the place of the outer columns.
+pub(super) fn bind(
+    plan: &LogicalPlan,
+    columns: &[(Column, FieldRef)],
+    values: &[ScalarValue],
+) -> PlanResult<LogicalPlan> {
+    let place = |column: &Column| columns.iter().position(|(known, _)| known == column);
+    let value = |column: &Column| {
+        let place = place(column)?;
+        let (_, field) = columns.get(place)?;
+        Some(Expr::Literal(values.get(place)?.clone(), Some(FieldMetadata::from(field.as_ref()))))
+    };
+    let bound = plan.clone().transform_up_with_subqueries(|plan| {
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| match expr {
+                Expr::OuterReferenceColumn(field, column) => match value(&column) {
+                    Some(literal) => Ok(Transformed::yes(literal)),
+                    None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
+                },
+                other => Ok(Transformed::no(without(other, &place))),
+            })?;
+            Ok(replaced.update_data(|expr| name.restore(expr)))
+        })?
+        .transform_data(|plan| match plan {
+            // A lateral query that names nothing outside any more is a table like others.
+            LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
+                Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    })?;
+    Ok(bound.data)
 }
 
 /// A subquery without the outer references that were replaced.

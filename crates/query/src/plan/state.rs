@@ -19,6 +19,7 @@ use crate::plan::cooperative::YieldInJoins;
 use crate::plan::distinct::DistinctInTwoSteps;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
+use crate::plan::lateral_rows::ApplyLeftLateral;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
 /// Consumers named in an out-of-memory error.
@@ -59,6 +60,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     let place = |rules: &[Arc<dyn OptimizerRule + Send + Sync>], name: &str| {
         rules.iter().position(|rule| rule.name() == name).unwrap_or(rules.len())
     };
+    let lateral = place(&optimizer.rules, "decorrelate_lateral_join");
+    optimizer.rules.insert((lateral + 1).min(optimizer.rules.len()), Arc::new(ApplyLeftLateral));
     let single = place(&optimizer.rules, "single_distinct_aggregation_to_group_by");
     optimizer
         .rules

@@ -90,7 +90,7 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
             collation::union(&union)?;
             crate::plan::unify::union(union)
         }
-        unnest @ LogicalPlan::Unnest(_) => crate::plan::unify::unnested(unnest.recompute_schema()?),
+        unnest @ LogicalPlan::Unnest(_) => crate::plan::unify::unnested(crate::plan::keyless::unnesting(unnest)?),
         LogicalPlan::Filter(mut filter) => {
             filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
             Ok(LogicalPlan::Filter(filter))
@@ -429,7 +429,7 @@ pub(crate) fn logical_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
 
 /// Whether Arrow converts between the types as PostgreSQL does.
 pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Varchar};
+    use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, Varchar};
     let width = |data_type: &DataType| match data_type {
         Int2 => Some(2),
         Int4 => Some(4),
@@ -446,7 +446,6 @@ pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
             (from, to),
             (Float4, Float8)
                 | (Date, Timestamp)
-                | (Date | Timestamp, TimestampTz)
                 | (Text | Varchar(_), Text | Varchar(None))
         )
 }
