@@ -35,7 +35,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::collect;
 
 use crate::error::to_datafusion;
-use crate::plan::apply::{bind, free_references, reaches_out};
+use crate::plan::apply::{bind, free_references, names_behind_alias, reaches_out};
 use crate::plan::{keyless, run};
 use crate::session::SessionExtension;
 
@@ -79,7 +79,9 @@ pub(super) fn is_refused(subquery: &LogicalPlan) -> bool {
                 | LogicalPlan::RecursiveQuery(_)
         )
     };
-    reaches_out(subquery) || subquery.exists(|node| Ok(counts(node))).unwrap_or(true)
+    reaches_out(subquery)
+        || names_behind_alias(subquery)
+        || subquery.exists(|node| Ok(counts(node))).unwrap_or(true)
 }
 
 /// The subquery of a lateral join, and its alias.
@@ -125,9 +127,12 @@ fn apply(join: &Join, subquery: &LogicalPlan, alias: Option<&TableReference>) ->
     // What is no column of the left side belongs to a query further out.
     let arguments: Vec<Expr> = columns
         .iter()
-        .map(|(column, field)| match left.schema().has_column(column) {
-            true => Expr::Column(column.clone()),
-            false => Expr::OuterReferenceColumn(Arc::clone(field), column.clone()),
+        .map(|(column, field)| {
+            if left.schema().has_column(column) {
+                Expr::Column(column.clone())
+            } else {
+                Expr::OuterReferenceColumn(Arc::clone(field), column.clone())
+            }
         })
         .collect();
     // Volatile, so that it is neither moved nor computed ahead of its rows.
@@ -136,9 +141,11 @@ fn apply(join: &Join, subquery: &LogicalPlan, alias: Option<&TableReference>) ->
     let rows = AsyncScalarUDF::new(Arc::new(function)).into_scalar_udf().call(arguments).alias(ROWS);
     let own: Vec<Expr> = left.schema().columns().into_iter().map(Expr::Column).collect();
     let outer = join.join_type == JoinType::Left;
-    let listed = LogicalPlanBuilder::from(left.clone()).project(own.iter().cloned().chain([rows]))?.build()?;
+    let listed =
+        LogicalPlanBuilder::from(left.clone()).project(own.iter().cloned().chain([rows]))?.build()?;
     let options = UnnestOptions::new().with_preserve_nulls(outer);
-    let unnested = LogicalPlanBuilder::from(keyless::without_keys(listed)?).unnest_column_with_options(Column::new_unqualified(ROWS), options)?;
+    let unnested = LogicalPlanBuilder::from(keyless::without_keys(listed)?)
+        .unnest_column_with_options(Column::new_unqualified(ROWS), options)?;
     let row = Expr::Column(Column::new_unqualified(ROWS));
     let given = right.iter().enumerate().map(|(place, (qualifier, field))| {
         get_field(row.clone(), member(place)).alias_qualified(qualifier.cloned(), field.name())
@@ -152,7 +159,11 @@ fn member(place: usize) -> String {
 }
 
 /// The subquery's rows that the join's condition takes.
-fn conditional(join: &Join, subquery: &LogicalPlan, alias: Option<&TableReference>) -> PlanResult<LogicalPlan> {
+fn conditional(
+    join: &Join,
+    subquery: &LogicalPlan,
+    alias: Option<&TableReference>,
+) -> PlanResult<LogicalPlan> {
     let builder = LogicalPlanBuilder::from(subquery.clone());
     let builder = match alias {
         Some(alias) => builder.alias(alias.clone())?,
@@ -259,12 +270,13 @@ impl AsyncScalarUDFImpl for LateralRows {
             parts.push(rows);
         }
         // A list without rows is NULL: an outer join keeps the row of such a one.
-        let some = NullBuffer::from_iter(parts.iter().map(|part| !part.is_empty()));
+        let some = parts.iter().map(|part| !part.is_empty()).collect::<NullBuffer>();
         let offsets = OffsetBuffer::from_lengths(parts.iter().map(Array::len));
         let borrowed: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-        let rows = match borrowed.is_empty() {
-            true => new_empty_array(&ArrowType::Struct(self.fields.clone())),
-            false => concat(&borrowed)?,
+        let rows = if borrowed.is_empty() {
+            new_empty_array(&ArrowType::Struct(self.fields.clone()))
+        } else {
+            concat(&borrowed)?
         };
         Ok(ColumnarValue::Array(Arc::new(ListArray::try_new(self.item(), offsets, rows, Some(some))?)))
     }

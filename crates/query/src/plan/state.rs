@@ -48,6 +48,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     parser.parse_float_as_decimal = true;
     parser.enable_ident_normalization = true;
     parser.default_null_ordering = "nulls_max".into();
+    // Rows come in the order of a subquery where nothing else orders them.
+    parser.enable_subquery_sort_elimination = false;
     config.options_mut().execution.time_zone = Some("+00:00".into());
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(PostgresTypes));
