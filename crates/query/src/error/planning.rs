@@ -39,6 +39,31 @@ fn fixed(message: &str) -> Option<Error> {
         .any(|name| contains(&format!("Invalid function '{name}'")))
     {
         (ErrorKind::WrongObjectType, "a window function requires an OVER clause")
+    } else if contains("start bound cannot be UNBOUNDED FOLLOWING") {
+        (ErrorKind::WindowingError, "frame start cannot be UNBOUNDED FOLLOWING")
+    } else if contains("end bound cannot be UNBOUNDED PRECEDING") {
+        (ErrorKind::WindowingError, "frame end cannot be UNBOUNDED PRECEDING")
+    } else if contains("cannot be larger than end bound") {
+        (ErrorKind::WindowingError, "the frame of a window ends before it starts")
+    } else if contains("RANGE requires exactly one ORDER BY column") {
+        (
+            ErrorKind::WindowingError,
+            "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
+        )
+    } else if contains("GROUPS requires an ORDER BY clause") {
+        (ErrorKind::WindowingError, "GROUPS mode requires an ORDER BY clause")
+    } else if contains("ORDER BY expressions must appear in argument list") {
+        (
+            ErrorKind::InvalidColumnReference,
+            "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
+        )
+    } else if contains("SELECT DISTINCT ON expressions must match initial ORDER BY expressions") {
+        (
+            ErrorKind::InvalidColumnReference,
+            "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+        )
+    } else if contains("Percentile value must be between") {
+        (ErrorKind::OutOfRange, "percentile value is not between 0 and 1")
     } else if contains("WindowFunction") {
         (ErrorKind::WindowingError, "window functions are not allowed here")
     } else if contains("more than one row") {
@@ -56,6 +81,13 @@ fn named(message: &str) -> Option<Error> {
         return Some(Error::new(
             ErrorKind::InvalidColumnReference,
             format!("ORDER BY position {place} is not in select list"),
+        ));
+    }
+    if let Some((_, rest)) = message.split_once("Cannot find column with position ") {
+        let place = rest.split(' ').next()?;
+        return Some(Error::new(
+            ErrorKind::InvalidColumnReference,
+            format!("GROUP BY position {place} is not in select list"),
         ));
     }
     if let Some((before, _)) = message.split_once("\" must appear in the GROUP BY clause") {

@@ -176,6 +176,15 @@ fn expanded(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Re
 }
 
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    // What a subquery gathers: no rows are an array without elements.
+    &Function::new(
+        "luma_gathered",
+        &[Overload::new(&[Array], Array, |_, values, _| match values[0] {
+            ValueRef::Null => Ok(array(Vec::new())),
+            other => Ok(other.to_owned()),
+        })
+        .takes_null()],
+    ),
     &Function::new("luma_expand_array", &[Overload::new(&[Array], TextArray, expanded)]),
     &Function::new("array_cat", &[Overload::new(&[Array, Array], Array, concatenate).takes_null()]),
     &Function::new("array_append", &[Overload::new(&[Array, Element], Array, append).takes_null()]),

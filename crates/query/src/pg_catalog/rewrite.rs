@@ -170,10 +170,10 @@ fn function_call(function: &mut Function) -> Option<Expr> {
                 wrap(item, "array_agg", order);
             }
             query.order_by = None;
-            Some(Expr::Subquery(query.clone()))
+            Some(call("luma_gathered", vec![Expr::Subquery(query.clone())]))
         }
         // What is limited, grouped or put together is gathered as it comes.
-        _ => Some(Expr::Subquery(Box::new(gathered(query.clone())))),
+        _ => Some(call("luma_gathered", vec![Expr::Subquery(Box::new(gathered(query.clone())))])),
     }
 }
 

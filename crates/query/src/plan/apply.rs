@@ -8,7 +8,8 @@
 //! Two rules find them: one among what DataFusion would refuse before it optimises, and one among
 //! what is left after its rules for subqueries.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ use datafusion::physical_plan::collect;
 use luma_model::{Error, ErrorKind};
 
 use crate::error::to_datafusion;
+use crate::plan::{lateral_rows, run};
 use crate::session::SessionExtension;
 
 /// Takes what DataFusion would refuse.
@@ -42,9 +44,15 @@ pub(crate) struct ApplyRefused;
 impl AnalyzerRule for ApplyRefused {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> PlanResult<LogicalPlan> {
         let refused = |outer: &LogicalPlan, expr: &Expr, subquery: &Subquery| {
-            check_subquery_expr(outer, &subquery.subquery, expr).is_err() || reaches_out(&subquery.subquery)
+            check_subquery_expr(outer, &subquery.subquery, expr).is_err()
+                || reaches_out(&subquery.subquery)
+                || names_behind_alias(&subquery.subquery)
         };
-        plan.transform_up_with_subqueries(|plan| rewrite(plan, &refused, false)).map(|done| done.data)
+        plan.transform_up_with_subqueries(|plan| {
+            rewrite(plan, &refused, false)?
+                .transform_data(|plan| lateral_rows::rewrite(plan, lateral_rows::is_refused))
+        })
+        .map(|done| done.data)
     }
 
     fn name(&self) -> &'static str {
@@ -54,10 +62,19 @@ impl AnalyzerRule for ApplyRefused {
 
 /// Whether a plan names outer columns elsewhere than in conditions, the only place from which
 /// DataFusion pulls them into a join.
-fn reaches_out(plan: &LogicalPlan) -> bool {
+pub(super) fn reaches_out(plan: &LogicalPlan) -> bool {
     plan.exists(|node| {
         let condition = matches!(node, LogicalPlan::Filter(_));
         Ok(!condition && node.expressions().iter().any(Expr::contains_outer))
+    })
+    .unwrap_or(false)
+}
+
+/// Whether a subquery in FROM names outer columns: DataFusion takes its conditions to where its columns have other names.
+pub(super) fn names_behind_alias(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| match node {
+        LogicalPlan::SubqueryAlias(alias) => Ok(!free_references(&alias.input)?.is_empty()),
+        _ => Ok(false),
     })
     .unwrap_or(false)
 }
@@ -139,7 +156,7 @@ fn is_column_of(node: &LogicalPlan, column: &Column) -> bool {
 
 /// The columns of outer queries that a plan names, each once: its own references, and those of
 /// subqueries in it that reach beyond it.
-fn free_references(plan: &LogicalPlan) -> PlanResult<Vec<(Column, FieldRef)>> {
+pub(super) fn free_references(plan: &LogicalPlan) -> PlanResult<Vec<(Column, FieldRef)>> {
     let mut found: Vec<(Column, FieldRef)> = Vec::new();
     let mut add = |column: &Column, field: &FieldRef| {
         if !found.iter().any(|(known, _)| known == column) {
@@ -260,23 +277,22 @@ impl AsyncScalarUDFImpl for Apply {
             .collect::<PlanResult<Vec<ArrayRef>>>()?;
         let tested = matches!(self.kind, Kind::In { .. }).then(|| arrays.first()).flatten();
         let outer = arrays.get(usize::from(tested.is_some())..).unwrap_or_default();
-        let mut known: HashMap<Vec<ScalarValue>, ArrayRef> = HashMap::new();
+        let mut known: HashMap<Vec<ScalarValue>, Answer> = HashMap::new();
         let mut results = Vec::with_capacity(args.number_rows);
         for row in 0..args.number_rows {
             let values = outer
                 .iter()
                 .map(|array| ScalarValue::try_from_array(array, row))
                 .collect::<PlanResult<Vec<_>>>()?;
-            let rows = match known.get(&values) {
-                Some(rows) => Arc::clone(rows),
-                None => {
-                    let rows = self.run(&state, &values).await?;
-                    known.insert(values, Arc::clone(&rows));
-                    rows
+            let answer = match known.entry(values) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => {
+                    let rows = self.run(&state, free.key()).await?;
+                    free.insert(self.answer(&rows)?)
                 }
             };
             let tested = tested.map(|array| ScalarValue::try_from_array(array, row)).transpose()?;
-            results.push(self.result(&rows, tested.as_ref())?);
+            results.push(answer.to(tested.as_ref())?);
         }
         if results.is_empty() {
             return Ok(ColumnarValue::Array(datafusion::arrow::array::new_empty_array(
@@ -290,8 +306,9 @@ impl AsyncScalarUDFImpl for Apply {
 impl Apply {
     /// The subquery's first column for one combination of outer values.
     async fn run(&self, state: &SessionState, values: &[ScalarValue]) -> PlanResult<ArrayRef> {
-        let plan = self.bind(values)?;
-        let physical = state.create_physical_plan(&plan).await?;
+        let plan = bind(&self.plan, &self.columns, values)?;
+        let analysed = run::analysed(state, &plan).map_err(to_datafusion)?;
+        let physical = run::physical(state, analysed).await.map_err(to_datafusion)?;
         let schema = physical.schema();
         let batches: Vec<RecordBatch> = collect(physical, state.task_ctx()).await?;
         let all = datafusion::arrow::compute::concat_batches(&schema, &batches)?;
@@ -302,67 +319,107 @@ impl Apply {
         }
     }
 
-    /// The subquery with values in the place of the outer columns.
-    fn bind(&self, values: &[ScalarValue]) -> PlanResult<LogicalPlan> {
-        let place = |column: &Column| self.columns.iter().position(|(known, _)| known == column);
-        let value = |column: &Column| {
-            let place = place(column)?;
-            let (_, field) = self.columns.get(place)?;
-            Some(Expr::Literal(values.get(place)?.clone(), Some(FieldMetadata::from(field.as_ref()))))
-        };
-        let bound = self.plan.clone().transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| match expr {
-                    Expr::OuterReferenceColumn(field, column) => match value(&column) {
-                        Some(literal) => Ok(Transformed::yes(literal)),
-                        None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
-                    },
-                    other => Ok(Transformed::no(without(other, &place))),
-                })?;
-                Ok(replaced.update_data(|expr| name.restore(expr)))
-            })?
-            .transform_data(|plan| match plan {
-                // A lateral query that names nothing outside any more is a table like others.
-                LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
-                    Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
-                }
-                other => Ok(Transformed::no(other)),
-            })
-        })?;
-        Ok(bound.data)
-    }
-
-    fn result(&self, rows: &ArrayRef, tested: Option<&ScalarValue>) -> PlanResult<ScalarValue> {
+    /// What the subquery's rows say.
+    fn answer(&self, rows: &ArrayRef) -> PlanResult<Answer> {
         match self.kind {
-            Kind::Exists { negated } => Ok(ScalarValue::Boolean(Some(rows.is_empty() == negated))),
+            Kind::Exists { negated } => {
+                Ok(Answer::Value(ScalarValue::Boolean(Some(rows.is_empty() == negated))))
+            }
             Kind::Value => match rows.len() {
-                0 => ScalarValue::try_from(self.returns.data_type()),
-                1 => ScalarValue::try_from_array(rows, 0)?.cast_to(self.returns.data_type()),
+                0 => ScalarValue::try_from(self.returns.data_type()).map(Answer::Value),
+                1 => {
+                    let value = ScalarValue::try_from_array(rows, 0)?;
+                    value.cast_to(self.returns.data_type()).map(Answer::Value)
+                }
                 _ => Err(to_datafusion(Error::new(
                     ErrorKind::CardinalityViolation,
                     "more than one row returned by a subquery used as an expression",
                 ))),
             },
             Kind::In { negated } => {
-                let tested = tested.ok_or_else(|| plan_datafusion_err!("IN has nothing to test"))?;
-                if rows.is_empty() {
-                    return Ok(ScalarValue::Boolean(Some(negated)));
-                }
-                let tested = tested.cast_to(rows.data_type())?;
-                let mut unknown = tested.is_null();
-                for row in 0..rows.len() {
-                    if rows.is_null(row) {
-                        unknown = true;
-                    } else if ScalarValue::try_from_array(rows, row)? == tested {
-                        return Ok(ScalarValue::Boolean(Some(!negated)));
-                    }
-                }
-                Ok(ScalarValue::Boolean((!unknown).then_some(negated)))
+                let present = (0..rows.len()).filter(|row| rows.is_valid(*row));
+                let values = present.map(|row| ScalarValue::try_from_array(rows, row));
+                Ok(Answer::Members {
+                    values: values.collect::<PlanResult<HashSet<_>>>()?,
+                    has_null: rows.null_count() > 0,
+                    data_type: rows.data_type().clone(),
+                    negated,
+                })
             }
         }
     }
+}
+
+/// What a subquery says for one combination of outer values.
+enum Answer {
+    Value(ScalarValue),
+    /// The values that an IN looks among.
+    Members {
+        values: HashSet<ScalarValue>,
+        has_null: bool,
+        data_type: ArrowType,
+        negated: bool,
+    },
+}
+
+impl Answer {
+    /// The answer for a tested value.
+    fn to(&self, tested: Option<&ScalarValue>) -> PlanResult<ScalarValue> {
+        let (values, has_null, data_type, negated) = match self {
+            Self::Value(value) => return Ok(value.clone()),
+            Self::Members { values, has_null, data_type, negated } => {
+                (values, *has_null, data_type, *negated)
+            }
+        };
+        let tested = tested.ok_or_else(|| plan_datafusion_err!("IN has nothing to test"))?;
+        if values.is_empty() && !has_null {
+            return Ok(ScalarValue::Boolean(Some(negated)));
+        }
+        let tested = tested.cast_to(data_type)?;
+        if tested.is_null() {
+            return Ok(ScalarValue::Boolean(None));
+        }
+        if values.contains(&tested) {
+            return Ok(ScalarValue::Boolean(Some(!negated)));
+        }
+        Ok(ScalarValue::Boolean((!has_null).then_some(negated)))
+    }
+}
+
+/// A subquery's plan with values in the place of the outer columns.
+pub(super) fn bind(
+    plan: &LogicalPlan,
+    columns: &[(Column, FieldRef)],
+    values: &[ScalarValue],
+) -> PlanResult<LogicalPlan> {
+    let place = |column: &Column| columns.iter().position(|(known, _)| known == column);
+    let value = |column: &Column| {
+        let place = place(column)?;
+        let (_, field) = columns.get(place)?;
+        Some(Expr::Literal(values.get(place)?.clone(), Some(FieldMetadata::from(field.as_ref()))))
+    };
+    let bound = plan.clone().transform_up_with_subqueries(|plan| {
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| match expr {
+                Expr::OuterReferenceColumn(field, column) => match value(&column) {
+                    Some(literal) => Ok(Transformed::yes(literal)),
+                    None => Ok(Transformed::no(Expr::OuterReferenceColumn(field, column))),
+                },
+                other => Ok(Transformed::no(without(other, &place))),
+            })?;
+            Ok(replaced.update_data(|expr| name.restore(expr)))
+        })?
+        .transform_data(|plan| match plan {
+            // A lateral query that names nothing outside any more is a table like others.
+            LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
+                Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    })?;
+    Ok(bound.data)
 }
 
 /// A subquery without the outer references that were replaced.

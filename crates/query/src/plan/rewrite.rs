@@ -20,6 +20,7 @@ mod name;
 mod relation;
 mod subquery;
 mod system_column;
+mod window;
 
 pub(crate) use expression::call;
 pub(crate) use name::column_name;
@@ -83,6 +84,12 @@ impl VisitorMut for Rewriter {
                 "FOR UPDATE and FOR SHARE are only supported in the statement's own SELECT",
             );
         }
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Err(error) = window::resolve(select, query.order_by.as_mut())
+        {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
         name_columns(&mut query.body);
         values_of_subqueries(&mut query.body);
         self.limits.push(query.limit_clause.take());
@@ -101,15 +108,22 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        one_group(select);
+        // Those of a part of a UNION, which has no ORDER BY of its own.
+        match window::refuse_misplaced(select).and_then(|()| window::resolve(select, None)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         system_column::rewrite(select);
         if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
             groups.iter_mut().for_each(expression::place);
-        }
-        for ast::NamedWindowDefinition(_, window) in &mut select.named_window {
-            if let ast::NamedWindowExpr::WindowSpec(spec) = window {
-                expression::frame(spec);
-            }
         }
         if let Some(ast::Distinct::On(columns)) = &mut select.distinct {
             columns.iter_mut().for_each(expression::place);
@@ -163,6 +177,16 @@ impl VisitorMut for Rewriter {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `GROUP BY ()` is one group of all rows, as an aggregate alone makes it.
+fn one_group(select: &mut Select) {
+    let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
+    let given = groups.len();
+    groups.retain(|group| !matches!(group, Expr::Tuple(parts) if parts.is_empty()));
+    if given > 0 && groups.is_empty() && select.having.is_none() {
+        select.having = Some(Expr::value(ast::Value::Boolean(true)));
     }
 }
 

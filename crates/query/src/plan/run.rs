@@ -17,7 +17,7 @@ use crate::database::Shared;
 use crate::error::from_datafusion;
 use crate::outcome::Column;
 use crate::plan::rewrite::visible_name;
-use crate::plan::{modifier, origin};
+use crate::plan::{keyless, modifier, origin};
 
 /// A plan with PostgreSQL's types applied to it.
 ///
@@ -74,6 +74,7 @@ pub(crate) fn bind(plan: LogicalPlan, types: &[DataType], values: &[Value]) -> R
 /// Optimises an analysed plan and makes it physical.
 pub(crate) async fn physical(state: &SessionState, analysed: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let optimized = state.optimizer().optimize(analysed, state, |_, _| {}).map_err(from_datafusion)?;
+    let optimized = keyless::removed(optimized).map_err(from_datafusion)?;
     state.query_planner().create_physical_plan(&optimized, state).await.map_err(from_datafusion)
 }
 

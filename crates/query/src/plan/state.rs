@@ -19,6 +19,7 @@ use crate::plan::cooperative::YieldInJoins;
 use crate::plan::distinct::DistinctInTwoSteps;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
+use crate::plan::lateral_rows::ApplyLeftLateral;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 
 /// Consumers named in an out-of-memory error.
@@ -47,6 +48,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     parser.parse_float_as_decimal = true;
     parser.enable_ident_normalization = true;
     parser.default_null_ordering = "nulls_max".into();
+    // Rows come in the order of a subquery where nothing else orders them.
+    parser.enable_subquery_sort_elimination = false;
     config.options_mut().execution.time_zone = Some("+00:00".into());
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(PostgresTypes));
@@ -59,6 +62,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     let place = |rules: &[Arc<dyn OptimizerRule + Send + Sync>], name: &str| {
         rules.iter().position(|rule| rule.name() == name).unwrap_or(rules.len())
     };
+    let lateral = place(&optimizer.rules, "decorrelate_lateral_join");
+    optimizer.rules.insert((lateral + 1).min(optimizer.rules.len()), Arc::new(ApplyLeftLateral));
     let single = place(&optimizer.rules, "single_distinct_aggregation_to_group_by");
     optimizer
         .rules

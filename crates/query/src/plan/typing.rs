@@ -50,7 +50,8 @@ pub(crate) struct PostgresTypes;
 
 impl AnalyzerRule for PostgresTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> PlanResult<LogicalPlan> {
-        let plan = crate::plan::order::rewrite(crate::plan::lateral::rewrite(plan)?)?;
+        let plan = crate::plan::lateral::rewrite(crate::plan::gather::rewrite(plan)?)?;
+        let plan = crate::plan::order::rewrite(plan)?;
         // A recursive query's two terms were planned for each other; their literals stay as they are.
         let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
         plan.transform_up_with_subqueries(|node| type_node(node, !recursive)).map(|done| done.data)
@@ -90,7 +91,9 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
             collation::union(&union)?;
             crate::plan::unify::union(union)
         }
-        unnest @ LogicalPlan::Unnest(_) => crate::plan::unify::unnested(unnest.recompute_schema()?),
+        unnest @ LogicalPlan::Unnest(_) => {
+            crate::plan::unify::unnested(crate::plan::keyless::unnesting(unnest)?)
+        }
         LogicalPlan::Filter(mut filter) => {
             filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
             Ok(LogicalPlan::Filter(filter))
@@ -429,7 +432,7 @@ pub(crate) fn logical_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
 
 /// Whether Arrow converts between the types as PostgreSQL does.
 pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, TimestampTz, Varchar};
+    use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, Varchar};
     let width = |data_type: &DataType| match data_type {
         Int2 => Some(2),
         Int4 => Some(4),
@@ -444,9 +447,6 @@ pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
     from == to
         || matches!(
             (from, to),
-            (Float4, Float8)
-                | (Date, Timestamp)
-                | (Date | Timestamp, TimestampTz)
-                | (Text | Varchar(_), Text | Varchar(None))
+            (Float4, Float8) | (Date, Timestamp) | (Text | Varchar(_), Text | Varchar(None))
         )
 }

@@ -1,9 +1,10 @@
 //! sqlparser's PostgreSQL dialect with one mistake mended: `a IS DISTINCT FROM b AND c` is two conditions,
-//! not one that compares with `b AND c`; with COLLATE after any expression, and with literals of any type, `mood 'sad'`.
+//! not one that compares with `b AND c`; with COLLATE after any expression, with BETWEEN SYMMETRIC, and with literals of any
+//! type, `mood 'sad'`.
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -16,6 +17,38 @@ pub(crate) struct Grammar(PostgreSqlDialect);
 impl Grammar {
     pub(crate) const fn new() -> Self {
         Self(PostgreSqlDialect {})
+    }
+}
+
+impl Grammar {
+    /// `a BETWEEN SYMMETRIC b AND c`: between the two, whichever is less.
+    fn parse_symmetric(&self, parser: &mut Parser<'_>, left: &Expr) -> Option<Result<Expr, ParserError>> {
+        let word = |at: usize, expected: &str| match &parser.peek_nth_token_ref(at).token {
+            Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected),
+            _ => false,
+        };
+        let negated = word(0, "NOT");
+        let at = usize::from(negated);
+        if !word(at, "BETWEEN") || !word(at + 1, "SYMMETRIC") {
+            return None;
+        }
+        (0..at + 2).for_each(|_| {
+            parser.next_token();
+        });
+        let bounds = (|| {
+            let low = parser.parse_subexpr(self.prec_value(Precedence::Between))?;
+            parser.expect_keyword_is(Keyword::AND)?;
+            Ok((low, parser.parse_subexpr(self.prec_value(Precedence::Between))?))
+        })();
+        Some(bounds.map(|(one, other)| {
+            let between = |low: &Expr, high: &Expr| {
+                let (low, high) = (Box::new(low.clone()), Box::new(high.clone()));
+                Box::new(Expr::Between { expr: Box::new(left.clone()), negated, low, high })
+            };
+            let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+            let (left, right) = (between(&one, &other), between(&other, &one));
+            Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
+        }))
     }
 }
 
@@ -68,6 +101,9 @@ impl Dialect for Grammar {
             return Some(
                 collation.map(|collation| Expr::Collate { expr: Box::new(left.clone()), collation }),
             );
+        }
+        if let Some(between) = self.parse_symmetric(parser, left) {
+            return Some(between);
         }
         let same = parser.parse_keywords(&[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM]);
         if !same && !parser.parse_keywords(&[Keyword::IS, Keyword::DISTINCT, Keyword::FROM]) {

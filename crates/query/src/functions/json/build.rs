@@ -152,8 +152,10 @@ fn pretty(json: &Json, depth: usize, out: &mut String) {
             out.push_str(&indent(depth));
             out.push('}');
         }
-        Json::Array(_) => out.push_str("[\n]"),
-        Json::Object(_) => out.push_str("{\n}"),
+        Json::Array(_) | Json::Object(_) => {
+            let (open, close) = if json.is_array() { ('[', ']') } else { ('{', '}') };
+            let _ = write!(out, "{open}\n{}{close}", indent(depth));
+        }
         other => out.push_str(&other.to_string()),
     }
 }

@@ -86,13 +86,26 @@ fn is_number(expr: &Expr) -> bool {
 }
 
 /// The offsets of a window's frame are DataFusion's own.
-pub(super) fn frame(spec: &mut ast::WindowSpec) {
+fn frame(spec: &mut ast::WindowSpec) {
     let Some(frame) = &mut spec.window_frame else { return };
     for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
         if let ast::WindowFrameBound::Preceding(Some(offset))
         | ast::WindowFrameBound::Following(Some(offset)) = bound
         {
             place(offset);
+            let span = match offset.as_ref() {
+                Expr::Cast { expr, data_type: ast::DataType::Interval { .. }, .. } => literal(expr),
+                _ => None,
+            };
+            if let Some(span) = span {
+                **offset = Expr::Interval(ast::Interval {
+                    value: Box::new(text(span)),
+                    leading_field: None,
+                    leading_precision: None,
+                    last_field: None,
+                    fractional_seconds_precision: None,
+                });
+            }
         }
     }
 }
@@ -255,22 +268,18 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             *expr = call("luma_any_equal", vec![take(left), take(right)]);
         }
         Expr::Identifier(name) if name.quote_style.is_none() => {
-            let wanted = match name.value.to_ascii_lowercase().as_str() {
-                "localtimestamp" => ast::DataType::Timestamp(None, TimezoneInfo::None),
-                "localtime" => ast::DataType::Time(None, TimezoneInfo::None),
-                _ => return Ok(()),
-            };
-            *expr = cast(call("now", Vec::new()), wanted);
+            if let Some(now) = local_time(&name.value.to_ascii_lowercase(), None) {
+                *expr = now;
+            }
         }
-        Expr::Function(Function { over: Some(ast::WindowType::WindowSpec(spec)), .. })
-            if spec.window_frame.is_some() =>
-        {
-            frame(spec);
+        Expr::Function(function) => {
+            if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
+                frame(spec);
+            }
+            if let Some(new) = rewrite_function(function) {
+                *expr = new;
+            }
         }
-        Expr::Function(function) => rewrite_function(function).map_or(Ok(()), |new| {
-            *expr = new;
-            Ok::<(), Error>(())
-        })?,
         _ => {}
     }
     Ok(())
@@ -479,6 +488,39 @@ fn function_name(function: &Function) -> String {
     }
 }
 
+/// `localtime`, `localtimestamp` and `current_timestamp`, with so many digits of a second.
+fn local_time(name: &str, digits: Option<u64>) -> Option<Expr> {
+    let wanted = match name {
+        "localtimestamp" => ast::DataType::Timestamp(digits, TimezoneInfo::None),
+        "localtime" => ast::DataType::Time(digits, TimezoneInfo::None),
+        "now" | "current_timestamp" | "transaction_timestamp" => {
+            ast::DataType::Timestamp(digits, TimezoneInfo::WithTimeZone)
+        }
+        _ => return None,
+    };
+    // DataFusion's counts nanoseconds, which do not reach as far.
+    let now = call("now", Vec::new());
+    Some(match digits {
+        Some(_) => with_precision(now, &wanted),
+        None => cast(now, wanted),
+    })
+}
+
+/// The one number that a call has.
+fn only_number(function: &Function) -> Option<u64> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+    let mut argument = argument.clone();
+    place(&mut argument);
+    match &argument {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Functions that stand for others.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = function_name(function);
@@ -487,6 +529,23 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
     };
     match name.as_str() {
         "every" => rename(function, "bool_and"),
+        "localtimestamp" | "localtime" | "current_timestamp" | "now" | "transaction_timestamp"
+            if function.over.is_none() =>
+        {
+            let digits = only_number(function);
+            let none = match &function.args {
+                FunctionArguments::None => true,
+                FunctionArguments::List(list) => list.args.is_empty(),
+                FunctionArguments::Subquery(_) => false,
+            };
+            if none || digits.is_some() && name != "now" && name != "transaction_timestamp" {
+                return local_time(&name, digits);
+            }
+        }
+        "ntile" if function.over.is_some() => {
+            let inner = std::mem::replace(function, empty_function());
+            return Some(cast(Expr::Function(inner), ast::DataType::Integer(None)));
+        }
         // Functions that give arrays of the catalog's types give their text.
         "current_schemas" | "pg_blocking_pids" => {
             let (own, element) = match name.as_str() {

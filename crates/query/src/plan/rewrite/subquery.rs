@@ -112,10 +112,9 @@ pub(super) fn quantified(left: &Expr, op: &BinaryOperator, right: &Expr, all: bo
     })))
 }
 
-/// Whether an item calls an aggregate, a window or something else that is not about one row.
-pub(crate) fn aggregates(item: &SelectItem) -> bool {
-    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return true };
-    const PER_GROUP: [&str; 24] = [
+/// Whether a function is an aggregate by its name.
+pub(super) fn is_per_group(function: &ast::Function) -> bool {
+    const PER_GROUP: [&str; 25] = [
         "count",
         "sum",
         "avg",
@@ -139,18 +138,25 @@ pub(crate) fn aggregates(item: &SelectItem) -> bool {
         "percentile_disc",
         "mode",
         "corr",
+        "first_value",
         "luma_single",
     ];
+    let name = function.name.to_string().to_lowercase();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    let statistics = ["stddev_", "var_", "regr_", "covar_"].iter().any(|start| name.starts_with(start));
+    statistics || PER_GROUP.contains(&name)
+}
+
+/// Whether an item calls an aggregate, a window or something else that is not about one row.
+pub(crate) fn aggregates(item: &SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return true };
     let mut found = false;
     let _ = ast::visit_expressions(expr, |expr| {
         if let Expr::Function(function) = expr {
             let name = function.name.to_string().to_lowercase();
             let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
-            let statistics =
-                ["stddev_", "var_", "regr_", "covar_"].iter().any(|start| name.starts_with(start));
             found |= function.over.is_some()
-                || statistics
-                || PER_GROUP.contains(&name)
+                || is_per_group(function)
                 || super::relation::set_function(name).is_some()
                 || name == "unnest";
         }
@@ -228,7 +234,7 @@ fn of_group(item: &SelectItem) -> bool {
     matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }) && aggregates(item)
 }
 
-/// EXISTS and IN as values of a result: what they find is counted. In conditions they stay.
+/// EXISTS as a value of a result: what it finds is counted. In conditions it stays.
 pub(super) fn as_value(expr: &mut Expr) {
     match expr {
         Expr::Exists { subquery, negated } => {
@@ -236,19 +242,6 @@ pub(super) fn as_value(expr: &mut Expr) {
             if let Some(count) = counted(subquery.as_ref().clone()) {
                 let zero = Box::new(Expr::value(Value::Number("0".into(), false)));
                 *expr = Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(count), op, right: zero }));
-            }
-        }
-        Expr::InSubquery { expr: value, subquery, negated } => {
-            if let Some(found) = member(value, subquery.as_ref().clone()) {
-                let not = *negated;
-                *expr = if not {
-                    Expr::UnaryOp {
-                        op: ast::UnaryOperator::Not,
-                        expr: Box::new(Expr::Nested(Box::new(found))),
-                    }
-                } else {
-                    found
-                };
             }
         }
         Expr::BinaryOp { left, right, .. } => {
@@ -276,28 +269,4 @@ pub(super) fn as_value(expr: &mut Expr) {
         }
         _ => {}
     }
-}
-
-/// `value IN (query)`: true when some row equals it, NULL when none does and some might.
-fn member(value: &Expr, mut query: Query) -> Option<Expr> {
-    if query.with.is_some() || query.limit_clause.is_some() {
-        return None;
-    }
-    query.order_by = None;
-    let select = plain(&mut query)?;
-    let [SelectItem::UnnamedExpr(column) | SelectItem::ExprWithAlias { expr: column, .. }] =
-        select.projection.as_mut_slice()
-    else {
-        return None;
-    };
-    let equal = Expr::BinaryOp {
-        left: Box::new(value.clone()),
-        op: BinaryOperator::Eq,
-        right: Box::new(std::mem::replace(column, hole())),
-    };
-    select.projection = vec![SelectItem::UnnamedExpr(call(
-        "luma_any_true",
-        vec![call("array_agg", vec![Expr::Nested(Box::new(equal))])],
-    ))];
-    Some(Expr::Subquery(Box::new(query)))
 }
