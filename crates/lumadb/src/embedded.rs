@@ -211,7 +211,7 @@ async fn run(session: &mut Session, sql: &str, parameters: &[Option<&str>]) -> R
         let (columns, batches, tag) = match outcome {
             Outcome::Complete(tag) => (columns, sink.finish()?, tag),
             Outcome::Rows(mut stream) => {
-                let mut batches = Vec::new();
+                let mut batches = sink.finish()?;
                 let mut rows = 0;
                 let cancel = session.cancel_handle();
                 loop {

@@ -102,10 +102,12 @@ impl<'a> RowView<'a> {
     ///
     /// # Errors
     /// XX001 when the bytes are no row of a version known here.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Result<Self> {
         Self::open(bytes).ok_or_else(|| damaged(bytes))
     }
 
+    #[inline]
     fn open(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_first()?;
         if head & VERSION_MASK != VERSION || head & UNUSED_BITS != 0 {
@@ -137,6 +139,7 @@ impl<'a> RowView<'a> {
     }
 
     /// Whether the column at that place is NULL; `None` past the last one.
+    #[inline]
     pub fn is_null(&self, place: usize) -> Option<bool> {
         (place < self.count).then(|| self.bitmap[place / 8] & (1 << (place % 8)) != 0)
     }
@@ -146,6 +149,7 @@ impl<'a> RowView<'a> {
     ///
     /// # Errors
     /// XX001 when the column's bytes are no value of the type.
+    #[inline]
     pub fn get(&self, place: usize, data_type: &DataType) -> Result<Option<ValueRef<'a>>> {
         let Some(bytes) = self.column(place)? else { return Ok(None) };
         let Some(bytes) = bytes else { return Ok(Some(ValueRef::Null)) };
@@ -166,6 +170,7 @@ impl<'a> RowView<'a> {
 
     /// The bytes of a column: `None` past the last one, `Some(None)` for NULL.
     #[allow(clippy::option_option)]
+    #[inline]
     fn column(&self, place: usize) -> Result<Option<Option<&'a [u8]>>> {
         match self.is_null(place) {
             None => return Ok(None),
@@ -180,6 +185,7 @@ impl<'a> RowView<'a> {
     }
 
     /// Where the first `count` columns end.
+    #[inline]
     fn end(&self, count: usize) -> Option<usize> {
         let Some(place) = count.checked_sub(1) else { return Some(0) };
         let at = place * self.width;
@@ -203,6 +209,7 @@ impl<'a> RowView<'a> {
     }
 }
 
+#[inline]
 fn read(bytes: &[u8], kind: ValueKind) -> Result<ValueRef<'_>> {
     codec::read(bytes, kind)
         .ok_or_else(|| Error::corrupted(format!("a stored column of {} bytes is no {kind:?}", bytes.len())))

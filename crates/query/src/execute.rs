@@ -66,15 +66,15 @@ pub(crate) async fn execute(
             let rows = fast::point::select(plan, &reader, &environment, sink)?;
             Ok(Outcome::Complete(CommandTag::Select(rows)))
         }
-        (Plan::RangeSelect(plan), _) => {
+        (Plan::RangeSelect(plan), sink) => {
             let info = session.new_info();
             let reader = session.active()?.engine.reader();
             let environment =
                 fast::scalar::Environment { parameters, columns: &fast::scalar::NoColumns, info: &info };
-            match plan.rows(reader, &environment)? {
-                Some(rows) => {
+            match plan.rows(reader, &environment, sink)? {
+                Some(outcome) => {
                     Counters::count(&session.shared.counters.fast_statements);
-                    Ok(Outcome::Rows(RowStream::new(Arc::clone(&plan.columns), rows, CommandTag::Select(0))))
+                    Ok(outcome)
                 }
                 None => execute_planned(session, prepared, parameters).await,
             }

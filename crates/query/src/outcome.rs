@@ -44,7 +44,7 @@ pub trait RowSink: Send {
 pub enum Outcome {
     /// Done; the rows, if any, went into the sink.
     Complete(CommandTag),
-    /// Rows to pull.
+    /// Rows to pull, after those that went into the sink.
     Rows(RowStream),
     /// Waits for data.
     CopyIn(CopyIn),
@@ -58,6 +58,8 @@ pub struct RowStream {
     pub columns: Arc<[Column]>,
     batches: BoxStream<'static, Result<RecordBatch>>,
     tag: CommandTag,
+    /// Rows that went into the sink already.
+    sunk: u64,
     /// How long the statement may take, and until when that is.
     time: Option<(Duration, Instant)>,
     source: Option<Arc<Prepared>>,
@@ -71,12 +73,17 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch>>,
         tag: CommandTag,
     ) -> Self {
-        Self { columns, batches, tag, time: None, source: None, run: None }
+        Self { columns, batches, tag, sunk: 0, time: None, source: None, run: None }
     }
 
     /// A stream of batches that exist already.
     pub(crate) fn ready(columns: Arc<[Column]>, batches: Vec<RecordBatch>, tag: CommandTag) -> Self {
         Self::new(columns, futures::stream::iter(batches.into_iter().map(Ok)).boxed(), tag)
+    }
+
+    /// The same after so many rows that went into the sink.
+    pub(crate) fn after(self, sunk: u64) -> Self {
+        Self { sunk, ..self }
     }
 
     pub(crate) fn with_tag(self, tag: CommandTag) -> Self {
@@ -89,7 +96,8 @@ impl RowStream {
     }
 
     /// The rows and the time until the stream is dropped are those of the run.
-    pub(crate) fn counts_into(&mut self, run: Run) {
+    pub(crate) fn counts_into(&mut self, mut run: Run) {
+        run.rows(self.sunk);
         self.run = Some(run);
     }
 
@@ -136,8 +144,9 @@ impl RowStream {
         tokio::time::timeout_at(ends, next).await.map_err(|_| statement_timeout())?
     }
 
-    /// The tag once `rows` rows were sent.
+    /// The tag once `rows` rows of the stream were sent, after those that went into the sink.
     pub fn tag(&self, rows: u64) -> CommandTag {
+        let rows = self.sunk + rows;
         match self.tag {
             CommandTag::Select(_) => CommandTag::Select(rows),
             CommandTag::Fetch(_) => CommandTag::Fetch(rows),

@@ -3,7 +3,7 @@
 //! An entry has the indexed columns, the row's key, and the INCLUDE columns (`index.rs`). A value is taken from keys only
 //! where its sorting bytes tell exactly what it was: 1.00 and 1.0 have the same, and so do texts that a language takes for equal.
 
-use luma_model::{DataType, KeyOrder, Result, RowView, ValueRef, decode_key};
+use luma_model::{DataType, KeyOrder, Result, RowView, Value, decode_key};
 
 use crate::index;
 use crate::scan::ScanColumn;
@@ -110,27 +110,30 @@ impl Cover {
         Some(Self { indexed, row_key, included })
     }
 
-    /// Appends the values of an entry to the builders of the scan's columns; `false`, and nothing is appended, if the
-    /// entry has not all of them.
-    pub(crate) fn append(
+    /// Hands out the values of an entry, each with its place among the scan's columns; `false`, and nothing is handed out, if
+    /// the entry has not all of them.
+    pub(crate) fn values(
         &self,
         key: &[u8],
         value: &[u8],
-        mut append: impl FnMut(usize, ValueRef<'_>) -> Result<()>,
+        mut give: impl FnMut(usize, Value) -> Result<()>,
     ) -> Result<bool> {
         if !self.included.is_empty() {
             let Some(included) = index::included(value) else { return Ok(false) };
             let view = RowView::new(included)?;
             for (place, data_type, at) in &self.included {
-                append(*at, view.get(*place, data_type)?.unwrap_or(ValueRef::Null))?;
+                give(*at, view.get(*place, data_type)?.map_or(Value::Null, |value| value.to_owned()))?;
             }
         }
         for (parts, mut bytes) in [(&self.indexed, key), (&self.row_key, index::row_key(key, value)?)] {
             for part in parts {
                 let (value, length) = decode_key(bytes, &part.data_type, part.order)?;
                 bytes = &bytes[length..];
-                for at in &part.wanted_at {
-                    append(*at, value.as_ref())?;
+                if let Some((last, others)) = part.wanted_at.split_last() {
+                    for at in others {
+                        give(*at, value.clone())?;
+                    }
+                    give(*last, value)?;
                 }
             }
         }

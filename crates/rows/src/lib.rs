@@ -26,6 +26,7 @@ mod scan;
 mod sequence;
 mod store;
 mod table;
+mod taker;
 mod unique;
 mod write;
 

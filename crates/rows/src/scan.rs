@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryBuilder;
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use lightning::{Direction, Range, Readable, TransactionReader};
 use luma_catalog::engine_error;
-use luma_model::{ColumnBuilder, Error, ErrorKind, Result};
+use luma_model::{Error, ErrorKind, Result, ValueRef};
 
 use crate::access::{Access, KeyRange, KeySet};
 use crate::cover::Cover;
 use crate::index;
 use crate::table::OpenTable;
+use crate::taker::{Batch, OneByOne, Taker};
 
 /// What a scan gives for each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +23,6 @@ pub enum ScanColumn {
     Key,
     /// The stored row as a whole, to tell whether it changed since.
     Image,
-}
-
-enum Builder {
-    Value(usize, ColumnBuilder),
-    Key(BinaryBuilder),
-    Image(BinaryBuilder),
 }
 
 /// A scan in progress. Holds its view of the data for as long as it lives.
@@ -95,31 +89,43 @@ impl RowScan {
         if wanted == 0 {
             return Ok(None);
         }
+        let mut batch = Batch::new(&self.table, &self.columns, wanted);
+        let count = self.take(wanted, &mut batch)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), batch.finish(), &options)
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("scan: {error}")))?;
+        Ok(Some(batch))
+    }
+
+    /// Hands up to `rows` further rows to the caller, the values of each; how many there were, less only at the end.
+    /// For scans of columns alone.
+    ///
+    /// # Errors
+    /// Those of the caller, too.
+    pub fn each_row(
+        &mut self,
+        rows: usize,
+        give: impl FnMut(&[ValueRef<'_>]) -> Result<()>,
+    ) -> Result<usize> {
+        let mut taker = OneByOne::new(&self.columns, give)
+            .ok_or_else(|| Error::internal("rows are given one by one of columns only"))?;
+        self.take(rows.min(self.remaining), &mut taker)
+    }
+
+    /// Has up to `wanted` rows taken.
+    fn take(&mut self, wanted: usize, taker: &mut impl Taker) -> Result<usize> {
         if let Some(set) = self.set.take() {
             self.find_keys(&set)?;
         }
-        let mut builders: Vec<Builder> =
-            self.columns.iter().map(|column| self.builder(*column, wanted)).collect();
         let mut count = 0;
-        while count < wanted && self.append_next(&mut builders)? {
+        while count < wanted && self.take_next(taker)? {
             count += 1;
         }
-        if count == 0 {
-            self.remaining = 0;
-            return Ok(None);
-        }
-        self.remaining -= count;
-        let arrays: Vec<ArrayRef> = builders
-            .into_iter()
-            .map(|builder| match builder {
-                Builder::Value(_, builder) => builder.finish(),
-                Builder::Key(mut builder) | Builder::Image(mut builder) => Arc::new(builder.finish()),
-            })
-            .collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .map_err(|error| Error::new(ErrorKind::Internal, format!("scan: {error}")))?;
-        Ok(Some(batch))
+        self.remaining = if count < wanted { 0 } else { self.remaining - count };
+        Ok(count)
     }
 
     /// Finds the keys to look up; of too many all rows are read.
@@ -136,21 +142,11 @@ impl RowScan {
         Ok(())
     }
 
-    fn builder(&self, column: ScanColumn, capacity: usize) -> Builder {
-        match column {
-            ScanColumn::Value(ordinal) => {
-                Builder::Value(ordinal, ColumnBuilder::new(self.table.data_type(ordinal), capacity))
-            }
-            ScanColumn::Key => Builder::Key(BinaryBuilder::with_capacity(capacity, capacity * 16)),
-            ScanColumn::Image => Builder::Image(BinaryBuilder::with_capacity(capacity, capacity * 64)),
-        }
-    }
-
-    /// Appends the next row; `false` at the end.
-    fn append_next(&mut self, builders: &mut [Builder]) -> Result<bool> {
+    /// Has the next row taken; `false` at the end.
+    fn take_next(&mut self, taker: &mut impl Taker) -> Result<bool> {
         if let Some(keys) = &mut self.keys {
             let Some(key) = keys.next() else { return Ok(false) };
-            look_up(&self.table, &self.reader, &key, &mut self.row_buffer, builders)?;
+            look_up(&self.table, &self.reader, &key, &mut self.row_buffer, taker)?;
             return Ok(true);
         }
         loop {
@@ -172,32 +168,28 @@ impl RowScan {
                 continue;
             };
             if self.index.is_none() {
-                append(&self.table, key, value, builders)?;
+                taker.stored(&self.table, key, value)?;
                 return Ok(true);
             }
             if let Some(cover) = &self.cover
-                && cover.append(key, value, |at, value| match &mut builders[at] {
-                    Builder::Value(_, builder) => builder.append(value),
-                    Builder::Key(_) | Builder::Image(_) => Ok(()),
-                })?
+                && taker.entry(cover, key, value)?
             {
-                append_keys(index::row_key(key, value)?, builders);
                 return Ok(true);
             }
             let row_key = index::row_key(key, value)?;
-            look_up(&self.table, &self.reader, row_key, &mut self.row_buffer, builders)?;
+            look_up(&self.table, &self.reader, row_key, &mut self.row_buffer, taker)?;
             return Ok(true);
         }
     }
 }
 
-/// Appends the row that an index names.
+/// Has the row taken that an index names.
 fn look_up(
     table: &OpenTable,
     reader: &TransactionReader,
     row_key: &[u8],
     buffer: &mut Vec<u8>,
-    builders: &mut [Builder],
+    taker: &mut impl Taker,
 ) -> Result<()> {
     let found = reader
         .get_with(&table.rows, row_key, |row| {
@@ -210,26 +202,5 @@ fn look_up(
             format!("an index of table \"{}\" names a row that is not there", table.definition.name);
         return Err(Error::new(ErrorKind::DataCorrupted, message));
     }
-    append(table, row_key, buffer, builders)
-}
-
-fn append_keys(key: &[u8], builders: &mut [Builder]) {
-    for builder in builders {
-        if let Builder::Key(builder) = builder {
-            builder.append_value(key);
-        }
-    }
-}
-
-fn append(table: &OpenTable, key: &[u8], bytes: &[u8], builders: &mut [Builder]) -> Result<()> {
-    let row = table.row(bytes)?;
-    for builder in builders {
-        match builder {
-            Builder::Value(ordinal, builder) if row.is_plain() => builder.append(row.get(*ordinal)?)?,
-            Builder::Value(ordinal, builder) => builder.append(row.value(*ordinal)?.as_ref())?,
-            Builder::Key(builder) => builder.append_value(key),
-            Builder::Image(builder) => builder.append_value(bytes),
-        }
-    }
-    Ok(())
+    taker.stored(table, row_key, buffer)
 }

@@ -157,6 +157,7 @@ impl OpenTable {
     }
 
     /// Reads a stored row.
+    #[inline]
     pub fn row<'a>(&'a self, bytes: &'a [u8]) -> Result<Row<'a>> {
         let view = RowView::new(bytes)?;
         let document = if self.is_collection() {
@@ -223,6 +224,7 @@ pub struct Row<'a> {
 impl<'a> Row<'a> {
     /// The value at that ordinal; of a collection's document and fields only what needs no
     /// conversion borrows, the rest is given by [`Row::value`].
+    #[inline]
     pub fn get(&self, ordinal: usize) -> Result<ValueRef<'a>> {
         let column = &self.table.definition.columns[ordinal];
         if column.dropped {

@@ -20,11 +20,13 @@ use crate::fast::bounds::{Bounds, Condition, Last, condition};
 use crate::fast::compile::{Context, Output, Selected, column_of, selected, split};
 use crate::fast::scalar::{Compiler, Environment};
 use crate::fast::tail::Tail;
-use crate::outcome::Column;
+use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowStream};
 use crate::plan::access::{self, KeyPart};
 
 /// Rows of a batch: what is read before others on the thread get their turn.
 const BATCH_ROWS: usize = 1024;
+/// Rows that are written as they are read, without a batch of them.
+const SINK_ROWS: usize = 2048;
 /// Rows that may be looked up one by one, whatever the table has.
 const INDEX_ROWS_MAX: u64 = 10_000;
 /// One part in so many of a table's rows may always be.
@@ -169,16 +171,18 @@ impl RangeSelect {
         })
     }
 
-    /// The rows, read on the thread that asks for them; `None` if they are better planned for.
+    /// The rows, read on the thread that asks for them, the first of them into the sink; `None` if they are better
+    /// planned for.
     pub(crate) fn rows(
         &self,
         reader: TransactionReader,
         environment: &Environment<'_>,
-    ) -> Result<Option<BoxStream<'static, Result<RecordBatch>>>> {
+        sink: Option<&mut dyn RowSink>,
+    ) -> Result<Option<Outcome>> {
         let slice = self.tail.slice(environment)?;
         let ranges = self.bounds.ranges(|place| self.order(place), environment)?;
         if ranges.is_empty() {
-            return Ok(Some(futures::stream::empty().boxed()));
+            return Ok(Some(self.stream(futures::stream::empty().boxed(), 0)));
         }
         if let (Some(most), Some(index)) = (self.look_ups_max, self.index)
             && slice.read().is_none_or(|read| read as u64 > most)
@@ -196,9 +200,23 @@ impl RangeSelect {
         };
         let (table, schema) = (Arc::clone(&self.table), Arc::clone(&self.schema));
         let outputs = self.outputs.clone();
-        let scan = RowScan::new(table, reader, access, self.direction, outputs, schema, slice.read());
+        let mut scan = RowScan::new(table, reader, access, self.direction, outputs, schema, slice.read());
+        let (mut skip, mut sunk) = (slice.offset, 0);
+        if let Some(sink) = sink {
+            let given = scan.each_row(SINK_ROWS, |values| {
+                if skip > 0 {
+                    skip -= 1;
+                    return Ok(());
+                }
+                sunk += 1;
+                sink.row(values)
+            })?;
+            if given < SINK_ROWS {
+                return Ok(Some(Outcome::Complete(CommandTag::Select(sunk))));
+            }
+        }
         let batches =
-            futures::stream::unfold((scan, slice.offset, false), |(mut scan, mut skip, begun)| async move {
+            futures::stream::unfold((scan, skip, sunk > 0), |(mut scan, mut skip, begun)| async move {
                 if begun {
                     tokio::task::yield_now().await;
                 }
@@ -210,6 +228,11 @@ impl RangeSelect {
                 });
                 Some((batch, (scan, skip, true)))
             });
-        Ok(Some(batches.fuse().boxed()))
+        Ok(Some(self.stream(batches.fuse().boxed(), sunk)))
+    }
+
+    fn stream(&self, batches: BoxStream<'static, Result<RecordBatch>>, sunk: u64) -> Outcome {
+        let stream = RowStream::new(Arc::clone(&self.columns), batches, CommandTag::Select(0));
+        Outcome::Rows(stream.after(sunk))
     }
 }

@@ -111,7 +111,7 @@ pub async fn run_prepared(
         Outcome::Complete(tag) if prepared.columns().is_none() => vec![tag.to_string()],
         Outcome::Complete(_) => rows.lines,
         Outcome::Rows(mut stream) => {
-            let mut lines = Vec::new();
+            let mut lines = rows.lines;
             while let Some(batch) = stream.next_batch().await? {
                 let readers: Vec<CellReader> = batch
                     .columns()
