@@ -17,7 +17,9 @@ use crate::names::identifier;
 
 mod expression;
 mod name;
+mod quantified;
 mod relation;
+mod row;
 mod subquery;
 mod system_column;
 mod window;
@@ -139,13 +141,21 @@ impl VisitorMut for Rewriter {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let quantified = match expr {
             Expr::AnyOp { left, compare_op, right, .. } => {
-                subquery::quantified(left, compare_op, right, false)
+                quantified::by_extremes(left, compare_op, right, false)
             }
-            Expr::AllOp { left, compare_op, right } => subquery::quantified(left, compare_op, right, true),
+            Expr::AllOp { left, compare_op, right } => quantified::by_extremes(left, compare_op, right, true),
             _ => None,
         };
         if let Some(quantified) = quantified {
             *expr = quantified;
+        }
+        match row::compared(expr) {
+            Ok(Some(compared)) => *expr = compared,
+            Ok(None) => {}
+            Err(error) => {
+                self.error = Some(error);
+                return ControlFlow::Break(());
+            }
         }
         if let Expr::Subquery(query) = expr {
             subquery::scalar(query);
