@@ -462,10 +462,33 @@ fn array_length(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Re
 
 pub(crate) use build::written;
 
+/// A JSON array in the text form of an array.
+fn array_text(json: &Json) -> Result<String> {
+    let Json::Array(items) = json else {
+        let message = "expected JSON array";
+        return Err(Error::new(ErrorKind::InvalidText, message));
+    };
+    let parts = items.iter().map(|item| match item {
+        Json::Null => Ok("NULL".to_owned()),
+        Json::Array(_) => array_text(item),
+        Json::String(text) => Ok(Json::String(text.clone()).to_string()),
+        Json::Object(_) => Ok(Json::String(canonical(item)).to_string()),
+        other => Ok(other.to_string()),
+    });
+    Ok(format!("{{{}}}", parts.collect::<Result<Vec<_>>>()?.join(",")))
+}
+
 /// Functions that read and change documents.
 pub(crate) static FUNCTIONS: &[&Function] = &[
     &EXISTS,
     &CONTAINS,
+    &Function::new(
+        "luma_json_array_text",
+        &[Overload::new(&[Text], Text, |_, values, _| match values[0] {
+            ValueRef::Text(text) => array_text(&parse(text)?).map(Value::Text),
+            _ => Ok(Value::Null),
+        })],
+    ),
     &Function::new("jsonb_typeof", &[Overload::new(&[Jsonb], Text, type_of)]),
     &Function::new("json_typeof", &[Overload::new(&[JsonText], Text, type_of)]),
     &Function::new("jsonb_array_length", &[Overload::new(&[Jsonb], Int4, array_length)]),

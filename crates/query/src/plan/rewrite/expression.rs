@@ -274,6 +274,13 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         {
             *expr = call("luma_any_equal", vec![take(left), take(right)]);
         }
+        Expr::AnyOp { right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+            // Where none of the elements decides, a NULL among them might have.
+            let open = call("luma_has_null", vec![right.as_ref().clone()]);
+            let null = cast(Expr::value(Value::Null), ast::DataType::Boolean);
+            let open = Expr::Nested(Box::new(binary(open, BinaryOperator::And, null)));
+            *expr = Expr::Nested(Box::new(binary(take(expr), BinaryOperator::Or, open)));
+        }
         Expr::Identifier(name) if name.quote_style.is_none() => {
             if let Some(now) = local_time(&name.value.to_ascii_lowercase(), None) {
                 *expr = now;
@@ -605,7 +612,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             return Some(cast(Expr::Function(list), kind));
         }
         "array_agg" | "string_agg" => order_distinct(function),
-        "percentile_disc" | "mode" if !function.within_group.is_empty() => {
+        "percentile_disc" | "percentile_cont" | "mode" if !function.within_group.is_empty() => {
             return ordered_set(&name, function);
         }
         "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "varchar" | "bool" | "date"
@@ -684,6 +691,13 @@ fn ordered_set(name: &str, function: &mut Function) -> Option<Expr> {
             _ => None,
         })
         .collect();
+    let mut order = order;
+    if name == "percentile_cont" {
+        // What lies between two values is no value of their type.
+        for key in &mut order {
+            key.expr = cast(take(&mut key.expr), ast::DataType::DoublePrecision);
+        }
+    }
     let value = order.first()?.expr.clone();
     list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
     list.clauses = vec![ast::FunctionArgumentClause::OrderBy(order)];
