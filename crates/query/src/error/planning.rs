@@ -15,8 +15,6 @@ fn fixed(message: &str) -> Option<Error> {
     let contains = |part: &str| message.contains(part);
     let (kind, text) = if contains("divide by zero") || contains("division by zero") {
         (ErrorKind::DivisionByZero, "division by zero")
-    } else if contains("regex parse error") {
-        (ErrorKind::InvalidRegex, "invalid regular expression")
     } else if contains("LIMIT must be >= 0") {
         (ErrorKind::InvalidRowCountInLimit, "LIMIT must not be negative")
     } else if contains("OFFSET must be >=0") {

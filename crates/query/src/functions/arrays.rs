@@ -4,6 +4,7 @@ use luma_model::{
     ArrayRef, ArrayValue, DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key,
 };
 
+use crate::functions::json;
 use crate::functions::numbers::{float, int};
 use crate::functions::overload::Kind::{
     Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Jsonb, NumericArray, Text, TextArray,
@@ -175,6 +176,24 @@ fn expanded(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Re
     Ok(array(items(&values[0]).iter().enumerate().map(object).collect()))
 }
 
+/// An array with an element set; a gap before it is filled with NULLs.
+fn assigned(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let mut all = owned(&items(&values[0]));
+    let at = match values[1] {
+        ValueRef::Int4(at) => usize::try_from(at).ok().filter(|at| (1..=json::ELEMENTS_MAX).contains(at)),
+        _ => None,
+    };
+    let at = at.ok_or_else(|| {
+        let message = "an array subscript in an assignment must be a number from 1 on";
+        Error::new(ErrorKind::ArraySubscript, message)
+    })?;
+    while all.len() < at {
+        all.push(Value::Null);
+    }
+    all[at - 1] = values[2].to_owned();
+    Ok(array(all))
+}
+
 /// The values of an ordered-set aggregate.
 fn present<'a>(value: &'a ValueRef<'a>) -> Vec<ValueRef<'a>> {
     items(value).into_iter().filter(|item| !item.is_null()).collect()
@@ -215,6 +234,20 @@ fn fractions(parts: ValueRef<'_>, of: impl Fn(f64) -> Result<Value>) -> Result<V
 }
 
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new(
+        "luma_assign",
+        &[
+            Overload::new(&[Array, Int4, Element], Array, assigned).takes_null(),
+            Overload::new(&[Jsonb, Int4, Jsonb], Jsonb, |_, values, _| {
+                json::assigned(values[0], values[1], values[2])
+            })
+            .takes_null(),
+            Overload::new(&[Jsonb, Text, Jsonb], Jsonb, |_, values, _| {
+                json::assigned(values[0], values[1], values[2])
+            })
+            .takes_null(),
+        ],
+    ),
     &Function::new(
         "luma_has_null",
         &[Overload::new(&[Array], Bool, |_, values, _| {

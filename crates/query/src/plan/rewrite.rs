@@ -20,6 +20,7 @@ mod name;
 mod quantified;
 mod relation;
 mod row;
+mod set_order;
 mod subquery;
 mod system_column;
 mod window;
@@ -27,6 +28,7 @@ mod window;
 pub(crate) use expression::call;
 pub(crate) use name::column_name;
 pub(crate) use subquery::aggregates as is_aggregate;
+use subquery::is_set;
 
 /// Stands between a repeated column name and what keeps it apart.
 const MARK: char = '\u{1}';
@@ -92,6 +94,7 @@ impl VisitorMut for Rewriter {
             self.error = Some(error);
             return ControlFlow::Break(());
         }
+        set_order::rewrite(query);
         name_columns(&mut query.body, &ordered_by(query.order_by.as_ref()));
         values_of_subqueries(&mut query.body);
         self.limits.push(query.limit_clause.take());

@@ -34,7 +34,7 @@ SELECT jsonb_build_object('a');
 SELECT jsonb_build_object(NULL, 1);
 SELECT to_jsonb(1), to_jsonb('x'::text), to_jsonb(NULL::int), to_jsonb(ARRAY[1, NULL]), to_jsonb(timestamp '2024-01-01 10:00'), to_json(1.50), to_jsonb(true), to_jsonb('{"a": 1}'::jsonb), row_to_json(t), to_jsonb(t) FROM (SELECT 1 AS a, 'b' AS b) t;
 SELECT row_to_json(row(1, 'x')), row_to_json(d) FROM (SELECT id, words FROM docs WHERE id = 2) d;
-SELECT jsonb_agg(d->'a' ORDER BY id), jsonb_agg(d->'a') FILTER (WHERE d ? 'a'), jsonb_object_agg(id, jsonb_typeof(d)) FROM docs;
+SELECT jsonb_agg(d->'a' ORDER BY id), jsonb_agg(d->'a' ORDER BY id) FILTER (WHERE d ? 'a'), jsonb_object_agg(id, jsonb_typeof(d)) FROM docs;
 SELECT jsonb_strip_nulls('{"a": null, "b": {"c": null}}'), jsonb_pretty('{"a": [1, {"b": 2}], "c": {}}'), '{"b": 1, "a": 1, "b": 2}'::jsonb, '{"b": 1, "a": 1, "b": 2}'::json;
 SELECT '{"a": 1}'::jsonb = '{"a": 1.0}'::jsonb, '[1, 2]'::jsonb < '[1, 3]'::jsonb, '{"a": 1}'::jsonb <> '{"a": 2}', '1'::jsonb < '"a"'::jsonb, 'null'::jsonb IS NULL, '{}'::jsonb = '{}';
 SELECT (d->'a')::int + 1, (d->>'f')::numeric, (d->'on')::bool, (d->'t')::text, (d->>'a')::bigint FROM docs WHERE id IN (1, 2) ORDER BY id;

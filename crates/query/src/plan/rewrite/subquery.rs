@@ -65,6 +65,20 @@ pub(super) fn is_per_group(function: &ast::Function) -> bool {
     statistics || PER_GROUP.contains(&name)
 }
 
+/// Whether an item calls a function that gives rows.
+pub(super) fn is_set(item: &SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
+    ast::visit_expressions(expr, |expr| match expr {
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            let set = super::relation::set_function(&name).is_some() || name == "unnest";
+            if set { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        }
+        _ => std::ops::ControlFlow::Continue(()),
+    })
+    .is_break()
+}
+
 /// Whether an item calls an aggregate, a window or something else that is not about one row.
 pub(crate) fn aggregates(item: &SelectItem) -> bool {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return true };
