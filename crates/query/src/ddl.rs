@@ -26,6 +26,7 @@ mod constraint;
 pub(crate) mod drop;
 mod extension;
 mod external;
+mod follow;
 mod index;
 mod like;
 mod lock;

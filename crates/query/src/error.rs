@@ -12,14 +12,14 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(own) => *own,
-            Err(other) => Error::new(ErrorKind::Internal, other.to_string()),
+            Err(other) => unknown(other.to_string()),
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
         // What several readers of one stream are told.
         DataFusionError::Shared(shared) => match shared.find_root() {
             DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
                 Some(own) => own.clone(),
-                None => Error::new(ErrorKind::Internal, inner.to_string()),
+                None => unknown(inner.to_string()),
             },
             other => from_message(other),
         },
@@ -89,7 +89,7 @@ fn from_arrow(error: ArrowError) -> Error {
             Ok(own) => *own,
             Err(inner) => match inner.downcast::<DataFusionError>() {
                 Ok(datafusion) => from_datafusion(*datafusion),
-                Err(other) => Error::new(ErrorKind::Internal, other.to_string()),
+                Err(other) => unknown(other.to_string()),
             },
         },
         ArrowError::CastError(message) | ArrowError::ParseError(message) => {
@@ -100,8 +100,14 @@ fn from_arrow(error: ArrowError) -> Error {
         {
             Error::new(ErrorKind::OutOfRange, message)
         }
-        other => Error::new(ErrorKind::Internal, other.to_string()),
+        other => unknown(other.to_string()),
     }
+}
+
+/// An error of no kind that is known; the engine of regular expressions has none of its own.
+fn unknown(message: String) -> Error {
+    let regex = message.contains("regex parse error");
+    Error::new(if regex { ErrorKind::InvalidRegex } else { ErrorKind::Internal }, message)
 }
 
 fn from_schema(error: SchemaError) -> Error {

@@ -24,7 +24,7 @@ pub(crate) mod overload;
 mod pattern;
 pub(crate) mod procedure;
 pub(crate) mod reg;
-mod regex;
+pub(crate) mod regex;
 pub(crate) mod row;
 mod scalar;
 mod sequence;

@@ -17,6 +17,7 @@ pub(crate) mod distinct;
 mod equality;
 pub(crate) mod estimate;
 mod from_items;
+mod function_alias;
 pub(crate) mod gather;
 pub(crate) mod index_order;
 pub(crate) mod join_order;

@@ -23,6 +23,7 @@ pub(crate) mod overriding;
 pub(crate) mod role;
 pub(crate) mod sequence;
 mod spelling;
+mod subscript;
 pub(crate) mod user_type;
 
 use dialect::Grammar;
@@ -186,9 +187,9 @@ fn check_parameters(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
 fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<Body> {
     check_parameters(text, tokens)?;
     let mut parser = Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(
-        sequence::order_identity_options(form::tokens(external::tokens(spelling::tokens(copy_tokens(
-            tokens,
-        ))))),
+        sequence::order_identity_options(form::tokens(external::tokens(subscript::tokens(
+            spelling::tokens(copy_tokens(tokens)),
+        )))),
     );
     let body = (|| {
         if let Some(statement) = role::parse(&mut parser)? {

@@ -198,6 +198,11 @@ async fn follow(
                 _ => Value::Null,
             };
         }
+        if action == ReferentialAction::SetDefault && changed == current {
+            // The default is what goes: nothing changes, and the row is left without its parent.
+            unsettled.push((Arc::clone(child), place, old));
+            return Ok(());
+        }
         let changed_refs: Vec<ValueRef<'_>> = changed.iter().map(Value::as_ref).collect();
         writer.update(&open, &row_key, &current_refs, &changed_refs).await?;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, AlterColumnOperation, AlterTableOperation, TableConstraint};
-use luma_catalog::{Identity, Object, Relation, Table, TableKind};
+use luma_catalog::{Identity, Object, Oid, Relation, Table, TableKind};
 use luma_model::{
     CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast, format_text,
 };
@@ -11,6 +11,7 @@ use luma_model::{
 use crate::ddl::columnar;
 use crate::ddl::constraint::{self, Allocator, column_ordinal};
 use crate::ddl::drop::{drop_dependent_views, drop_views_of_column};
+use crate::ddl::follow::{self, Renamed};
 use crate::ddl::{
     create_storage, done, drop_storage, edit, lock_catalog, lock_definition, put, rewrite_table, table,
 };
@@ -38,6 +39,13 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
         Some(Relation::Sequence(_) | Relation::View(_)) if only_owner(&alter.operations) => {
             return Ok(done("ALTER TABLE"));
         }
+        Some(Relation::View(view)) if alter.operations.iter().all(names_or_owner) => {
+            let oid = view.oid;
+            for operation in &alter.operations {
+                rename_view(session, oid, operation)?;
+            }
+            return Ok(done("ALTER VIEW"));
+        }
         _ => Arc::clone(scope.table(&name)?),
     };
     if table.filled_by.is_some() && !alter.operations.iter().all(names_or_owner) {
@@ -57,7 +65,40 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
     Ok(done(if table.filled_by.is_some() { "ALTER MATERIALIZED VIEW" } else { "ALTER TABLE" }))
 }
 
-/// What a materialized view lets itself be done: names, and an owner.
+/// Gives a view or a column of it another name.
+fn rename_view(session: &mut Session, oid: Oid, operation: &AlterTableOperation) -> Result<()> {
+    let catalog = session.catalog();
+    let Some(view) = catalog.view(oid) else { return Ok(()) };
+    let mut renamed = view.as_ref().clone();
+    match operation {
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            let (old, new) = (identifier(old_column_name), identifier(new_column_name));
+            let columns: Vec<String> = view.columns.iter().map(|(name, _)| name.clone()).collect();
+            let Some(place) = columns.iter().position(|name| *name == old) else {
+                let message = format!("column \"{old}\" does not exist");
+                return Err(Error::new(ErrorKind::UndefinedColumn, message));
+            };
+            if columns.contains(&new) {
+                let message = format!("column \"{new}\" of relation \"{}\" already exists", view.name);
+                return Err(Error::new(ErrorKind::DuplicateColumn, message));
+            }
+            follow::rename(session, oid, &Renamed::Column { old: &old, new: &new, columns: &columns })?;
+            renamed.columns[place].0 = new;
+        }
+        AlterTableOperation::RenameTable { table_name } => {
+            let (ast::RenameTableNameKind::As(name) | ast::RenameTableNameKind::To(name)) = table_name;
+            let name = qualified(name)?.name;
+            refuse_taken(session, view.schema, &name)?;
+            follow::rename(session, oid, &Renamed::Relation(&name))?;
+            renamed.name = name;
+        }
+        // There is one owner, who may do everything.
+        _ => return Ok(()),
+    }
+    put(session, Object::View(renamed))
+}
+
+/// What a view lets itself be done: names, and an owner.
 fn names_or_owner(operation: &AlterTableOperation) -> bool {
     matches!(
         operation,
@@ -91,7 +132,8 @@ async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTable
         AlterTableOperation::RenameTable { table_name } => {
             let (ast::RenameTableNameKind::As(name) | ast::RenameTableNameKind::To(name)) = table_name;
             let name = qualified(name)?.name;
-            refuse_taken(session, table, &name)?;
+            refuse_taken(session, table.schema, &name)?;
+            follow::rename(session, table.oid, &Renamed::Relation(&name))?;
             let mut renamed = table.as_ref().clone();
             renamed.name = name;
             put(session, Object::Table(renamed))
@@ -118,8 +160,8 @@ async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTable
     }
 }
 
-fn refuse_taken(session: &Session, table: &Table, name: &str) -> Result<()> {
-    if session.catalog().relation(table.schema, name).is_some() {
+fn refuse_taken(session: &Session, schema: Oid, name: &str) -> Result<()> {
+    if session.catalog().relation(schema, name).is_some() {
         return Err(Error::new(ErrorKind::DuplicateTable, format!("relation \"{name}\" already exists")));
     }
     Ok(())
@@ -436,7 +478,8 @@ fn rename_column(
         ));
     }
     let old = table.columns[ordinal].name.clone();
-    drop_dependent_views(session, table.oid, &format!("name {old} of table {}", table.name), false)?;
+    let columns: Vec<String> = table.live_columns().map(|column| column.name.clone()).collect();
+    follow::rename(session, table.oid, &Renamed::Column { old: &old, new: &new, columns: &columns })?;
     let mut renamed = table.as_ref().clone();
     renamed.columns[ordinal].name.clone_from(&new);
     let generated = renamed.columns.iter_mut().filter_map(|column| column.generated.as_mut());

@@ -184,7 +184,7 @@ pub(crate) fn drop_views_of_column(
 }
 
 /// Whether a view's query names a column, or all of them.
-fn names_column(view: &luma_catalog::View, column: &str) -> bool {
+pub(super) fn names_column(view: &luma_catalog::View, column: &str) -> bool {
     let Ok(query) = crate::plan::context::parse_query(&view.query) else { return true };
     let mut finder = ColumnFinder { column, found: false };
     let _ = ast::Visit::visit(&query, &mut finder);

@@ -154,6 +154,13 @@ pub(crate) async fn run_general(
     let info = session.new_info();
     let scope = info.scope();
     let definition = find_table(insert, &scope).map_or_else(|| missing_table(insert, &scope), Ok)?;
+    let own_values;
+    let insert = if overrides(insert) == Some("user") {
+        own_values = with_own_identities(insert, &definition)?;
+        &own_values
+    } else {
+        insert
+    };
     let target = Target::open(session, &definition).await?;
     let table = Arc::clone(&target.table);
     let info = Arc::clone(&target.info);
@@ -694,6 +701,35 @@ fn given(table: &OpenTable, columns: &[usize]) -> Vec<bool> {
     given
 }
 
+/// `OVERRIDING USER VALUE`: the statement with DEFAULT in the place of values for identity columns.
+fn with_own_identities(insert: &ast::Insert, table: &Table) -> Result<ast::Insert> {
+    let identities: Vec<usize> = columns(insert, table)?
+        .into_iter()
+        .enumerate()
+        .filter(|(_, ordinal)| table.columns[*ordinal].identity.is_some())
+        .map(|(place, _)| place)
+        .collect();
+    let mut own = insert.clone();
+    match own.source.as_mut().map(|source| source.body.as_mut()) {
+        Some(SetExpr::Values(values)) => {
+            for row in &mut values.rows {
+                for place in &identities {
+                    if let Some(cell) = row.content.get_mut(*place) {
+                        *cell = Expr::Identifier(ast::Ident::new("DEFAULT"));
+                    }
+                }
+            }
+        }
+        Some(_) if !identities.is_empty() => {
+            let message = "OVERRIDING USER VALUE is supported with VALUES only";
+            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+                .hint("Leave the identity column out of the column list."));
+        }
+        _ => {}
+    }
+    Ok(own)
+}
+
 /// `GENERATED ALWAYS` takes no value of the user's, unless told so.
 fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Result<()> {
     let all_default = |ordinal: usize| {
@@ -705,14 +741,7 @@ fn refuse_identity(insert: &ast::Insert, table: &Table, columns: &[usize]) -> Re
     if insert.columns.is_empty() && insert.source.is_none() {
         return Ok(());
     }
-    let overriding = match overrides(insert) {
-        Some("user") => {
-            let message = "OVERRIDING USER VALUE is not supported";
-            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
-                .hint("Leave the identity column out of the column list."));
-        }
-        other => other.is_some(),
-    };
+    let overriding = overrides(insert).is_some();
     for ordinal in columns {
         let column = &table.columns[*ordinal];
         if column.generated.is_some() && !all_default(*ordinal) {

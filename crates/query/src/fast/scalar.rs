@@ -393,7 +393,9 @@ impl Compiler<'_> {
     }
 
     fn arithmetic(&mut self, op: Arithmetic, left: Typed, right: Typed) -> Result<Option<Typed>> {
-        if left.unknown && right.unknown {
+        // What another type's operator makes of a literal is not known here.
+        let counts = |side: &Typed| side.unknown || is_number(&side.data_type);
+        if left.unknown && right.unknown || !counts(&left) || !counts(&right) {
             return Ok(None);
         }
         let Some((left, right)) = self.common(left, right)? else { return Ok(None) };

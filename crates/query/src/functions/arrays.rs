@@ -4,9 +4,10 @@ use luma_model::{
     ArrayRef, ArrayValue, DataType, Error, ErrorKind, KeyOrder, Result, Value, ValueRef, encode_key,
 };
 
+use crate::functions::json;
 use crate::functions::numbers::{float, int};
 use crate::functions::overload::Kind::{
-    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Jsonb, Text, TextArray,
+    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Jsonb, NumericArray, Text, TextArray,
 };
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
@@ -175,7 +176,84 @@ fn expanded(_: &Surroundings, values: &[ValueRef<'_>], types: &[DataType]) -> Re
     Ok(array(items(&values[0]).iter().enumerate().map(object).collect()))
 }
 
+/// An array with an element set; a gap before it is filled with NULLs.
+fn assigned(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let mut all = owned(&items(&values[0]));
+    let at = match values[1] {
+        ValueRef::Int4(at) => usize::try_from(at).ok().filter(|at| (1..=json::ELEMENTS_MAX).contains(at)),
+        _ => None,
+    };
+    let at = at.ok_or_else(|| {
+        let message = "an array subscript in an assignment must be a number from 1 on";
+        Error::new(ErrorKind::ArraySubscript, message)
+    })?;
+    while all.len() < at {
+        all.push(Value::Null);
+    }
+    all[at - 1] = values[2].to_owned();
+    Ok(array(all))
+}
+
+/// The values of an ordered-set aggregate.
+fn present<'a>(value: &'a ValueRef<'a>) -> Vec<ValueRef<'a>> {
+    items(value).into_iter().filter(|item| !item.is_null()).collect()
+}
+
+fn check_fraction(part: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&part) {
+        return Ok(());
+    }
+    let message = format!("percentile value {part} is not between 0 and 1");
+    Err(Error::new(ErrorKind::OutOfRange, message))
+}
+
+/// The place of the first value that so many are not after.
+fn discrete(part: f64, count: usize) -> Result<usize> {
+    check_fraction(part)?;
+    Ok(((part * count as f64).ceil() as usize).saturating_sub(1))
+}
+
+/// Between the two values next to a fraction, as far as it is.
+fn continuous(part: f64, all: &[ValueRef<'_>]) -> Result<Value> {
+    check_fraction(part)?;
+    let place = part * (all.len().max(1) - 1) as f64;
+    let (Some(low), Some(high)) = (all.get(place.floor() as usize), all.get(place.ceil() as usize)) else {
+        return Ok(Value::Null);
+    };
+    let (low, high) = (float(*low), float(*high));
+    Ok(Value::Float8(low + (high - low) * (place - place.floor())))
+}
+
+/// An array of what each fraction gives.
+fn fractions(parts: ValueRef<'_>, of: impl Fn(f64) -> Result<Value>) -> Result<Value> {
+    let given = items(&parts).into_iter().map(|part| match part {
+        ValueRef::Numeric(part) => of(part.to_f64()),
+        _ => Ok(Value::Null),
+    });
+    given.collect::<Result<Vec<_>>>().map(array)
+}
+
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new(
+        "luma_assign",
+        &[
+            Overload::new(&[Array, Int4, Element], Array, assigned).takes_null(),
+            Overload::new(&[Jsonb, Int4, Jsonb], Jsonb, |_, values, _| {
+                json::assigned(values[0], values[1], values[2])
+            })
+            .takes_null(),
+            Overload::new(&[Jsonb, Text, Jsonb], Jsonb, |_, values, _| {
+                json::assigned(values[0], values[1], values[2])
+            })
+            .takes_null(),
+        ],
+    ),
+    &Function::new(
+        "luma_has_null",
+        &[Overload::new(&[Array], Bool, |_, values, _| {
+            Ok(Value::Bool(items(&values[0]).iter().any(ValueRef::is_null)))
+        })],
+    ),
     // What a subquery gathers: no rows are an array without elements.
     &Function::new(
         "luma_gathered",
@@ -352,19 +430,32 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     // The halves of ordered-set aggregates: a place in the array of all values in their order.
     &Function::new(
         "luma_percentile_disc",
-        &[Overload::new(&[Array, Float8], Element, |_, values, _| {
-            let all: Vec<ValueRef<'_>> =
-                items(&values[0]).into_iter().filter(|item| !item.is_null()).collect();
-            let part = float(values[1]);
-            if !(0.0..=1.0).contains(&part) {
-                return Err(Error::new(
-                    ErrorKind::OutOfRange,
-                    format!("percentile value {part} is not between 0 and 1"),
-                ));
-            }
-            let place = ((part * all.len() as f64).ceil() as usize).saturating_sub(1);
-            Ok(all.get(place).map_or(Value::Null, ValueRef::to_owned))
-        })],
+        &[
+            Overload::new(&[Array, Float8], Element, |_, values, _| {
+                let all = present(&values[0]);
+                let at = discrete(float(values[1]), all.len())?;
+                Ok(all.get(at).map_or(Value::Null, ValueRef::to_owned))
+            }),
+            Overload::new(&[Array, NumericArray], Array, |_, values, _| {
+                let all = present(&values[0]);
+                fractions(values[1], |part| {
+                    let at = discrete(part, all.len())?;
+                    Ok(all.get(at).map_or(Value::Null, ValueRef::to_owned))
+                })
+            }),
+        ],
+    ),
+    &Function::new(
+        "luma_percentile_cont",
+        &[
+            Overload::new(&[Array, Float8], Float8, |_, values, _| {
+                continuous(float(values[1]), &present(&values[0]))
+            }),
+            Overload::new(&[Array, NumericArray], Array, |_, values, _| {
+                let all = present(&values[0]);
+                fractions(values[1], |part| continuous(part, &all))
+            }),
+        ],
     ),
     &Function::new(
         "luma_mode",

@@ -79,6 +79,19 @@ pub(super) fn from_local(local: i64, zone: Tz) -> i64 {
     }
 }
 
+/// The span without what is finer than a field.
+fn cut(span: Interval, field: &str) -> Interval {
+    let whole = |unit: i64| Interval::new(span.months, span.days, span.micros / unit * unit);
+    match field.to_ascii_uppercase().as_str() {
+        "YEAR" => Interval::new(span.months / 12 * 12, 0, 0),
+        "MONTH" => Interval::new(span.months, 0, 0),
+        "DAY" => Interval::new(span.months, span.days, 0),
+        "HOUR" => whole(3600 * SECOND),
+        "MINUTE" => whole(60 * SECOND),
+        _ => span,
+    }
+}
+
 /// A zone as a user names it.
 enum Zone {
     Named(Tz),
@@ -86,6 +99,17 @@ enum Zone {
 }
 
 impl Zone {
+    /// A zone so far from Greenwich.
+    fn by(offset: Interval) -> Result<Self> {
+        if offset.months != 0 || offset.days != 0 {
+            let message = "an interval that is a time zone must not have months or days";
+            return Err(Error::new(ErrorKind::InvalidParameterValue, message));
+        }
+        i32::try_from(offset.micros / SECOND).map(Self::Fixed).map_err(|_| {
+            Error::new(ErrorKind::InvalidParameterValue, "the interval is too long for a time zone")
+        })
+    }
+
     fn find(name: &str) -> Result<Self> {
         if let Some(zone) = find_time_zone(name) {
             return Ok(Self::Named(zone));
@@ -564,8 +588,20 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         ],
     ),
     &Function::new(
+        "luma_interval_fields",
+        &[Overload::new(&[Span, Text], Span, |_, values, _| {
+            Ok(Value::Interval(cut(span_of(values[0]), name(values[1]))))
+        })],
+    ),
+    &Function::new(
         "timezone",
         &[
+            Overload::new(&[Span, Timestamp], TimestampTz, |_, values, _| {
+                Ok(Value::TimestampTz(Zone::by(span_of(values[0]))?.moment_of(micros(values[1]))))
+            }),
+            Overload::new(&[Span, TimestampTz], Timestamp, |_, values, _| {
+                Ok(Value::Timestamp(Zone::by(span_of(values[0]))?.to_local(micros(values[1]))))
+            }),
             Overload::new(&[Text, Timestamp], TimestampTz, |_, values, _| {
                 Ok(Value::TimestampTz(Zone::find(name(values[0]))?.moment_of(micros(values[1]))))
             }),

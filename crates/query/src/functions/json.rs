@@ -462,10 +462,66 @@ fn array_length(_: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Re
 
 pub(crate) use build::written;
 
+/// The longest list or array that an assignment to an element makes.
+pub(super) const ELEMENTS_MAX: usize = 1 << 20;
+
+/// A document with a member or element set; what is not there is made, and a gap in a list filled with nulls.
+pub(super) fn assigned(document: ValueRef<'_>, key: ValueRef<'_>, new: ValueRef<'_>) -> Result<Value> {
+    let (document, new) = (json(document)?, json(new)?);
+    let changed = match (document, key) {
+        (Json::Null, ValueRef::Text(key)) => Json::Object([(key.to_owned(), new)].into_iter().collect()),
+        (Json::Object(mut fields), ValueRef::Text(key)) => {
+            fields.insert(key.to_owned(), new);
+            Json::Object(fields)
+        }
+        (list @ (Json::Null | Json::Array(_)), ValueRef::Int4(position)) => {
+            let mut items = match list {
+                Json::Array(items) => items,
+                _ => Vec::new(),
+            };
+            let at = place(items.len(), position.into()).filter(|at| *at < ELEMENTS_MAX);
+            let at = at.ok_or_else(|| {
+                let message = format!("path element at position 1 is out of range: {position}");
+                Error::new(ErrorKind::InvalidParameterValue, message)
+            })?;
+            while items.len() <= at {
+                items.push(Json::Null);
+            }
+            items[at] = new;
+            Json::Array(items)
+        }
+        _ => return Err(Error::new(ErrorKind::InvalidParameterValue, "cannot replace existing key")),
+    };
+    Ok(Value::Text(canonical(&changed)))
+}
+
+/// A JSON array in the text form of an array.
+fn array_text(json: &Json) -> Result<String> {
+    let Json::Array(items) = json else {
+        let message = "expected JSON array";
+        return Err(Error::new(ErrorKind::InvalidText, message));
+    };
+    let parts = items.iter().map(|item| match item {
+        Json::Null => Ok("NULL".to_owned()),
+        Json::Array(_) => array_text(item),
+        Json::String(text) => Ok(Json::String(text.clone()).to_string()),
+        Json::Object(_) => Ok(Json::String(canonical(item)).to_string()),
+        other => Ok(other.to_string()),
+    });
+    Ok(format!("{{{}}}", parts.collect::<Result<Vec<_>>>()?.join(",")))
+}
+
 /// Functions that read and change documents.
 pub(crate) static FUNCTIONS: &[&Function] = &[
     &EXISTS,
     &CONTAINS,
+    &Function::new(
+        "luma_json_array_text",
+        &[Overload::new(&[Text], Text, |_, values, _| match values[0] {
+            ValueRef::Text(text) => array_text(&parse(text)?).map(Value::Text),
+            _ => Ok(Value::Null),
+        })],
+    ),
     &Function::new("jsonb_typeof", &[Overload::new(&[Jsonb], Text, type_of)]),
     &Function::new("json_typeof", &[Overload::new(&[JsonText], Text, type_of)]),
     &Function::new("jsonb_array_length", &[Overload::new(&[Jsonb], Int4, array_length)]),

@@ -38,11 +38,11 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// The keywords, longer ones before those that begin them.
-const KEYWORDS: [&str; 54] = [
-    "HH24", "HH12", "MONTH", "Month", "month", "YYYY", "IYYY", "SSSSS", "SSSS", "Y,YYY", "A.M.", "P.M.",
-    "a.m.", "p.m.", "YYY", "IYY", "DDD", "DAY", "Day", "day", "MON", "Mon", "mon", "TZH", "TZM", "HH", "MI",
-    "SS", "MS", "US", "AM", "PM", "am", "pm", "YY", "IY", "MM", "DD", "ID", "DY", "Dy", "dy", "WW", "IW",
-    "CC", "OF", "TZ", "tz", "RM", "rm", "Y", "D", "W", "Q",
+const KEYWORDS: [&str; 60] = [
+    "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "HH24", "HH12", "MONTH", "Month", "month", "YYYY", "IYYY",
+    "SSSSS", "SSSS", "Y,YYY", "A.M.", "P.M.", "a.m.", "p.m.", "YYY", "IYY", "DDD", "DAY", "Day", "day",
+    "MON", "Mon", "mon", "TZH", "TZM", "HH", "MI", "SS", "MS", "US", "AM", "PM", "am", "pm", "YY", "IY",
+    "MM", "DD", "ID", "DY", "Dy", "dy", "WW", "IW", "CC", "OF", "TZ", "tz", "RM", "rm", "Y", "D", "W", "Q",
 ];
 
 enum Piece<'a> {
@@ -64,6 +64,17 @@ fn pieces(pattern: &str) -> Vec<Piece<'_>> {
         if let Some(after) = rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
             fill = false;
             rest = after;
+            continue;
+        }
+        // Names are English in any language.
+        if let Some(after) = rest.strip_prefix("TM") {
+            fill = false;
+            rest = after;
+            continue;
+        }
+        if let Some(escaped) = rest.strip_prefix("\\\"") {
+            found.push(Piece::Plain(&rest[1..2]));
+            rest = escaped;
             continue;
         }
         if let Some(quoted) = rest.strip_prefix('"') {
@@ -146,6 +157,9 @@ fn named(names: &[&str], place: i64, key: &str, short: bool, fill: bool) -> Stri
 }
 
 fn show(shown: &Shown, pattern: &str) -> Result<Value> {
+    if pattern.is_empty() {
+        return Ok(Value::Null);
+    }
     let mut out = String::new();
     let hour = shown.time / HOUR;
     let half = if hour.rem_euclid(12) == 0 { 12 } else { hour.rem_euclid(12) };
@@ -191,6 +205,12 @@ fn show(shown: &Shown, pattern: &str) -> Result<Value> {
             "SSSS" | "SSSSS" => (shown.time / SECOND, 1),
             "MS" => (shown.time % SECOND / 1000, 3),
             "US" => (shown.time % SECOND, 6),
+            "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => {
+                let digits = usize::from(key.as_bytes()[2] - b'0');
+                let micros = format!("{:06}", shown.time % SECOND);
+                out.push_str(micros.get(..digits).unwrap_or_default());
+                continue;
+            }
             "RM" | "rm" => {
                 let roman = digits::roman_letters(shown.month.into());
                 let roman = if key == "rm" { roman.to_lowercase() } else { roman };

@@ -3,6 +3,7 @@
 //! Expressions are the `regex` crate's: no back references and no look-around, and time that is linear in the
 //! text. As in PostgreSQL a dot matches line breaks unless the flag `n` is given.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use luma_model::{ArrayValue, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, format_text};
@@ -20,8 +21,32 @@ thread_local! {
     static COMPILED: RefCell<Vec<(String, String, Regex)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A pattern with PostgreSQL's marks of words in the crate's spelling.
+pub(crate) fn spelled(pattern: &str) -> Cow<'_, str> {
+    if !["\\y", "\\Y", "\\m", "\\M", "[[:<:]]", "[[:>:]]"].iter().any(|mark| pattern.contains(mark)) {
+        return Cow::Borrowed(pattern);
+    }
+    let pattern = pattern.replace("[[:<:]]", "\\m").replace("[[:>:]]", "\\M");
+    let mut out = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        out.push(character);
+        if character != '\\' {
+            continue;
+        }
+        match characters.next() {
+            Some('y') => out.push('b'),
+            Some('Y') => out.push('B'),
+            Some('m') => out.push_str("b{start}"),
+            Some('M') => out.push_str("b{end}"),
+            other => out.extend(other),
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn compile(pattern: &str, flags: &str) -> Result<Regex> {
-    let mut builder = RegexBuilder::new(pattern);
+    let mut builder = RegexBuilder::new(&spelled(pattern));
     builder.dot_matches_new_line(true);
     for flag in flags.chars() {
         match flag {
@@ -214,7 +239,66 @@ fn substring(values: &[ValueRef<'_>]) -> Result<Value> {
     Ok(found.map_or(Value::Null, |(from, to)| Value::Text(string(values[0])[from..to].to_owned())))
 }
 
+/// Whether a text matches some, or all, of the patterns: NULL where none decides and one might.
+fn matches_some(
+    value: ValueRef<'_>,
+    operator: &str,
+    negated: bool,
+    all: bool,
+    patterns: ValueRef<'_>,
+) -> Result<Value> {
+    let ValueRef::Array(patterns) = patterns else { return Ok(Value::Null) };
+    let flags = if operator.ends_with('*') { "i" } else { "" };
+    let mut unknown = false;
+    for pattern in patterns.iter() {
+        let (ValueRef::Text(source), ValueRef::Text(pattern)) = (value, pattern) else {
+            unknown = true;
+            continue;
+        };
+        let found = if operator.starts_with("~~") {
+            compiled(&like_as_regex(pattern)?, flags)?.is_match(source)
+        } else {
+            compiled(pattern, flags)?.is_match(source)
+        };
+        if (found != negated) != all {
+            return Ok(Value::Bool(!all));
+        }
+    }
+    Ok(if unknown { Value::Null } else { Value::Bool(all) })
+}
+
+/// A LIKE pattern as an expression over the whole text.
+fn like_as_regex(pattern: &str) -> Result<String> {
+    let mut expression = String::from("^(?:");
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => expression.push_str(".*"),
+            '_' => expression.push('.'),
+            '\\' => match characters.next() {
+                Some(escaped) => expression.push_str(&regex::escape(escaped.encode_utf8(&mut [0; 4]))),
+                None => {
+                    let message = "LIKE pattern must not end with escape character";
+                    return Err(Error::new(ErrorKind::InvalidEscapeSequence, message));
+                }
+            },
+            other => expression.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    expression.push_str(")$");
+    Ok(expression)
+}
+
 pub(crate) static FUNCTIONS: &[&Function] = &[
+    &Function::new(
+        "luma_matches",
+        &[Overload::new(&[Text, Text, Bool, Bool, TextArray], Bool, |_, values, _| {
+            let negated = matches!(values[2], ValueRef::Bool(true));
+            let all = matches!(values[3], ValueRef::Bool(true));
+            matches_some(values[0], string(values[1]), negated, all, values[4])
+        })
+        .takes_null()],
+    ),
     &Function::new(
         "regexp_replace",
         &[

@@ -505,6 +505,14 @@ impl ExprPlanner for PostgresOperators {
             }
         }
         if let Some(function) = operators::find(&op, &one, &other) {
+            // A parameter beside a document is one.
+            let document = op == BinaryOperator::StringConcat
+                && [&one, &other].into_iter().any(|side| *side == Operand::Known(DataType::Jsonb));
+            let given = |expr: Expr, operand: &Operand| match expr {
+                Expr::Placeholder(_) if document => convert(expr, operand, &DataType::Jsonb),
+                other => other,
+            };
+            let (left, right) = (given(left, &one), given(right, &other));
             return Ok(PlannerResult::Planned(call(function, vec![left, right])));
         }
         if operation(&op).is_some() {

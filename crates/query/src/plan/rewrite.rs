@@ -17,7 +17,10 @@ use crate::names::identifier;
 
 mod expression;
 mod name;
+mod quantified;
 mod relation;
+mod row;
+mod set_order;
 mod subquery;
 mod system_column;
 mod window;
@@ -25,6 +28,7 @@ mod window;
 pub(crate) use expression::call;
 pub(crate) use name::column_name;
 pub(crate) use subquery::aggregates as is_aggregate;
+use subquery::is_set;
 
 /// Stands between a repeated column name and what keeps it apart.
 const MARK: char = '\u{1}';
@@ -90,7 +94,8 @@ impl VisitorMut for Rewriter {
             self.error = Some(error);
             return ControlFlow::Break(());
         }
-        name_columns(&mut query.body);
+        set_order::rewrite(query);
+        name_columns(&mut query.body, &ordered_by(query.order_by.as_ref()));
         values_of_subqueries(&mut query.body);
         self.limits.push(query.limit_clause.take());
         ControlFlow::Continue(())
@@ -139,13 +144,21 @@ impl VisitorMut for Rewriter {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let quantified = match expr {
             Expr::AnyOp { left, compare_op, right, .. } => {
-                subquery::quantified(left, compare_op, right, false)
+                quantified::by_extremes(left, compare_op, right, false)
             }
-            Expr::AllOp { left, compare_op, right } => subquery::quantified(left, compare_op, right, true),
+            Expr::AllOp { left, compare_op, right } => quantified::by_extremes(left, compare_op, right, true),
             _ => None,
         };
         if let Some(quantified) = quantified {
             *expr = quantified;
+        }
+        match row::compared(expr) {
+            Ok(Some(compared)) => *expr = compared,
+            Ok(None) => {}
+            Err(error) => {
+                self.error = Some(error);
+                return ControlFlow::Break(());
+            }
         }
         if let Expr::Subquery(query) = expr {
             subquery::scalar(query);
@@ -348,25 +361,48 @@ fn is_decimal(expr: &Expr) -> bool {
     number(expr).is_some_and(|digits| digits.parse::<i64>().is_err())
 }
 
-fn name_columns(body: &mut SetExpr) {
+/// The columns of tables by which a query is ordered, unless a column of the result is meant by the name, too.
+fn ordered_by(order: Option<&ast::OrderBy>) -> HashSet<String> {
+    let Some(ast::OrderByKind::Expressions(keys)) = order.map(|order| &order.kind) else {
+        return HashSet::new();
+    };
+    let (mut columns, mut outputs) = (HashSet::new(), HashSet::new());
+    let _ = ast::visit_expressions(keys, |expr| {
+        match expr {
+            Expr::CompoundIdentifier(parts) => {
+                columns.extend(parts.last().map(identifier));
+            }
+            Expr::Identifier(name) => {
+                outputs.insert(identifier(name));
+            }
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    columns.retain(|name| !outputs.contains(name));
+    columns
+}
+
+/// Names a query's columns; what is computed gets none that a column it is ordered by has.
+fn name_columns(body: &mut SetExpr, ordered_by: &HashSet<String>) {
     match body {
-        SetExpr::Select(select) => name_select(select),
+        SetExpr::Select(select) => name_select(select, ordered_by),
         SetExpr::SetOperation { left, right, .. } => {
-            name_columns(left);
-            name_columns(right);
+            name_columns(left, &HashSet::new());
+            name_columns(right, &HashSet::new());
         }
         _ => {}
     }
 }
 
-fn name_select(select: &mut Select) {
+fn name_select(select: &mut Select, ordered_by: &HashSet<String>) {
     let mut taken = HashSet::new();
     for item in &mut select.projection {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                 let name = column_name(expr);
-                let unique = taken.insert(name.clone());
+                let unique = taken.insert(name.clone()) && (plain || !ordered_by.contains(&name));
                 if plain && unique {
                     continue;
                 }
@@ -374,9 +410,10 @@ fn name_select(select: &mut Select) {
                 let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("_")));
                 *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', alias) };
             }
-            SelectItem::ExprWithAlias { alias, .. } => {
+            SelectItem::ExprWithAlias { expr, alias } => {
                 let name = identifier(alias);
-                if !taken.insert(name.clone()) {
+                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                if !taken.insert(name.clone()) || !plain && ordered_by.contains(&name) {
                     *alias = Ident::with_quote('"', marked(&name, &mut taken));
                 }
             }

@@ -432,7 +432,7 @@ pub(crate) fn logical_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
 
 /// Whether Arrow converts between the types as PostgreSQL does.
 pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date, Float4, Float8, Int2, Int4, Int8, Text, Timestamp, Varchar};
+    use DataType::{Float4, Float8, Int2, Int4, Int8, Text, Varchar};
     let width = |data_type: &DataType| match data_type {
         Int2 => Some(2),
         Int4 => Some(4),
@@ -444,9 +444,5 @@ pub(crate) fn same_in_arrow(from: &DataType, to: &DataType) -> bool {
         (Some(_), None) if matches!(to, Float4 | Float8) => return true,
         _ => {}
     }
-    from == to
-        || matches!(
-            (from, to),
-            (Float4, Float8) | (Date, Timestamp) | (Text | Varchar(_), Text | Varchar(None))
-        )
+    from == to || matches!((from, to), (Float4, Float8) | (Text | Varchar(_), Text | Varchar(None)))
 }

@@ -124,8 +124,16 @@ struct Rewriter<'a, 'n> {
     items: FromItems<'a, 'n>,
     /// Of each query around, its scope until its SELECT is come to.
     prepared: Vec<Prepared>,
-    /// `None` for a query without such joins, or of which not all is known.
-    scopes: Vec<Option<Scope>>,
+    scopes: Vec<Around>,
+}
+
+/// What is known of the names where an expression stands, and of those around.
+enum Around {
+    /// Beside a query's SELECT, as ORDER BY stands.
+    Beside,
+    /// In a SELECT of whose FROM not all is known, or needs to be.
+    Unknown,
+    Known(Scope),
 }
 
 impl VisitorMut for Rewriter<'_, '_> {
@@ -134,7 +142,7 @@ impl VisitorMut for Rewriter<'_, '_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.items.withs.push(query.with.clone());
         // What stands beside a query's SELECT, as ORDER BY does, is none of the query around it.
-        self.scopes.push(None);
+        self.scopes.push(Around::Beside);
         let prepared = match query.body.as_mut() {
             SetExpr::Select(select) => {
                 let outputs: Vec<String> = select.projection.iter().filter_map(output_name).collect();
@@ -177,7 +185,9 @@ impl VisitorMut for Rewriter<'_, '_> {
                 Err(error) => return ControlFlow::Break(error),
             },
         };
-        self.scopes.push(scope);
+        let merged_around = self.scopes.iter().any(|scope| matches!(scope, Around::Known(_)));
+        let scope = if scope.is_none() && merged_around { self.plain(select) } else { scope };
+        self.scopes.push(scope.map_or(Around::Unknown, Around::Known));
         ControlFlow::Continue(())
     }
 
@@ -189,14 +199,38 @@ impl VisitorMut for Rewriter<'_, '_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let Expr::Identifier(name) = expr else { return ControlFlow::Continue(()) };
         let name = identifier(name);
-        // Of a query around it the name may be a column only if it is none here, which nobody looks at.
-        if let Some(Some(scope)) = self.scopes.last()
-            && let Ok(Some(value)) = scope.find(&name)
-        {
-            *expr = value.clone();
+        if matches!(self.scopes.last(), Some(Around::Beside)) {
+            return ControlFlow::Continue(());
+        }
+        for scope in self.scopes.iter().rev() {
+            match scope {
+                Around::Beside => {}
+                Around::Unknown => break,
+                Around::Known(scope) => match scope.find(&name) {
+                    Ok(Some(value)) => {
+                        *expr = value.clone();
+                        break;
+                    }
+                    // A column of the query around only if it is none here.
+                    Ok(None) => {}
+                    Err(()) => break,
+                },
+            }
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The columns of a function in FROM that has an alias: those it names, or the alias itself.
+fn function_columns(factor: &TableFactor) -> Option<Vec<String>> {
+    let (TableFactor::Table { args: Some(_), alias: Some(alias), .. }
+    | TableFactor::Function { alias: Some(alias), .. }
+    | TableFactor::UNNEST { alias: Some(alias), .. }) = factor
+    else {
+        return None;
+    };
+    let named = alias.columns.iter().map(|column| identifier(&column.name));
+    Some(named.chain([identifier(&alias.name)]).collect())
 }
 
 /// What a column of the result is called.
@@ -253,6 +287,24 @@ fn named(value: &Expr, name: &str) -> SelectItem {
 }
 
 impl Rewriter<'_, '_> {
+    /// The names of a SELECT that merges no columns; `None` where not all are known.
+    fn plain(&self, select: &Select) -> Option<Scope> {
+        let factors = select.from.iter().flat_map(|from| {
+            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
+        });
+        let mut columns = Vec::new();
+        for factor in factors {
+            let names = function_columns(factor).or_else(|| self.items.columns(factor))?;
+            let value = Expr::Value(ast::Value::Null.with_empty_span());
+            columns.extend(names.into_iter().map(|name| Column {
+                name,
+                value: value.clone(),
+                merged: false,
+            }));
+        }
+        Some(Scope { columns })
+    }
+
     /// Rewrites the joins, `*` and the names of the result's columns; what names mean then.
     fn join(&self, select: &mut Select) -> Result<Option<Scope>> {
         if !select.from.iter().any(joins_using) {

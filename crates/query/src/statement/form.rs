@@ -125,6 +125,10 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         instead.push((places[1], vec![keyword(places[1], "TABLE")]));
         instead.push((places[2], Vec::new()));
     }
+    // A view's names are changed as a table's are.
+    if is(0, "ALTER") && is(1, "VIEW") && words.iter().any(|word| word == "RENAME") {
+        instead.push((places[1], vec![keyword(places[1], "TABLE")]));
+    }
     if is(0, "ABORT") {
         instead.push((places[0], vec![keyword(places[0], "ROLLBACK")]));
     }

@@ -210,8 +210,12 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         Expr::BinaryOp { op, right, .. } if is_regex(op) => {
             // A dot matches line breaks, too; patterns without one stay as they are, for they are often
             // no more than a comparison.
-            if let Some(pattern) = literal(right).filter(|pattern| pattern.contains('.')) {
-                **right = text(format!("(?s){pattern}"));
+            if let Some(pattern) = literal(right) {
+                let spelled = crate::functions::regex::spelled(pattern);
+                let dots = if pattern.contains('.') { "(?s)" } else { "" };
+                if spelled != pattern || !dots.is_empty() {
+                    **right = text(format!("{dots}{spelled}"));
+                }
             }
         }
         Expr::BinaryOp { left, op, right } => {
@@ -219,24 +223,6 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 (left.as_ref(), right.as_ref(), &*op)
             {
                 *expr = call("luma_overlaps", one.iter().chain(other).cloned().collect());
-            } else if let (Expr::Tuple(one), Expr::Tuple(other)) = (left.as_ref(), right.as_ref())
-                && one.len() == other.len()
-                && let Some(compared) = compare_rows(one, op, other)
-            {
-                *expr = compared;
-            }
-        }
-        Expr::InList { expr: inner, list, negated } if matches!(inner.as_ref(), Expr::Tuple(_)) => {
-            let Expr::Tuple(row) = take(inner) else { return Ok(()) };
-            let each = list.drain(..).filter_map(|item| match item {
-                Expr::Tuple(other) if other.len() == row.len() => {
-                    compare_rows(&row, &BinaryOperator::Eq, &other)
-                }
-                _ => None,
-            });
-            if let Some(any) = each.reduce(|one, other| binary(one, BinaryOperator::Or, other)) {
-                let any = Box::new(Expr::Nested(Box::new(any)));
-                *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: any } } else { *any };
             }
         }
         Expr::IsNull(inner) | Expr::IsNotNull(inner) if matches!(inner.as_ref(), Expr::Tuple(_)) => {
@@ -251,6 +237,27 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::CompoundFieldAccess { root, access_chain } => subscripts(expr_parts(root, access_chain), expr)?,
+        Expr::Like { any, negated, expr: inner, pattern, .. }
+        | Expr::ILike { any, negated, expr: inner, pattern, .. }
+            if *any || of_all(pattern).is_some() =>
+        {
+            let (all, negated) = (!*any, *negated);
+            let patterns = of_all(pattern).unwrap_or_else(|| take(pattern));
+            let op = if matches!(expr, Expr::Like { .. }) { "~~" } else { "~~*" };
+            let inner = match expr {
+                Expr::Like { expr: inner, .. } | Expr::ILike { expr: inner, .. } => take(inner),
+                _ => return Ok(()),
+            };
+            *expr = matches_some(inner, op, negated, all, patterns);
+        }
+        Expr::AnyOp { left, compare_op, right, .. } if is_regex(compare_op) => {
+            let (op, negated) = regex_sign(compare_op);
+            *expr = matches_some(take(left), op, negated, false, take(right));
+        }
+        Expr::AllOp { left, compare_op, right } if is_regex(compare_op) => {
+            let (op, negated) = regex_sign(compare_op);
+            *expr = matches_some(take(left), op, negated, true, take(right));
+        }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             escape_with_backslash(pattern, escape_char);
         }
@@ -266,6 +273,13 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             if !matches!(**right, Expr::Subquery(_)) =>
         {
             *expr = call("luma_any_equal", vec![take(left), take(right)]);
+        }
+        Expr::AnyOp { right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+            // Where none of the elements decides, a NULL among them might have.
+            let open = call("luma_has_null", vec![right.as_ref().clone()]);
+            let null = cast(Expr::value(Value::Null), ast::DataType::Boolean);
+            let open = Expr::Nested(Box::new(binary(open, BinaryOperator::And, null)));
+            *expr = Expr::Nested(Box::new(binary(take(expr), BinaryOperator::Or, open)));
         }
         Expr::Identifier(name) if name.quote_style.is_none() => {
             if let Some(now) = local_time(&name.value.to_ascii_lowercase(), None) {
@@ -289,34 +303,37 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
-/// Rows compared part by part, the first ones deciding.
-fn compare_rows(one: &[Expr], op: &BinaryOperator, other: &[Expr]) -> Option<Expr> {
-    let pairs = || one.iter().cloned().zip(other.iter().cloned());
-    let join = |part: BinaryOperator, with: BinaryOperator| {
-        pairs()
-            .map(|(one, other)| binary(one, part.clone(), other))
-            .reduce(|one, other| binary(one, with.clone(), other))
-    };
-    let compared = match op {
-        BinaryOperator::Eq => join(BinaryOperator::Eq, BinaryOperator::And)?,
-        BinaryOperator::NotEq => join(BinaryOperator::NotEq, BinaryOperator::Or)?,
-        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-            let strict = match op {
-                BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-                _ => BinaryOperator::Gt,
-            };
-            let mut parts: Vec<(Expr, Expr)> = pairs().collect();
-            let (one, other) = parts.pop()?;
-            let last = binary(one, op.clone(), other);
-            parts.into_iter().rev().fold(last, |rest, (one, other)| {
-                let equal = binary(one.clone(), BinaryOperator::Eq, other.clone());
-                let tied = binary(equal, BinaryOperator::And, Expr::Nested(Box::new(rest)));
-                binary(binary(one, strict.clone(), other), BinaryOperator::Or, Expr::Nested(Box::new(tied)))
-            })
+/// The array of `ALL (array)`, which sqlparser takes for a function after LIKE.
+fn of_all(pattern: &Expr) -> Option<Expr> {
+    let Expr::Function(function) = pattern else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))]
+            if function.name.to_string().eq_ignore_ascii_case("all") =>
+        {
+            Some(array.clone())
         }
-        _ => return None,
+        _ => None,
+    }
+}
+
+fn regex_sign(op: &BinaryOperator) -> (&'static str, bool) {
+    match op {
+        BinaryOperator::PGRegexMatch => ("~", false),
+        BinaryOperator::PGRegexIMatch => ("~*", false),
+        BinaryOperator::PGRegexNotMatch => ("~", true),
+        _ => ("~*", true),
+    }
+}
+
+/// Whether a text matches some or all of the patterns in an array.
+fn matches_some(value: Expr, op: &str, negated: bool, all: bool, patterns: Expr) -> Expr {
+    let truth = |value: bool| Expr::value(Value::Boolean(value));
+    let patterns = match patterns {
+        Expr::Nested(inner) => *inner,
+        other => other,
     };
-    Some(Expr::Nested(Box::new(compared)))
+    call("luma_matches", vec![value, text(op), truth(negated), truth(all), patterns])
 }
 
 fn is_regex(op: &BinaryOperator) -> bool {
@@ -439,6 +456,11 @@ fn interval_literal(interval: &mut ast::Interval) -> Result<Expr> {
     };
     let spelled = match (&interval.leading_field, &interval.last_field) {
         (Some(field), None) if written.trim().parse::<f64>().is_ok() => format!("{written} {field}"),
+        (Some(field), _) => {
+            // What is finer than the last field is cut off.
+            let last = interval.last_field.as_ref().unwrap_or(field).to_string();
+            return Ok(call("luma_interval_fields", vec![cast(text(written), data_type), text(last)]));
+        }
         _ => written.to_owned(),
     };
     Ok(cast(text(spelled), data_type))
@@ -521,6 +543,33 @@ fn only_number(function: &Function) -> Option<u64> {
     }
 }
 
+/// The arguments of a call that names some, by place; 0 for those left away. `None` where none has a name.
+fn by_place(function: &mut Function, order: &[&str]) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    if list.args.iter().all(|argument| matches!(argument, FunctionArg::Unnamed(_))) {
+        return None;
+    }
+    let mut given = vec![None; order.len()];
+    for (at, argument) in list.args.iter().enumerate() {
+        let (place, value) = match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (at, value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
+            | FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(value),
+                ..
+            } => {
+                let name = identifier(name);
+                (order.iter().position(|known| *known == name)?, value)
+            }
+            _ => return None,
+        };
+        *given.get_mut(place)? = Some(value.clone());
+    }
+    let zero = || cast(Expr::value(Value::Number("0".into(), false)), ast::DataType::Integer(None));
+    Some(given.into_iter().map(|value| value.unwrap_or_else(zero)).collect())
+}
+
 /// Functions that stand for others.
 fn rewrite_function(function: &mut Function) -> Option<Expr> {
     let name = function_name(function);
@@ -542,6 +591,10 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
                 return local_time(&name, digits);
             }
         }
+        "make_interval" => {
+            let order = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+            return Some(call(&name, by_place(function, &order)?));
+        }
         "ntile" if function.over.is_some() => {
             let inner = std::mem::replace(function, empty_function());
             return Some(cast(Expr::Function(inner), ast::DataType::Integer(None)));
@@ -559,7 +612,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             return Some(cast(Expr::Function(list), kind));
         }
         "array_agg" | "string_agg" => order_distinct(function),
-        "percentile_disc" | "mode" if !function.within_group.is_empty() => {
+        "percentile_disc" | "percentile_cont" | "mode" if !function.within_group.is_empty() => {
             return ordered_set(&name, function);
         }
         "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "varchar" | "bool" | "date"
@@ -638,6 +691,13 @@ fn ordered_set(name: &str, function: &mut Function) -> Option<Expr> {
             _ => None,
         })
         .collect();
+    let mut order = order;
+    if name == "percentile_cont" {
+        // What lies between two values is no value of their type.
+        for key in &mut order {
+            key.expr = cast(take(&mut key.expr), ast::DataType::DoublePrecision);
+        }
+    }
     let value = order.first()?.expr.clone();
     list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
     list.clauses = vec![ast::FunctionArgumentClause::OrderBy(order)];

@@ -47,7 +47,7 @@ fn named(expr: &Expr) -> Option<Named> {
             Some((name, true)) => good(name),
             _ => Some(("case".into(), false)),
         },
-        Expr::Exists { .. } => good("exists"),
+        Expr::Exists { negated: false, .. } => good("exists"),
         Expr::Subquery(query) => match query.body.as_ref() {
             SetExpr::Select(select) => match select.projection.first()? {
                 SelectItem::UnnamedExpr(expr) => good(column_name(expr)),

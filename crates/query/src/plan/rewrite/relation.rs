@@ -310,7 +310,12 @@ fn record(name: &str, mut arguments: Vec<Expr>, alias: Option<TableAlias>) -> Re
                 right: Box::new(super::expression::text(name.clone())),
             };
             let kind = definition.data_type.clone().ok_or_else(missing)?;
-            Ok(item(cast(Expr::Nested(Box::new(value)), kind), &name))
+            let value = Expr::Nested(Box::new(value));
+            let value = match kind {
+                ast::DataType::Array(_) => call("luma_json_array_text", vec![value]),
+                _ => value,
+            };
+            Ok(item(cast(value, kind), &name))
         })
         .collect::<Result<Vec<_>>>()?;
     let inner = TableFactor::UNNEST {

@@ -30,88 +30,6 @@ fn plain(query: &mut Query) -> Option<&mut Select> {
     (simple && !select.projection.iter().any(aggregates)).then_some(select)
 }
 
-/// `x op ANY (query)` and `x op ALL (query)` by the query's smallest or largest value.
-pub(super) fn quantified(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool) -> Option<Expr> {
-    let Expr::Subquery(query) = right else { return None };
-    match (op, all) {
-        (BinaryOperator::Eq, false) => {
-            return Some(Expr::InSubquery {
-                expr: Box::new(left.clone()),
-                subquery: query.clone(),
-                negated: false,
-            });
-        }
-        (BinaryOperator::NotEq, true) => {
-            return Some(Expr::InSubquery {
-                expr: Box::new(left.clone()),
-                subquery: query.clone(),
-                negated: true,
-            });
-        }
-        _ => {}
-    }
-    let largest = match op {
-        BinaryOperator::Gt | BinaryOperator::GtEq => all,
-        BinaryOperator::Lt | BinaryOperator::LtEq => !all,
-        _ => return None,
-    };
-    let mut query = query.as_ref().clone();
-    let count = counted(query.clone())?;
-    let select = plain(&mut query)?;
-    let [SelectItem::UnnamedExpr(column) | SelectItem::ExprWithAlias { expr: column, .. }] =
-        select.projection.as_mut_slice()
-    else {
-        return None;
-    };
-    let column = std::mem::replace(column, hole());
-    let extreme = call(if largest { "max" } else { "min" }, vec![column.clone()]);
-    let zero = || Box::new(Expr::value(Value::Number("0".into(), false)));
-    let value = if all {
-        // One NULL among the values leaves the answer open.
-        let nulls = call(
-            "count",
-            vec![Expr::Case {
-                case_token: ast::helpers::attached_token::AttachedToken::empty(),
-                end_token: ast::helpers::attached_token::AttachedToken::empty(),
-                operand: None,
-                conditions: vec![ast::CaseWhen {
-                    condition: Expr::IsNull(Box::new(column)),
-                    result: Expr::value(Value::Number("1".into(), false)),
-                }],
-                else_result: None,
-            }],
-        );
-        Expr::Case {
-            case_token: ast::helpers::attached_token::AttachedToken::empty(),
-            end_token: ast::helpers::attached_token::AttachedToken::empty(),
-            operand: None,
-            conditions: vec![ast::CaseWhen {
-                condition: Expr::BinaryOp { left: Box::new(nulls), op: BinaryOperator::Eq, right: zero() },
-                result: extreme,
-            }],
-            else_result: None,
-        }
-    } else {
-        extreme
-    };
-    select.projection = vec![SelectItem::UnnamedExpr(value)];
-    let compared = Expr::BinaryOp {
-        left: Box::new(left.clone()),
-        op: op.clone(),
-        right: Box::new(Expr::Subquery(Box::new(query))),
-    };
-    if !all {
-        return Some(Expr::Nested(Box::new(compared)));
-    }
-    // ALL of nothing is true.
-    let none = Expr::BinaryOp { left: Box::new(count), op: BinaryOperator::Eq, right: zero() };
-    Some(Expr::Nested(Box::new(Expr::BinaryOp {
-        left: Box::new(compared),
-        op: BinaryOperator::Or,
-        right: Box::new(none),
-    })))
-}
-
 /// Whether a function is an aggregate by its name.
 pub(super) fn is_per_group(function: &ast::Function) -> bool {
     const PER_GROUP: [&str; 25] = [
@@ -145,6 +63,20 @@ pub(super) fn is_per_group(function: &ast::Function) -> bool {
     let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
     let statistics = ["stddev_", "var_", "regr_", "covar_"].iter().any(|start| name.starts_with(start));
     statistics || PER_GROUP.contains(&name)
+}
+
+/// Whether an item calls a function that gives rows.
+pub(super) fn is_set(item: &SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
+    ast::visit_expressions(expr, |expr| match expr {
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            let set = super::relation::set_function(&name).is_some() || name == "unnest";
+            if set { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        }
+        _ => std::ops::ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// Whether an item calls an aggregate, a window or something else that is not about one row.
