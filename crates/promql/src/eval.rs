@@ -13,6 +13,7 @@ mod average;
 mod binary;
 mod calls;
 mod dates;
+mod extreme;
 mod histogram_calls;
 mod info;
 mod join;

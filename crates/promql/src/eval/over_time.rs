@@ -72,8 +72,8 @@ fn floats_only(
     }
     let values = || floats.iter().map(|p| p.v);
     let value = match call.name {
-        "min_over_time" => extreme_value(values(), |v, so_far| v < so_far),
-        "max_over_time" => extreme_value(values(), |v, so_far| v > so_far),
+        "min_over_time" => call.extreme.borrow_mut().of(floats, window.first_float, |v, so_far| v < so_far),
+        "max_over_time" => call.extreme.borrow_mut().of(floats, window.first_float, |v, so_far| v > so_far),
         "ts_of_min_over_time" => seconds(Some(extreme(floats, |v, so_far| v <= so_far).t)),
         "ts_of_max_over_time" => seconds(Some(extreme(floats, |v, so_far| v >= so_far).t)),
         "stdvar_over_time" => variance(values()),
@@ -127,11 +127,6 @@ fn extreme(floats: &[FloatPoint], beats: impl Fn(f64, f64) -> bool) -> FloatPoin
         }
     }
     best
-}
-
-/// The value of the same; without its time it is found in half the time.
-fn extreme_value(values: impl Iterator<Item = f64>, beats: impl Fn(f64, f64) -> bool) -> f64 {
-    values.fold(f64::NAN, |best, v| if beats(v, best) || best.is_nan() { v } else { best })
 }
 
 fn sum(call: &RangeCall<'_>, window: &Window<'_>) -> Result<Option<Sample>> {

@@ -1,5 +1,7 @@
 //! Functions over ranges: each series is walked once, a window for every step.
 
+use std::cell::RefCell;
+
 use crate::annotation::Annotations;
 use crate::ast::{Boundary, Call, Expr, Span};
 use crate::error::{Result, failed};
@@ -8,6 +10,7 @@ use crate::matcher::{MatchOp, Matcher};
 use crate::source::SeriesData;
 use crate::value::{FloatPoint, Series};
 
+use super::extreme::MovingExtreme;
 use super::window::{Placement, for_each_window};
 use super::{Context, Grid, over_time, rate};
 
@@ -22,6 +25,8 @@ pub(super) struct RangeCall<'c> {
     pub args: &'c [f64],
     /// Where the series' counter was reset, for functions that ask.
     pub falls: &'c [usize],
+    /// The largest or smallest so far, for functions that ask.
+    pub extreme: &'c RefCell<MovingExtreme>,
 }
 
 impl RangeCall<'_> {
@@ -117,6 +122,7 @@ impl Walk {
         let mut out = Series { drop_name: drop_name || !keeps_name, ..Series::default() };
         let mut args = vec![0.0; self.scalars.len()];
         let falls = if matches!(self.name, "rate" | "increase") { rate::falls(&data) } else { Vec::new() };
+        let extreme = RefCell::default();
         let (mut largest, mut used) = (0, 0);
         for_each_window(&data, placement, self.grid, |step, window| {
             for (arg, values) in args.iter_mut().zip(&self.scalars) {
@@ -133,7 +139,8 @@ impl Walk {
                 largest = size;
             }
             let (name, span, labels) = (self.name, self.span, &data.labels);
-            let call = RangeCall { context, name, span, labels, args: &args, falls: &falls };
+            let call =
+                RangeCall { context, name, span, labels, args: &args, falls: &falls, extreme: &extreme };
             if let Some(sample) = over_time::apply(&call, &window)? {
                 out.push(window.t, sample);
             }
