@@ -61,23 +61,29 @@ pub(crate) fn provider(name: &QualifiedName, store: &Arc<Metrics>) -> Option<Arc
 /// The metric that an identifier means: SQL cuts long ones.
 fn metric(name: &str, store: &Metrics) -> Option<Arc<str>> {
     let exact = [Matcher::equal(METRIC_NAME, name)];
-    if let Some(found) = store.label_values(METRIC_NAME, &exact, i64::MIN, i64::MAX).into_iter().next() {
+    if let Some(found) = told(store.label_values(METRIC_NAME, &exact, i64::MIN, i64::MAX)).into_iter().next()
+    {
         return Some(found);
     }
     if name.len() + char::MAX_LEN_UTF8 <= NAME_BYTES_MAX {
         return None;
     }
-    let mut longer = store
-        .label_values(METRIC_NAME, &[], i64::MIN, i64::MAX)
-        .into_iter()
-        .filter(|metric| metric.starts_with(name));
+    let mut longer = names(store).into_iter().filter(|metric| metric.starts_with(name));
     let found = longer.next();
     if longer.next().is_some() { None } else { found }
 }
 
 /// All metrics that have a table.
 pub(crate) fn names(store: &Metrics) -> BTreeSet<Arc<str>> {
-    store.label_values(METRIC_NAME, &[], i64::MIN, i64::MAX)
+    told(store.label_values(METRIC_NAME, &[], i64::MIN, i64::MAX))
+}
+
+/// What the store says of its series; nothing, and a line in the log, if it cannot.
+fn told(found: luma_telemetry::Result<BTreeSet<Arc<str>>>) -> BTreeSet<Arc<str>> {
+    found.unwrap_or_else(|error| {
+        tracing::error!(%error, "which metrics there are cannot be read");
+        BTreeSet::new()
+    })
 }
 
 /// The columns of a metric's table with their names.
@@ -87,7 +93,7 @@ pub(crate) fn columns(metric: &str, store: &Metrics) -> Vec<(String, MetricColum
         ("value".to_owned(), MetricColumn::Value),
         ("histogram".to_owned(), MetricColumn::Histogram),
     ];
-    for label in store.label_names(&[Matcher::equal(METRIC_NAME, metric)], i64::MIN, i64::MAX) {
+    for label in told(store.label_names(&[Matcher::equal(METRIC_NAME, metric)], i64::MIN, i64::MAX)) {
         if &*label == METRIC_NAME {
             continue;
         }

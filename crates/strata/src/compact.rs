@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use crate::cursor::Wanted;
 use crate::error::Result;
 use crate::file_writer::{Finished, NewFile};
 use crate::manifest::FileEntry;
@@ -66,10 +65,8 @@ impl Table {
             done.rows.0 += entry.rows;
             done.bytes.0 += entry.bytes;
         }
-        let (from, to) = (i64::MIN, i64::MAX);
-        let wanted = Wanted { series: None, from, to, previous: false, labels: true };
         let snapshot = Snapshot::of(Arc::clone(&state), usize::MAX);
-        let mut merged = snapshot.merged(&wanted, |number| plan.inputs.contains(&number), usize::MAX)?;
+        let mut merged = snapshot.merged(|number| plan.inputs.contains(&number), usize::MAX)?;
         let mut add: Vec<Finished> = Vec::new();
         let mut file: Option<NewFile> = None;
         while let Some(found) = merged.next_found()? {
@@ -80,7 +77,7 @@ impl Table {
                 Some(file) => file,
                 None => file.insert(self.new_file()?),
             };
-            into.push(found.labels.as_deref().unwrap_or(""), &found.run)?;
+            into.push(&found.labels, &found.run)?;
         }
         add.extend(file.map(NewFile::finish).transpose()?.flatten());
         let add: Vec<Finished> = add.into_iter().map(|file| file.replacing(order, plan.level)).collect();
@@ -143,6 +140,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::open_file::{OpenFiles, TableFile};
+    use crate::rows::DecodedRows;
     use crate::{Error, Run, Scan, Tombstone};
     use lightning::{Database, Options};
     use luma_vfs::SimDisk;
@@ -168,8 +166,9 @@ mod tests {
         table.commit(Change { tombstones, ..Change::default() }, |_| Ok(())).unwrap();
         let outcome = table.commit_with(change, &upkeep, |_| Ok(()));
         assert!(matches!(outcome, Err(Error::Outdated { .. })));
-        let scan = Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false };
-        assert_eq!(table.snapshot().scan(&scan).unwrap().count(), 0);
+        let scan = Scan { series: Arc::new([4].into()), from: i64::MIN, to: i64::MAX, previous: false };
+        let found = table.snapshot().scan(&scan).unwrap().find(4);
+        assert!(found.is_none_or(|found| found.read().unwrap().is_empty()));
         assert_eq!(table.snapshot().stats().files, 1);
     }
 
@@ -188,7 +187,8 @@ mod tests {
                 sums: Arc::from([]),
             };
             let vfs = Arc::new(SimDisk::new());
-            Arc::new(TableFile::new(entry, Path::new("/"), vfs, Arc::clone(&open_files)))
+            let decoded = Arc::new(DecodedRows::new(0));
+            Arc::new(TableFile::new(entry, Path::new("/"), vfs, Arc::clone(&open_files), decoded))
         };
         let state = State { files: files.iter().map(file).collect(), tombstones: Vec::new() };
         plan(&state, now, options).map(|plan| (plan.inputs, plan.level))

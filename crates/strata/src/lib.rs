@@ -4,7 +4,8 @@
 //!   stay until it is dropped.
 //! - [`NewFile`] takes [`Run`]s, samples of one series each, in the order of series. It counts when
 //!   [`Table::commit`] has put it into the manifest.
-//! - [`Snapshot::scan`] reads the samples of some series and some time from all files, merged.
+//! - [`Snapshot::scan`] finds the samples of some series and some time in all files, and [`Unread::read`] gives those of
+//!   one of them, merged.
 //! - [`Table::compact`] makes large files of small ones, [`Table::retain`] removes old ones, and a
 //!   [`Tombstone`] hides what was deleted until compaction drops it.
 //!
@@ -23,11 +24,13 @@ mod layout;
 mod manifest;
 pub mod open_file;
 mod place;
+mod rows;
 mod run;
 mod scan;
 mod span;
 mod table;
 mod tombstone;
+mod unit;
 
 pub use compact::Compacted;
 pub use error::{Error, Result};
@@ -35,6 +38,6 @@ pub use file_writer::{Finished, NewFile};
 pub use manifest::FileEntry;
 pub use place::Place;
 pub use run::Run;
-pub use scan::{Merged, Scan};
+pub use scan::{Scan, Series, Unread};
 pub use table::{Change, Snapshot, Table, TableOptions, TableStats};
 pub use tombstone::Tombstone;

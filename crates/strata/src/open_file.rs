@@ -16,6 +16,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use crate::blocks::Input;
 use crate::error::{Error, Result};
 use crate::manifest::FileEntry;
+use crate::rows::DecodedRows;
 
 /// How many files are open besides those being read.
 const OPEN_MAX: usize = 256;
@@ -161,14 +162,28 @@ impl Drop for StoredFile {
 #[derive(Debug)]
 pub(crate) struct TableFile {
     pub entry: FileEntry,
+    /// Rows of all files of the table.
+    pub decoded: Arc<DecodedRows>,
     stored: StoredFile,
 }
 
 impl TableFile {
-    pub fn new(entry: FileEntry, directory: &Path, vfs: Arc<dyn Vfs>, files: Arc<OpenFiles>) -> Self {
+    pub fn new(
+        entry: FileEntry,
+        directory: &Path,
+        vfs: Arc<dyn Vfs>,
+        files: Arc<OpenFiles>,
+        decoded: Arc<DecodedRows>,
+    ) -> Self {
         let path = directory.join(file_name(entry.number));
         let content = (entry.bytes, Arc::clone(&entry.sums));
-        Self { stored: StoredFile::new(path, entry.number, content, vfs, files), entry }
+        Self { stored: StoredFile::new(path, entry.number, content, vfs, files), decoded, entry }
+    }
+}
+
+impl Drop for TableFile {
+    fn drop(&mut self) {
+        self.decoded.forget(self.entry.number);
     }
 }
 

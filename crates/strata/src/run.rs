@@ -102,6 +102,19 @@ impl Run {
         }
     }
 
+    /// Takes out what is before a time, but for the last `spared` of it if something is behind.
+    pub(crate) fn forget_before(&mut self, from: i64, spared: usize) {
+        let before = self.times.partition_point(|t| *t < from);
+        if before == self.len() {
+            return self.clear();
+        }
+        let gone = before.saturating_sub(spared);
+        if gone > 0 {
+            let kept = self.times[gone];
+            self.retain(|t| t >= kept);
+        }
+    }
+
     /// Keeps the samples whose time is accepted.
     pub(crate) fn retain(&mut self, keeps: impl Fn(i64) -> bool) {
         if self.times.iter().all(|t| keeps(*t)) {

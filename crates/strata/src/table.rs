@@ -24,6 +24,7 @@ use crate::file_writer::{Finished, NewFile};
 use crate::manifest::{Entry, FileEntry};
 use crate::open_file::{OpenFiles, TableFile, file_name, number_of};
 use crate::place::Place;
+use crate::rows::DecodedRows;
 use crate::tombstone::{Hidden, Tombstone};
 
 /// Options of a table.
@@ -39,6 +40,8 @@ pub struct TableOptions {
     pub file_bytes: u64,
     /// How many bytes of footers and page indexes are kept in memory.
     pub index_bytes: usize,
+    /// How many bytes of decoded samples are kept in memory.
+    pub decoded_bytes: usize,
     /// How many samples of one series a reader may hold.
     pub rows_max: usize,
 }
@@ -51,6 +54,7 @@ impl Default for TableOptions {
             files_per_window: 4,
             file_bytes: 512 << 20,
             index_bytes: 64 << 20,
+            decoded_bytes: 64 << 20,
             rows_max: 50_000_000,
         }
     }
@@ -105,6 +109,7 @@ pub struct Table {
     database: Database,
     manifest: Keyspace,
     open_files: Arc<OpenFiles>,
+    decoded: Arc<DecodedRows>,
     pub(crate) options: TableOptions,
     state: RwLock<Arc<State>>,
     changing: Mutex<()>,
@@ -139,6 +144,7 @@ impl Table {
             None => database.create_keyspace(&keyspace, KeyspaceOptions::default()).map_err(of_manifest)?,
         };
         let open_files = Arc::new(OpenFiles::new(options.index_bytes));
+        let decoded = Arc::new(DecodedRows::new(options.decoded_bytes));
         let mut state = State::default();
         let mut next_number = 1;
         let mut range = database
@@ -153,7 +159,8 @@ impl Table {
             match entry {
                 Entry::File(entry) => {
                     next_number = next_number.max(entry.number + 1);
-                    let file = TableFile::new(entry, directory, Arc::clone(&vfs), Arc::clone(&open_files));
+                    let (vfs, open_files) = (Arc::clone(&vfs), Arc::clone(&open_files));
+                    let file = TableFile::new(entry, directory, vfs, open_files, Arc::clone(&decoded));
                     state.files.push(Arc::new(file));
                 }
                 Entry::Tombstone(tombstone) => {
@@ -171,6 +178,7 @@ impl Table {
             database: database.clone(),
             manifest,
             open_files,
+            decoded,
             options,
             state: RwLock::new(Arc::new(state)),
             changing: Mutex::new(()),
@@ -275,6 +283,7 @@ impl Table {
                 &self.directory,
                 Arc::clone(&self.vfs),
                 Arc::clone(&self.open_files),
+                Arc::clone(&self.decoded),
             ))
         }));
         state.files.sort_by_key(|file| file.entry.order);

@@ -12,7 +12,7 @@ use luma_strata::{Change, Error, Run, Scan, TableOptions, Tombstone};
 use luma_vfs::{SimDisk, Vfs};
 use proptest::prelude::*;
 
-use world::{Content, DAY, WINDOW, World, content, run_of};
+use world::{Content, DAY, WINDOW, World, content, run_of, runs, runs_of};
 
 fn sample() -> impl Strategy<Value = (u32, i64, (i64, u64, Option<Vec<u8>>))> {
     let number = prop_oneof![
@@ -45,9 +45,11 @@ proptest! {
         batches in proptest::collection::vec(proptest::collection::vec(sample(), 1..60), 1..6),
         deletes in proptest::collection::vec((0usize..6, 0u32..6, 0i64..3 * DAY, 0i64..DAY), 0..3),
         asked in (proptest::collection::btree_set(0u32..8, 0..5), 0i64..3 * DAY, 0i64..2 * DAY),
+        decoded_bytes in prop_oneof![Just(0), 600usize..9000, Just(64 << 20)],
     ) {
         let disk = SimDisk::new();
-        let mut world = World::open(&disk);
+        let options = TableOptions { decoded_bytes, ..world::options() };
+        let mut world = World::open_with(&disk, options.clone());
         let mut expected = Content::new();
         for (number, batch) in batches.iter().enumerate() {
             let mut samples = Content::new();
@@ -74,15 +76,15 @@ proptest! {
             }
         }
         drop(world);
-        world = World::open(&disk);
+        world = World::open_with(&disk, options);
         let (series, from, length) = asked;
-        let scan = Scan { series: Some(Arc::new(series.iter().copied().collect())), from, to: from + length, previous: false };
         let chosen: Content = expected
             .iter()
             .filter(|((s, t), _)| series.contains(s) && (from..=from + length).contains(t))
             .map(|(key, sample)| (*key, sample.clone()))
             .collect();
-        prop_assert_eq!(content(world.table.snapshot().scan(&scan).unwrap()), chosen);
+        let found = runs(&world.table.snapshot(), series.iter().copied(), from, from + length).unwrap();
+        prop_assert_eq!(content(found), chosen);
         while world.table.compact(4 * DAY).unwrap().is_some() {}
         prop_assert_eq!(&world.all(), &expected);
         let stats = world.table.snapshot().stats();
@@ -109,8 +111,7 @@ fn rows_over_many_pages_and_groups_come_back_and_one_series_needs_few_of_them() 
     let bytes = finished.entry().bytes;
     world.table.commit(Change { add: vec![finished], ..Change::default() }, |_| Ok(())).unwrap();
     let read = |world: &World, chosen: u32| -> Result<Vec<Run>, Error> {
-        let scan = Scan { series: Some(Arc::new([chosen].into())), from: 0, to: i64::MAX, previous: false };
-        world.table.snapshot().scan(&scan)?.collect()
+        runs(&world.table.snapshot(), [chosen], 0, i64::MAX)
     };
     let path = world.table.snapshot().paths().next().unwrap().to_owned();
     drop(world);
@@ -129,7 +130,7 @@ fn rows_over_many_pages_and_groups_come_back_and_one_series_needs_few_of_them() 
         assert!(needed * 5 < blocks, "{needed} of {blocks} blocks are read for one of {series} series");
     }
     let world = World::open(&disk);
-    let whole: usize = world.everything().map(|run| run.unwrap().len()).sum();
+    let whole: usize = world.everything().iter().map(Run::len).sum();
     assert_eq!(whole as i64, i64::from(series) * rows);
 }
 
@@ -149,8 +150,7 @@ fn a_file_that_is_missing_or_damaged_is_named() {
         assert!(error.contains("000000000001.parquet is damaged"), "{error}");
         assert!(matches!(world.table.snapshot().verify(), Err(Error::Damaged { .. })));
         // What does not need the file goes on.
-        let scan = Scan { series: Some(Arc::new([2].into())), from: 0, to: i64::MAX, previous: false };
-        assert_eq!(world.table.snapshot().scan(&scan).unwrap().count(), 1);
+        assert_eq!(runs(&world.table.snapshot(), [2], 0, i64::MAX).unwrap().len(), 1);
         disk.flip_bit(&paths[0], offset, (offset % 8) as u8).unwrap();
     }
     disk.open_write(&paths[0]).unwrap().set_len(length - 1).unwrap();
@@ -170,12 +170,15 @@ fn a_file_stays_while_a_snapshot_has_it_and_goes_with_the_last() {
     let paths: Vec<_> = held.paths().map(std::path::Path::to_owned).collect();
     assert!(world.table.compact(DAY * 2).unwrap().is_some());
     assert!(paths.iter().all(|path| disk.exists(path)));
-    let scan = Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false };
-    assert_eq!(content(held.scan(&scan).unwrap()), world.all());
-    let reading = held.scan(&scan).unwrap();
+    assert_eq!(content(runs(&held, [1], i64::MIN, i64::MAX).unwrap()), world.all());
+    let scan = Scan { series: Arc::new([1].into()), from: i64::MIN, to: i64::MAX, previous: false };
+    let mut found = held.scan(&scan).unwrap();
     drop(held);
     assert!(paths.iter().all(|path| disk.exists(path)), "a scan holds files, too");
-    assert_eq!(content(reading).len(), 90);
+    let unread = found.find(1).unwrap();
+    drop(found);
+    assert!(paths.iter().all(|path| disk.exists(path)), "and what was found does");
+    assert_eq!(unread.read().unwrap().len(), 90);
     assert!(!paths.iter().any(|path| disk.exists(path)));
     assert_eq!(world.all().len(), 90);
 }
@@ -185,13 +188,48 @@ fn a_scan_gives_the_sample_before_the_first_if_it_is_asked_to() {
     let world = World::open(&SimDisk::new());
     write(&world, &run_of(1, 0..50));
     let times = |from, previous| -> Vec<i64> {
-        let scan = Scan { series: None, from, to: 30, previous };
-        world.table.snapshot().scan(&scan).unwrap().flat_map(|run| run.unwrap().times).collect()
+        let scan = Scan { series: Arc::new([1].into()), from, to: 30, previous };
+        runs_of(&world.table.snapshot(), scan).unwrap().into_iter().flat_map(|run| run.times).collect()
     };
     assert_eq!(times(28, false), [28, 29, 30]);
     assert_eq!(times(28, true), [27, 28, 29, 30]);
     assert_eq!(times(0, true).len(), 31);
     assert!(times(31, true).is_empty());
+}
+
+#[test]
+fn the_sample_before_the_first_is_found_on_the_page_before_and_several_read_one_page() {
+    let world = World::open(&SimDisk::new());
+    let rows = 150_000;
+    let mut file = world.table.new_file().unwrap();
+    for series in 0..3 {
+        let mut run = Run { series, ..Run::default() };
+        (0..rows).for_each(|t| run.push_value(t, 0, (t * t % 1009) as f64));
+        file.push("{}", &run).unwrap();
+    }
+    let add = vec![file.finish().unwrap().unwrap()];
+    world.table.commit(Change { add, ..Change::default() }, |_| Ok(())).unwrap();
+    for from in (0..rows).step_by(9973).chain([32 << 10, 64 << 10, (64 << 10) - rows % (32 << 10)]) {
+        let scan = Scan { series: Arc::new([0, 2].into()), from, to: rows, previous: true };
+        let found = runs_of(&world.table.snapshot(), scan).unwrap();
+        let at_hand = from > 0 && found.iter().all(|run| run.times[0] == from - 1);
+        // Pages that end before it are not read.
+        assert!(at_hand || found.iter().any(|run| run.times[0] == from), "{from}");
+        for run in found {
+            let value = |t: &i64| (t * t % 1009) as f64;
+            assert_eq!(run.times.iter().map(value).collect::<Vec<_>>(), run.values);
+            assert_eq!(run.times.last(), Some(&(rows - 1)));
+        }
+    }
+    let scan = Scan { series: Arc::new((0..3).collect()), from: 0, to: rows, previous: false };
+    let mut found = world.table.snapshot().scan(&scan).unwrap();
+    let unread: Vec<_> = (0..3).filter_map(|series| found.find(series)).collect();
+    std::thread::scope(|scope| {
+        let reading: Vec<_> =
+            unread.into_iter().map(|unread| scope.spawn(|| unread.read().unwrap())).collect();
+        let runs = reading.into_iter().map(|reading| reading.join().unwrap());
+        assert_eq!(runs.map(|run| run.len() as i64).collect::<Vec<_>>(), [rows; 3]);
+    });
 }
 
 #[test]

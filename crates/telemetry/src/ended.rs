@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
-use crate::shard::Series;
+use crate::shard::{Series, Writer};
 use crate::store::Metrics;
 use crate::tier::BLOCK_SERIES;
 
 /// How many series go at a time, while no batch is stored.
-const PORTION: usize = 20_000;
+pub(crate) const PORTION: usize = 20_000;
 
 impl Metrics {
     /// Lets series go of which no sample is left, if samples were deleted or files removed since the last time; how many went.
@@ -31,29 +31,47 @@ impl Metrics {
         for (shard, ended) in self.ended().into_iter().enumerate() {
             let ids: Vec<u32> = ended.into_iter().collect();
             for portion in ids.chunks(PORTION) {
-                gone |= self.remove_from_memory(shard, portion);
+                gone |= self.remove_from_memory(shard, portion, |_, _, _| true);
             }
             if let Some(shard) = self.shards.get(shard) {
                 shard.writer.lock().forget_texts();
             }
         }
-        if gone.is_empty() {
-            return Ok(0);
+        let done = self.remove_from_registry(&gone).and_then(|()| self.forget_asleep());
+        match done {
+            Ok(asleep) => Ok(gone.len() as usize + asleep),
+            Err(error) => {
+                self.maybe_ended.store(true, Ordering::Release);
+                Err(error)
+            }
         }
-        let count = gone.len() as usize;
-        self.series.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Removes series that went from memory.
+    pub(crate) fn remove_from_registry(&self, gone: &RoaringBitmap) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.series.fetch_sub(gone.len() as usize, Ordering::Relaxed);
         let next = self.next_reference.load(Ordering::Relaxed);
-        let of_block = |block: u32| {
-            let places = self.places();
+        let places = self.places();
+        self.tier.remove_series(gone, next, |block| {
             let from = places.partition_point(|place| place.reference / BLOCK_SERIES < block);
             let to = places.partition_point(|place| place.reference / BLOCK_SERIES <= block);
             self.newest(places.get(from..to).unwrap_or_default())
-        };
-        if let Err(error) = self.tier.remove_series(&gone, next, of_block) {
-            self.maybe_ended.store(true, Ordering::Release);
-            return Err(error);
-        }
-        Ok(count)
+        })
+    }
+
+    /// Lets those go that sleep and have no samples any more; how many went.
+    fn forget_asleep(&self) -> Result<usize> {
+        let files = self.tier.table.snapshot();
+        let first = files.entries().map(|entry| entry.times.0).min().unwrap_or(i64::MAX);
+        let graves = files.tombstones();
+        self.dormant.retain(
+            |times| times.0 < first || !graves.is_empty(),
+            |series| files.span(series.reference, series.times.0, series.times.1).is_some(),
+            |series| graves.iter().any(|grave| grave.hides(series.reference, series.times.1)),
+        )
     }
 
     /// The series of each shard of which no sample is left; of others is noted from when on they may have some.
@@ -83,15 +101,23 @@ impl Metrics {
         of_shards
     }
 
-    /// Removes series that still have no sample in memory; gives their references.
-    fn remove_from_memory(&self, shard: usize, ids: &[u32]) -> RoaringBitmap {
+    /// Removes series that still have no sample in memory and of which `goes` says so; gives their references. Nobody
+    /// sees the shard meanwhile.
+    pub(crate) fn remove_from_memory(
+        &self,
+        shard: usize,
+        ids: &[u32],
+        mut goes: impl FnMut(&Writer, u32, &Series) -> bool,
+    ) -> RoaringBitmap {
         let mut round = self.round.write();
         let Some(of_shard) = self.shards.get(shard) else { return RoaringBitmap::new() };
         let (mut writer, mut state) = (of_shard.writer.lock(), of_shard.state.write());
         let is_empty = |series: &&Series| series.head.is_empty();
         let (mut going, mut references) = (RoaringBitmap::new(), RoaringBitmap::new());
         for id in ids {
-            if let Some(series) = state.get(*id).filter(is_empty) {
+            if let Some(series) = state.get(*id).filter(is_empty)
+                && goes(&writer, *id, series)
+            {
                 references.insert(series.reference);
                 going.insert(*id);
             }

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use luma_log::Lsn;
 use luma_promql::Labels;
 use luma_strata::{Change, Finished, NewFile};
+use roaring::RoaringBitmap;
 
 use crate::batch::Point;
 use crate::error::Result;
@@ -55,6 +56,8 @@ impl Metrics {
     pub fn flush(&self, hot_from: i64) -> Result<Flushed> {
         let mut saved = self.moving.lock();
         let (to, known) = self.whole_batches();
+        // Whoever woke before that place is in memory.
+        let woken = self.dormant.woken();
         let places = self.places();
         let marked: Vec<(Place, FlushMark)> =
             places.iter().filter_map(|place| Some((*place, self.mark(*place)?))).collect();
@@ -67,23 +70,31 @@ impl Metrics {
             done.samples += finished.entry().rows;
             done.bytes += finished.entry().bytes;
         }
+        let references: RoaringBitmap = woken.iter().map(|sleeper| sleeper.reference).collect();
         let new: Vec<(u32, Labels)> = places
             .iter()
-            .filter(|place| (saved.series..known).contains(&place.reference))
+            .filter(|place| {
+                (saved.series..known).contains(&place.reference) || references.contains(place.reference)
+            })
             .filter_map(|place| Some((place.reference, self.labels(*place)?)))
             .collect();
-        self.tier.add_series(new.iter().map(|(reference, labels)| (*reference, labels)))?;
+        self.tier.add_series(to, new.iter().map(|(reference, labels)| (*reference, labels)))?;
         self.tier.table.commit(Change { add, ..Change::default() }, |transaction| {
             for block in places.chunk_by(|a, b| a.reference / BLOCK_SERIES == b.reference / BLOCK_SERIES) {
                 let Some(first) = block.first() else { continue };
                 let number = first.reference / BLOCK_SERIES;
                 let at = marked.partition_point(|(place, _)| place.reference / BLOCK_SERIES < number);
-                if marked.get(at).is_some_and(|(place, _)| place.reference / BLOCK_SERIES == number) {
+                let has_new =
+                    marked.get(at).is_some_and(|(place, _)| place.reference / BLOCK_SERIES == number);
+                let of_block = number * BLOCK_SERIES..=number * BLOCK_SERIES + (BLOCK_SERIES - 1);
+                if has_new || references.range_cardinality(of_block) > 0 {
                     self.tier.put_newest(transaction, number, &self.newest(block))?;
                 }
             }
+            self.dormant.write_woken(transaction, &woken)?;
             self.tier.put_saved(transaction, to)
         })?;
+        self.dormant.forget_woken(woken.len());
         *saved = Saved { to, series: known };
         let in_files = self.tier.table.snapshot().entries().map(|entry| entry.times.1).max();
         let complete_from = in_files.map_or(i64::MIN, |t| t.saturating_add(1)).min(hot_from);

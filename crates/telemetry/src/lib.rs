@@ -25,6 +25,7 @@
 mod batch;
 mod cardinality;
 mod chunk;
+mod dormant;
 mod ended;
 mod error;
 mod exemplars;
@@ -38,6 +39,7 @@ mod open;
 mod read;
 mod record;
 mod shard;
+mod sleep;
 mod snapshot;
 mod store;
 mod tier;

@@ -25,6 +25,8 @@ pub struct MaintenanceOptions {
     pub retention: Option<Duration>,
     /// How many bytes all files together may have; the oldest go first.
     pub bytes_max: Option<u64>,
+    /// How long ago a series' newest sample was when memory lets go of it; its samples stay in files, where queries find them.
+    pub dormant: Duration,
     /// How often it looks whether there is something to do.
     pub turn: Duration,
 }
@@ -37,6 +39,7 @@ impl Default for MaintenanceOptions {
             hot: Duration::from_hours(1),
             retention: None,
             bytes_max: None,
+            dormant: Duration::from_hours(3),
             turn: Duration::from_secs(5),
         }
     }
@@ -90,7 +93,8 @@ impl Drop for Maintenance {
 fn turn(metrics: &Metrics, options: &MaintenanceOptions, flushed: &mut Instant, stopped: &Mutex<bool>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     let ago = |by: Duration| now.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
-    if flushed.elapsed() >= options.flush_interval || metrics.log_bytes() >= options.flush_log_bytes {
+    let moved = flushed.elapsed() >= options.flush_interval || metrics.log_bytes() >= options.flush_log_bytes;
+    if moved {
         *flushed = Instant::now();
         let began = Instant::now();
         match metrics.flush(ago(options.hot)) {
@@ -107,6 +111,13 @@ fn turn(metrics: &Metrics, options: &MaintenanceOptions, flushed: &mut Instant, 
             Err(error) => {
                 tracing::error!(%error, "metrics could not be moved to files; they stay in the log");
             }
+        }
+    }
+    if moved {
+        match metrics.put_to_sleep(ago(options.dormant)) {
+            Ok(0) => {}
+            Ok(series) => tracing::info!(series, "series that ended left memory"),
+            Err(error) => tracing::error!(%error, "series that ended are still in memory"),
         }
     }
     if options.retention.is_some() || options.bytes_max.is_some() {

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 
 use crate::batch::{Named, hash_of};
+use crate::dormant::Dormant;
 use crate::error::{Error, Result};
 use crate::exemplars::Exemplars;
 use crate::known::Names;
@@ -47,14 +48,21 @@ impl Metrics {
             metadata: MetadataTable::default(),
             exemplars: Exemplars::new(options.exemplars_max),
             period: Period::default(),
+            dormant: None,
+            asleep: RoaringBitmap::new(),
+            graves: Vec::new(),
         };
         // Newest samples are known from there, and in files.
-        tier.load(&mut |record| opening.put(record, |_, _| Fate::InFiles))?;
+        tier.load(&mut |record| opening.put(record, true, |_, _| Fate::InFiles))?;
+        let dormant = Dormant::open(tier.database(), |reference| opening.known.contains_key(&reference))?;
+        opening.asleep = dormant.references();
+        opening.dormant = Some(dormant);
         let saved = tier.saved(opening.next_reference)?;
         opening.registered = saved.series;
         let warm = tier.table.snapshot();
         warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
+        opening.graves = tombstones.to_vec();
         for grave in tombstones {
             opening.deleted(grave);
         }
@@ -67,7 +75,8 @@ impl Metrics {
                 false if lsn <= saved.to => Fate::InFiles,
                 false => Fate::New,
             };
-            opening.put(&record, fate).map_err(|what| {
+            let is_saved = lsn <= saved.to;
+            opening.put(&record, is_saved, fate).map_err(|what| {
                 luma_log::Error::Replay(format!("the batch that ends at {} is damaged: {what}", lsn.0))
             })
         })?;
@@ -87,6 +96,7 @@ impl Metrics {
             moving: Mutex::new(saved),
             metadata: opening.metadata,
             exemplars: opening.exemplars,
+            dormant: opening.dormant.ok_or_else(|| Error::DamagedRegistry("it was not read".to_owned()))?,
             names: Names::default(),
             period: opening.period,
             versions: Versions::default(),
@@ -115,6 +125,10 @@ struct Opening {
     metadata: MetadataTable,
     exemplars: Exemplars,
     period: Period,
+    /// Those that sleep, once the registry is read, and their references.
+    dormant: Option<Dormant>,
+    asleep: RoaringBitmap,
+    graves: Vec<Arc<Tombstone>>,
 }
 
 /// What became of a sample since it was logged.
@@ -125,11 +139,14 @@ enum Fate {
 }
 
 impl Opening {
-    /// Puts in what a record says, samples only if they are neither in files nor deleted.
-    fn put(&mut self, record: &[u8], fate: impl Fn(u32, i64) -> Fate) -> Result<(), String> {
+    /// Puts in what a record says, samples only if they are neither in files nor deleted. `is_saved` says that the registry and
+    /// files know all of it.
+    fn put(&mut self, record: &[u8], is_saved: bool, fate: impl Fn(u32, i64) -> Fate) -> Result<(), String> {
         let mut reader = RecordReader::new(record)?;
         while let Some(entry) = reader.next()? {
             match entry {
+                // It fell asleep later.
+                Entry::Series { reference, .. } if is_saved && self.asleep.contains(reference) => {}
                 Entry::Series { reference, key } => self.add_series(reference, key)?,
                 Entry::Sample { reference, point } => {
                     let Some((at, id)) = self.known.get(&reference) else {
@@ -188,7 +205,13 @@ impl Opening {
             let same = *before == at && shard.writer.get_mut().find(named) == Some(*id);
             return if same { Ok(()) } else { Err(format!("it defines series {reference} again")) };
         }
-        if reference < self.registered {
+        let sleeper = match &self.dormant {
+            Some(dormant) if self.asleep.remove(reference) => {
+                dormant.find(key).map_err(|error| error.to_string())?
+            }
+            _ => None,
+        };
+        if reference < self.registered && sleeper.is_none() {
             self.ended.insert(reference);
             return Ok(());
         }
@@ -204,8 +227,22 @@ impl Opening {
             shard.writer.get_mut().remove(&RoaringBitmap::from([id]));
             shard.state.get_mut().remove(id);
         }
-        let (id, labels) = shard.writer.get_mut().add_series(hash, key, reference);
-        shard.state.get_mut().add_series(id, reference, labels);
+        let writer = shard.writer.get_mut();
+        let (id, labels) = match &sleeper {
+            None => writer.add_series(hash, key, reference),
+            Some(sleeper) => writer.wake(hash, key, sleeper),
+        };
+        let state = shard.state.get_mut();
+        state.add_series(id, reference, labels);
+        if let Some((dormant, sleeper)) = self.dormant.as_ref().zip(sleeper) {
+            if let Some(series) = state.get_mut(id) {
+                series.extend(sleeper.times);
+            }
+            for grave in self.graves.iter().filter(|grave| grave.series.contains(reference)) {
+                writer.deleted(id, grave.from, grave.to);
+            }
+            dormant.wake(sleeper);
+        }
         self.known.insert(reference, (at, id));
         let next = reference.checked_add(1).ok_or("its series has the last number there is")?;
         self.next_reference = self.next_reference.max(next);

@@ -2,18 +2,18 @@
 //!
 //! A select holds all shards for reading while it notes which chunks it needs; they are decoded one series
 //! at a time afterwards. So it sees whole batches, and what it holds is a reference per chunk. If it asks for what
-//! memory may not have, files are read along, as far as memory is not complete.
+//! memory may not have, files are read along, as far as memory is not complete; by whoever decodes the series.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use luma_promql::{Labels, Matcher, Select, SeriesData, SeriesSet, Source, SourceError};
-use luma_strata::{Merged, Run, Scan, Snapshot};
+use luma_strata::{Scan, Series, Snapshot, Unread};
 use parking_lot::RwLockReadGuard;
 
+use crate::batch::labels_of_key;
 use crate::error::{Error, Result};
 use crate::exemplars::Exemplar;
 use crate::head::{HeadSnapshot, read_points};
@@ -24,31 +24,63 @@ use crate::tier::points_of;
 
 impl Metrics {
     /// The names of labels of the series that fulfil all matchers and may have samples from `from` to `to`, in order.
-    pub fn label_names(&self, matchers: &[Matcher], from: i64, to: i64) -> BTreeSet<Arc<str>> {
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn label_names(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<BTreeSet<Arc<str>>> {
         let mut names = BTreeSet::new();
         let all = !self.is_choice(matchers, from, to);
-        for state in self.states() {
+        let states = self.states();
+        for state in &states {
             if all {
                 names.extend(state.index.all_names().cloned());
             } else {
                 names.extend(state.index.names_of(&state.select(matchers, from, to)).cloned());
             }
         }
-        names
+        let asleep = self.dormant.view(matchers, from, to);
+        drop(states);
+        asleep.each(|member| {
+            if member.is_chosen(matchers, from, to) {
+                for (name, _) in labels_of_key(member.key) {
+                    add_text(&mut names, name);
+                }
+            }
+        })?;
+        Ok(names)
     }
 
     /// The values of a label of the series that fulfil all matchers and may have samples from `from` to `to`, in order.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher], from: i64, to: i64) -> BTreeSet<Arc<str>> {
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+    ) -> Result<BTreeSet<Arc<str>>> {
         let mut values = BTreeSet::new();
         let all = !self.is_choice(matchers, from, to);
-        for state in self.states() {
+        let states = self.states();
+        for state in &states {
             if all {
                 values.extend(state.index.all_values(name).cloned());
             } else {
                 values.extend(state.index.values_of(name, &state.select(matchers, from, to)).cloned());
             }
         }
-        values
+        let asleep = self.dormant.view(matchers, from, to);
+        drop(states);
+        asleep.each(|member| {
+            if member.is_chosen(matchers, from, to) {
+                for (_, value) in labels_of_key(member.key).filter(|(of, _)| *of == name) {
+                    add_text(&mut values, value);
+                }
+            }
+        })?;
+        Ok(values)
     }
 
     /// Whether there may be series that do not fulfil all matchers or have no samples from `from` to `to`.
@@ -67,34 +99,73 @@ impl Metrics {
     }
 
     /// Examples from `from` to `to` of the series that fulfil all matchers, in the order of time for each.
-    pub fn exemplars(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<(Labels, Vec<Exemplar>)> {
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
         let mut chosen = HashMap::new();
-        for state in self.states() {
+        let states = self.states();
+        for state in &states {
             // Exemplars may be of times at which there are no samples.
             for (_, series, labels) in state.chosen(matchers, i64::MIN, i64::MAX) {
                 chosen.insert(series.reference, labels.clone());
             }
         }
+        let asleep = self.dormant.view(matchers, i64::MIN, i64::MAX);
+        drop(states);
+        asleep.each(|member| {
+            if member.is_chosen(matchers, i64::MIN, i64::MAX) {
+                chosen.insert(member.reference, Labels::new(labels_of_key(member.key)));
+            }
+        })?;
         let found = self.exemplars.select(&chosen, from, to);
-        found.into_iter().filter_map(|(reference, of)| Some((chosen.remove(&reference)?, of))).collect()
+        Ok(found.into_iter().filter_map(|(reference, of)| Some((chosen.remove(&reference)?, of))).collect())
     }
 
     /// The labels of the series that fulfil all matchers and may have samples from `from` to `to`, in the
     /// order in which the series came.
-    pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<Labels> {
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Labels>> {
         let files = self.tier.table.snapshot();
         let mut found = Vec::new();
-        for state in self.states() {
+        let states = self.states();
+        for state in &states {
             let of_state = state.chosen(matchers, from, to);
             let of_state = of_state.filter(|(_, series, _)| series.has(&files, from, to));
             found.extend(of_state.map(|(_, series, labels)| (series.reference, labels.clone())));
         }
+        let asleep = self.dormant.view(matchers, from, to);
+        drop(states);
+        asleep.each(|member| {
+            let has_samples = || files.span(member.reference, from, to).is_some();
+            if member.is_chosen(matchers, from, to) && has_samples() {
+                found.push((member.reference, Labels::new(labels_of_key(member.key))));
+            }
+        })?;
         found.sort_unstable_by_key(|(reference, _)| *reference);
-        found.into_iter().map(|(_, labels)| labels).collect()
+        Ok(found.into_iter().map(|(_, labels)| labels).collect())
+    }
+
+    /// How many series that ended memory has let go of; files have their samples.
+    pub fn dormant_len(&self) -> usize {
+        self.dormant.len()
     }
 
     pub(crate) fn states(&self) -> Vec<RwLockReadGuard<'_, State>> {
         self.shards.iter().map(|shard| shard.state.read()).collect()
+    }
+}
+
+fn add_text(texts: &mut BTreeSet<Arc<str>>, text: &str) {
+    if !texts.contains(text) {
+        texts.insert(text.into());
     }
 }
 
@@ -117,17 +188,15 @@ impl Metrics {
     /// # Errors
     /// When a chunk is damaged.
     pub fn select_sorted(&self, request: &Select<'_>) -> Result<SeriesSet<'static>, SourceError> {
-        let (mut chosen, warm) = self.choose(request);
+        let (mut chosen, warm) = self.choose(request).map_err(SourceError::from)?;
         chosen.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let (from, to) = (request.start, request.end);
         let found = move |series: Chosen| {
             let files = warm.as_ref().map(|warm| warm.scan([series.reference], from)).transpose();
-            match files {
-                Ok(files) => Finding { warm: files.map(Iterator::peekable), from, to }.next(series),
-                Err(error) => Some(Found { series, warm: Err(error), from, to }),
-            }
+            let found = files.map(|mut files| Found::of(series, files.as_mut(), from, to)).transpose()?;
+            Some(move || found.map_err(Error::from).and_then(Found::read).map_err(SourceError::from))
         };
-        Ok(SeriesSet::reading(chosen.into_iter().filter_map(found).map(Found::reader)))
+        Ok(SeriesSet::reading(chosen.into_iter().filter_map(found)))
     }
 
     /// What [`Source::select`] gives, for whoever reads on after the store was let go.
@@ -135,18 +204,17 @@ impl Metrics {
     /// # Errors
     /// When a file cannot be read.
     pub fn select_owned<'a>(&self, request: &Select<'_>) -> Result<SeriesSet<'a>, SourceError> {
-        let (mut chosen, warm) = self.choose(request);
+        let (mut chosen, warm) = self.choose(request).map_err(SourceError::from)?;
         let (from, to) = (request.start, request.end);
         let references = chosen.iter().map(|series| series.reference);
-        let warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
+        let mut warm = warm.map(|warm| warm.scan(references, from)).transpose().map_err(SourceError::from)?;
         chosen.sort_unstable_by_key(|series| series.reference);
-        let mut finding = Finding { warm: warm.map(Iterator::peekable), from, to };
-        let found = chosen.into_iter().filter_map(move |series| finding.next(series));
-        Ok(SeriesSet::reading(found.map(Found::reader)))
+        let found = chosen.into_iter().filter_map(move |series| Found::of(series, warm.as_mut(), from, to));
+        Ok(SeriesSet::reading(found.map(|found| move || found.read().map_err(SourceError::from))))
     }
 
     /// The series that a request is for with their chunks as they are now, and the files if memory may not have all.
-    fn choose(&self, request: &Select<'_>) -> (Vec<Chosen>, Option<Warm>) {
+    fn choose(&self, request: &Select<'_>) -> Result<(Vec<Chosen>, Option<Warm>)> {
         let (from, to) = (request.start, request.end);
         let mut chosen = Vec::new();
         let states = self.states();
@@ -156,22 +224,29 @@ impl Metrics {
                 chosen.push(Chosen { reference: series.reference, labels: labels.clone(), hot });
             }
         }
+        let asleep = self.dormant.view(request.matchers, from, to);
         drop(states);
         // Read after memory was: what left memory before is in files by now.
         let hot_from = self.hot_from.load(Ordering::Acquire);
         if from >= hot_from && from < i64::MAX {
             chosen.retain(|series| series.hot.is_some());
-            return (chosen, None);
+            return Ok((chosen, None));
         }
+        asleep.each(|member| {
+            if member.is_chosen(request.matchers, from, to) {
+                let labels = Labels::new(labels_of_key(member.key));
+                chosen.push(Chosen { reference: member.reference, labels, hot: None });
+            }
+        })?;
         let to = if hot_from == i64::MAX { to } else { to.min(hot_from - 1) };
-        (chosen, Some(Warm { files: self.tier.table.snapshot(), to }))
+        Ok((chosen, Some(Warm { files: self.tier.table.snapshot(), to })))
     }
 }
 
 impl Warm {
     /// The samples in files of some series from a time on.
-    fn scan(&self, series: impl IntoIterator<Item = u32>, from: i64) -> Result<Merged> {
-        let series = Some(Arc::new(series.into_iter().collect()));
+    fn scan(&self, series: impl IntoIterator<Item = u32>, from: i64) -> Result<Series> {
+        let series = Arc::new(series.into_iter().collect());
         Ok(self.files.scan(&Scan { series, from, to: self.to, previous: true })?)
     }
 }
@@ -183,44 +258,26 @@ impl Source for Metrics {
     }
 }
 
-/// Looks for what files have of series, in the order of both.
-struct Finding {
-    warm: Option<Peekable<Merged>>,
-    from: i64,
-    to: i64,
-}
-
-impl Finding {
-    /// Where the samples of a series are; `None` if there are none.
-    fn next(&mut self, series: Chosen) -> Option<Found> {
-        let reference = series.reference;
-        let of_series = |run: &Result<Run, _>| run.as_ref().map_or(true, |run| run.series == reference);
-        let warm = self.warm.as_mut().and_then(|warm| warm.next_if(of_series));
-        if warm.is_none() && series.hot.is_none() {
-            return None;
-        }
-        let warm = warm.transpose().map_err(Error::from);
-        Some(Found { series, warm, from: self.from, to: self.to })
-    }
-}
-
-/// A series and its samples as they are stored.
+/// A series, and where its samples are.
 struct Found {
     series: Chosen,
-    warm: Result<Option<Run>>,
+    warm: Option<Unread>,
     from: i64,
     to: i64,
 }
 
 impl Found {
-    fn reader(self) -> impl FnOnce() -> Result<SeriesData, SourceError> + Send {
-        move || self.read().map_err(SourceError::from)
+    /// Where the samples of a series are; `None` if there are none.
+    fn of(series: Chosen, files: Option<&mut Series>, from: i64, to: i64) -> Option<Self> {
+        let warm = files.and_then(|files| files.find(series.reference));
+        (warm.is_some() || series.hot.is_some()).then_some(Self { series, warm, from, to })
     }
 
     fn read(self) -> Result<SeriesData> {
         let (from, to) = (self.from, self.to);
         let Chosen { labels, hot, .. } = self.series;
-        let Some(warm) = self.warm? else {
+        let warm = self.warm.map(Unread::read).transpose()?.filter(|run| !run.is_empty());
+        let Some(warm) = warm else {
             return match hot {
                 Some(hot) => Ok(hot.read(labels, from, to)?),
                 None => Ok(SeriesData { labels, ..SeriesData::default() }),

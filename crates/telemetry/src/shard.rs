@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 
 use crate::batch::{Named, Point, labels_of_key};
+use crate::dormant::Sleeper;
 use crate::error::Refusal;
 use crate::head::Head;
 use crate::index::SeriesIndex;
@@ -193,6 +194,26 @@ impl Writer {
         }
         self.by_hash.insert_unique(hash, (hash, id), |(hash, _)| *hash);
         (id, labels)
+    }
+
+    /// Adds a series that slept and gives its number and labels.
+    pub fn wake(&mut self, hash: u64, key: &[u8], sleeper: &Sleeper) -> (u32, Labels) {
+        let (id, labels) = self.add_series(hash, key, sleeper.reference);
+        if let Some(placed) = self.get_mut(id) {
+            match &sleeper.newest {
+                Some(newest) => placed.take(newest),
+                None => (placed.t, placed.newest) = (sleeper.times.1, Newest::Deleted),
+            }
+        }
+        (id, labels)
+    }
+
+    /// The time of the newest sample there ever was of a series, and the sample unless it was deleted; `None` if nothing is
+    /// known.
+    pub fn last(&self, id: u32) -> Option<(i64, Option<Point>)> {
+        let placed = self.get(id)?;
+        let known = !matches!(placed.newest, Newest::None);
+        known.then(|| (placed.t, self.newest(id).map(|(_, point)| point)))
     }
 
     /// Removes series.

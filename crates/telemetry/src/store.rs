@@ -9,13 +9,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
+use hashbrown::HashMap;
 use luma_log::{Log, LogOptions, Lsn};
 use luma_promql::{Labels, Sample};
-use luma_strata::TableOptions;
+use luma_strata::{Snapshot, TableOptions};
 use luma_vfs::FileLock;
 use parking_lot::{Mutex, RwLock};
 
 use crate::batch::{Batch, Named, Point, labels_of_key};
+use crate::dormant::{Dormant, Sleeper};
 use crate::error::{Error, Refusal, Result};
 use crate::exemplars::{Exemplar, Exemplars};
 use crate::known::{Names, SeriesPlace};
@@ -34,7 +36,7 @@ pub(crate) const SHARDS_MAX: usize = 64;
 pub struct MetricsOptions {
     /// Into how many parts series are divided, each changed by one thread at a time; at most 64.
     pub shards: usize,
-    /// How many series there may be.
+    /// How many series there may be in memory.
     pub series_max: usize,
     /// How far behind its series' newest sample a sample may be, in milliseconds.
     pub out_of_order_window_ms: i64,
@@ -136,6 +138,7 @@ pub struct Metrics {
     pub(crate) out_of_order_window_ms: i64,
     pub(crate) metadata: MetadataTable,
     pub(crate) exemplars: Exemplars,
+    pub(crate) dormant: Dormant,
     pub(crate) names: Names,
     pub(crate) period: Period,
     pub(crate) versions: Versions,
@@ -157,11 +160,12 @@ impl std::fmt::Debug for Metrics {
 #[derive(Default)]
 struct Changes {
     new_series: Vec<(u32, u32, Labels)>,
+    woken: Vec<(u32, Sleeper)>,
     points: Vec<(u32, Point, bool)>,
 }
 
 impl Metrics {
-    /// How many series there are.
+    /// How many series there are in memory; those that sleep are not among them.
     pub fn series_len(&self) -> usize {
         self.series.load(Ordering::Relaxed)
     }
@@ -194,6 +198,7 @@ impl Metrics {
         if batch.round().is_some_and(|looked_up| looked_up != *round) {
             return Err(Error::Outdated);
         }
+        let mut sleepers = self.sleepers(batch)?;
         let mut appended = Appended::default();
         let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
         let shard_of = |series| batch.named(series).map(|named| named.shard(self.shards.len()));
@@ -209,6 +214,7 @@ impl Metrics {
                 examples.push(at as u32);
             }
         }
+        let graves = (!sleepers.is_empty()).then(|| self.tier.table.snapshot());
         let mut record = RecordWriter::with_capacity(bytes / 2);
         let mut ids = vec![None; batch.series_len()];
         let mut held = Vec::with_capacity(self.shards.len());
@@ -228,12 +234,28 @@ impl Metrics {
                     None => {
                         // Known ones were found.
                         let Named::Key(hash, key) = named else { continue };
-                        let Some(reference) = self.admit_series() else {
+                        if !self.admit_series() {
                             appended.refuse(at, Refusal::SeriesLimit { limit: self.series_max });
                             continue;
+                        }
+                        let (reference, (id, labels)) = match sleepers.remove(series) {
+                            None => {
+                                let reference = self.next_reference.fetch_add(1, Ordering::Relaxed);
+                                (reference, writer.add_series(hash, key, reference))
+                            }
+                            Some(sleeper) => {
+                                let (id, labels) = writer.wake(hash, key, &sleeper);
+                                for grave in graves.iter().flat_map(Snapshot::tombstones) {
+                                    if grave.series.contains(sleeper.reference) {
+                                        writer.deleted(id, grave.from, grave.to);
+                                    }
+                                }
+                                let reference = sleeper.reference;
+                                changes.woken.push((id, sleeper));
+                                (reference, (id, labels))
+                            }
                         };
                         record.series(reference, key);
-                        let (id, labels) = writer.add_series(hash, key, reference);
                         changes.new_series.push((id, reference, labels));
                         id
                     }
@@ -295,6 +317,12 @@ impl Metrics {
             for (id, reference, labels) in changes.new_series {
                 state.add_series(id, reference, labels);
             }
+            for (id, sleeper) in changes.woken {
+                if let Some(series) = state.get_mut(id) {
+                    series.extend(sleeper.times);
+                }
+                self.dormant.wake(sleeper);
+            }
             for (id, point, late) in changes.points {
                 state.put(id, point, late);
             }
@@ -323,11 +351,28 @@ impl Metrics {
         }
     }
 
-    /// The name of one more series, if there may be one.
-    fn admit_series(&self) -> Option<u32> {
+    /// Those of a batch's series that sleep, by their numbers in the batch. None falls asleep while the batch is stored.
+    fn sleepers(&self, batch: &Batch) -> Result<HashMap<u32, Sleeper>> {
+        let mut sleepers = HashMap::new();
+        if self.dormant.len() == 0 {
+            return Ok(sleepers);
+        }
+        for series in 0..batch.series_len() as u32 {
+            let Some(named @ Named::Key(_, key)) = batch.named(series) else { continue };
+            let shard = self.shards.get(named.shard(self.shards.len()));
+            if shard.is_some_and(|shard| shard.writer.lock().find(named).is_none())
+                && let Some(sleeper) = self.dormant.find(key)?
+            {
+                sleepers.insert(series, sleeper);
+            }
+        }
+        Ok(sleepers)
+    }
+
+    /// Counts one more series, if there may be one.
+    fn admit_series(&self) -> bool {
         let one_more = |count: usize| (count < self.series_max).then_some(count + 1);
-        self.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(self.next_reference.fetch_add(1, Ordering::Relaxed))
+        self.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 }
 

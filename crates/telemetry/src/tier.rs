@@ -19,6 +19,7 @@ use luma_vfs::Vfs;
 use roaring::RoaringBitmap;
 
 use crate::batch::Point;
+use crate::dormant;
 use crate::error::{Error, Result};
 use crate::record::{Entry, RecordReader, RecordWriter, histogram_of_bytes, histogram_to_bytes};
 use crate::store::MetricsOptions;
@@ -69,6 +70,11 @@ impl Tier {
         let files = directory.join("files");
         let table = Table::open(Arc::clone(vfs), &files, &database, Self::TABLE, options.warm.clone())?;
         Ok(Self { table, vfs: Arc::clone(vfs), database, series, newest })
+    }
+
+    /// The database of the manifest and the registry.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Reads everything and compares it with its checksums.
@@ -151,8 +157,9 @@ impl Tier {
     }
 
     /// Adds series to the registry, in the order of their references. They may get there before anything
-    /// else of a flush does: the log has them as well.
-    pub fn add_series<'a>(&self, series: impl Iterator<Item = (u32, &'a Labels)>) -> Result<()> {
+    /// else of a flush does: the log has them as well. Those of a flush up to `of` are in groups of their own, beside those
+    /// that had these references before.
+    pub fn add_series<'a>(&self, of: Lsn, series: impl Iterator<Item = (u32, &'a Labels)>) -> Result<()> {
         let mut transaction = self.begin();
         let mut group: Option<(u32, RecordWriter)> = None;
         let mut series = series.peekable();
@@ -165,7 +172,8 @@ impl Tier {
                 continue;
             }
             if let Some(record) = record.finish() {
-                transaction.put(&self.series, &first.to_be_bytes(), &record)?;
+                let key = [&first.to_be_bytes()[..], &of.0.to_be_bytes()].concat();
+                transaction.put(&self.series, &key, &record)?;
             }
             if transaction.write_set_bytes() >= TRANSACTION_BYTES {
                 std::mem::replace(&mut transaction, self.begin()).commit()?;
@@ -178,7 +186,8 @@ impl Tier {
     /// Copies the registry into a database that has none; its log is empty, so no place in one is copied.
     pub fn copy_registry(&self, to: &Database) -> Result<()> {
         let snapshot = self.database.snapshot();
-        for (keyspace, name) in [(&self.series, SERIES), (&self.newest, NEWEST)] {
+        for name in [SERIES, NEWEST, dormant::GROUPS, dormant::BY_LABELS] {
+            let Some(keyspace) = &self.database.keyspace(name) else { continue };
             let target = to.create_keyspace(name, KeyspaceOptions::default())?;
             let mut transaction = to.begin(TransactionOptions::default());
             let mut range =
@@ -251,7 +260,7 @@ pub(crate) fn open_database(
 }
 
 /// The key of labels, as batches and records have it.
-fn key_of(labels: &Labels) -> Vec<u8> {
+pub(crate) fn key_of(labels: &Labels) -> Vec<u8> {
     let mut key = Vec::new();
     for text in labels.iter().flat_map(|(name, value)| [name, value]) {
         luma_codec::varint::write(text.len() as u64, &mut key);

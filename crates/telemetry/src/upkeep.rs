@@ -35,6 +35,12 @@ impl Metrics {
         for (state, chosen) in states.iter().zip(&chosen) {
             series.extend(chosen.iter().filter_map(|id| Some(state.get(id)?.reference)));
         }
+        self.dormant.view(matchers, from, to).each(|member| {
+            let is_there = || files.span(member.reference, from, to).is_some();
+            if member.is_chosen(matchers, from, to) && is_there() {
+                series.insert(member.reference);
+            }
+        })?;
         let count = series.len() as usize;
         if count == 0 {
             return Ok(0);
@@ -64,7 +70,10 @@ impl Metrics {
         let done = self.tier.table.compact(now)?;
         // What the log has before that place is never put in again.
         let saved = self.moving.lock().to;
-        self.tier.table.forget_tombstones(saved.0)?;
+        // Those that sleep learn first what was deleted of them.
+        if !self.maybe_ended.load(Ordering::Acquire) || self.dormant.len() == 0 {
+            self.tier.table.forget_tombstones(saved.0)?;
+        }
         Ok(done)
     }
 

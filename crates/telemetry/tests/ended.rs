@@ -51,7 +51,7 @@ fn all(metrics: &Metrics) -> Content {
 }
 
 fn shown(metrics: &Metrics, from: i64, to: i64) -> BTreeSet<String> {
-    metrics.series(&[Matcher::equal("job", "j")], from, to).iter().map(Labels::to_string).collect()
+    metrics.series(&[Matcher::equal("job", "j")], from, to).unwrap().iter().map(Labels::to_string).collect()
 }
 
 fn name(series: u32) -> String {
@@ -180,7 +180,7 @@ proptest! {
         metrics.retain(Some(i64::MAX), None).unwrap();
         metrics.forget_ended().unwrap();
         prop_assert_eq!(metrics.series_len(), 0);
-        prop_assert!(metrics.label_names(&[], i64::MIN, i64::MAX).is_empty());
+        prop_assert!(metrics.label_names(&[], i64::MIN, i64::MAX).unwrap().is_empty());
     }
 }
 
@@ -280,11 +280,11 @@ fn a_fleet_that_is_replaced_again_and_again_takes_no_more_than_what_is_kept() {
         metrics.retain(Some(t - 30_000), None).unwrap();
         metrics.forget_ended().unwrap();
         assert!(metrics.series_len() <= 5 * 50, "{} series in round {round}", metrics.series_len());
-        assert!(metrics.label_values("__name__", &[], i64::MIN, i64::MAX).len() <= 5 * 50);
+        assert!(metrics.label_values("__name__", &[], i64::MIN, i64::MAX).unwrap().len() <= 5 * 50);
         // Of a time at which a fleet had no samples it is not shown.
         assert_eq!(shown(&metrics, t, t).len(), 50, "round {round}");
-        assert_eq!(metrics.label_values("__name__", &[], t, t).len(), 50);
-        assert_eq!(metrics.label_names(&[], t + 1, i64::MAX).len(), 0);
+        assert_eq!(metrics.label_values("__name__", &[], t, t).unwrap().len(), 50);
+        assert_eq!(metrics.label_names(&[], t + 1, i64::MAX).unwrap().len(), 0);
         if round % 7 == 6 {
             let before = all(&metrics);
             drop(metrics);

@@ -51,7 +51,7 @@ fn content(metrics: &Metrics) -> (BTreeMap<(String, i64), u64>, String) {
         samples.extend(data.floats.iter().map(|p| ((labels.clone(), p.t), p.v.to_bits())));
         samples.extend(data.histograms.iter().map(|p| ((labels.clone(), p.t), p.h.count.to_bits())));
     }
-    let mut exemplars = metrics.exemplars(&any(), i64::MIN, i64::MAX);
+    let mut exemplars = metrics.exemplars(&any(), i64::MIN, i64::MAX).unwrap();
     exemplars.sort_by(|a, b| a.0.cmp(&b.0));
     (samples, format!("{:?} {exemplars:?}", metrics.metadata()))
 }

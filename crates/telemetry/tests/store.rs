@@ -93,12 +93,12 @@ fn metadata_and_exemplars_are_there_after_a_restart() {
         drop(metrics.take());
         let reopened = metrics.insert(open(&disk.crash_image(1)));
         assert_eq!(*reopened.metadata()["m"], metadata("Two."));
-        let found = reopened.exemplars(&[Matcher::equal("__name__", "m")], 0, 10);
+        let found = reopened.exemplars(&[Matcher::equal("__name__", "m")], 0, 10).unwrap();
         let labels: Vec<_> = found[0].1.iter().map(|exemplar| exemplar.labels.to_string()).collect();
         assert_eq!(labels, ["{trace=\"One.\"}"], "flushed: {flushed}");
-        assert_eq!(reopened.exemplars(&[Matcher::equal("__name__", "m")], 11, 20), []);
+        assert_eq!(reopened.exemplars(&[Matcher::equal("__name__", "m")], 11, 20).unwrap(), []);
         assert_eq!(reopened.period(), Some((10, 10)));
-        assert_eq!(reopened.series(&[Matcher::equal("__name__", "m")], 0, 10).len(), 1);
+        assert_eq!(reopened.series(&[Matcher::equal("__name__", "m")], 0, 10).unwrap().len(), 1);
         let sorted = Select { matchers: &[Matcher::equal("__name__", "m")], start: 0, end: 20 };
         assert_eq!(reopened.select_sorted(&sorted).unwrap().count(), 1);
         drop(metrics.take());
@@ -138,7 +138,7 @@ fn deleted_samples_are_gone_also_after_a_restart_and_what_comes_afterwards_stays
     assert_eq!(all(&metrics, "m"), expected);
     assert_eq!(all(&metrics, "other"), samples);
     assert_eq!(metrics.delete(&matchers, i64::MIN, i64::MAX).unwrap(), 1);
-    assert_eq!(metrics.series(&matchers, i64::MIN, i64::MAX), []);
+    assert_eq!(metrics.series(&matchers, i64::MIN, i64::MAX).unwrap(), []);
 }
 
 #[test]
@@ -189,7 +189,12 @@ fn a_series_over_the_limit_is_refused_and_known_ones_go_on() {
         assert_eq!(metrics.append(&floats("a", &[(t, 1.0)])).unwrap().stored, 1);
         assert_eq!(metrics.series_len(), 2);
         assert!(
-            metrics.label_values("__name__", &[], i64::MIN, i64::MAX).iter().map(|v| &**v).eq(["a", "b"])
+            metrics
+                .label_values("__name__", &[], i64::MIN, i64::MAX)
+                .unwrap()
+                .iter()
+                .map(|v| &**v)
+                .eq(["a", "b"])
         );
     };
     check(&metrics, 2);
@@ -319,7 +324,7 @@ fn another_number_of_shards_has_the_same_series_in_the_same_order() {
         let seen: Vec<(String, usize)> =
             found.map(Result::unwrap).map(|data| (data.labels.to_string(), data.floats.len())).collect();
         let series: Vec<String> =
-            metrics.series(&matchers, i64::MIN, i64::MAX).iter().map(ToString::to_string).collect();
+            metrics.series(&matchers, i64::MIN, i64::MAX).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(series, seen.iter().map(|(labels, _)| labels.clone()).collect::<Vec<_>>());
         seen
     };

@@ -18,7 +18,7 @@ const DAYS: i64 = 30;
 const SENSORS: u32 = 24;
 /// How often each query is asked of each server; the first time does not count.
 const TURNS: usize = 7;
-const REST: Duration = Duration::from_secs(15);
+const REST: Duration = Duration::from_secs(40);
 
 /// Over the fleet's time, a point every 15 seconds.
 const FLEET: [&str; 16] = [

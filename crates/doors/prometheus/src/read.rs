@@ -154,5 +154,7 @@ fn selected<'d>(
     let failed = |error| Failure::from(luma_promql::Error::Source(error));
     let request = Select { matchers: &query.matchers, start: query.start, end: query.end };
     let series = door.store().select_sorted(&request).map_err(failed)?;
+    let has_samples = |data: &SeriesData| !data.floats.is_empty() || !data.histograms.is_empty();
+    let series = series.filter(move |data| data.as_ref().map_or(true, has_samples));
     Ok(series.map(move |data| data.map_err(failed)))
 }

@@ -35,6 +35,11 @@ impl Failure {
         Self::bad_data(format!("invalid parameter \"{name}\": {what}"))
     }
 
+    /// The store cannot say.
+    pub fn of_store(error: luma_telemetry::Error) -> Self {
+        Self::new(ErrorKind::Internal, error.to_string())
+    }
+
     /// A query does not parse.
     pub fn from_parse(error: luma_promql::ParseError) -> Self {
         Self::bad_data(error.to_string())

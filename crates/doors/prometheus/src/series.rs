@@ -24,8 +24,10 @@ pub(crate) async fn series(door: Door, params: Params) -> Result<Success, Failur
     let selectors = params.selectors()?;
     let runner = door.clone();
     let work = move |_| {
-        let mut found: BTreeSet<_> =
-            selectors.iter().flat_map(|matchers| door.store().series(matchers, start, end)).collect();
+        let mut found = BTreeSet::new();
+        for matchers in &selectors {
+            found.extend(door.store().series(matchers, start, end).map_err(Failure::of_store)?);
+        }
         let truncated = found.len() > limit;
         while found.len() > limit {
             found.pop_last();
@@ -56,7 +58,7 @@ pub(crate) async fn label_values(door: Door, name: String, params: Params) -> Re
 async fn texts(
     door: Door,
     params: Params,
-    of: impl Fn(&Door, &[Matcher], (i64, i64)) -> BTreeSet<Arc<str>> + Send + 'static,
+    of: impl Fn(&Door, &[Matcher], (i64, i64)) -> luma_telemetry::Result<BTreeSet<Arc<str>>> + Send + 'static,
 ) -> Result<Success, Failure> {
     let limit = params.limit("limit")?;
     let (start, end) = params.period()?;
@@ -65,10 +67,10 @@ async fn texts(
     let work = move |_| {
         let mut found = BTreeSet::new();
         if selectors.is_empty() {
-            found = of(&door, &[], (start, end));
+            found = of(&door, &[], (start, end)).map_err(Failure::of_store)?;
         }
         for matchers in &selectors {
-            found.append(&mut of(&door, matchers, (start, end)));
+            found.append(&mut of(&door, matchers, (start, end)).map_err(Failure::of_store)?);
         }
         let truncated = found.len() > limit;
         let found: Vec<Arc<str>> = found.into_iter().take(limit).collect();
@@ -117,9 +119,8 @@ pub(crate) async fn exemplars(door: Door, params: Params) -> Result<Success, Fai
     let selectors = expr.selectors();
     let mut found = BTreeMap::new();
     for selector in selectors {
-        for (labels, exemplars) in door.store().exemplars(&selector.matchers, start, end) {
-            found.insert(labels, exemplars);
-        }
+        let of_selector = door.store().exemplars(&selector.matchers, start, end);
+        found.extend(of_selector.map_err(Failure::of_store)?);
     }
     let mut data = String::new();
     write_list(&Vec::from_iter(found), &mut data, |(labels, exemplars), out| {

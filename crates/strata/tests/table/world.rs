@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lightning::{Database, Options};
-use luma_strata::{Error, Finished, Merged, Result, Run, Scan, Table, TableOptions};
+use luma_strata::{Error, Finished, Result, Run, Scan, Snapshot, Table, TableOptions, Unread};
 use luma_vfs::SimDisk;
 
 pub const FILES: &str = "/t/files";
@@ -65,12 +65,12 @@ impl World {
         Ok(file.finish()?.unwrap())
     }
 
-    pub fn everything(&self) -> Merged {
+    pub fn everything(&self) -> Vec<Run> {
         self.try_everything().unwrap()
     }
 
-    fn try_everything(&self) -> Result<Merged> {
-        self.table.snapshot().scan(&Scan { series: None, from: i64::MIN, to: i64::MAX, previous: false })
+    fn try_everything(&self) -> Result<Vec<Run>> {
+        runs(&self.table.snapshot(), 0..100, i64::MIN, i64::MAX)
     }
 
     pub fn all(&self) -> Content {
@@ -79,27 +79,33 @@ impl World {
 
     /// Why not everything can be read.
     pub fn scan_error(&self) -> Option<Error> {
-        match self.try_everything() {
-            Ok(mut merged) => merged.find_map(Result::err),
-            Err(error) => Some(error),
-        }
+        self.try_everything().err()
     }
+}
+
+/// The runs of some series that have samples.
+pub fn runs(files: &Snapshot, series: impl IntoIterator<Item = u32>, from: i64, to: i64) -> Result<Vec<Run>> {
+    runs_of(files, Scan { series: Arc::new(series.into_iter().collect()), from, to, previous: false })
+}
+
+pub fn runs_of(files: &Snapshot, scan: Scan) -> Result<Vec<Run>> {
+    let mut found = files.scan(&scan)?;
+    let runs = scan.series.iter().filter_map(|series| found.find(series)).map(Unread::read);
+    runs.filter(|run| run.as_ref().map_or(true, |run| !run.is_empty())).collect()
 }
 
 pub fn labels(series: u32) -> String {
     format!("{{\"__name__\":\"m\",\"host\":\"{series}\"}}")
 }
 
-pub fn content(merged: Merged) -> Content {
+pub fn content(runs: Vec<Run>) -> Content {
     let mut content = Content::new();
-    let mut before = None;
-    for run in merged.map(Result::unwrap) {
-        assert!(before < Some(run.series), "series come in order, each once");
-        before = Some(run.series);
+    for run in runs {
         assert!(run.times.is_sorted_by(|a, b| a < b));
         for (t, start, value, payload) in run.samples() {
             let bits = if payload.is_some() { 0 } else { value.to_bits() };
-            content.insert((run.series, t), (start, bits, payload.map(<[u8]>::to_vec)));
+            let sample = (start, bits, payload.map(<[u8]>::to_vec));
+            assert!(content.insert((run.series, t), sample).is_none());
         }
     }
     content

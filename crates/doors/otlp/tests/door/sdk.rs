@@ -70,7 +70,7 @@ fn every_kind_of_metric_is_read_back_as_it_was_measured() {
             Matcher::equal("__name__", "requests_total"),
             Matcher::equal("job", &format!("shop-{protocol}")),
         ];
-        let exemplars = server.store.exemplars(&matchers, 0, i64::MAX);
+        let exemplars = server.store.exemplars(&matchers, 0, i64::MAX).unwrap();
         let (_, of_series) = exemplars.first().unwrap();
         assert_eq!(of_series[0].labels.get("trace_id"), "0102030405060708090a0b0c0d0e0f10");
     }

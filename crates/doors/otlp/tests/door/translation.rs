@@ -384,7 +384,8 @@ fn every_kind_of_metric_becomes_the_series_that_prometheus_makes_of_it() {
     assert_eq!(counts, ["1", "1", "5", "4"], "{buckets}");
     let bound: f64 = buckets[1][2].as_str().unwrap().parse().unwrap();
     assert!((bound - 1.0).abs() < 1e-12, "{buckets}");
-    let exemplars = server.store.exemplars(&[Matcher::equal("__name__", "http_requests_total")], 0, i64::MAX);
+    let exemplars =
+        server.store.exemplars(&[Matcher::equal("__name__", "http_requests_total")], 0, i64::MAX).unwrap();
     assert_eq!(exemplars[0].1[0].labels.get("trace_id"), "abcd");
     assert_eq!(server.store.metadata()["http_requests_total"].help, "How many.");
 }
