@@ -12,44 +12,16 @@ mod top;
 mod transform;
 mod window;
 
-use std::cell::Cell;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use luma_promql::{Error, Labels, METRIC_NAME, Options, Result, Source};
+use luma_promql::{Error, Grid, Labels, METRIC_NAME, Options, Result, Source};
 
 use crate::ast::{Expr, Rollup};
 
 pub(crate) use aggregate::is_aggregate;
 pub(crate) use rollup::is_rollup;
 pub(crate) use transform::is_transform;
-
-/// The times an expression is evaluated at, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grid {
-    pub start: i64,
-    pub end: i64,
-    pub step: i64,
-}
-
-impl Grid {
-    pub fn len(self) -> usize {
-        if self.end < self.start {
-            return 0;
-        }
-        let steps = (i128::from(self.end) - i128::from(self.start)) / i128::from(self.step.max(1));
-        usize::try_from(steps).map_or(usize::MAX, |steps| steps.saturating_add(1))
-    }
-
-    pub fn times(self) -> impl Iterator<Item = i64> {
-        (0..self.len() as i64).map(move |at| self.start.saturating_add(at.saturating_mul(self.step)))
-    }
-
-    /// The same times earlier.
-    pub fn before(self, by: i64) -> Self {
-        Self { start: self.start.saturating_sub(by), end: self.end.saturating_sub(by), ..self }
-    }
-}
 
 /// A series of a result.
 #[derive(Debug, Clone, Default)]
@@ -81,13 +53,13 @@ pub(crate) fn failed<T>(what: impl Into<String>) -> Result<T> {
 pub(crate) struct Context<'a> {
     source: &'a dyn Source,
     options: &'a Options,
-    /// Numbers that rows were made for, and samples at hand.
-    cells: Cell<usize>,
+    /// Numbers that rows were made for, and samples at hand, of all threads.
+    cells: AtomicUsize,
 }
 
 impl<'a> Context<'a> {
     pub fn new(source: &'a dyn Source, options: &'a Options) -> Self {
-        Self { source, options, cells: Cell::new(0) }
+        Self { source, options, cells: AtomicUsize::new(0) }
     }
 
     pub fn eval(&self, grid: Grid, expr: &Expr) -> Result<Vec<Row>> {
@@ -131,8 +103,7 @@ impl<'a> Context<'a> {
 
     /// Counts numbers against the limit.
     fn charge(&self, cells: usize) -> Result<()> {
-        let total = self.cells.get().saturating_add(cells);
-        self.cells.set(total);
+        let total = self.cells.fetch_add(cells, Relaxed).saturating_add(cells);
         if total > self.options.max_samples { Err(Error::TooManySamples) } else { Ok(()) }
     }
 

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use luma_promql::{
-    Annotations, Answer, Error, FloatPoint, Options, Result, Sample, Series, Source, Statistics, Value,
+    Annotations, Answer, Error, FloatPoint, Grid, Options, Result, Sample, Series, Source, Statistics, Value,
     VectorSample,
 };
 
 use crate::ast::Expr;
-use crate::eval::{Context, Grid, Row, failed};
+use crate::eval::{Context, Row, failed};
 use crate::parser::parse;
 
 /// The step of a query at one time that names none, in milliseconds.

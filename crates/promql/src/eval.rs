@@ -13,6 +13,7 @@ mod average;
 mod binary;
 mod calls;
 mod dates;
+mod each;
 mod extreme;
 mod histogram_calls;
 mod info;
@@ -20,7 +21,6 @@ mod join;
 mod label_calls;
 mod math;
 mod over_time;
-mod parallel;
 mod range_calls;
 mod rate;
 mod selector;
@@ -37,39 +37,11 @@ use std::sync::atomic::AtomicUsize;
 use crate::annotation::Annotations;
 use crate::ast::{At, BinaryOp, Call, DurationExpr, Expr, Shift, Subquery};
 use crate::error::{Error, Result, failed, same_labelset};
+use crate::grid::Grid;
 use crate::labels::Labels;
 use crate::query::Options;
 use crate::source::{SeriesData, Source};
 use crate::value::{Answer, FloatPoint, HistogramPoint, Series, Statistics, Value};
-
-/// The times an expression is evaluated at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grid {
-    pub start: i64,
-    pub end: i64,
-    pub step: i64,
-}
-
-impl Grid {
-    pub fn len(self) -> usize {
-        if self.end < self.start {
-            return 0;
-        }
-        usize::try_from((i128::from(self.end) - i128::from(self.start)) / i128::from(self.step))
-            .map_or(usize::MAX, |steps| steps.saturating_add(1))
-    }
-
-    pub fn times(self) -> impl Iterator<Item = i64> {
-        let steps = i64::try_from(self.len()).unwrap_or(i64::MAX);
-        // From one end of time to the other the distance does not fit, and the sum does.
-        (0..steps).map(move |at| self.start.wrapping_add(at.wrapping_mul(self.step)))
-    }
-
-    /// Which step a time is.
-    fn index(self, t: i64) -> usize {
-        usize::try_from(t.abs_diff(self.start) / self.step.unsigned_abs()).unwrap_or(usize::MAX)
-    }
-}
 
 /// The values of an expression at all steps.
 pub(crate) enum Evaluated {

@@ -30,11 +30,13 @@ mod classic;
 mod error;
 mod eval;
 mod function;
+mod grid;
 mod histogram;
 mod labels;
 mod matcher;
 mod memory;
 mod number;
+mod parallel;
 mod parser;
 mod printer;
 mod query;
@@ -46,6 +48,7 @@ mod watched;
 pub use annotation::Annotations;
 pub use error::{Error, Result, SourceError};
 pub use function::{FUNCTIONS, Function};
+pub use grid::Grid;
 pub use histogram::{
     BoundedBucket, Bucket, CUSTOM_BUCKETS, Combination, FloatHistogram, IncompatibleSchemas, ResetHint,
     mark_counter_resets,
@@ -56,6 +59,7 @@ pub use memory::MemorySource;
 pub use number::{
     format_general, format_open_metrics, format_plain, format_scientific, parse_float, parse_number,
 };
+pub use parallel::each_series;
 pub use parser::{DEPTH_MAX, ParseError, parse, parse_duration, parse_selector, unquote};
 pub use query::{Options, ahead_of_step, instant, range};
 pub use source::{Select, SeriesData, SeriesSet, Source};

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::ast::{Expr, ValueType};
 use crate::error::{Error, Result, failed};
-use crate::eval::{Context, Evaluated, Grid, finish};
+use crate::eval::{Context, Evaluated, finish};
+use crate::grid::Grid;
 use crate::memory::MemorySource;
 use crate::parser::parse;
 use crate::source::Source;

@@ -275,7 +275,7 @@ impl Dormant {
     }
 
     /// Takes those out of some groups on disk that did not fall asleep.
-    pub fn strip_beds(&self, groups: impl Iterator<Item = u32>) -> Result<()> {
+    pub fn strip_beds(&self, groups: &RoaringBitmap) -> Result<()> {
         let mut transaction = self.begin();
         for group in groups {
             self.write_header(&mut transaction, group)?;

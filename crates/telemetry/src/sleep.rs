@@ -93,7 +93,7 @@ impl Metrics {
                 left.insert(*group);
             }
         }
-        self.dormant.strip_beds(left.into_iter())?;
+        self.dormant.strip_beds(&left)?;
         Ok(fell)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use luma_promql::{Labels, METRIC_NAME, Result};
+use luma_promql::{Grid, Labels, METRIC_NAME, Result};
 
 use super::numbers::{folded, mean, mode, quantile, variance};
 use super::top::{Ranking, ranking};
-use super::{Context, Grid, Row, failed, text};
+use super::{Context, Row, failed, text};
 use crate::ast::{Aggregate, Grouping};
 
 /// What is made of the values of a group at a step.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use luma_promql::{Labels, METRIC_NAME, Result};
+use luma_promql::{Grid, Labels, METRIC_NAME, Result};
 
-use super::{Context, Grid, Row, failed, is_scalar};
+use super::{Context, Row, failed, is_scalar};
 use crate::ast::{Binary, Join, Op};
 
 /// Rows by the labels that both sides are matched by, in the order in which these came.

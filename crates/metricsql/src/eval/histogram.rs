@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use luma_promql::{BUCKET_LABEL, Labels, METRIC_NAME, Result};
+use luma_promql::{BUCKET_LABEL, Grid, Labels, METRIC_NAME, Result};
 
 use super::aggregate::at_step;
-use super::{Context, Grid, Row, failed, text};
+use super::{Context, Row, failed, text};
 use crate::ast::Call;
 
 const RANGE_LABEL: &str = "vmrange";

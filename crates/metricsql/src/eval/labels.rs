@@ -1,9 +1,9 @@
 //! Functions of labels.
 
-use luma_promql::{METRIC_NAME, Result};
+use luma_promql::{Grid, METRIC_NAME, Result};
 use regex::Regex;
 
-use super::{Context, Grid, Row, failed, texts};
+use super::{Context, Row, failed, texts};
 use crate::ast::Call;
 
 pub(super) const NAMES: [&str; 18] = [

@@ -2,10 +2,10 @@
 
 mod functions;
 
-use luma_promql::{Error, Labels, Matcher, Result, Select, is_stale};
+use luma_promql::{Error, Grid, Labels, Matcher, Result, Select, SeriesData, each_series, is_stale};
 
 use super::window::{SILENCE_MS, Shape, rolled};
-use super::{Context, Grid, Row, failed, text};
+use super::{Context, Row, failed, text};
 use crate::ast::{Call, Expr, Rollup};
 use functions::{Function, Prepare, find};
 
@@ -83,10 +83,6 @@ impl Context<'_> {
             moved = moved.before(-grid.step);
         }
         let window = rollup.window.map_or(0, |window| window.at(grid.step));
-        let samples = match &rollup.expr {
-            Expr::Selector(lists) => self.selected(moved, name, lists, window)?,
-            _ => self.subquery(moved, rollup, window)?,
-        };
         let scalars = match name {
             "aggr_over_time" | "quantiles_over_time" => Vec::new(),
             _ => args.iter().map(|arg| self.scalar(moved, arg)).collect::<Result<Vec<_>>>()?,
@@ -96,9 +92,9 @@ impl Context<'_> {
         let needed = functions.iter().map(|(_, function)| function.prepare);
         let prepare = needed.into_iter().find(|prepare| *prepare != Prepare::Nothing);
         let prepare = prepare.unwrap_or(Prepare::Nothing);
-        let mut rows = Vec::with_capacity(samples.len());
-        for mut series in samples {
+        let rows_of = |mut series: Samples| -> Result<Vec<Row>> {
             self.check()?;
+            let mut rows = Vec::with_capacity(functions.len());
             prepare.apply(&series.times, &mut series.values);
             for (label, function) in &functions {
                 self.charge(moved.len())?;
@@ -116,7 +112,15 @@ impl Context<'_> {
                 }
                 rows.push(row);
             }
-        }
+            Ok(rows)
+        };
+        let rows: Vec<Row> = match &rollup.expr {
+            Expr::Selector(lists) => self.of_selected(moved, name, lists, window, rows_of)?,
+            _ => {
+                let samples = self.subquery(moved, rollup, window)?;
+                samples.into_iter().map(rows_of).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+        };
         if name == "absent_over_time" {
             return Ok(absent(grid, &rollup.expr, rows));
         }
@@ -194,12 +198,19 @@ impl Context<'_> {
         }
     }
 
-    /// The samples of the series that fulfil one of the lists.
-    fn selected(&self, grid: Grid, name: &str, lists: &[Vec<Matcher>], window: i64) -> Result<Vec<Samples>> {
+    /// The rows of the series that fulfil one of the lists, computed on as many threads as it pays.
+    fn of_selected(
+        &self,
+        grid: Grid,
+        name: &str,
+        lists: &[Vec<Matcher>],
+        window: i64,
+        rows_of: impl Fn(Samples) -> Result<Vec<Row>> + Sync,
+    ) -> Result<Vec<Row>> {
         let reach = if window > grid.step { window } else { grid.step };
         let start = grid.start.saturating_sub(SILENCE_MS).saturating_sub(reach);
         let keeps_markers = matches!(name, "default_rollup" | "stale_samples_over_time");
-        let mut all: Vec<Samples> = Vec::new();
+        let mut all: Vec<Row> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for matchers in lists {
             if matchers.iter().all(|matcher| matcher.matches("")) {
@@ -207,14 +218,19 @@ impl Context<'_> {
             }
             let set =
                 self.source.select(&Select { matchers, start, end: grid.end }).map_err(Error::Source)?;
-            for data in set {
-                self.check()?;
-                let data = data.map_err(Error::Source)?;
-                self.charge(data.floats.len())?;
+            let of_series = |context: &&Self, data: SeriesData| {
+                context.charge(data.floats.len())?;
                 let points = data.floats.iter().filter(|point| keeps_markers || !is_stale(point.v));
                 let (times, values): (Vec<i64>, Vec<f64>) = points.map(|point| (point.t, point.v)).unzip();
-                if !times.is_empty() && (lists.len() == 1 || seen.insert(data.labels.clone())) {
-                    all.push(Samples { labels: data.labels, times, values });
+                if times.is_empty() {
+                    return Ok(None);
+                }
+                let labels = data.labels.clone();
+                Ok(Some((labels, rows_of(Samples { labels: data.labels, times, values })?)))
+            };
+            for (labels, rows) in each_series(set, &self, || self, drop, of_series)? {
+                if lists.len() == 1 || seen.insert(labels) {
+                    all.extend(rows);
                 }
             }
         }

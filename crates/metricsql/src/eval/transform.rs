@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use luma_promql::{Labels, Result};
+use luma_promql::{Grid, Labels, Result};
 
 use super::aggregate::at_step;
 use super::rollup::labels_of;
-use super::{Context, Grid, Row, failed, histogram, labels, math, number, running};
+use super::{Context, Row, failed, histogram, labels, math, number, running};
 use crate::ast::{Call, Expr};
 
 /// Those that keep the metric's name: what they give is still what it names.

@@ -3,8 +3,8 @@
 //! What names no window looks back one step, and those functions that need two samples at least as far as samples of
 //! the series are apart.
 
-use super::Grid;
 use super::numbers::quantile;
+use luma_promql::Grid;
 
 /// How far before a query samples are read, and how far apart samples are if nothing tells, in milliseconds.
 pub(super) const SILENCE_MS: i64 = 300_000;

@@ -17,7 +17,7 @@ pub(super) enum Prepare {
 }
 
 /// What is computed of a window, and of the numbers that the function was called with.
-type Computing = dyn Fn(&Window<'_>, &[Vec<f64>]) -> f64;
+type Computing = dyn Fn(&Window<'_>, &[Vec<f64>]) -> f64 + Sync;
 type Compute = fn(&Window<'_>, &[Vec<f64>]) -> f64;
 
 /// A function over time.
