@@ -14,7 +14,7 @@ use luma_strata::{Scan, Series, Snapshot, Unread};
 use parking_lot::RwLockReadGuard;
 
 use crate::batch::labels_of_key;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exemplars::Exemplar;
 use crate::head::{HeadSnapshot, read_points};
 use crate::metadata::Metadata;
@@ -194,7 +194,7 @@ impl Metrics {
         let found = move |series: Chosen| {
             let files = warm.as_ref().map(|warm| warm.scan([series.reference], from)).transpose();
             let found = files.map(|mut files| Found::of(series, files.as_mut(), from, to)).transpose()?;
-            Some(move || found.map_err(Error::from).and_then(Found::read).map_err(SourceError::from))
+            Some(move || found.and_then(Found::read).map_err(SourceError::from))
         };
         Ok(SeriesSet::reading(chosen.into_iter().filter_map(found)))
     }
