@@ -6,6 +6,7 @@ mod histogram;
 mod labels;
 mod math;
 mod numbers;
+mod ranges;
 mod rollup;
 mod running;
 mod top;

@@ -73,8 +73,9 @@ struct Group {
 struct State {
     groups: BTreeMap<u32, Group>,
     next_group: u32,
-    /// Those that woke and the disk does not know yet.
+    /// Those that woke and the disk does not know yet, and their references. For the disk they sleep.
     woken: Vec<Sleeper>,
+    pending: RoaringBitmap,
     len: usize,
 }
 
@@ -184,7 +185,13 @@ impl Dormant {
     pub fn wake(&self, sleeper: Sleeper) {
         let mut state = self.state.write();
         state.forget(sleeper.group, sleeper.reference);
+        state.pending.insert(sleeper.reference);
         state.woken.push(sleeper);
+    }
+
+    /// Whether one woke and the disk does not know of it. Until then it stays awake.
+    pub fn is_pending(&self, reference: u32) -> bool {
+        self.state.read().pending.contains(reference)
     }
 
     /// Those that woke and that the disk does not know of.
@@ -200,7 +207,7 @@ impl Dormant {
         for sleeper in woken {
             transaction.delete(&self.by_labels, &sleeper.fingerprint)?;
         }
-        groups.into_iter().try_for_each(|group| self.write_header(transaction, group))
+        self.write_headers(transaction, groups.into_iter(), woken.len())
     }
 
     /// The disk knows of the first `count` that woke.
@@ -208,24 +215,44 @@ impl Dormant {
         let mut state = self.state.write();
         let count = count.min(state.woken.len());
         state.woken.drain(..count);
+        state.pending = state.woken.iter().map(|sleeper| sleeper.reference).collect();
         state.groups.retain(|_, group| !group.asleep.is_empty());
     }
 
-    /// Writes which members of a group sleep; nothing of it if none does.
-    fn write_header(&self, transaction: &mut Transaction, number: u32) -> lightning::Result<()> {
-        let asleep = self.state.read().groups.get(&number).map(|group| Arc::clone(&group.asleep));
-        let key = number.to_be_bytes();
-        match asleep.filter(|asleep| !asleep.is_empty()) {
-            None => transaction.delete(&self.groups, &key),
-            Some(asleep) => {
-                let Some(before) = self.database.snapshot().get(&self.groups, &key)? else { return Ok(()) };
-                match Header::with_asleep(&before, &asleep) {
-                    Some(value) => transaction.put(&self.groups, &key, &value),
-                    // Whoever reads it says that it is damaged.
-                    None => Ok(()),
-                }
+    /// Writes which members of some groups sleep; nothing of a group of which none does. Of those that woke the registry has
+    /// the first `registered`.
+    fn write_headers(
+        &self,
+        transaction: &mut Transaction,
+        groups: impl Iterator<Item = u32>,
+        registered: usize,
+    ) -> lightning::Result<()> {
+        let (asleep, snapshot) = {
+            let state = self.state.read();
+            let mut asleep: BTreeMap<u32, RoaringBitmap> = groups
+                .map(|number| {
+                    (number, state.groups.get(&number).map(|of| (*of.asleep).clone()).unwrap_or_default())
+                })
+                .collect();
+            for sleeper in state.woken.iter().skip(registered) {
+                asleep.entry(sleeper.group).and_modify(|asleep| {
+                    asleep.insert(sleeper.reference);
+                });
+            }
+            (asleep, self.database.snapshot())
+        };
+        for (number, asleep) in asleep {
+            let key = number.to_be_bytes();
+            if asleep.is_empty() {
+                transaction.delete(&self.groups, &key)?;
+            } else if let Some(before) = snapshot.get(&self.groups, &key)?
+                // Whoever reads a damaged one says so.
+                && let Some(value) = Header::with_asleep(&before, &asleep)
+            {
+                transaction.put(&self.groups, &key, &value)?;
             }
         }
+        Ok(())
     }
 
     /// Writes groups for some series, which are awake until [`Self::fall_asleep`]; gives the group of each.
@@ -277,27 +304,19 @@ impl Dormant {
     /// Takes those out of some groups on disk that did not fall asleep.
     pub fn strip_beds(&self, groups: &RoaringBitmap) -> Result<()> {
         let mut transaction = self.begin();
-        for group in groups {
-            self.write_header(&mut transaction, group)?;
-        }
+        self.write_headers(&mut transaction, groups.iter(), 0)?;
         transaction.commit()?;
         self.state.write().groups.retain(|_, group| !group.asleep.is_empty());
         Ok(())
     }
 
-    /// Forgets those that have no samples any more, and notes whose newest was deleted; how many went. Groups are looked at
-    /// whose times may have lost samples.
+    /// Forgets those that have no samples any more, and notes whose newest was deleted; how many went.
     pub fn retain(
         &self,
-        may_have_lost: impl Fn((i64, i64)) -> bool,
         is_kept: impl Fn(&Member<'_>) -> bool,
         newest_is_deleted: impl Fn(&Member<'_>) -> bool,
     ) -> Result<usize> {
-        let numbers: Vec<u32> = {
-            let state = self.state.read();
-            let groups = state.groups.iter().filter(|(_, group)| may_have_lost(group.times));
-            groups.map(|(number, _)| *number).collect()
-        };
+        let numbers: Vec<u32> = self.state.read().groups.keys().copied().collect();
         let mut went = 0;
         for number in numbers {
             let view = self.view_of(number);
@@ -326,7 +345,7 @@ impl Dormant {
             for (_, fingerprint) in &gone {
                 transaction.delete(&self.by_labels, fingerprint)?;
             }
-            self.write_header(&mut transaction, number)?;
+            self.write_headers(&mut transaction, std::iter::once(number), 0)?;
             transaction.commit()?;
         }
         self.state.write().groups.retain(|_, group| !group.asleep.is_empty());

@@ -64,14 +64,19 @@ impl Metrics {
 
     /// Lets those go that sleep and have no samples any more; how many went.
     fn forget_asleep(&self) -> Result<usize> {
+        if !self.lost_samples.swap(false, Ordering::AcqRel) {
+            return Ok(0);
+        }
         let files = self.tier.table.snapshot();
-        let first = files.entries().map(|entry| entry.times.0).min().unwrap_or(i64::MAX);
         let graves = files.tombstones();
-        self.dormant.retain(
-            |times| times.0 < first || !graves.is_empty(),
+        let went = self.dormant.retain(
             |series| files.span(series.reference, series.times.0, series.times.1).is_some(),
             |series| graves.iter().any(|grave| grave.hides(series.reference, series.times.1)),
-        )
+        );
+        if went.is_err() {
+            self.lost_samples.store(true, Ordering::Release);
+        }
+        went
     }
 
     /// The series of each shard of which no sample is left; of others is noted from when on they may have some.

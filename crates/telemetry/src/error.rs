@@ -39,6 +39,11 @@ pub enum Error {
     /// The registry of series makes no sense.
     #[error("the registry of series is damaged: {0}; restore the store from a backup")]
     DamagedRegistry(String),
+    /// The system gives no thread to open the store with.
+    #[error(
+        "the store cannot be opened without threads: {0}; raise the limit of threads or stop other processes"
+    )]
+    NoThread(std::io::Error),
     /// A histogram in a file makes no sense.
     #[error("the histogram of series {series} at {t} is none; restore the store from a backup")]
     DamagedHistogram {

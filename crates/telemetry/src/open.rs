@@ -4,13 +4,15 @@
 //! after it. Of the log only what no flush has is put in again; what files have as well is recognised when it
 //! is read.
 
+mod load;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize};
 
 use hashbrown::{HashMap, HashSet};
 use luma_log::Log;
-use luma_strata::{Snapshot, Tombstone};
+use luma_strata::Tombstone;
 use luma_vfs::Vfs;
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
@@ -53,7 +55,7 @@ impl Metrics {
             graves: Vec::new(),
         };
         // Newest samples are known from there, and in files.
-        tier.load(&mut |record| opening.put(record, true, |_, _| Fate::InFiles))?;
+        tier.load(&mut |records| opening.load(records))?;
         let dormant = Dormant::open(tier.database(), |reference| opening.known.contains_key(&reference))?;
         opening.asleep = dormant.references();
         opening.dormant = Some(dormant);
@@ -66,7 +68,7 @@ impl Metrics {
         for grave in tombstones {
             opening.deleted(grave);
         }
-        opening.find_in_files(&warm);
+        opening.find_in_files(&warm)?;
         let log = Log::open(vfs, &directory.join("log"), options.log, &mut |lsn, record| {
             let of_log = |tombstone: &&Arc<Tombstone>| lsn.0 <= tombstone.mark;
             let deleted: Vec<_> = tombstones.iter().filter(of_log).collect();
@@ -104,6 +106,7 @@ impl Metrics {
             next_reference: AtomicU32::new(next_reference),
             round: RwLock::new(0),
             maybe_ended: AtomicBool::new(true),
+            lost_samples: AtomicBool::new(true),
             series_max: options.series_max,
             out_of_order_window_ms: options.out_of_order_window_ms.max(0),
             _lock: lock,
@@ -145,8 +148,12 @@ impl Opening {
         let mut reader = RecordReader::new(record)?;
         while let Some(entry) = reader.next()? {
             match entry {
-                // It fell asleep later.
-                Entry::Series { reference, .. } if is_saved && self.asleep.contains(reference) => {}
+                // The registry has it, or it fell asleep later, or it ended.
+                Entry::Series { reference, .. } if is_saved => {
+                    if !self.known.contains_key(&reference) {
+                        self.ended.insert(reference);
+                    }
+                }
                 Entry::Series { reference, key } => self.add_series(reference, key)?,
                 Entry::Sample { reference, point } => {
                     let Some((at, id)) = self.known.get(&reference) else {
@@ -172,19 +179,6 @@ impl Opening {
             }
         }
         Ok(())
-    }
-
-    /// Notes between which times series may have samples in files.
-    fn find_in_files(&mut self, files: &Snapshot) {
-        for (reference, (at, id)) in &self.known {
-            let shard = &mut self.shards[*at];
-            let newest = shard.writer.get_mut().newest(*id).map_or(i64::MAX, |(_, point)| point.t);
-            if let Some(series) = shard.state.get_mut().get_mut(*id)
-                && let Some(span) = files.span(*reference, i64::MIN, newest)
-            {
-                series.extend(span);
-            }
-        }
     }
 
     /// Notes that samples known so far were deleted, perhaps before some of them: then one that is sent again counts as

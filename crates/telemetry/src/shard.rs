@@ -83,6 +83,11 @@ impl State {
         self.series.iter().zip(0..).filter_map(|(series, id)| Some((id, series.as_ref()?)))
     }
 
+    /// All series with their numbers.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Series)> {
+        self.series.iter_mut().zip(0..).filter_map(|(series, id)| Some((id, series.as_mut()?)))
+    }
+
     /// Puts a sample where it was decided to go.
     pub fn put(&mut self, id: u32, point: Point, late: bool) {
         let Some(series) = self.get_mut(id) else { return };

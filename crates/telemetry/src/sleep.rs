@@ -55,6 +55,9 @@ impl Metrics {
             for id in ids {
                 let Some((series, labels)) = state.get(*id).zip(state.index.labels(*id)) else { continue };
                 let Some((last, newest)) = writer.last(*id) else { continue };
+                if self.dormant.is_pending(series.reference) {
+                    continue;
+                }
                 let times = (series.times.0, series.times.1.max(last));
                 // Of those that have no samples anywhere nothing is to be kept.
                 if series.head.is_empty() && files.span(series.reference, times.0, times.1).is_some() {
@@ -71,28 +74,22 @@ impl Metrics {
         let mut beds = self.dormant.make_beds(tired.into_iter().map(|(tired, _)| tired).collect())?;
         beds.sort_unstable_by_key(|(tired, _)| tired.reference);
         let ids: Vec<u32> = ids.into_iter().map(|(_, id)| id).collect();
-        let mut left = RoaringBitmap::new();
         let fell = self.remove_from_memory(at, &ids, |writer, id, series| {
             let bed = beds.binary_search_by_key(&series.reference, |(tired, _)| tired.reference);
             let Some((tired, group)) = bed.ok().and_then(|at| beds.get(at)) else { return false };
             // A sample may have come and gone to files meanwhile, or been deleted.
-            let last = writer.last(id);
-            let same = last.as_ref().is_some_and(|(last, newest)| {
-                tired.times.1 == series.times.1.max(*last) && newest.is_some() == tired.newest.is_some()
+            let same = writer.last(id).is_some_and(|(last, newest)| {
+                tired.times == (series.times.0, series.times.1.max(last))
+                    && newest.is_some() == tired.newest.is_some()
             });
-            if same && tired.times.0 == series.times.0 {
+            let falls = same && !self.dormant.is_pending(series.reference);
+            if falls {
                 self.dormant.fall_asleep(series.reference, *group);
-                return true;
             }
-            left.insert(*group);
-            false
+            falls
         });
-        // Those that got samples are not asked.
-        for (tired, group) in &beds {
-            if !fell.contains(tired.reference) {
-                left.insert(*group);
-            }
-        }
+        let awake = beds.iter().filter(|(tired, _)| !fell.contains(tired.reference));
+        let left: RoaringBitmap = awake.map(|(_, group)| *group).collect();
         self.dormant.strip_beds(&left)?;
         Ok(fell)
     }

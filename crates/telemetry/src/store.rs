@@ -134,6 +134,8 @@ pub struct Metrics {
     pub(crate) round: RwLock<u64>,
     /// Whether samples were deleted or files removed, so that series may have none any more.
     pub(crate) maybe_ended: AtomicBool,
+    /// Whether those that sleep were not looked at since samples were deleted or files removed.
+    pub(crate) lost_samples: AtomicBool,
     pub(crate) series_max: usize,
     pub(crate) out_of_order_window_ms: i64,
     pub(crate) metadata: MetadataTable,

@@ -29,6 +29,8 @@ pub(crate) const BLOCK_SERIES: u32 = 4096;
 /// Bytes of a group of series, and of the transactions that write them.
 const GROUP_BYTES: usize = 256 << 10;
 const TRANSACTION_BYTES: usize = 8 << 20;
+/// Bytes of the registry that are in memory at once while it is loaded.
+const LOAD_BYTES: usize = 32 << 20;
 
 const SERIES: &str = "metrics.series";
 const NEWEST: &str = "metrics.newest";
@@ -83,17 +85,25 @@ impl Tier {
         Ok(self.table.snapshot().verify()?)
     }
 
-    /// Hands all records of the registry to `put`: those that define series, then those with newest samples.
-    pub fn load(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<()> {
+    /// Hands all records of the registry to `put`, many at a time: those that define series, then those with newest samples.
+    pub fn load(&self, put: &mut dyn FnMut(&[Vec<u8>]) -> Result<()>) -> Result<()> {
         let snapshot = self.database.snapshot();
         for keyspace in [&self.series, &self.newest] {
+            let (mut records, mut bytes) = (Vec::new(), 0);
             let mut range =
                 snapshot.range(keyspace, Bound::Unbounded, Bound::Unbounded, Direction::Forward)?;
             while let Some((key, record)) = range.next()? {
-                if key != SAVED_KEY && key != NEXT_KEY {
-                    put(record).map_err(Error::DamagedRegistry)?;
+                if key == SAVED_KEY || key == NEXT_KEY {
+                    continue;
+                }
+                bytes += record.len();
+                records.push(record.to_vec());
+                if bytes >= LOAD_BYTES {
+                    put(&records)?;
+                    (records, bytes) = (Vec::new(), 0);
                 }
             }
+            put(&records)?;
         }
         Ok(())
     }

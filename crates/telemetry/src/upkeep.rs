@@ -57,8 +57,14 @@ impl Metrics {
                 }
             }
         }
-        self.maybe_ended.store(true, Ordering::Release);
+        self.note_lost_samples();
         Ok(count)
+    }
+
+    /// Notes that samples were deleted or files removed, so that series may have none any more, those that sleep too.
+    fn note_lost_samples(&self) {
+        self.lost_samples.store(true, Ordering::Release);
+        self.maybe_ended.store(true, Ordering::Release);
     }
 
     /// Merges files, if there are some that are worth it; what it did. `now` is the time by which days are over,
@@ -71,7 +77,7 @@ impl Metrics {
         // What the log has before that place is never put in again.
         let saved = self.moving.lock().to;
         // Those that sleep learn first what was deleted of them.
-        if !self.maybe_ended.load(Ordering::Acquire) || self.dormant.len() == 0 {
+        if !self.lost_samples.load(Ordering::Acquire) || self.dormant.len() == 0 {
             self.tier.table.forget_tombstones(saved.0)?;
         }
         Ok(done)
@@ -87,7 +93,7 @@ impl Metrics {
         if !removed.is_empty() {
             let first = removed.iter().map(|file| file.times.0).min();
             self.versions.note(first.unwrap_or(i64::MIN));
-            self.maybe_ended.store(true, Ordering::Release);
+            self.note_lost_samples();
         }
         Ok(removed)
     }

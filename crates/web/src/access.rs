@@ -1,4 +1,6 @@
-//! Who may ask: names and passwords (HTTP Basic), if the server wants them, and no strange web pages.
+//! Who may ask: names and passwords, if the server wants them, and no strange web pages.
+//!
+//! They come by HTTP Basic, or as clients of InfluxDB send them: as a token that is `name:password`, or in the address.
 //!
 //! Deciding about a password costs milliseconds of hashing, so a hash of what was right is kept for a while.
 
@@ -6,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
@@ -46,10 +48,12 @@ impl Admission {
         Self { gate, trusted: Trusted::default() }
     }
 
-    /// Whether a request with these headers may come in.
-    pub async fn admits(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request with these headers for this address may come in.
+    pub async fn admits(&self, headers: &HeaderMap, address: &Uri) -> bool {
         let Some(gate) = self.gate.clone() else { return true };
-        let Some((user, password)) = credentials(headers) else { return false };
+        let Some((user, password)) = credentials(headers).or_else(|| in_address(address)) else {
+            return false;
+        };
         let pair = format!("{user}:{password}").into_bytes();
         if self.trusted.contains(&pair) {
             return true;
@@ -88,12 +92,25 @@ fn key(credentials: &[u8]) -> [u8; 32] {
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
+    let decoded = if scheme.eq_ignore_ascii_case("basic") {
+        String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?
+    } else if scheme.eq_ignore_ascii_case("token") {
+        encoded.trim().to_owned()
+    } else {
         return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    };
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
+}
+
+/// User and password that InfluxDB's addresses have as `u` and `p`.
+fn in_address(address: &Uri) -> Option<(String, String)> {
+    if !matches!(address.path(), "/write" | "/query") {
+        return None;
+    }
+    let pairs = || form_urlencoded::parse(address.query().unwrap_or_default().as_bytes());
+    let parameter = |name: &str| pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
+    Some((parameter("u")?, parameter("p").unwrap_or_default()))
 }
 
 /// Whether a web page of another server makes a browser send what changes something.
@@ -124,9 +141,20 @@ mod tests {
     fn user_and_password_come_from_the_header() {
         assert_eq!(of("Basic bHVtYTphOmI="), Some(("luma".into(), "a:b".into())));
         assert_eq!(of("basic bHVtYTo="), Some(("luma".into(), String::new())));
+        assert_eq!(of("Token luma:a:b"), Some(("luma".into(), "a:b".into())));
+        assert_eq!(of("Token luma"), None);
         assert_eq!(of("Bearer bHVtYTphOmI="), None);
         assert_eq!(of("Basic ***"), None);
         assert_eq!(credentials(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn addresses_of_influxdb_may_name_the_user() {
+        let of = |address: &'static str| in_address(&Uri::from_static(address));
+        assert_eq!(of("/write?db=d&u=luma&p=a%20b"), Some(("luma".into(), "a b".into())));
+        assert_eq!(of("/query?u=luma"), Some(("luma".into(), String::new())));
+        assert_eq!(of("/write?p=a"), None);
+        assert_eq!(of("/api/v1/query?u=luma&p=a"), None);
     }
 
     #[test]

@@ -222,7 +222,7 @@ async fn admit(State(door): State<Door>, request: Request<Body>, next: Next) -> 
         let what = "requests of web pages of other servers are not accepted\n";
         return (StatusCode::FORBIDDEN, what).into_response();
     }
-    if door.0.admission.admits(request.headers()).await {
+    if door.0.admission.admits(request.headers(), request.uri()).await {
         return next.run(request).await;
     }
     Metrics::add(&door.options().metrics.authentication_failures, 1);

@@ -355,7 +355,7 @@ async fn admit(State(door): State<Door>, request: Request<Body>, next: Next) -> 
     if is_strange_page(request.method(), request.headers()) {
         return text(StatusCode::FORBIDDEN, "requests of web pages of other servers are not accepted");
     }
-    if door.0.admission.admits(request.headers()).await {
+    if door.0.admission.admits(request.headers(), request.uri()).await {
         return next.run(request).await;
     }
     Metrics::add(&door.options().metrics.authentication_failures, 1);

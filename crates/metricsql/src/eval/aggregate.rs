@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use luma_promql::{Grid, Labels, METRIC_NAME, Result};
 
+use super::histogram::with_bounds;
 use super::numbers::{folded, mean, mode, quantile, variance};
+use super::ranges::{Counts, RANGE_LABEL};
 use super::top::{Ranking, ranking};
 use super::{Context, Row, failed, text};
 use crate::ast::{Aggregate, Grouping};
@@ -53,8 +55,17 @@ fn there(values: &[f64]) -> impl Iterator<Item = f64> {
 }
 
 pub(crate) fn is_aggregate(name: &str) -> bool {
-    let others =
-        ["any", "count_values", "limitk", "outliers_mad", "quantile", "quantiles", "share", "zscore"];
+    let others = [
+        "any",
+        "count_values",
+        "histogram",
+        "limitk",
+        "outliers_mad",
+        "quantile",
+        "quantiles",
+        "share",
+        "zscore",
+    ];
     plain(name).is_some() || others.contains(&name) || ranking(name).is_some()
 }
 
@@ -135,6 +146,20 @@ impl Context<'_> {
                     }));
                 }
                 Ok(out)
+            }
+            "histogram" => {
+                let ranges = groups.into_iter().flat_map(|(labels, rows)| {
+                    let mut counts = Counts::new(grid.len(), 0.0);
+                    for row in rows {
+                        row.values.iter().enumerate().for_each(|(at, value)| counts.add(at, *value));
+                    }
+                    let of_range = move |(range, values): (String, _)| Row {
+                        labels: labels.with(RANGE_LABEL, &range),
+                        values,
+                    };
+                    counts.finish().map(of_range).collect::<Vec<_>>()
+                });
+                Ok(with_bounds(ranges.collect()))
             }
             "count_values" => Ok(count_values(grid, text(args, 0, name)?, groups)),
             "share" | "zscore" => Ok(relative(name, groups)),

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use luma_promql::{BUCKET_LABEL, Grid, Labels, METRIC_NAME, Result};
 
 use super::aggregate::at_step;
+use super::ranges::RANGE_LABEL;
 use super::{Context, Row, failed, text};
 use crate::ast::Call;
-
-const RANGE_LABEL: &str = "vmrange";
 
 pub(super) const NAMES: [&str; 8] = [
     "buckets_limit",
@@ -256,7 +255,7 @@ fn mended(counts: &[f64]) -> Vec<f64> {
 type Range = (String, String, Row);
 
 /// Rows with ranges as rows with bounds; others stay.
-fn with_bounds(rows: Vec<Row>) -> Vec<Row> {
+pub(super) fn with_bounds(rows: Vec<Row>) -> Vec<Row> {
     let mut out = Vec::new();
     let mut groups: Vec<(Labels, Vec<Range>)> = Vec::new();
     for row in rows {

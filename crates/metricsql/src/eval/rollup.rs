@@ -4,6 +4,7 @@ mod functions;
 
 use luma_promql::{Error, Grid, Labels, Matcher, Result, Select, SeriesData, each_series, is_stale};
 
+use super::ranges::{Counts, RANGE_LABEL};
 use super::window::{SILENCE_MS, Shape, rolled};
 use super::{Context, Row, failed, text};
 use crate::ast::{Call, Expr, Rollup};
@@ -14,6 +15,9 @@ pub(super) use functions::without_resets;
 
 /// The label that tells rows of one function apart.
 const ROLLUP: &str = "rollup";
+
+/// The function whose rows are counts of ranges.
+const RANGES: &str = "histogram_over_time";
 
 /// The samples of a series.
 struct Samples {
@@ -94,6 +98,10 @@ impl Context<'_> {
         let prepare = prepare.unwrap_or(Prepare::Nothing);
         let rows_of = |mut series: Samples| -> Result<Vec<Row>> {
             self.check()?;
+            if name == RANGES {
+                self.charge(moved.len())?;
+                return Ok(ranges(moved, window, &series, keep_names));
+            }
             let mut rows = Vec::with_capacity(functions.len());
             prepare.apply(&series.times, &mut series.values);
             for (label, function) in &functions {
@@ -151,6 +159,7 @@ impl Context<'_> {
         const MIN_MAX_AVG: [(&str, &str); 3] =
             [("min", "min_over_time"), ("max", "max_over_time"), ("avg", "avg_over_time")];
         match name {
+            RANGES if args.is_empty() => Ok(Vec::new()),
             "rollup" => rollups(&MIN_MAX_AVG, Prepare::Nothing),
             "rollup_rate" => rollups(&MIN_MAX_AVG, Prepare::Rates),
             "rollup_deriv" => rollups(&MIN_MAX_AVG, Prepare::Derivatives),
@@ -257,6 +266,24 @@ impl Context<'_> {
         });
         Ok(samples.collect())
     }
+}
+
+/// How many samples of each window are in which range.
+fn ranges(grid: Grid, window: i64, series: &Samples, keep_names: bool) -> Vec<Row> {
+    let mut counts = Counts::new(grid.len(), f64::NAN);
+    let shape = Shape { length: window, may_grow: false };
+    rolled(grid, shape, &series.times, &series.values, |window| {
+        window.values.iter().for_each(|value| counts.add(window.index, *value));
+        f64::NAN
+    });
+    let of_range = |(range, values): (String, Vec<f64>)| {
+        let mut row = Row { labels: series.labels.with(RANGE_LABEL, &range), values };
+        if !keep_names {
+            row.unnamed();
+        }
+        row
+    };
+    counts.finish().map(of_range).collect()
 }
 
 fn known(name: &str) -> Result<Function> {

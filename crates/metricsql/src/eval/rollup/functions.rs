@@ -107,6 +107,7 @@ pub(super) fn quantile_of(phi: f64) -> Function {
 
 pub(crate) fn is_rollup(name: &str) -> bool {
     let several = [
+        "histogram_over_time",
         "rollup",
         "rollup_rate",
         "rollup_deriv",
