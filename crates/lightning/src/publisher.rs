@@ -201,7 +201,9 @@ impl Publisher {
                 any = true;
                 self.visible.store(next.sequence, Ordering::Release);
                 self.moments.note(next.sequence);
-                std::mem::take(&mut next.callbacks).into_iter().for_each(|callback| callback());
+                for callback in std::mem::take(&mut next.callbacks) {
+                    callback();
+                }
                 next.complete(&Ok(()));
             }
         }
