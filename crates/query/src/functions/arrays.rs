@@ -249,6 +249,13 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         ],
     ),
     &Function::new(
+        "luma_joined",
+        &[Overload::new(&[TextArray, Text], Text, |info, values, types| {
+            let some = items(&values[0]).iter().any(|item| !item.is_null());
+            Ok(if some { joined(info, values, types) } else { Value::Null })
+        })],
+    ),
+    &Function::new(
         "luma_has_null",
         &[Overload::new(&[Array], Bool, |_, values, _| {
             Ok(Value::Bool(items(&values[0]).iter().any(ValueRef::is_null)))

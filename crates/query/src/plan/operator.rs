@@ -390,6 +390,17 @@ fn name_cast(argument: &mut Expr) {
     }
 }
 
+/// What an argument that got a name converts.
+fn without_cast(argument: &Expr) -> Expr {
+    match argument {
+        Expr::Alias(alias) => match alias.expr.as_ref() {
+            Expr::Cast(cast) => cast.expr.as_ref().clone(),
+            _ => argument.clone(),
+        },
+        _ => argument.clone(),
+    }
+}
+
 /// The argument of an aggregate without the name that it may have got; says whether it had one.
 pub(crate) fn unnamed(argument: &mut Expr) -> bool {
     let Expr::Alias(alias) = argument else { return false };
@@ -427,9 +438,15 @@ impl ExprPlanner for PostgresOperators {
             return Ok(PlannerResult::Original(expr));
         }
         let part = |func: Arc<AggregateUDF>| {
+            // A cast keeps what is NULL, and DataFusion calls counts with and without it the same.
+            let args = if func.name() == "count" && !expr.distinct {
+                expr.args.iter().map(without_cast).collect()
+            } else {
+                expr.args.clone()
+            };
             Expr::AggregateFunction(AggregateFunction::new_udf(
                 func,
-                expr.args.clone(),
+                args,
                 expr.distinct,
                 expr.filter.clone(),
                 expr.order_by.clone(),

@@ -611,7 +611,11 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             let kind = ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(element), None));
             return Some(cast(Expr::Function(list), kind));
         }
-        "array_agg" | "string_agg" => order_distinct(function),
+        "array_agg" => order_distinct(function),
+        "string_agg" => {
+            order_distinct(function);
+            return joined(function);
+        }
         "percentile_disc" | "percentile_cont" | "mode" if !function.within_group.is_empty() => {
             return ordered_set(&name, function);
         }
@@ -664,6 +668,22 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         }
     }
     None
+}
+
+/// `string_agg(x, ',' ORDER BY y)`: the texts of an array, which several orders go with.
+fn joined(function: &mut Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(separator))] = list.args.as_slice() else {
+        return None;
+    };
+    if list.clauses.is_empty() || function.over.is_some() || literal(separator).is_none() {
+        return None;
+    }
+    let separator = separator.clone();
+    list.args.truncate(1);
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    let gathered = Expr::Function(std::mem::replace(function, empty_function()));
+    Some(call("luma_joined", vec![gathered, separator]))
 }
 
 /// Distinct values come in their order, as PostgreSQL finds them by sorting.

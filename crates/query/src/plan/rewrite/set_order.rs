@@ -1,7 +1,10 @@
 //! ORDER BY beside a function that gives rows in the SELECT list: `SELECT name, unnest(tags) AS tag FROM t ORDER BY id, tag`.
 //!
 //! Rows are made before they are ordered, so what they are ordered by has to go through the making of rows with them: it
-//! becomes a column of a subquery, around which a query orders and takes it away.
+//! becomes a column of a subquery, around which a query orders and takes it away. So does a subquery in ORDER BY, which may
+//! name columns that are not selected.
+
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
@@ -18,7 +21,8 @@ pub(super) fn rewrite(query: &mut Query) {
         return;
     };
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    if select.distinct.is_some() || !select.projection.iter().any(is_set) {
+    let looks_up = keys.iter().any(|key| has_subquery(&key.expr));
+    if select.distinct.is_some() || !looks_up && !select.projection.iter().any(is_set) {
         return;
     }
     let Some(outputs) = outputs(select) else { return };
@@ -63,6 +67,14 @@ pub(super) fn rewrite(query: &mut Query) {
         TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
     let from = vec![TableWithJoins { relation, joins: Vec::new() }];
     query.body = select_query(shown, from, None).body;
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    ast::visit_expressions(expr, |part| match part {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// What the columns are called; `None` where the text does not say it.
