@@ -27,6 +27,7 @@ pub(crate) mod lateral;
 pub(crate) mod lateral_rows;
 pub(crate) mod leaf;
 pub(crate) mod modifier;
+mod nesting;
 pub(crate) mod operator;
 pub(crate) mod order;
 pub(crate) mod origin;

@@ -141,3 +141,24 @@ async fn temporary_tables_of_a_server_that_was_killed_go_at_the_next_start() {
     assert_eq!(database.catalog().sequences().count(), 0);
     assert!(database.catalog().schemas().all(|schema| !schema.name.starts_with("pg_temp")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subqueries_that_would_take_for_ever_to_plan_are_refused_at_once() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    rows(&mut session, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let nested = |levels: usize, around: fn(&str) -> String| {
+        (0..levels).fold("SELECT id FROM t WHERE id = 1".to_owned(), |inner, _| around(&inner))
+    };
+    let scalar = |inner: &str| format!("SELECT ({inner})");
+    let listed = |inner: &str| format!("SELECT id FROM t WHERE id IN ({inner})");
+    let derived = |inner: &str| format!("SELECT id FROM ({inner}) AS s");
+    for around in [scalar, listed] {
+        assert_eq!(rows(&mut session, &nested(12, around)).await, ["1"]);
+        assert_eq!(state(&run(&mut session, &nested(30, around)).await.unwrap_err()), "54001");
+    }
+    assert_eq!(rows(&mut session, &nested(30, derived)).await, ["1"]);
+    // Beside each other they are no deeper.
+    let many = vec!["(SELECT id FROM t)"; 40].join(" + ");
+    assert_eq!(rows(&mut session, &format!("SELECT {many}")).await, ["40"]);
+}

@@ -32,7 +32,9 @@ use crate::functions::missing::Missing;
 use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
-use crate::plan::{collation, function_alias, partial_alias, rewrite, set_all, user_type, using, whole_row};
+use crate::plan::{
+    collation, function_alias, nesting, partial_alias, rewrite, set_all, user_type, using, whole_row,
+};
 use crate::session::SessionInfo;
 
 /// Deepest nesting of views.
@@ -101,6 +103,7 @@ impl<'a> Names<'a> {
 
     /// Plans a statement that only reads.
     pub(crate) fn plan_statement(&self, mut statement: ast::Statement) -> Result<LogicalPlan> {
+        nesting::check(&statement)?;
         function_alias::rewrite(&mut statement);
         partial_alias::rewrite(self, &mut statement);
         set_all::rewrite(self, &mut statement)?;
