@@ -66,6 +66,7 @@ impl Embedded {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("lumadb-embedded")
+            .thread_stack_size(luma_query::STACK_BYTES)
             .enable_all()
             .build()?;
         Ok(Self { database, runtime: Arc::new(runtime) })

@@ -27,7 +27,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         0 => {}
         threads => drop(builder.worker_threads(threads as usize)),
     }
-    let runtime = builder.enable_all().thread_name("luma-serve").build()?;
+    builder.enable_all().thread_name("luma-serve").thread_stack_size(luma_query::STACK_BYTES);
+    let runtime = builder.build()?;
     let directory = config.data_dir();
     let database = database::open(config, &directory)?;
     let password = database::ensure_administrator(&database, config.flag("security", "require_auth"))?;

@@ -192,6 +192,7 @@ impl Database {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.query_threads.max(1))
             .thread_name("luma-query")
+            .thread_stack_size(crate::STACK_BYTES)
             .enable_time()
             .build()
             .map_err(|error| {

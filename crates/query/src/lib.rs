@@ -51,6 +51,10 @@ mod upkeep;
 mod utility;
 mod verify;
 
+/// How much stack a thread that runs sessions should have: planning takes much of it for each level of a statement. Memory is
+/// taken only as it is used.
+pub const STACK_BYTES: usize = 16 << 20;
+
 pub use copy::{CopyFormat, CopyIn, CopyOut};
 pub use database::{ADMINISTRATOR, Counters, DATABASE_NAME, Database, DatabaseOptions, SessionOptions};
 pub use luma_catalog::{Role, ScramVerifier, Verifier, password};

@@ -107,6 +107,7 @@ fn rows_go_through_objects_of_every_format_and_stay_what_they_were() {
         store.sql(directory, "DROP TABLE c");
     }
     assert_eq!(store.sql(directory, &format!("{sum} read_parquet('s3://data/out/t.parquet')")), all);
+    store.sql(directory, "COPY (SELECT * FROM t ORDER BY id) TO 's3://data/out/t.text'");
     // What another client reads is what was written.
     let lines = store.client(
         "got = s3.get_object(Bucket='data', Key='out/t.text')['Body'].read().decode()\n\
