@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::ParquetMetaData;
 use roaring::RoaringBitmap;
 
+use crate::cache::ColumnCache;
 use crate::entry::FileEntry;
 use crate::file_error;
 
@@ -23,7 +24,9 @@ use crate::file_error;
 #[derive(Debug)]
 pub struct ColumnFile {
     entry: FileEntry,
+    key: u64,
     stored: StoredFile,
+    cache: Arc<ColumnCache>,
     summaries: Mutex<HashMap<u16, Option<Arc<ColumnSummary>>>>,
 }
 
@@ -34,13 +37,26 @@ impl ColumnFile {
         entry: FileEntry,
         vfs: Arc<dyn Vfs>,
         files: Arc<OpenFiles>,
+        cache: Arc<ColumnCache>,
     ) -> Self {
         let content = (entry.bytes, Arc::clone(&entry.sums));
         let key = u64::from(storage) << 32 | entry.number;
-        Self { stored: StoredFile::new(path, key, content, vfs, files), entry, summaries: Mutex::default() }
+        let stored = StoredFile::new(path, key, content, vfs, files);
+        Self { stored, key, cache, entry, summaries: Mutex::default() }
+    }
+
+    /// Unpacked columns of all files.
+    pub(crate) fn cache(&self) -> &ColumnCache {
+        &self.cache
+    }
+
+    /// Its number among the files of all tables.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
     }
 
     pub(crate) fn make_obsolete(&self) {
+        self.cache.forget(self.key);
         self.stored.make_obsolete();
     }
 

@@ -11,9 +11,12 @@
 //! log are Lightning's.
 
 mod address;
+mod cache;
 mod entry;
 mod file;
+mod kept;
 mod layout;
+mod packed;
 mod pin;
 mod read;
 mod sink;
@@ -24,7 +27,7 @@ pub use entry::FileEntry;
 pub use file::{ColumnFile, ColumnSummary, FileView};
 pub use layout::{from_file, refuse_unstorable};
 pub use pin::Pin;
-pub use read::{GroupBatches, GroupRead, Predicate, ROW_NUMBER, Wanted};
+pub use read::{Evaluate, GroupBatches, GroupRead, Predicate, ROW_NUMBER, Wanted};
 pub use sink::{Finished, Sink};
 pub use store::ColumnStore;
 

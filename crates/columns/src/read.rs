@@ -1,6 +1,6 @@
 //! A row group of a file, read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,11 +17,17 @@ use parquet::arrow::{ProjectionMask, RowNumber};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::cache::{Part, Pieces};
 use crate::file::{FileView, place_of};
+use crate::kept::{Column, KeptBatches, PIECE_ROWS};
 use crate::layout::from_file;
+use crate::packed::Packed;
 
 /// The name of the column with the rows' places.
 pub const ROW_NUMBER: &str = "row_number";
+
+/// What a value takes in memory, about, before that is known.
+const BYTES_OF_VALUE: usize = 8;
 
 /// A column that is read.
 #[derive(Clone, Debug)]
@@ -39,8 +45,11 @@ pub struct Predicate {
     /// The columns it looks at; at least one must be in the file.
     pub columns: Vec<Wanted>,
     /// Says of a batch of these columns which rows satisfy it.
-    pub evaluate: Box<dyn FnMut(Vec<ArrayRef>, usize) -> Result<BooleanArray> + Send>,
+    pub evaluate: Evaluate,
 }
+
+/// Says of some columns, and how many rows they have, which rows are wanted; none of it is NULL.
+pub type Evaluate = Box<dyn FnMut(Vec<ArrayRef>, usize) -> Result<BooleanArray> + Send>;
 
 /// What to read of a row group.
 pub struct GroupRead<'a> {
@@ -54,14 +63,21 @@ pub struct GroupRead<'a> {
     pub row_numbers: bool,
     /// Rows of a batch.
     pub batch_rows: usize,
-    /// Which rows of the group may be wanted; all without it.
-    pub selection: Option<RowSelection>,
     /// What they must satisfy, one after another: each sees what those before let through.
     pub predicates: Vec<Predicate>,
+    /// Whether others are likely to read it, too, so that unpacked columns are worth keeping.
+    pub again: bool,
 }
 
 /// The batches of a row group.
-pub struct GroupBatches {
+pub struct GroupBatches(Source);
+
+enum Source {
+    File(Box<FileBatches>),
+    Memory(KeptBatches),
+}
+
+struct FileBatches {
     reader: ParquetRecordBatchReader,
     view: FileView,
     columns: Vec<Wanted>,
@@ -150,7 +166,7 @@ fn arrange(
         .collect()
 }
 
-fn constant(column: &Wanted, rows: usize) -> Result<ArrayRef> {
+pub(crate) fn constant(column: &Wanted, rows: usize) -> Result<ArrayRef> {
     if matches!(column.missing, Value::Null) {
         return Ok(new_null_array(&arrow_type(&column.data_type), rows));
     }
@@ -190,6 +206,11 @@ impl GroupRead<'_> {
     /// XX001 when the file is missing or damaged.
     pub fn open(self) -> Result<GroupBatches> {
         let opened = self.view.open()?;
+        if self.again
+            && let Some(kept) = self.columns_in_memory(&opened)?
+        {
+            return Ok(GroupBatches(Source::Memory(self.from_memory(&opened, kept))));
+        }
         let failed = |error| self.view.parquet_error(error);
         let mut options = ArrowReaderOptions::new();
         if self.row_numbers {
@@ -199,11 +220,7 @@ impl GroupRead<'_> {
         let metadata = ArrowReaderMetadata::try_new(Arc::clone(&opened.metadata), options).map_err(failed)?;
         let rows = group_rows(&opened.metadata, self.group);
         let (mask, places) = projection(&opened.metadata, self.columns);
-        let selection = match (undeleted(self.view, &rows), self.selection) {
-            (Some(alive), Some(wanted)) => Some(alive.intersection(&wanted)),
-            (Some(only), None) | (None, Some(only)) => Some(only),
-            (None, None) => None,
-        };
+        let selection = undeleted(self.view, &rows);
         let mut builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(Bytes(Arc::clone(&opened)), metadata)
                 .with_row_groups(vec![self.group])
@@ -216,13 +233,104 @@ impl GroupRead<'_> {
             let passing = self.predicates.into_iter().map(|predicate| passing(&opened.metadata, predicate));
             builder = builder.with_row_filter(RowFilter::new(passing.collect()));
         }
-        Ok(GroupBatches {
+        Ok(GroupBatches(Source::File(Box::new(FileBatches {
             reader: builder.build().map_err(failed)?,
             view: self.view.clone(),
             columns: self.columns.to_vec(),
             places,
             row_numbers: self.row_numbers,
-        })
+        }))))
+    }
+
+    /// The numbers of the columns that are read and that the file has.
+    fn numbers(&self, metadata: &ParquetMetaData) -> Vec<u16> {
+        let looked_at = self.predicates.iter().flat_map(|predicate| &predicate.columns);
+        let mut numbers: Vec<u16> =
+            self.columns.iter().chain(looked_at).map(|column| column.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| place_of(metadata, *number).is_some());
+        numbers
+    }
+
+    /// All columns unpacked, by number, if they are in memory or worth to be.
+    fn columns_in_memory(&self, opened: &Arc<Opened>) -> Result<Option<HashMap<u16, Pieces>>> {
+        let cache = self.view.cache();
+        let numbers = self.numbers(&opened.metadata);
+        let part = |column: u16| Part { file: self.view.key(), group: self.group as u32, column };
+        let rows = group_rows(&opened.metadata, self.group);
+        let bytes =
+            usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX).saturating_mul(BYTES_OF_VALUE);
+        let parts: Vec<Part> = numbers.iter().map(|number| part(*number)).collect();
+        let (found, worth) = cache.look_up(&parts, bytes);
+        if !worth {
+            return Ok(None);
+        }
+        let missing: Vec<u16> = numbers
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(number, _)| *number)
+            .collect();
+        let mut kept: HashMap<u16, Pieces> =
+            numbers.iter().zip(found).filter_map(|(number, found)| Some((*number, found?))).collect();
+        if !missing.is_empty() {
+            for (number, pieces) in self.unpack(opened, &missing)? {
+                cache.keep(part(number), &pieces);
+                kept.insert(number, pieces);
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    /// Unpacks whole columns of the group.
+    fn unpack(&self, opened: &Arc<Opened>, numbers: &[u16]) -> Result<Vec<(u16, Pieces)>> {
+        let failed = |error| self.view.parquet_error(error);
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&opened.metadata), ArrowReaderOptions::new());
+        let looked_at = self.predicates.iter().flat_map(|predicate| &predicate.columns);
+        let mut columns: Vec<Wanted> = Vec::with_capacity(numbers.len());
+        for column in self.columns.iter().chain(looked_at) {
+            if numbers.contains(&column.number) && !columns.iter().any(|known| known.number == column.number)
+            {
+                columns.push(column.clone());
+            }
+        }
+        let (mask, places) = projection(&opened.metadata, &columns);
+        let bytes = Bytes(Arc::clone(opened));
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata.map_err(failed)?)
+            .with_row_groups(vec![self.group])
+            .with_projection(mask)
+            .with_batch_size(PIECE_ROWS)
+            .build()
+            .map_err(failed)?;
+        let mut pieces: Vec<Vec<Packed>> = columns.iter().map(|_| Vec::new()).collect();
+        for batch in reader {
+            let batch = batch.map_err(|error| failed(error.into()))?;
+            let arranged = arrange(batch.columns(), batch.num_rows(), &columns, &places)?;
+            drop(batch);
+            for (pieces, array) in pieces.iter_mut().zip(arranged) {
+                pieces.push(Packed::new(array));
+            }
+        }
+        Ok(columns.iter().map(|column| column.number).zip(pieces.into_iter().map(Pieces::from)).collect())
+    }
+
+    fn from_memory(self, opened: &Opened, kept: HashMap<u16, Pieces>) -> KeptBatches {
+        let of = |wanted: &Wanted| match kept.get(&wanted.number) {
+            Some(pieces) => Column::Kept(Arc::clone(pieces)),
+            None => Column::Missing(wanted.clone()),
+        };
+        let predicates = self.predicates.into_iter();
+        KeptBatches {
+            columns: self.columns.iter().map(of).collect(),
+            predicates: predicates
+                .map(|predicate| (predicate.columns.iter().map(of).collect(), predicate.evaluate))
+                .collect(),
+            deleted: self.view.deleted.clone(),
+            rows: group_rows(&opened.metadata, self.group),
+            row_numbers: self.row_numbers,
+            piece: 0,
+        }
     }
 }
 
@@ -232,14 +340,10 @@ impl GroupBatches {
     /// # Errors
     /// XX001 when the file is damaged; what the predicate says.
     pub fn next_columns(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let Some(batch) = self.reader.next() else { return Ok(None) };
-        let batch = batch.map_err(|error| self.failed(error))?;
-        let rows = batch.num_rows();
-        let mut columns = arrange(batch.columns(), rows, &self.columns, &self.places)?;
-        if self.row_numbers {
-            columns.extend(batch.columns().last().map(Arc::clone));
+        match &mut self.0 {
+            Source::File(batches) => batches.next_columns(),
+            Source::Memory(batches) => batches.next_columns(),
         }
-        Ok(Some((columns, rows)))
     }
 
     /// The next rows as a batch of that schema.
@@ -251,6 +355,19 @@ impl GroupBatches {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options);
         batch.map(Some).map_err(|error| Error::internal(format!("rows of a file: {error}")))
+    }
+}
+
+impl FileBatches {
+    fn next_columns(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let Some(batch) = self.reader.next() else { return Ok(None) };
+        let batch = batch.map_err(|error| self.failed(error))?;
+        let rows = batch.num_rows();
+        let mut columns = arrange(batch.columns(), rows, &self.columns, &self.places)?;
+        if self.row_numbers {
+            columns.extend(batch.columns().last().map(Arc::clone));
+        }
+        Ok(Some((columns, rows)))
     }
 
     /// Errors of our own come through the library as they were.

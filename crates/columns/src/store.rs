@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use crate::address::{DELETIONS, FILES, RowAddress};
+use crate::cache::ColumnCache;
 use crate::entry::FileEntry;
 use crate::file::{ColumnFile, FileView};
 use crate::file_error;
@@ -37,21 +38,24 @@ pub struct ColumnStore {
     vfs: Arc<dyn Vfs>,
     directory: PathBuf,
     open_files: Arc<OpenFiles>,
+    cache: Arc<ColumnCache>,
     known: Mutex<HashMap<(StorageId, u64), Weak<ColumnFile>>>,
     next_number: AtomicU64,
     pins: Pins,
 }
 
 impl ColumnStore {
-    /// Opens the store and removes files that none of the manifests has; `live` are the storages with theirs.
+    /// Opens the store and removes files that none of the manifests has; `live` are the storages with theirs. Unpacked columns
+    /// may take `cache_bytes`.
     ///
     /// # Errors
     /// When a manifest or the directory cannot be read.
-    pub fn open(engine: &Database, live: &[(StorageId, Keyspace)]) -> Result<Self> {
+    pub fn open(engine: &Database, live: &[(StorageId, Keyspace)], cache_bytes: usize) -> Result<Self> {
         let store = Self {
             vfs: engine.vfs(),
             directory: engine.path().join(DIRECTORY),
             open_files: Arc::new(OpenFiles::new(FOOTER_BYTES)),
+            cache: Arc::new(ColumnCache::new(cache_bytes)),
             known: Mutex::default(),
             next_number: AtomicU64::new(1),
             pins: Pins::default(),
@@ -121,7 +125,8 @@ impl ColumnStore {
         known.retain(|_, file| file.strong_count() > 0);
         let path = self.path(storage, entry.number);
         let (vfs, files) = (Arc::clone(&self.vfs), Arc::clone(&self.open_files));
-        let file = Arc::new(ColumnFile::new(path, storage, entry, vfs, files));
+        let cache = Arc::clone(&self.cache);
+        let file = Arc::new(ColumnFile::new(path, storage, entry, vfs, files, cache));
         known.insert(key, Arc::downgrade(&file));
         file
     }
@@ -144,6 +149,11 @@ impl ColumnStore {
                 FileView { file: self.file(storage, entry), deleted }
             })
             .collect())
+    }
+
+    /// Bytes of unpacked columns that are kept.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
     }
 
     /// Lets files that the manifest has no more go when nobody can need them.

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use lightning::{Database, Keyspace, KeyspaceOptions, Options};
 use luma_catalog::{Column, Columnar, Table};
-use luma_columns::{ColumnStore, FileView, GroupRead, RowAddress, Sink, Wanted, file_key};
+use luma_columns::{ColumnStore, FileView, GroupRead, Predicate, RowAddress, Sink, Wanted, file_key};
 use luma_model::{CellReader, DataType, TextContext, Value, ValueRef, parse_text};
 use luma_vfs::{RealDisk, SimDisk, Vfs};
 
@@ -24,7 +24,7 @@ impl World {
         let manifest = engine
             .keyspace("r7")
             .unwrap_or_else(|| engine.create_keyspace("r7", KeyspaceOptions::default()).unwrap());
-        let store = Arc::new(ColumnStore::open(&engine, &[(7, manifest.clone())]).unwrap());
+        let store = Arc::new(ColumnStore::open(&engine, &[(7, manifest.clone())], 4 << 20).unwrap());
         Self { engine, manifest, store }
     }
 
@@ -53,8 +53,17 @@ fn columnar(partition_by: &[u16], sort_by: &[u16]) -> Columnar {
     Columnar { files: 7, partition_by: partition_by.to_vec(), sort_by: sort_by.to_vec() }
 }
 
-/// The rows of a file and their places.
+/// The rows of a file and their places: the same whether they are unpacked for this reader, for others too, or were before.
 fn read(view: &FileView, table: &Table) -> Vec<(i64, Vec<Value>)> {
+    let rows = read_once(view, table, false);
+    for _ in 0..2 {
+        // As text, since NaN is not equal to itself.
+        assert!(format!("{:?}", read_once(view, table, true)) == format!("{rows:?}"));
+    }
+    rows
+}
+
+fn read_once(view: &FileView, table: &Table, again: bool) -> Vec<(i64, Vec<Value>)> {
     let columns: Vec<Wanted> = table
         .live_columns()
         .map(|column| Wanted {
@@ -71,8 +80,8 @@ fn read(view: &FileView, table: &Table) -> Vec<(i64, Vec<Value>)> {
             columns: &columns,
             row_numbers: true,
             batch_rows: 100,
-            selection: None,
             predicates: Vec::new(),
+            again,
         };
         let mut batches = read.open().unwrap();
         while let Some((arrays, count)) = batches.next_columns().unwrap() {
@@ -170,6 +179,86 @@ fn deleted_rows_are_left_out_and_columns_that_came_later_have_their_value() {
     let found = read(&views[0], &now);
     assert_eq!(found.len() as u64, views[0].live_rows());
     assert!(found == expected);
+}
+
+#[test]
+fn each_predicate_sees_what_those_before_let_through() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::open(Arc::new(RealDisk), directory.path());
+    let table = table(&[DataType::Int8, DataType::Text, DataType::Numeric(Some((15, 2)))]);
+    let mut sink = Sink::new(Arc::clone(&world.store), &table, &columnar(&[], &[]), 0);
+    let rows = 200_000i64;
+    for number in 0..rows {
+        let text = format!("text {}", number % 1000);
+        let price = luma_model::Numeric::parse(&format!("{}.25", number % 977)).unwrap();
+        let text = if number % 13 == 0 { ValueRef::Null } else { ValueRef::Text(&text) };
+        sink.push_row(&[ValueRef::Int8(number), text, ValueRef::Numeric(price.as_ref())]).unwrap();
+    }
+    world.commit(sink);
+    let file = world.views()[0].entry().number;
+    let mut transaction = world.engine.begin(lightning::TransactionOptions::default());
+    for number in (0..rows).filter(|number| number % 11 == 3) {
+        let address = RowAddress { file, row: number as u32 };
+        transaction.put(&world.manifest, &address.key(), b"").unwrap();
+    }
+    transaction.commit().unwrap();
+    let wanted = |number: u16, data_type: DataType| Wanted { number, data_type, missing: Value::Null };
+    let view = &world.views()[0];
+    // Dense, sparse, and in one place only.
+    let conditions: [fn(i64) -> bool; 3] =
+        [|n| n % 3 != 0, |n| n % 5000 == 1, |n| (70_000..70_010).contains(&n)];
+    for condition in conditions {
+        let expected: Vec<i64> = (0..rows).filter(|n| n % 11 != 3 && condition(*n) && n % 13 != 0).collect();
+        for again in [false, true, true] {
+            let mut found: Vec<i64> = Vec::new();
+            for group in 0..view.groups().unwrap() {
+                let first = Predicate {
+                    columns: vec![wanted(1, DataType::Int8)],
+                    evaluate: Box::new(move |columns, rows| {
+                        let numbers = columns[0].as_primitive::<Int64Type>();
+                        assert_eq!(numbers.len(), rows);
+                        Ok(numbers.values().iter().map(|number| Some(condition(*number))).collect())
+                    }),
+                };
+                let second = Predicate {
+                    columns: vec![wanted(2, DataType::Text), wanted(1, DataType::Int8)],
+                    evaluate: Box::new(move |columns, _| {
+                        let numbers = columns[1].as_primitive::<Int64Type>();
+                        assert!(numbers.values().iter().all(|number| condition(*number)));
+                        Ok(arrow::compute::is_not_null(&columns[0]).unwrap())
+                    }),
+                };
+                let columns = [wanted(3, DataType::Numeric(Some((15, 2)))), wanted(1, DataType::Int8)];
+                let read = GroupRead {
+                    view,
+                    group,
+                    columns: &columns,
+                    row_numbers: true,
+                    batch_rows: 8192,
+                    predicates: vec![first, second],
+                    again,
+                };
+                let mut batches = read.open().unwrap();
+                while let Some((arrays, count)) = batches.next_columns().unwrap() {
+                    assert!(count > 0 && arrays.iter().all(|array| array.len() == count));
+                    let reader = CellReader::new(arrays[0].as_ref(), &columns[0].data_type).unwrap();
+                    let numbers = arrays[1].as_primitive::<Int64Type>();
+                    assert_eq!(numbers.values(), arrays[2].as_primitive::<Int64Type>().values());
+                    for row in 0..count {
+                        let price =
+                            luma_model::Numeric::parse(&format!("{}.25", numbers.value(row) % 977)).unwrap();
+                        assert_eq!(reader.get(row).unwrap().to_owned(), Value::Numeric(price));
+                    }
+                    found.extend(numbers.values());
+                }
+            }
+            assert_eq!(found, expected);
+        }
+    }
+    assert!(world.store.cached_bytes() > 0);
+    let files = world.views().into_iter().map(|view| view.file).collect();
+    world.store.give_up(files);
+    assert_eq!(world.store.cached_bytes(), 0, "a file that is gone leaves nothing");
 }
 
 #[test]

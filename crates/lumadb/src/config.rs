@@ -177,7 +177,7 @@ impl Config {
             }
         }
         // What is held at the same time; the rest is for connections and for the server itself.
-        let held = ["statement_memory", "block_cache_size", "write_buffer_size"];
+        let held = ["statement_memory", "block_cache_size", "column_cache_size", "write_buffer_size"];
         let sum: u64 = held.iter().map(|name| self.count("memory", name)).sum();
         if sum > limit {
             let sizes = held.map(|name| format!("{name} {} MB", self.count("memory", name) >> 20));

@@ -32,6 +32,7 @@ pub fn open(config: &Config, directory: &Path) -> Result<Database, Failure> {
         statement_memory_bytes: bytes("statement_memory"),
         max_transaction_bytes: bytes("max_transaction_size"),
         build_memory_bytes: bytes("build_memory"),
+        column_cache_bytes: bytes("column_cache_size"),
         spill_dir: config.flag("query", "spill").then_some(spill),
         ..DatabaseOptions::default()
     };

@@ -37,6 +37,8 @@ pub struct DatabaseOptions {
     pub max_transaction_bytes: usize,
     /// Memory for building an index or rewriting a table before its parts go to disk.
     pub build_memory_bytes: usize,
+    /// Memory for unpacked columns of columnar tables.
+    pub column_cache_bytes: usize,
     /// Threads for statements that DataFusion runs.
     pub query_threads: usize,
 }
@@ -48,6 +50,7 @@ impl Default for DatabaseOptions {
             spill_dir: None,
             max_transaction_bytes: 512 << 20,
             build_memory_bytes: 64 << 20,
+            column_cache_bytes: 128 << 20,
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }
@@ -187,7 +190,7 @@ impl Database {
         let catalog = Arc::new(Catalog::open(&engine)?);
         // What sessions of the last run left; the row store then removes their rows.
         crate::temporary::remove(&engine, &catalog, |_| true)?;
-        let rows = Store::open(engine.clone(), &catalog.current())?;
+        let rows = Store::open(engine.clone(), &catalog.current(), options.column_cache_bytes)?;
         let state = state::build(&options)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.query_threads.max(1))

@@ -11,6 +11,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod arrays;
 pub(crate) mod calendar;
 pub(crate) mod cast;
+pub(crate) mod chain;
 pub(crate) mod collation;
 pub(crate) mod domain;
 mod enums;

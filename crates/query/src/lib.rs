@@ -40,6 +40,7 @@ mod pg_catalog;
 mod plan;
 mod prepared;
 mod registered;
+mod roomy;
 mod session;
 mod settings;
 mod statement;

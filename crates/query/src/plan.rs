@@ -42,4 +42,5 @@ pub(crate) mod typing;
 pub(crate) mod unify;
 pub(crate) mod user_type;
 mod using;
+mod watch;
 mod whole_row;

@@ -29,6 +29,7 @@ use crate::outcome::{
     Column, CommandTag, Notice, Outcome, RowSink, Severity, TransactionStatus, statement_timeout,
 };
 use crate::prepared::{Plan, Prepared};
+use crate::roomy;
 use crate::settings::Settings;
 use crate::statement::{self, Statement};
 use crate::statements::Run;
@@ -55,6 +56,7 @@ pub(crate) struct SessionInfo {
     pub(crate) intents: Arc<Mutex<Vec<Intent>>>,
     /// Relations that stand for the length of the statement.
     pub(crate) relations: Arc<Relations>,
+    cancel: CancelHandle,
 }
 
 /// Settings that `set_config` gave while a statement ran; the session takes them over.
@@ -101,6 +103,19 @@ impl SessionInfo {
     pub(crate) fn text_context(self: &Arc<Self>) -> TextContext {
         let objects: Arc<dyn ObjectNames> = Arc::clone(self) as _;
         TextContext { objects: Some(objects), ..self.settings.text_context(self.transaction_micros) }
+    }
+
+    /// Whether the statement was canceled or its time is over: asked while it is planned, when nothing else can end it.
+    ///
+    /// # Errors
+    /// The error that it ends with.
+    pub(crate) fn check_time(&self) -> Result<()> {
+        self.cancel.check()?;
+        let taken = u64::try_from(now_micros() - self.statement_micros).unwrap_or(0);
+        match self.settings.statement_timeout() {
+            Some(limit) if u128::from(taken) > limit.as_micros() => Err(statement_timeout()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn scope(&self) -> Scope<'_> {
@@ -347,7 +362,9 @@ impl Session {
         parameter_types: &[Option<DataType>],
     ) -> Result<Arc<Prepared>> {
         self.take_over_settings();
-        crate::prepared::prepare(self, statement, parameter_types).map(Arc::new).inspect_err(|_| self.fail())
+        roomy::call(statement.heavy, || crate::prepared::prepare(self, statement, parameter_types))
+            .map(Arc::new)
+            .inspect_err(|_| self.fail())
     }
 
     /// Runs a prepared statement. Rows that are in memory go into `sink` when there is one; all
@@ -399,7 +416,10 @@ impl Session {
         let timeout = self.settings.statement_timeout().map(|limit| (limit, Instant::now()));
         let mut run = Run::begin(&prepared.statistics);
         let mut outcome = {
-            let execution = crate::execute::execute(self, prepared, parameters, sink);
+            let execution = roomy::future(
+                prepared.statement.heavy,
+                crate::execute::execute(self, prepared, parameters, sink),
+            );
             let limit = async {
                 match timeout {
                     Some((limit, started)) => tokio::time::sleep_until(started + limit).await,
@@ -662,6 +682,7 @@ impl Session {
             advisory: Attempt::default(),
             intents: self.news.intents(),
             relations: Arc::clone(&self.relations),
+            cancel: self.cancel.clone(),
         })
     }
 

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
 mod assignment;
+mod balance;
 pub(crate) mod conflict;
 pub(crate) mod constraint;
 mod cursor;
@@ -25,7 +26,9 @@ pub(crate) mod sequence;
 mod spelling;
 mod subscript;
 pub(crate) mod user_type;
+pub(crate) mod weight;
 
+use crate::roomy;
 use dialect::Grammar;
 pub(crate) use locate::locate;
 
@@ -41,6 +44,8 @@ pub struct Statement {
     pub text: String,
     /// Where it starts in the text it came in, in characters from 1; a part of a statement has no place.
     start: Option<u32>,
+    /// Whether it is so large or deep that it is planned with more room.
+    pub(crate) heavy: bool,
     pub(crate) body: Body,
 }
 
@@ -77,7 +82,7 @@ impl Statement {
 
     /// A statement that is part of another one; it stands for itself in no text.
     pub(crate) fn part(statement: ast::Statement) -> Self {
-        Self { text: statement.to_string(), start: None, body: Body::Sql(Box::new(statement)) }
+        Self { text: statement.to_string(), start: None, heavy: false, body: Body::Sql(Box::new(statement)) }
     }
 }
 
@@ -161,8 +166,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
             continue;
         }
         let (start, source) = cursor.source_text(part);
-        let body = parse_one(text, part, &dialect)?;
-        statements.push(Statement { text: source, start: Some(start), body });
+        let heavy = weight::is_heavy(part)?;
+        let body = roomy::call(heavy, || parse_one(text, part, &dialect))?;
+        statements.push(Statement { text: source, start: Some(start), heavy, body });
     }
     Ok(statements)
 }
@@ -225,6 +231,7 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
     }
     match body {
         Body::Sql(mut statement) => {
+            balance::balance(statement.as_mut());
             assignment::spread(&mut statement)?;
             form::statement(*statement)
         }

@@ -277,8 +277,8 @@ fn copy_file(open: &Arc<OpenTable>, view: &FileView, sink: &mut Sink) -> Result<
             group,
             columns.clone(),
             Arc::clone(&schema),
-            None,
             Vec::new(),
+            false,
         )?;
         while let Some(batch) = scan.next_batch()? {
             sink.push_columns(batch.columns().to_vec())?;

@@ -22,7 +22,7 @@ pub struct VerifiedFiles {
 /// The first file that is missing or damaged.
 pub fn verify_columns(engine: &lightning::Database) -> Result<VerifiedFiles> {
     let catalog = Catalog::open(engine)?.current();
-    let store = Store::open(engine.clone(), &catalog)?;
+    let store = Store::open(engine.clone(), &catalog, 0)?;
     let snapshot = engine.snapshot();
     let mut found = VerifiedFiles::default();
     for table in catalog.tables().filter(|table| table.columnar.is_some()) {

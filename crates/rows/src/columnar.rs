@@ -20,7 +20,6 @@ use luma_columns::{
 use luma_model::{CellReader, Error, Result, Value};
 use luma_strata::Place;
 use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::scan::ScanColumn;
 use crate::table::{OpenTable, encode_row, row_number_key};
@@ -208,8 +207,8 @@ impl OpenTable {
                     columns: &wanted,
                     row_numbers: false,
                     batch_rows: BATCH_ROWS,
-                    selection: None,
                     predicates: Vec::new(),
+                    again: false,
                 };
                 let mut batches = read.open()?;
                 while let Some((columns, rows)) = batches.next_columns()? {
@@ -246,7 +245,7 @@ impl OpenTable {
 }
 
 impl FileScan {
-    /// Begins to read a row group of a file; `schema` names and types the columns.
+    /// Begins to read a row group of a file; `schema` names and types the columns; `again` says that others will read them, too.
     ///
     /// # Errors
     /// XX001 when the file is missing or damaged.
@@ -256,8 +255,8 @@ impl FileScan {
         group: usize,
         columns: Vec<ScanColumn>,
         schema: SchemaRef,
-        selection: Option<RowSelection>,
         predicates: Vec<Predicate>,
+        again: bool,
     ) -> Result<Self> {
         let mut read: Vec<usize> = columns
             .iter()
@@ -279,8 +278,8 @@ impl FileScan {
             columns: &wanted,
             row_numbers,
             batch_rows: BATCH_ROWS,
-            selection,
             predicates,
+            again,
         }
         .open()?;
         Ok(Self { file: view.entry().number, table, batches, columns, read, schema })

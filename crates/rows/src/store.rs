@@ -48,7 +48,8 @@ pub struct Store {
 
 impl Store {
     /// Opens the store and removes keyspaces that no table owns (left by a change that a crash cut off).
-    pub fn open(engine: Database, catalog: &Snapshot) -> Result<Self> {
+    /// Unpacked columns of columnar tables may take `column_cache_bytes`.
+    pub fn open(engine: Database, catalog: &Snapshot, column_cache_bytes: usize) -> Result<Self> {
         let owned: std::collections::HashSet<String> = catalog
             .tables()
             .flat_map(|table| table.storages().map(keyspace_name).collect::<Vec<_>>())
@@ -63,7 +64,7 @@ impl Store {
         let live: Vec<(StorageId, Keyspace)> = columnar
             .filter_map(|columnar| Some((columnar.files, engine.keyspace(&keyspace_name(columnar.files))?)))
             .collect();
-        let columns = Arc::new(ColumnStore::open(&engine, &live)?);
+        let columns = Arc::new(ColumnStore::open(&engine, &live, column_cache_bytes)?);
         let sequences = Sequences::open(&engine)?;
         Ok(Self { engine, columns, sequences, row_numbers: Mutex::default() })
     }

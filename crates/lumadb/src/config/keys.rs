@@ -320,6 +320,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "memory",
+        "column_cache_size",
+        Kind::Share { min: 0 },
+        "16%",
+        "Memory for unpacked columns of columnar tables.",
+    ),
+    key(
+        "memory",
         "memtable_size",
         Kind::Share { min: 64 << 10 },
         "3%",

@@ -10,6 +10,8 @@ use crate::plan::access::Way;
 
 /// Most alternatives of a condition that indexes are looked for.
 const ALTERNATIVES_MAX: usize = 16;
+/// Most conditions beside one another that alternatives are looked for in: each is taken together with all others.
+const CONDITIONS_MAX: usize = 64;
 
 /// The keys of the rows that a way gives.
 fn keys(way: &Way) -> Option<KeySet> {
@@ -63,7 +65,8 @@ pub(super) fn ways(
 ) -> Vec<Way> {
     let Some(whole) = all.first() else { return Vec::new() };
     let mut found = Vec::new();
-    for (place, condition) in conditions.iter().enumerate() {
+    let looked_at = if conditions.len() > CONDITIONS_MAX { &[] } else { conditions };
+    for (place, condition) in looked_at.iter().enumerate() {
         let mut parts = Vec::new();
         alternatives(condition, &mut parts);
         if parts.len() < 2 || parts.len() > ALTERNATIVES_MAX {

@@ -20,16 +20,17 @@ use datafusion::logical_expr::{
     AggregateUDF, BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
-use luma_model::arrow::field;
+use luma_model::arrow::{data_type, field};
 use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
 use crate::functions::arithmetic::{Operation, arithmetic};
 use crate::functions::cast::cast_to;
+use crate::functions::chain;
 use crate::functions::number_key::comparison_key;
 use crate::functions::overload::{Function, OverloadedFunction};
 use crate::functions::{json, numbers, operators};
-use crate::plan::typing::{logical_type, same_in_arrow, unknown_literal};
+use crate::plan::typing::{same_in_arrow, unknown_literal};
 
 /// Plans operators by the types of their operands.
 #[derive(Debug)]
@@ -45,6 +46,9 @@ pub(crate) enum Operand {
 
 /// The type of an operand; an integer literal that fits is `integer`.
 pub(crate) fn operand(expr: &Expr, schema: &DFSchema) -> Option<Operand> {
+    if let Some(chain) = chain::of(expr) {
+        return data_type(&chain.result).ok().map(Operand::Known);
+    }
     Some(match expr {
         Expr::Literal(ScalarValue::Null, _) => Operand::Unknown,
         Expr::Literal(ScalarValue::Int64(Some(number)), None) => {
@@ -52,8 +56,13 @@ pub(crate) fn operand(expr: &Expr, schema: &DFSchema) -> Option<Operand> {
         }
         Expr::Placeholder(Placeholder { field: None, .. }) => Operand::Unknown,
         expr if unknown_literal(expr).is_some() => Operand::Unknown,
-        expr if matches!(expr.get_type(schema), Ok(ArrowType::Null)) => Operand::Unknown,
-        expr => Operand::Known(logical_type(expr, schema)?),
+        expr => {
+            let (_, known) = expr.to_field(schema).ok()?;
+            match known.data_type() {
+                ArrowType::Null => Operand::Unknown,
+                _ => Operand::Known(data_type(&known).ok()?),
+            }
+        }
     })
 }
 
@@ -170,6 +179,9 @@ fn comparison(op: &BinaryOperator) -> Option<Operator> {
 
 /// Counts of DataFusion's as the `bigint` that they are here.
 fn settled(expr: Expr, schema: &DFSchema) -> Expr {
+    if chain::of(&expr).is_some() {
+        return expr;
+    }
     match expr.get_type(schema) {
         Ok(
             ArrowType::UInt8 | ArrowType::UInt16 | ArrowType::UInt32 | ArrowType::UInt64 | ArrowType::Int8,
@@ -497,6 +509,10 @@ impl ExprPlanner for PostgresOperators {
                 }
             };
         }
+        // Conditions need no types to be put together.
+        if matches!(expr.op, BinaryOperator::And | BinaryOperator::Or) {
+            return Ok(PlannerResult::Original(expr));
+        }
         let RawBinaryExpr { op, left, right } = expr;
         let (left, right) = (settled(left, schema), settled(right, schema));
         let (Some(one), Some(other)) = (operand(&left, schema), operand(&right, schema)) else {
@@ -516,7 +532,7 @@ impl ExprPlanner for PostgresOperators {
                 let left = convert(left, &one, &one_number);
                 let right = convert(right, &other, &other_number);
                 return match arithmetic_on(operation, (left, &one_number), (right, &other_number)) {
-                    Some(planned) => Ok(PlannerResult::Planned(planned)),
+                    Some(planned) => Ok(PlannerResult::Planned(chain::shortened(planned, schema)?)),
                     None => Err(to_datafusion(no_operator(&op, &one, &other))),
                 };
             }
@@ -530,7 +546,8 @@ impl ExprPlanner for PostgresOperators {
                 other => other,
             };
             let (left, right) = (given(left, &one), given(right, &other));
-            return Ok(PlannerResult::Planned(call(function, vec![left, right])));
+            let planned = call(function, vec![left, right]);
+            return Ok(PlannerResult::Planned(chain::shortened(planned, schema)?));
         }
         if operation(&op).is_some() {
             return Err(to_datafusion(no_operator(&op, &one, &other)));

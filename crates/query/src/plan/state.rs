@@ -21,6 +21,7 @@ use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
 use crate::plan::lateral_rows::ApplyLeftLateral;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
+use crate::plan::watch;
 
 /// Consumers named in an out-of-memory error.
 const NAMED_CONSUMERS: usize = 3;
@@ -88,7 +89,7 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         .with_default_features()
         .with_type_planner(Arc::new(PostgresTypePlanner))
         .with_analyzer_rules(analyzer.rules)
-        .with_optimizer_rules(optimizer.rules)
+        .with_optimizer_rules(watch::with_watches(optimizer.rules))
         .with_physical_optimizer_rules(physical);
     // Our operators come first, so that they win over DataFusion's.
     if let Some(planners) = builder.expr_planners() {

@@ -323,6 +323,9 @@ fn without_locking(statement: Statement) -> Result<Body> {
     if let Some(created) = created_by_select(&mut query) {
         return plain(created);
     }
+    if !changes(&query) {
+        return plain(Statement::Query(query));
+    }
     let Some(with) = query.with.clone() else { return plain(Statement::Query(query)) };
     let mut main = changing(&query).cloned();
     if let (Some(Statement::Insert(insert)), true) = (&mut main, with.recursive)

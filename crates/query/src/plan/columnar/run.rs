@@ -274,7 +274,7 @@ impl Run {
         } else {
             (self.scan.columns.clone(), Arc::clone(&self.scan.schema), Vec::new())
         };
-        let file = FileScan::open(table, view, group, columns, schema, None, predicates)?;
+        let file = FileScan::open(table, view, group, columns, schema, predicates, true)?;
         self.current = Some((Reading::File(Box::new(file)), tests));
         Ok(())
     }
