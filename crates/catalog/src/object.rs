@@ -179,6 +179,7 @@ impl Table {
             depends_on: filled.depends_on.clone(),
             comment: self.comment.clone(),
             external: None,
+            check_option: None,
         })
     }
 
@@ -563,6 +564,19 @@ pub struct View {
     /// What an external table reads; none for other views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+    /// Whether rows written through the view must be seen through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_option: Option<CheckOption>,
+}
+
+/// `WITH CHECK OPTION` of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckOption {
+    /// Rows must meet the view's own condition.
+    Local,
+    /// Rows must meet the conditions of the views that it reads, too.
+    Cascaded,
 }
 
 /// The files of an external table.

@@ -9,3 +9,4 @@ pub(crate) mod modify;
 pub(crate) mod returning;
 pub(crate) mod target;
 pub(crate) mod with;
+pub(crate) mod written;

@@ -9,12 +9,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use luma_catalog::Oid;
 use luma_model::arrow::data_type;
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 use crate::database::{Counters, Shared};
 use crate::dml::target::Target;
+use crate::dml::written::{Command, Written};
 use crate::dml::{insert, modify, returning};
 use crate::expression::Source;
 use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowStream};
@@ -213,12 +213,12 @@ fn plan_query(
     query: &ast::Query,
     info: &Arc<SessionInfo>,
     state: &SessionState,
-    target: Option<Oid>,
+    target: Option<&Written>,
     types: &[DataType],
 ) -> Result<LogicalPlan> {
     let reader = session.reader()?;
     let mut names = Names::new(&info.shared, state, info, &info.catalog, &info.search_path, reader);
-    names.target = target;
+    names.target = target.cloned();
     names.parameters = types.iter().cloned().map(Some).collect();
     names.plan(query.clone())
 }
@@ -270,7 +270,7 @@ pub(crate) async fn run_modify_query(
     types: &[DataType],
     parameters: &[Value],
     info: &Arc<SessionInfo>,
-    target: Oid,
+    target: &Written,
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     start(session, query, types, parameters, info, Some(target)).await
 }
@@ -281,7 +281,7 @@ async fn start(
     types: &[DataType],
     parameters: &[Value],
     info: &Arc<SessionInfo>,
-    target: Option<Oid>,
+    target: Option<&Written>,
 ) -> Result<(Vec<Column>, BoxStream<'static, Result<RecordBatch>>)> {
     let state = state_for(&info.shared, info);
     let plan = plan_query(session, query, info, &state, target, types)?;
@@ -433,15 +433,14 @@ pub(crate) fn describe_body(
                 None => Vec::new(),
             };
             learn_joined(session, &update.table, &more, update.selection.as_ref(), parameters)?;
-            update
-                .returning
-                .as_deref()
-                .map(|items| (items, modify::target_table(session, &update.table).map(Some), more))
+            update.returning.as_deref().map(|items| {
+                (items, changed_columns(session, &update.table, Command::Update).map(Some), more)
+            })
         }
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
             let table = match from.first() {
-                Some(first) => Some(modify::target_table(session, first)?),
+                Some(first) => Some(changed_columns(session, first, Command::Delete)?),
                 None => None,
             };
             if let Some((table, alias)) = &table {
@@ -491,6 +490,15 @@ fn learn_joined(
     describe_query(session, &query, parameters).map(drop)
 }
 
+/// The columns of what a statement changes, and the name it goes by.
+fn changed_columns(
+    session: &Session,
+    from: &ast::TableWithJoins,
+    command: Command,
+) -> Result<(Arc<luma_catalog::Table>, String)> {
+    modify::target_table(session, from, command).map(|(written, alias)| (written.columns, alias))
+}
+
 fn insert_table(
     session: &Session,
     insert: &ast::Insert,
@@ -499,7 +507,7 @@ fn insert_table(
     let name = crate::names::qualified(name)?;
     let catalog = session.catalog();
     let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
-    let table = Arc::clone(scope.table(&name)?);
+    let table = Written::find(&scope, &name, Command::Insert)?.columns;
     let alias = insert
         .table_alias
         .as_ref()
@@ -693,7 +701,7 @@ fn learn_update(
     update: &ast::Update,
     parameters: &mut [Option<DataType>],
 ) -> Result<()> {
-    let (table, alias) = modify::target_table(session, &update.table)?;
+    let (table, alias) = changed_columns(session, &update.table, Command::Update)?;
     for assignment in &update.assignments {
         for (ordinal, expr) in insert::assigned_columns(assignment, &table)? {
             learn(expr, &table.columns[ordinal].data_type, parameters);

@@ -14,6 +14,7 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value};
 
 mod outline;
 
+use crate::dml::written::{Command, Written};
 use crate::execute;
 use crate::fast::compile::{self, Context};
 use crate::fast::range;
@@ -100,7 +101,7 @@ async fn explain(
     let reader = session.active()?.engine.reader();
     let physical = {
         let mut names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
-        names.target = target_oid(session, statement);
+        names.target = target(session, statement);
         names.parameters = types.iter().cloned().map(Some).collect();
         let plan = names.plan(query)?;
         if verbose && json && !analyze && matches!(statement, Sql::Query(_)) {
@@ -322,16 +323,16 @@ fn changes(statement: &Sql) -> Option<String> {
     }
 }
 
-fn target_oid(session: &Session, statement: &Sql) -> Option<u32> {
-    let table = match statement {
-        Sql::Update(update) => &update.table,
+fn target(session: &Session, statement: &Sql) -> Option<Written> {
+    let (table, command) = match statement {
+        Sql::Update(update) => (&update.table, Command::Update),
         Sql::Delete(delete) => {
             let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
-            from.first()?
+            (from.first()?, Command::Delete)
         }
         _ => return None,
     };
-    crate::dml::modify::target_table(session, table).ok().map(|(table, _)| table.oid)
+    crate::dml::modify::target_table(session, table, command).ok().map(|(written, _)| written)
 }
 
 /// The part of a statement that reads.

@@ -34,7 +34,7 @@ mod single;
 mod sleep;
 pub(crate) mod statistics;
 mod sum;
-mod system;
+pub(crate) mod system;
 pub(crate) mod text;
 pub(crate) mod wide_sum;
 

@@ -251,7 +251,10 @@ impl Settings {
     pub fn reset(&mut self, name: &str) -> Result<Option<&'static str>> {
         let lower = name.to_ascii_lowercase();
         let Some(definition) = definition(name) else {
-            self.changed.remove(&lower);
+            // One that was there once is empty from then on.
+            if let Some(value) = self.changed.get_mut(&lower) {
+                value.clear();
+            }
             return if name.contains('.') { Ok(None) } else { Err(unknown(name)) };
         };
         match self.initial.get(&lower) {
@@ -277,9 +280,9 @@ impl Settings {
     }
 
     /// As `get`, with the error `SHOW` gives.
-    pub fn show(&self, name: &str) -> Result<(&str, &str)> {
+    pub fn show<'s>(&'s self, name: &'s str) -> Result<(&'s str, &'s str)> {
         let value = self.get(name).ok_or_else(|| unknown(name))?;
-        Ok((definition(name).map_or("?column?", |definition| definition.name), value))
+        Ok((definition(name).map_or(name, |definition| definition.name), value))
     }
 
     /// All settings: name, value, description.
@@ -394,11 +397,34 @@ fn check(definition: &Definition, value: &str) -> Result<String> {
     }
 }
 
+/// A zone by its name, or by whole hours as POSIX counts them: west of Greenwich.
 fn parse_time_zone(name: &str) -> Option<chrono_tz::Tz> {
+    let signed = name.trim_start_matches("UTC").trim_start_matches("GMT");
+    let hours = signed.strip_suffix(":00").unwrap_or(signed).parse::<i32>().ok();
+    if let (Some(hours), Some('+' | '-')) = (hours, signed.chars().next()) {
+        return hours_west(hours);
+    }
     match name.to_ascii_lowercase().as_str() {
         "default" | "local" | "z" | "utc" | "gmt" | "0" | "+00" | "+00:00" => Some(chrono_tz::UTC),
         _ => chrono_tz::TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(name)),
     }
+}
+
+/// The zone that is so many hours west of Greenwich all the year.
+fn hours_west(hours: i32) -> Option<chrono_tz::Tz> {
+    if hours == 0 { Some(chrono_tz::UTC) } else { format!("Etc/GMT{hours:+}").parse().ok() }
+}
+
+/// The name of the zone that is so many hours east of Greenwich, as `SET TIME ZONE 2` has them.
+///
+/// # Errors
+/// 22023 when there is none.
+pub(crate) fn zone_east(hours: f64) -> Result<&'static str> {
+    let whole = (hours.fract() == 0.0 && hours.abs() < 24.0).then_some(-hours as i32);
+    whole.and_then(hours_west).map(chrono_tz::Tz::name).ok_or_else(|| {
+        let message = format!("a time zone {hours} hours from Greenwich is not supported");
+        Error::new(ErrorKind::InvalidParameterValue, message).hint("Give whole hours, or a zone's name.")
+    })
 }
 
 /// Milliseconds of `5000`, `5s`, `2 min`.

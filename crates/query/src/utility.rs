@@ -16,6 +16,7 @@ use crate::outcome::{Column, CommandTag, Outcome, RowStream, Severity};
 use crate::plan::context::Names;
 use crate::prepared;
 use crate::session::Session;
+use crate::settings::zone_east;
 use crate::statement::{Body, Statement};
 use crate::transaction::Level;
 
@@ -298,6 +299,26 @@ fn variable_name(parts: &[ast::Ident]) -> String {
     }
 }
 
+/// Hours east of Greenwich, where a zone is given as a number or an interval.
+fn east(value: &Expr) -> Option<f64> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => east(expr).map(|hours| -hours),
+        Expr::UnaryOp { op: ast::UnaryOperator::Plus, expr } | Expr::Nested(expr) => east(expr),
+        Expr::Interval(interval) => {
+            let text = setting_text(&interval.value);
+            let (hours, minutes) = text.split_once(':').unwrap_or((&text, "0"));
+            let hours: f64 = hours.parse().ok()?;
+            let minutes: f64 = minutes.parse().ok()?;
+            Some(if text.starts_with('-') { hours - minutes / 60.0 } else { hours + minutes / 60.0 })
+        }
+        _ => None,
+    }
+}
+
 fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
     match set {
         ast::Set::SingleAssignment { scope, variable, values, .. } => {
@@ -320,7 +341,10 @@ fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
             }
         }
         ast::Set::SetTimeZone { local, value } => {
-            let text = setting_text(value);
+            let text = match east(value) {
+                Some(hours) => zone_east(hours)?.to_owned(),
+                None => setting_text(value),
+            };
             let value = (!matches!(text.to_lowercase().as_str(), "default" | "local")).then_some(text);
             session.set("TimeZone", value.as_deref(), *local)
         }

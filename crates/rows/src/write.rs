@@ -233,6 +233,8 @@ impl<'a> Writer<'a> {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         table.row_key(values, &mut key)?;
+        // A key in the way is an error only if the one that decides the conflict is free.
+        let mut refused = None;
         if !table.key_ordinals().is_empty() {
             self.lock(LockSpace::Storage(table.definition.storage), &key, LockMode::Exclusive).await?;
             let existing = self.transaction.get_latest(&table.rows, &key).map_err(engine_error)?;
@@ -241,7 +243,7 @@ impl<'a> Writer<'a> {
                     return Ok(InsertOutcome::Conflict(Conflict { row_key: key, row }));
                 }
                 let name = table.definition.primary_key.as_ref().map_or("", |key| key.name.as_str());
-                return Err(duplicate(table, name, table.key_ordinals().iter().copied(), values));
+                refused = Some(duplicate(table, name, table.key_ordinals().iter().copied(), values));
             }
         }
         // Look at every unique index before anything is written, so that a conflict leaves no trace.
@@ -254,7 +256,13 @@ impl<'a> Writer<'a> {
             if is_target && let Some(row) = self.lock_row(table, &row_key).await? {
                 return Ok(InsertOutcome::Conflict(Conflict { row_key, row }));
             }
-            return Err(duplicate_in(table, index, values, self.expressions));
+            refused = refused.or_else(|| Some(duplicate_in(table, index, values, self.expressions)));
+            if !matches!(target, ConflictTarget::Index(wanted) if *wanted > place) {
+                break;
+            }
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         self.put_row(table, &key, values)?;
         for index in &table.indexes {

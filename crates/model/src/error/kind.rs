@@ -87,6 +87,7 @@ kinds! {
     NotNullViolation "23502" 400 "A value is missing.";
     ForeignKeyViolation "23503" 409 "A row that is referred to is missing.";
     CheckViolation "23514" 400 "A check failed.";
+    WithCheckOptionViolation "44000" 400 "A row would not be seen through the view that it is written through.";
     ExclusionViolation "23P01" 409 "A row conflicts with another one.";
 
     // Values.

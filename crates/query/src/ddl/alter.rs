@@ -46,6 +46,17 @@ pub(crate) async fn statement(session: &mut Session, alter: &ast::AlterTable) ->
             }
             return Ok(done("ALTER VIEW"));
         }
+        Some(Relation::Index(table, _)) => {
+            let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() else {
+                let message = format!("ALTER action cannot be performed on relation \"{}\"", name.name);
+                return Err(Error::new(ErrorKind::WrongObjectType, message)
+                    .detail("This operation is not supported for indexes."));
+            };
+            let table = Arc::clone(table);
+            lock_definition(session, &table).await?;
+            rename_index(session, &table, &name.name, table_name)?;
+            return Ok(done("ALTER INDEX"));
+        }
         _ => Arc::clone(scope.table(&name)?),
     };
     if table.filled_by.is_some() && !alter.operations.iter().all(names_or_owner) {
@@ -522,6 +533,27 @@ fn rename_constraint(session: &mut Session, table: &Arc<Table>, old: &str, new: 
     renamed.foreign_keys.iter_mut().for_each(|key| rename(&mut key.name));
     if !found {
         return Err(no_constraint(table, old));
+    }
+    put(session, Object::Table(renamed))
+}
+
+/// Gives an index another name, and the constraint that it keeps.
+fn rename_index(
+    session: &mut Session,
+    table: &Arc<Table>,
+    old: &str,
+    new: &ast::RenameTableNameKind,
+) -> Result<()> {
+    let (ast::RenameTableNameKind::As(new) | ast::RenameTableNameKind::To(new)) = new;
+    let new = qualified(new)?.name;
+    refuse_taken(session, table.schema, &new)?;
+    let catalog = session.catalog();
+    let mut renamed = catalog.table(table.oid).unwrap_or(table).as_ref().clone();
+    if let Some(key) = renamed.primary_key.as_mut().filter(|key| key.name == old) {
+        key.name.clone_from(&new);
+    }
+    if let Some(index) = renamed.indexes.iter_mut().find(|index| index.name == old) {
+        index.name = new;
     }
     put(session, Object::Table(renamed))
 }

@@ -52,6 +52,11 @@ async fn set(session: &mut Session, names: &[ast::ObjectName], deferred: bool) -
         for (_, oid, timing) in
             catalog.tables().flat_map(|table| timings(table)).filter(|(known, ..)| *known == name)
         {
+            if timing == ConstraintTiming::NotDeferrable && !deferred {
+                // It is checked at once anyway.
+                constraints.push(oid);
+                continue;
+            }
             if timing == ConstraintTiming::NotDeferrable {
                 let message = format!("constraint \"{name}\" is not deferrable");
                 return Err(Error::new(ErrorKind::WrongObjectType, message));

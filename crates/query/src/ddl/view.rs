@@ -1,12 +1,14 @@
 //! CREATE VIEW.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
-use luma_catalog::{External, Object, Relation, View};
+use luma_catalog::{CheckOption, External, Object, Relation, View};
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::ddl::{done, lock_catalog, put};
+use crate::dml::written::Written;
 use crate::execute;
 use crate::names::{Scope, identifier, qualified};
 use crate::outcome::Outcome;
@@ -90,9 +92,51 @@ pub(crate) async fn create_as(
         depends_on,
         comment: None,
         external,
+        check_option: check_option(&create.options)?,
     };
+    if view.check_option.is_some()
+        && let Err(reason) = Written::of_view(&info.scope(), &Arc::new(view.clone()), 0)
+    {
+        let message = "WITH CHECK OPTION is supported only on automatically updatable views";
+        return Err(Error::new(ErrorKind::FeatureNotSupported, message).hint(reason));
+    }
     put(session, Object::View(view))?;
     Ok(done("CREATE VIEW"))
+}
+
+/// What a view's options say of rows that are written through it. The others change nothing here: a view is read with the
+/// rights of who reads it, as roles may do everything.
+fn check_option(options: &ast::CreateTableOptions) -> Result<Option<CheckOption>> {
+    let mut found = None;
+    let options = match options {
+        ast::CreateTableOptions::With(options) | ast::CreateTableOptions::Plain(options) => {
+            options.as_slice()
+        }
+        _ => &[],
+    };
+    for option in options {
+        let (name, value) = match option {
+            ast::SqlOption::Ident(name) => (identifier(name), String::new()),
+            ast::SqlOption::KeyValue { key, value } => (identifier(key), value.to_string()),
+            _ => (option.to_string(), String::new()),
+        };
+        let value = value.trim_matches(['\'', '"']).to_lowercase();
+        match (name.as_str(), value.as_str()) {
+            ("check_option", "local") => found = Some(CheckOption::Local),
+            ("check_option", "cascaded") => found = Some(CheckOption::Cascaded),
+            ("check_option", _) => {
+                let message = format!("invalid value for enum option \"check_option\": {value}");
+                return Err(Error::new(ErrorKind::InvalidParameterValue, message)
+                    .detail("Valid values are \"local\" and \"cascaded\"."));
+            }
+            ("security_barrier" | "security_invoker", _) => {}
+            _ => {
+                let message = format!("unrecognized parameter \"{name}\"");
+                return Err(Error::new(ErrorKind::InvalidParameterValue, message));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Refuses a query to be stored whose relations or columns may be others when it is read.

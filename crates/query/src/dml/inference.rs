@@ -10,6 +10,7 @@ use luma_catalog::Index;
 use luma_model::{Error, ErrorKind, Result};
 use luma_rows::{ConflictTarget, OpenTable};
 
+use crate::dml::written::Written;
 use crate::expression::parse_expression;
 use crate::names::identifier;
 use crate::statement::conflict::Target;
@@ -18,11 +19,17 @@ use crate::statement::conflict::Target;
 ///
 /// # Errors
 /// 42P10 when there is no such index, 42703 for an unknown column.
-pub(crate) fn find(table: &OpenTable, target: &Target) -> Result<ConflictTarget> {
-    for part in &target.parts {
-        let unknown = ast::visit_expressions(part, |part| match part {
-            Expr::Identifier(name) => match super::insert::ordinal(&table.definition, &identifier(name)) {
-                Ok(_) => ControlFlow::Continue(()),
+pub(crate) fn find(table: &OpenTable, written: &Written, target: &Target) -> Result<ConflictTarget> {
+    let mut target = target.clone();
+    for part in target.parts.iter_mut().chain(&mut target.condition) {
+        let unknown = ast::visit_expressions_mut(part, |part| match part {
+            Expr::Identifier(name) => match super::insert::ordinal(&written.columns, &identifier(name)) {
+                Ok(_) => {
+                    if let Some(meant) = written.table_name_of(&identifier(name)) {
+                        *name = Ident::with_quote('"', meant);
+                    }
+                    ControlFlow::Continue(())
+                }
                 Err(error) => ControlFlow::Break(error),
             },
             _ => ControlFlow::Continue(()),

@@ -18,6 +18,7 @@ use crate::dml::columns::ColumnInsert;
 use crate::dml::inference;
 use crate::dml::returning::{Collector, Returning};
 use crate::dml::target::Target;
+use crate::dml::written::{Command, ViewRows, Written};
 use crate::execute;
 use crate::expression::{Assigned, RowExpression, Source, TableExpressions};
 use crate::fast::compile::Context;
@@ -153,46 +154,46 @@ pub(crate) async fn run_general(
 ) -> Result<Outcome> {
     let info = session.new_info();
     let scope = info.scope();
-    let definition = find_table(insert, &scope).map_or_else(|| missing_table(insert, &scope), Ok)?;
-    let own_values;
-    let insert = if overrides(insert) == Some("user") {
-        own_values = with_own_identities(insert, &definition)?;
-        &own_values
-    } else {
-        insert
-    };
-    let target = Target::open(session, &definition).await?;
+    let written = written(insert, &scope)?;
+    let target = Target::open(session, &written.table).await?;
     let table = Arc::clone(&target.table);
     let info = Arc::clone(&target.info);
-    let mut columns = columns(insert, &table.definition)?;
+    let mut columns = columns(insert, &written.columns)?;
     if let Some(values) = plain_values(insert) {
         fit_columns(insert, &values, &mut columns)?;
     } else if insert.source.is_none() {
         // DEFAULT VALUES: every column is left to itself.
         columns.clear();
     }
+    for ordinal in &mut columns {
+        *ordinal = written.assigned(*ordinal, Command::Insert)?;
+    }
+    refuse_twice(&columns, &table.definition)?;
+    let own = own_identities(insert, &columns, &table.definition);
     refuse_identity(insert, &table.definition, &columns)?;
     let expressions = info.shared.expressions(&table.definition, &info)?;
     let mut known: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
     let alias = insert
         .table_alias
         .as_ref()
-        .map_or_else(|| table.definition.name.clone(), |alias| identifier(&alias.alias));
+        .map_or_else(|| written.columns.name.clone(), |alias| identifier(&alias.alias));
     let state = execute::state_for(&info.shared, &info);
     let reader = session.active()?.engine.reader();
-    let (conflict, returning) = {
+    let (conflict, returning, view) = {
         let names = Names::new(&info.shared, &state, &info, &info.catalog, &info.search_path, reader);
-        let conflict = on_conflict(insert, &table, &alias, &names, &mut known)?;
+        let conflict = on_conflict(insert, &table, &written, &alias, &names, &mut known)?;
         let returning = match &insert.returning {
             Some(items) => Some(Returning::compile(
                 items,
-                &[Source { name: &alias, table: &table.definition }],
+                &[Source { name: &alias, table: &written.columns }],
                 &names,
                 &mut known,
             )?),
             None => None,
         };
-        (conflict, returning)
+        let updates = conflict.as_ref().is_some_and(|conflict| conflict.update.is_some());
+        let view = written.rows(&names, returning.is_some() || updates)?;
+        (conflict, returning, view)
     };
     let mut source = RowSource::open(session, insert, &table, &columns, types, parameters, &info).await?;
     if let RowSource::Query { columns: planned, .. } = &source {
@@ -205,6 +206,7 @@ pub(crate) async fn run_general(
         given: given(&table, &columns),
         columns: &columns,
         conflict: &conflict,
+        view: &view,
         parameters,
         inserted: 0,
         collector: returning.as_ref().map(Returning::collector),
@@ -214,6 +216,8 @@ pub(crate) async fn run_general(
     let mut writer = target.writer(session)?;
     if run.conflict.is_none()
         && run.collector.is_none()
+        && !written.is_view()
+        && own.is_empty()
         && let RowSource::Query { batches, unknown, .. } = &mut source
         && let Some(insert) = ColumnInsert::new(&table, &expressions, &columns, unknown, &info)
     {
@@ -222,7 +226,12 @@ pub(crate) async fn run_general(
         return Ok(Outcome::Complete(CommandTag::Insert(rows)));
     }
     let mut count = 0usize;
-    while let Some(row) = source.next().await? {
+    while let Some(mut row) = source.next().await? {
+        for place in &own {
+            if let Some(value) = row.get_mut(*place) {
+                *value = None;
+            }
+        }
         run.insert(&mut writer, row).await?;
         count += 1;
         if count.is_multiple_of(CHECK_EVERY) {
@@ -245,6 +254,7 @@ struct InsertRun<'a> {
     given: Vec<bool>,
     columns: &'a [usize],
     conflict: &'a Option<OnConflict>,
+    view: &'a ViewRows,
     parameters: &'a [Value],
     inserted: u64,
     collector: Option<Collector<'a>>,
@@ -290,9 +300,11 @@ impl InsertRun<'_> {
                 };
                 let old = self.table.row(&found.row)?.values()?;
                 let old_refs: Vec<ValueRef<'_>> = old.iter().map(Value::as_ref).collect();
-                let excluded: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
-                let rows: [&[ValueRef<'_>]; 2] = [&old_refs, &excluded];
                 let info = &self.target.info;
+                let (seen, excluded) = (self.view.seen(&old, info)?, self.view.seen(&values, info)?);
+                let seen: Vec<ValueRef<'_>> = seen.iter().map(Value::as_ref).collect();
+                let excluded: Vec<ValueRef<'_>> = excluded.iter().map(Value::as_ref).collect();
+                let rows: [&[ValueRef<'_>]; 2] = [&seen, &excluded];
                 if !self.met.insert(found.row_key.clone()) || self.own.contains(found.row.as_slice()) {
                     return Err(Error::new(
                         ErrorKind::CardinalityViolation,
@@ -325,8 +337,9 @@ impl InsertRun<'_> {
 
     fn changed(&mut self, values: &[Value]) -> Result<()> {
         self.inserted += 1;
+        let seen = self.view.written(values, &self.target.info)?;
         if let Some(collector) = &mut self.collector {
-            let refs: Vec<ValueRef<'_>> = values.iter().map(Value::as_ref).collect();
+            let refs: Vec<ValueRef<'_>> = seen.iter().map(Value::as_ref).collect();
             collector.add(&[&refs], self.parameters, &self.target.info)?;
         }
         Ok(())
@@ -521,6 +534,7 @@ fn refuse_deferrable(table: &OpenTable, target: &ConflictTarget) -> Result<()> {
 fn on_conflict(
     insert: &ast::Insert,
     table: &OpenTable,
+    written: &Written,
     alias: &str,
     names: &Names<'_>,
     parameters: &mut Vec<Option<DataType>>,
@@ -539,27 +553,31 @@ fn on_conflict(
     let target = match &clause.conflict_target {
         None => ConflictTarget::Any,
         Some(ast::ConflictTarget::OnConstraint(name)) if let Some(target) = conflict::target_of(name) => {
-            inference::find(table, &target?)?
+            inference::find(table, written, &target?)?
         }
         Some(ast::ConflictTarget::OnConstraint(name)) => {
             let name = qualified(name)?.name;
-            if definition.primary_key.as_ref().is_some_and(|key| key.name == name) {
+            let is_primary = definition.primary_key.as_ref().is_some_and(|key| key.name == name);
+            if is_primary && !written.is_view() {
                 ConflictTarget::PrimaryKey
             } else {
                 let place = table
                     .indexes
                     .iter()
-                    .position(|index| index.definition.name == name && index.definition.unique);
+                    .position(|index| index.definition.name == name && index.definition.unique)
+                    .filter(|_| !written.is_view());
                 ConflictTarget::Index(place.ok_or_else(|| {
-                    let message =
-                        format!("constraint \"{name}\" for table \"{}\" does not exist", definition.name);
+                    let message = format!(
+                        "constraint \"{name}\" for table \"{}\" does not exist",
+                        written.columns.name
+                    );
                     Error::new(ErrorKind::UndefinedObject, message)
                 })?)
             }
         }
         Some(ast::ConflictTarget::Columns(columns)) => {
             let parts = columns.iter().cloned().map(ast::Expr::Identifier).collect();
-            inference::find(table, &conflict::Target { parts, condition: None })?
+            inference::find(table, written, &conflict::Target { parts, condition: None })?
         }
     };
     refuse_deferrable(table, &target)?;
@@ -573,11 +591,12 @@ fn on_conflict(
             .hint("For example, ON CONFLICT (column_name)."));
         }
         OnConflictAction::DoUpdate(update) => {
-            let sources =
-                [Source { name: alias, table: definition }, Source { name: "excluded", table: definition }];
+            let seen = &written.columns;
+            let sources = [Source { name: alias, table: seen }, Source { name: "excluded", table: seen }];
             let mut assignments = Vec::new();
             for assignment in &update.assignments {
-                for (ordinal, expr) in assigned_columns(assignment, definition)? {
+                for (ordinal, expr) in assigned_columns(assignment, seen)? {
+                    let ordinal = written.assigned(ordinal, Command::Update)?;
                     let value = if is_default(expr) {
                         None
                     } else {
@@ -666,9 +685,10 @@ fn find_table(insert: &ast::Insert, scope: &Scope<'_>) -> Option<Arc<Table>> {
     }
 }
 
-fn missing_table(insert: &ast::Insert, scope: &Scope<'_>) -> Result<Arc<Table>> {
+/// What an INSERT writes to.
+fn written(insert: &ast::Insert, scope: &Scope<'_>) -> Result<Written> {
     match &insert.table {
-        ast::TableObject::TableName(name) => scope.table(&qualified(name)?).map(Arc::clone),
+        ast::TableObject::TableName(name) => Written::find(scope, &qualified(name)?, Command::Insert),
         _ => Err(Error::new(ErrorKind::Syntax, "INSERT takes the name of a table")),
     }
 }
@@ -693,6 +713,18 @@ fn columns(insert: &ast::Insert, table: &Table) -> Result<Vec<usize>> {
     Ok(ordinals)
 }
 
+/// Two columns of a view may be one of its table.
+fn refuse_twice(ordinals: &[usize], table: &Table) -> Result<()> {
+    let twice = ordinals.iter().enumerate().find(|(at, ordinal)| ordinals[..*at].contains(ordinal));
+    match twice.and_then(|(_, ordinal)| table.columns.get(*ordinal)) {
+        Some(column) => Err(Error::new(
+            ErrorKind::Syntax,
+            format!("multiple assignments to same column \"{}\"", column.name),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn given(table: &OpenTable, columns: &[usize]) -> Vec<bool> {
     let mut given = vec![false; table.columns().len()];
     for ordinal in columns {
@@ -701,33 +733,13 @@ fn given(table: &OpenTable, columns: &[usize]) -> Vec<bool> {
     given
 }
 
-/// `OVERRIDING USER VALUE`: the statement with DEFAULT in the place of values for identity columns.
-fn with_own_identities(insert: &ast::Insert, table: &Table) -> Result<ast::Insert> {
-    let identities: Vec<usize> = columns(insert, table)?
-        .into_iter()
-        .enumerate()
-        .filter(|(_, ordinal)| table.columns[*ordinal].identity.is_some())
-        .map(|(place, _)| place)
-        .collect();
-    let mut own = insert.clone();
-    match own.source.as_mut().map(|source| source.body.as_mut()) {
-        Some(SetExpr::Values(values)) => {
-            for row in &mut values.rows {
-                for place in &identities {
-                    if let Some(cell) = row.content.get_mut(*place) {
-                        *cell = Expr::Identifier(ast::Ident::new("DEFAULT"));
-                    }
-                }
-            }
-        }
-        Some(_) if !identities.is_empty() => {
-            let message = "OVERRIDING USER VALUE is supported with VALUES only";
-            return Err(Error::new(ErrorKind::FeatureNotSupported, message)
-                .hint("Leave the identity column out of the column list."));
-        }
-        _ => {}
+/// `OVERRIDING USER VALUE`: the places of values that give way to the column's own.
+fn own_identities(insert: &ast::Insert, columns: &[usize], table: &Table) -> Vec<usize> {
+    if overrides(insert) != Some("user") {
+        return Vec::new();
     }
-    Ok(own)
+    let identity = |ordinal: &usize| table.columns.get(*ordinal).is_some_and(|it| it.identity.is_some());
+    (0..columns.len()).filter(|place| columns.get(*place).is_some_and(identity)).collect()
 }
 
 /// `GENERATED ALWAYS` takes no value of the user's, unless told so.

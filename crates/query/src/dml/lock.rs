@@ -11,12 +11,13 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast::{self, LockType, NonBlock, SetExpr, TableFactor};
 use futures::StreamExt;
 use lightning::LockMode;
-use luma_catalog::{Relation, Table};
+use luma_catalog::Relation;
 use luma_model::{DataType, Error, ErrorKind, Result, Value};
 use luma_rows::Isolation;
 
 use crate::dml::modify::{binary, hidden};
 use crate::dml::target::Target;
+use crate::dml::written::Written;
 use crate::execute;
 use crate::expression::RowExpression;
 use crate::functions::row::integer;
@@ -33,7 +34,7 @@ const ATTEMPTS_MAX: usize = 100;
 
 /// A table whose rows are to be locked.
 struct Locked {
-    table: Arc<Table>,
+    written: Written,
     alias: String,
     mode: LockMode,
     wait: bool,
@@ -93,7 +94,7 @@ async fn lock_table_rows(
     types: &[DataType],
     parameters: &[Value],
 ) -> Result<bool> {
-    let target = Target::open(session, &locked.table).await?;
+    let target = Target::open(session, &locked.written.table).await?;
     let mut keys_query = query.clone();
     keys_query.locks.clear();
     if let SetExpr::Select(select) = keys_query.body.as_mut() {
@@ -103,7 +104,7 @@ async fn lock_table_rows(
         keys_query.order_by = None;
     }
     let (_, mut batches) =
-        execute::run_modify_query(session, &keys_query, types, parameters, &target.info, locked.table.oid)
+        execute::run_modify_query(session, &keys_query, types, parameters, &target.info, &locked.written)
             .await?;
     let isolation = session.active()?.isolation;
     let mut writer = target.writer(session)?;
@@ -132,7 +133,7 @@ async fn lock_free_rows(
     types: &[DataType],
     parameters: &[Value],
 ) -> Result<Option<Rows>> {
-    let target = Target::open(session, &locked.table).await?;
+    let target = Target::open(session, &locked.written.table).await?;
     let (mut skip, limit) = limits(session, query, types, parameters)?;
     let mut wanted = query.clone();
     wanted.locks.clear();
@@ -146,7 +147,7 @@ async fn lock_free_rows(
     }
     let info = &target.info;
     let (mut columns, mut batches) =
-        execute::run_modify_query(session, &wanted, types, parameters, info, locked.table.oid).await?;
+        execute::run_modify_query(session, &wanted, types, parameters, info, &locked.written).await?;
     // A star brings the hidden columns along, too.
     let extra = |name: &str| OWN.contains(&name) || matches!(name, KEY_COLUMN | IMAGE_COLUMN);
     let shown: Vec<usize> = (0..columns.len()).filter(|place| !extra(&columns[*place].name)).collect();
@@ -279,13 +280,20 @@ fn tables(session: &Session, query: &ast::Query) -> Result<Vec<Locked>> {
                 continue;
             }
             found = true;
-            if let Some(Relation::Table(table)) = scope.find(&name) {
-                if table.filled_by.is_some() {
+            let written = match scope.find(&name) {
+                Some(Relation::Table(table)) if table.filled_by.is_some() => {
                     let message = format!("cannot lock rows in materialized view \"{}\"", table.name);
                     return Err(Error::new(ErrorKind::WrongObjectType, message));
                 }
-                wanted.push(Locked { table: Arc::clone(table), alias, mode, wait, skip });
-            }
+                Some(Relation::Table(table)) => Written::table(Arc::clone(table)),
+                // Rows of a view that are no table's rows are nobody's to lock.
+                Some(Relation::View(view)) => match Written::of_view(&scope, view, 0) {
+                    Ok(written) => written,
+                    Err(_) => continue,
+                },
+                _ => continue,
+            };
+            wanted.push(Locked { written, alias, mode, wait, skip });
         }
         if let (Some(named), false) = (&named, found) {
             return Err(Error::new(

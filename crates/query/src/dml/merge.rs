@@ -22,6 +22,7 @@ use luma_rows::{ConflictTarget, Writer};
 use crate::dml::insert::{assigned_columns, insert_row, is_default, ordinal};
 use crate::dml::modify::{ATTEMPTS_MAX, apply, hidden, is_literal, target_table};
 use crate::dml::target::Target;
+use crate::dml::written::{Command, Written};
 use crate::execute;
 use crate::expression::TableExpressions;
 use crate::fast::scalar::{assignable, not_assignable};
@@ -108,12 +109,20 @@ pub(crate) async fn merge(
 /// 42P01 for one that does not exist, 0A000 for what is no table.
 pub(crate) fn target(session: &Session, merge: &ast::Merge) -> Result<(Arc<Table>, String)> {
     let from = TableWithJoins { relation: merge.table.clone(), joins: Vec::new() };
-    target_table(session, &from).map_err(|error| match error.kind {
-        ErrorKind::WrongObjectType => {
-            Error::new(ErrorKind::FeatureNotSupported, error.message.clone()).hint("MERGE changes tables.")
+    let refused =
+        |message: String| Error::new(ErrorKind::FeatureNotSupported, message).hint("MERGE changes tables.");
+    match target_table(session, &from, Command::Update) {
+        Ok((written, alias)) if !written.is_view() => Ok((written.table, alias)),
+        Ok((written, _)) => {
+            Err(refused(format!("cannot execute MERGE on view \"{}\"", written.columns.name)))
         }
-        _ => error,
-    })
+        Err(error) => match error.kind {
+            ErrorKind::WrongObjectType | ErrorKind::ObjectNotInPrerequisiteState => {
+                Err(refused(error.message.clone()))
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 fn plan<'e>(session: &Session, merge: &'e ast::Merge) -> Result<Plan<'e>> {
@@ -297,6 +306,10 @@ fn query(alias: &str, clauses: &[Clause<'_>], from: TableWithJoins) -> ast::Quer
 }
 
 impl Plan<'_> {
+    fn written(&self) -> Written {
+        Written::table(Arc::clone(&self.table))
+    }
+
     /// For each clause the places of its values, after checking that they can be assigned.
     fn places(&self, columns: &[Column]) -> Result<Vec<Places>> {
         let mut next = FIXED_COLUMNS;
@@ -330,7 +343,7 @@ impl Plan<'_> {
         parameters: &[Value],
     ) -> Result<Option<u64>> {
         let (columns, mut batches) =
-            execute::run_modify_query(session, &self.query, types, parameters, &target.info, self.table.oid)
+            execute::run_modify_query(session, &self.query, types, parameters, &target.info, &self.written())
                 .await?;
         let places = self.places(&columns)?;
         let expressions = target.info.shared.expressions(&target.table.definition, &target.info)?;

@@ -6,7 +6,6 @@
 //! what is really there. A row already changed by this statement is not changed again.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, BinaryArray, RecordBatch};
 use datafusion::sql::sqlparser::ast::{
@@ -22,6 +21,7 @@ use luma_rows::Writer;
 use crate::dml::insert::{assigned_columns, is_default};
 use crate::dml::returning::{self, Collector, Returning};
 use crate::dml::target::Target;
+use crate::dml::written::{Command, ViewRows, Written};
 use crate::execute;
 use crate::expression::Source;
 use crate::fast::scalar::{assignable, not_assignable};
@@ -51,10 +51,12 @@ pub(crate) async fn update(
     if update.or.is_some() || update.limit.is_some() {
         return Err(Error::new(ErrorKind::Syntax, "UPDATE takes no OR or LIMIT"));
     }
-    let (table, alias) = target_table(session, &update.table)?;
+    let (written, alias) = target_table(session, &update.table, Command::Update)?;
+    let table = &written.table;
     let mut assignments = Vec::new();
     for assignment in &update.assignments {
-        for (ordinal, expr) in assigned_columns(assignment, &table)? {
+        for (ordinal, expr) in assigned_columns(assignment, &written.columns)? {
+            let ordinal = written.assigned(ordinal, Command::Update)?;
             if assignments.iter().any(|(known, _)| *known == ordinal) {
                 return Err(Error::new(
                     ErrorKind::Syntax,
@@ -81,7 +83,7 @@ pub(crate) async fn update(
         None => {}
     }
     let statement = Modify {
-        table,
+        written,
         alias,
         from,
         filter: update.selection.clone(),
@@ -105,11 +107,11 @@ pub(crate) async fn delete(
     if !delete.order_by.is_empty() || delete.limit.is_some() || !delete.tables.is_empty() {
         return Err(Error::new(ErrorKind::Syntax, "DELETE takes no ORDER BY or LIMIT"));
     }
-    let (table, alias) = target_table(session, first)?;
+    let (written, alias) = target_table(session, first, Command::Delete)?;
     let mut tables = vec![first.clone()];
     tables.extend(delete.using.iter().flatten().cloned());
     let statement = Modify {
-        table,
+        written,
         alias,
         from: tables,
         filter: delete.selection.clone(),
@@ -119,21 +121,25 @@ pub(crate) async fn delete(
     statement.run(session, types, parameters).await
 }
 
-/// The table a statement changes, and the name it goes by.
-pub(crate) fn target_table(session: &Session, from: &TableWithJoins) -> Result<(Arc<Table>, String)> {
+/// The table or view a statement changes, and the name it goes by.
+pub(crate) fn target_table(
+    session: &Session,
+    from: &TableWithJoins,
+    command: Command,
+) -> Result<(Written, String)> {
     let TableFactor::Table { name, alias, .. } = &from.relation else {
         return Err(Error::new(ErrorKind::Syntax, "only a table can be changed"));
     };
     let name = qualified(name)?;
     let catalog = session.catalog();
     let scope = crate::names::Scope { catalog: &catalog, search_path: session.search_path() };
-    let table = Arc::clone(scope.table(&name)?);
+    let written = Written::find(&scope, &name, command)?;
     let alias = alias.as_ref().map_or(name.name, |alias| identifier(&alias.name));
-    Ok((table, alias))
+    Ok((written, alias))
 }
 
 struct Modify<'e> {
-    table: Arc<Table>,
+    written: Written,
     alias: String,
     from: Vec<TableWithJoins>,
     filter: Option<Expr>,
@@ -146,24 +152,26 @@ struct Stale;
 
 impl Modify<'_> {
     async fn run(&self, session: &mut Session, types: &[DataType], parameters: &[Value]) -> Result<Outcome> {
-        let target = Target::open(session, &self.table).await?;
+        let target = Target::open(session, &self.written.table).await?;
         let mut known: Vec<Option<DataType>> = types.iter().cloned().map(Some).collect();
         let mut joined = Vec::new();
-        let returning = match self.returning {
-            Some(items) => {
-                let info = &target.info;
-                let state = execute::state_for(&info.shared, info);
-                let reader = session.active()?.engine.reader();
-                let mut names =
-                    Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
-                names.parameters.clone_from(&known);
-                joined = returning::joined(&self.from[1..], &names, &state, &known)?;
-                let own = Source { name: &self.alias, table: &target.table.definition };
-                let others = joined.iter().map(|table| Source { name: &table.name, table });
-                let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
-                Some(Returning::compile(items, &sources, &names, &mut known)?)
-            }
-            None => None,
+        let (returning, view) = {
+            let info = &target.info;
+            let state = execute::state_for(&info.shared, info);
+            let reader = session.active()?.engine.reader();
+            let mut names = Names::new(&info.shared, &state, info, &info.catalog, &info.search_path, reader);
+            names.parameters.clone_from(&known);
+            let returning = match self.returning {
+                Some(items) => {
+                    joined = returning::joined(&self.from[1..], &names, &state, &known)?;
+                    let own = Source { name: &self.alias, table: self.columns(&target) };
+                    let others = joined.iter().map(|table| Source { name: &table.name, table });
+                    let sources: Vec<Source<'_>> = std::iter::once(own).chain(others).collect();
+                    Some(Returning::compile(items, &sources, &names, &mut known)?)
+                }
+                None => None,
+            };
+            (returning, self.written.rows(&names, self.returning.is_some())?)
         };
         let place = session.active()?.engine.savepoint();
         for attempt in 0..ATTEMPTS_MAX {
@@ -176,7 +184,7 @@ impl Modify<'_> {
                 }
             }
             let mut collector = returning.as_ref().map(Returning::collector);
-            match self.attempt(session, &target, types, parameters, (&joined, &mut collector)).await? {
+            match self.attempt(session, &target, types, parameters, (&joined, &view, &mut collector)).await? {
                 Err(Stale) => {}
                 Ok(rows) => {
                     let tag = match self.change {
@@ -203,11 +211,11 @@ impl Modify<'_> {
         target: &Target,
         types: &[DataType],
         parameters: &[Value],
-        (joined, collector): (&[Table], &mut Option<Collector<'_>>),
+        (joined, view, collector): (&[Table], &ViewRows, &mut Option<Collector<'_>>),
     ) -> Result<std::result::Result<u64, Stale>> {
         let query = self.query(joined);
         let (columns, mut batches) =
-            execute::run_modify_query(session, &query, types, parameters, &target.info, self.table.oid)
+            execute::run_modify_query(session, &query, types, parameters, &target.info, &self.written)
                 .await?;
         let assigned = self.assigned(&columns)?;
         let expressions = target.info.shared.expressions(&target.table.definition, &target.info)?;
@@ -239,6 +247,8 @@ impl Modify<'_> {
                         let mut new = old.clone();
                         for (ordinal, given) in &assigned {
                             new[*ordinal] = match given {
+                                // A view's columns have no defaults of their own.
+                                None if self.written.is_view() => Value::Null,
                                 None => target.evaluator.default_of(&expressions, *ordinal)?,
                                 Some(place) => {
                                     let (reader, from) = &readers[*place];
@@ -254,9 +264,12 @@ impl Modify<'_> {
                     }
                 };
                 apply(&mut writer, target, key, &old, new.as_deref()).await?;
+                let seen = match &new {
+                    Some(new) => view.written(new, &target.info)?,
+                    None => view.seen(&old, &target.info)?,
+                };
                 if let Some(collector) = collector {
-                    let left: Vec<ValueRef<'_>> =
-                        new.as_ref().unwrap_or(&old).iter().map(Value::as_ref).collect();
+                    let left: Vec<ValueRef<'_>> = seen.iter().map(Value::as_ref).collect();
                     let given = joined.iter().map(|table| table.columns.len()).sum::<usize>();
                     let others = readers[readers.len() - given..].iter();
                     let others: Vec<ValueRef<'_>> =
@@ -276,6 +289,11 @@ impl Modify<'_> {
         }
         writer.finish().await?;
         Ok(Ok(rows))
+    }
+
+    /// The columns that RETURNING names.
+    fn columns<'t>(&'t self, target: &'t Target) -> &'t Table {
+        if self.written.is_view() { &self.written.columns } else { &target.table.definition }
     }
 
     /// `SELECT key, image, new values, columns that are returned of others FROM … WHERE …`.
@@ -313,7 +331,7 @@ impl Modify<'_> {
                 assigned.push((*ordinal, None));
                 continue;
             };
-            let column = &self.table.columns[*ordinal];
+            let column = &self.written.table.columns[*ordinal];
             let given = &columns[next + 2].data_type;
             if !is_literal(expr) && !assignable(given, &column.data_type) {
                 return Err(not_assignable(&column.name, given, &column.data_type));
@@ -334,7 +352,7 @@ impl Modify<'_> {
         if matches!(value, ValueRef::Null) {
             return Ok(Value::Null);
         }
-        let wanted = &self.table.columns[ordinal].data_type;
+        let wanted = &self.written.table.columns[ordinal].data_type;
         let kind = if assignable(from, wanted) { CastKind::Assignment } else { CastKind::Explicit };
         cast(value, from, wanted, kind, &target.info.text_context())
     }

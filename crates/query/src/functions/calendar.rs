@@ -119,7 +119,11 @@ impl Zone {
         }
         // POSIX counts west of Greenwich: '+02' here is two hours behind.
         let digits = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
-        let offset = digits.parse::<i32>().ok().filter(|hours| hours.abs() < 16).map(|hours| -hours * 3600);
+        let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+        let minutes = minutes.parse::<i32>().ok().filter(|minutes| (0..60).contains(minutes));
+        let hours = hours.parse::<i32>().ok().filter(|hours| hours.abs() < 16);
+        let sign = if digits.starts_with('-') { 1 } else { -1 };
+        let offset = hours.zip(minutes).map(|(hours, minutes)| sign * (hours.abs() * 3600 + minutes * 60));
         offset.map(Self::Fixed).ok_or_else(|| {
             Error::new(ErrorKind::InvalidParameterValue, format!("time zone \"{name}\" not recognized"))
         })

@@ -214,7 +214,7 @@ pub(crate) static AVERAGE: Function = Function::new(
             &[super::overload::Kind::Interval, Int8],
             super::overload::Kind::Interval,
             |_, values, _| match values[0] {
-                ValueRef::Interval(span) => super::operators::scale(span, 1.0 / int(values[1]) as f64),
+                ValueRef::Interval(span) => super::operators::parted(span, int(values[1]) as f64),
                 _ => Ok(Value::Null),
             },
         ),

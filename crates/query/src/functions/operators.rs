@@ -93,10 +93,20 @@ fn interval_range() -> Error {
     Error::new(ErrorKind::DatetimeOverflow, "interval out of range")
 }
 
-/// A span times a number, fractions going down to the smaller units.
-pub(super) fn scale(span: Interval, factor: f64) -> Result<Value> {
-    let months = f64::from(span.months) * factor;
-    let days = f64::from(span.days) * factor;
+/// A span times a number.
+pub(super) fn times(span: Interval, factor: f64) -> Result<Value> {
+    scale(span, |part| part * factor)
+}
+
+/// A span divided by a number that is not zero.
+pub(super) fn parted(span: Interval, divisor: f64) -> Result<Value> {
+    scale(span, |part| part / divisor)
+}
+
+/// A span whose parts are scaled, fractions going down to the smaller units.
+fn scale(span: Interval, by: impl Fn(f64) -> f64) -> Result<Value> {
+    let months = by(f64::from(span.months));
+    let days = by(f64::from(span.days));
     if !months.is_finite() || months.abs() > f64::from(i32::MAX) || days.abs() > f64::from(i32::MAX) {
         return Err(interval_range());
     }
@@ -104,9 +114,10 @@ pub(super) fn scale(span: Interval, factor: f64) -> Result<Value> {
     // A month is thirty days here; what is nearly a whole microsecond is one.
     let near = |value: f64| (value * 1e6).round() / 1e6;
     let month_days = near((months - whole_months) * 30.0);
-    let whole_days = days.trunc() + month_days.trunc();
-    let rest_days = near(days - days.trunc() + month_days - month_days.trunc());
-    let micros = (span.micros as f64 * factor + rest_days * MICROS_PER_DAY as f64).round_ties_even();
+    let seconds_of_day = MICROS_PER_DAY as f64 / 1e6;
+    let rest = near((days - days.trunc() + month_days - month_days.trunc()) * seconds_of_day);
+    let whole_days = days.trunc() + month_days.trunc() + (rest / seconds_of_day).trunc();
+    let micros = (by(span.micros as f64) + rest % seconds_of_day * 1e6).round_ties_even();
     Ok(Value::Interval(Interval::new(whole_months as i32, whole_days as i32, micros as i64)))
 }
 
@@ -196,8 +207,8 @@ static MINUS: Function = Function::new(
 static TIMES: Function = Function::new(
     "*",
     &[
-        Overload::new(&[Span, Float8], Span, |_, values, _| scale(span(values[0]), float(values[1]))),
-        Overload::new(&[Float8, Span], Span, |_, values, _| scale(span(values[1]), float(values[0]))),
+        Overload::new(&[Span, Float8], Span, |_, values, _| times(span(values[0]), float(values[1]))),
+        Overload::new(&[Float8, Span], Span, |_, values, _| times(span(values[1]), float(values[0]))),
     ],
 );
 
@@ -208,7 +219,7 @@ static DIVIDED: Function = Function::new(
         if divisor == 0.0 {
             return Err(Error::new(ErrorKind::DivisionByZero, "division by zero"));
         }
-        scale(span(values[0]), 1.0 / divisor)
+        parted(span(values[0]), divisor)
     })],
 );
 

@@ -1,8 +1,11 @@
 //! Functions about the session, the catalog and the server.
 
+use std::sync::Arc;
+
 use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 
 use crate::ddl::quoted;
+use crate::dml::written::{Written, events};
 use crate::functions::row::{Definition, integer, text};
 use crate::names::collation::{DEFAULT_OID, predefined};
 use crate::pg_catalog::definition;
@@ -106,7 +109,7 @@ fn comment(info: &SessionInfo, oid: u32, column: i64) -> Value {
 }
 
 /// A default that takes from a sequence, which it names as the search path lets it.
-fn visible_sequence(info: &SessionInfo, expression: String) -> String {
+pub(crate) fn visible_sequence(info: &SessionInfo, expression: String) -> String {
     let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
     let found = name.and_then(|name| info.sequence(&name.replace("''", "'")).ok());
     match found {
@@ -261,6 +264,23 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
             .map(|view| shown(view))
             .or(filled.as_ref().map(shown))
             .unwrap_or(Value::Null))
+    }),
+    Definition::new("pg_relation_is_updatable", (2, 2), DataType::Int4, |info, values, _| {
+        Ok(relation(info, values[0])?.map_or(Value::Int4(0), |oid| Value::Int4(events(&info.scope(), oid))))
+    }),
+    Definition::new("pg_column_is_updatable", (3, 3), DataType::Bool, |info, values, _| {
+        let Some(oid) = relation(info, values[0])? else { return Ok(Value::Bool(false)) };
+        let Some(place) = integer(values[1]).and_then(|number| usize::try_from(number - 1).ok()) else {
+            return Ok(Value::Bool(false));
+        };
+        let scope = info.scope();
+        let written = match (info.catalog.table(oid), info.catalog.view(oid)) {
+            (Some(table), _) if table.filled_by.is_none() => Some(Written::table(Arc::clone(table))),
+            (None, Some(view)) if view.external.is_none() => Written::of_view(&scope, view, 0).ok(),
+            _ => None,
+        };
+        let column = written.filter(|written| written.columns.columns.get(place).is_some());
+        Ok(Value::Bool(column.is_some_and(|written| written.is_assignable(place))))
     }),
     Definition::new("pg_get_serial_sequence", (2, 2), DataType::Text, |info, values, types| {
         let Some(oid) = relation(info, values[0])? else { return Ok(Value::Null) };

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use luma_catalog::{Column, ConstraintTiming, Identity, Relation, Table};
+use luma_catalog::{CheckOption, Column, ConstraintTiming, Identity, Relation, Table};
 use luma_model::{DataType, Value};
 
 use crate::database::DATABASE_NAME;
+use crate::dml::written::{self, DELETES, INSERTS, UPDATES, Written};
+use crate::functions::system::visible_sequence;
 use crate::pg_catalog::relations::table_type;
 use crate::pg_catalog::{Rows, schemas, text};
 use crate::plan::context::Names;
@@ -32,8 +34,11 @@ fn yes(value: bool) -> Value {
     text(if value { "YES" } else { "NO" })
 }
 
-/// The standard's domains: identifiers are names, the rest is character data.
+/// The standard's domains: identifiers are names, what is YES or NO has three characters, the rest is character data.
 fn kind(column: &str) -> DataType {
+    if column.starts_with("is_") && column != "is_generated" || column == "initially_deferred" {
+        return DataType::Varchar(Some(3));
+    }
     let identifier = ["_name", "_schema", "_catalog"].iter().any(|end| column.ends_with(end));
     if identifier { DataType::Name } else { DataType::Varchar(None) }
 }
@@ -53,7 +58,7 @@ fn tables(names: &Names<'_>) -> Rows {
     for schema in names.catalog.schemas() {
         for (name, relation) in names.catalog.relations(schema.oid) {
             if let Some(kind) = table_type(relation) {
-                let insertable = matches!(relation, Relation::Table(_));
+                let insertable = written::events(&names.scope(), relation.oid()) & INSERTS != 0;
                 rows.add(vec![
                     text(DATABASE_NAME),
                     text(schema.name.as_str()),
@@ -114,7 +119,8 @@ fn columns(names: &Names<'_>) -> Rows {
                    position: usize,
                    name: &str,
                    data_type: &DataType,
-                   column: Option<&Column>| {
+                   column: Option<&Column>,
+                   updatable: bool| {
         let number = |value: Option<i32>| value.map_or(Value::Null, Value::Int4);
         let domain = column.and_then(|column| names.catalog.type_by_oid(column.domain?));
         let (precision, radix, scale) = match data_type {
@@ -149,7 +155,7 @@ fn columns(names: &Names<'_>) -> Rows {
             text(table),
             text(name),
             Value::Int4(position as i32),
-            default.map_or(Value::Null, Value::Text),
+            default.map_or(Value::Null, |default| Value::Text(visible_sequence(names.info, default))),
             yes(!column.is_some_and(|column| column.not_null)),
             text(sql_name),
             number(length),
@@ -179,7 +185,7 @@ fn columns(names: &Names<'_>) -> Rows {
                 None => Value::Null,
             },
             text(if column.is_some_and(|column| column.generated.is_some()) { "ALWAYS" } else { "NEVER" }),
-            yes(column.is_some()),
+            yes(updatable),
         ]);
     };
     for schema in names.catalog.schemas() {
@@ -188,12 +194,22 @@ fn columns(names: &Names<'_>) -> Rows {
                 Relation::Table(table) if table.filled_by.is_none() => {
                     for column in table.live_columns() {
                         let position = usize::from(column.number);
-                        add(&schema.name, name, position, &column.name, &column.data_type, Some(column));
+                        add(
+                            &schema.name,
+                            name,
+                            position,
+                            &column.name,
+                            &column.data_type,
+                            Some(column),
+                            true,
+                        );
                     }
                 }
                 Relation::View(view) => {
+                    let written = Written::of_view(&names.scope(), view, 0);
                     for (place, (column, data_type)) in view.columns.iter().enumerate() {
-                        add(&schema.name, name, place + 1, column, data_type, None);
+                        let updatable = written.as_ref().is_ok_and(|written| written.is_assignable(place));
+                        add(&schema.name, name, place + 1, column, data_type, None, updatable);
                     }
                 }
                 Relation::Table(_) | Relation::Sequence(_) | Relation::Index(..) => {}
@@ -202,7 +218,7 @@ fn columns(names: &Names<'_>) -> Rows {
     }
     for (name, columns) in metrics(names) {
         for (place, (column, data_type)) in columns.iter().enumerate() {
-            add(crate::metrics::SCHEMA, &name, place + 1, column, data_type, None);
+            add(crate::metrics::SCHEMA, &name, place + 1, column, data_type, None, false);
         }
     }
     rows
@@ -221,10 +237,40 @@ fn schemata(names: &Names<'_>) -> Rows {
 }
 
 fn views(names: &Names<'_>) -> Rows {
-    let mut rows = Rows::new(strings(&["table_catalog", "table_schema", "table_name", "view_definition"]));
+    /// Rows can be changed and taken away.
+    const WHOLE: i32 = UPDATES | DELETES;
+    let mut rows = Rows::new(strings(&[
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "view_definition",
+        "check_option",
+        "is_updatable",
+        "is_insertable_into",
+        "is_trigger_updatable",
+        "is_trigger_deletable",
+        "is_trigger_insertable_into",
+    ]));
+    let scope = names.scope();
     for view in names.catalog.views().filter(|view| view.external.is_none()) {
         let schema = schema_name(names, view.schema);
-        rows.add(vec![text(DATABASE_NAME), schema, text(view.name.as_str()), text(view.query.as_str())]);
+        let events = written::events(&scope, view.oid);
+        rows.add(vec![
+            text(DATABASE_NAME),
+            schema,
+            text(view.name.as_str()),
+            text(format!(" {};", crate::pg_catalog::definition::view(&scope, view))),
+            text(match view.check_option {
+                None => "NONE",
+                Some(CheckOption::Local) => "LOCAL",
+                Some(CheckOption::Cascaded) => "CASCADED",
+            }),
+            yes(events & WHOLE == WHOLE),
+            yes(events & INSERTS != 0),
+            yes(false),
+            yes(false),
+            yes(false),
+        ]);
     }
     rows
 }

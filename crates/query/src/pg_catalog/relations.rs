@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 use luma_catalog::{
-    ConstraintTiming, ForeignKey, Identity, Index, Oid, ReferentialAction, Relation, Snapshot, Table,
+    CheckOption, ConstraintTiming, ForeignKey, Identity, Index, Oid, ReferentialAction, Relation, Snapshot,
+    Table,
 };
 use luma_model::{ArrayValue, DataType, ObjectKind, Value};
 
@@ -45,7 +46,11 @@ fn options(table: &Table) -> Value {
     let named = named.iter().filter(|(_, columns)| !columns.is_empty());
     let lists = named.map(|(name, columns)| format!("{name}={}", table.column_names(columns).join(",")));
     let all = std::iter::once("engine=columnar".to_owned()).chain(lists);
-    Value::Array(ArrayValue::new(all.map(|option| text(&option)).collect()))
+    listed(all)
+}
+
+fn listed(options: impl IntoIterator<Item = String>) -> Value {
+    Value::Array(ArrayValue::new(options.into_iter().map(|option| text(&option)).collect()))
 }
 
 fn char_of(letter: &str) -> Value {
@@ -62,6 +67,7 @@ struct Class<'a> {
     storage: Oid,
     rows: f32,
     table: Option<&'a Table>,
+    check_option: Option<CheckOption>,
 }
 
 fn classes(names: &Names<'_>) -> Rows {
@@ -146,7 +152,11 @@ fn classes(names: &Names<'_>) -> Rows {
             char_of(if heap { "d" } else { "n" }),
             Value::Bool(false),
             oid(0),
-            class.table.filter(|_| heap).map_or(Value::Null, options),
+            match class.check_option {
+                None => class.table.filter(|_| heap).map_or(Value::Null, options),
+                Some(CheckOption::Local) => listed(["check_option=local".to_owned()]),
+                Some(CheckOption::Cascaded) => listed(["check_option=cascaded".to_owned()]),
+            },
             Value::Null,
             Value::Null,
             oid(0),
@@ -164,10 +174,21 @@ fn classes(names: &Names<'_>) -> Rows {
             storage: table.storage,
             rows: count,
             table: Some(table),
+            check_option: None,
         });
         let mut index = |oid, name, columns: usize, storage| {
             let schema = table.schema;
-            add(Class { oid, name, schema, kind: "i", columns, storage, rows: count, table: None });
+            add(Class {
+                oid,
+                name,
+                schema,
+                kind: "i",
+                columns,
+                storage,
+                rows: count,
+                table: None,
+                check_option: None,
+            });
         };
         if let Some(key) = &table.primary_key {
             index(key.oid, &key.name, key.columns.len(), table.storage);
@@ -179,7 +200,17 @@ fn classes(names: &Names<'_>) -> Rows {
     }
     for (oid, name) in &crate::functions::reg::SYSTEM_TABLES {
         let schema = super::PG_CATALOG_OID;
-        add(Class { oid: *oid, name, schema, kind: "r", columns: 0, storage: 0, rows: -1.0, table: None });
+        add(Class {
+            oid: *oid,
+            name,
+            schema,
+            kind: "r",
+            columns: 0,
+            storage: 0,
+            rows: -1.0,
+            table: None,
+            check_option: None,
+        });
     }
     for view in names.catalog.views() {
         add(Class {
@@ -191,6 +222,7 @@ fn classes(names: &Names<'_>) -> Rows {
             storage: 0,
             rows: -1.0,
             table: None,
+            check_option: view.check_option,
         });
     }
     for sequence in names.catalog.sequences() {
@@ -203,6 +235,7 @@ fn classes(names: &Names<'_>) -> Rows {
             storage: 0,
             rows: 1.0,
             table: None,
+            check_option: None,
         });
     }
     rows

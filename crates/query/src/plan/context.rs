@@ -26,6 +26,7 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 
 use crate::database::Shared;
+use crate::dml::written::{self, Written};
 use crate::error::{from_datafusion, to_datafusion};
 use crate::external;
 use crate::functions::missing::Missing;
@@ -58,9 +59,9 @@ pub(crate) struct Names<'a> {
     pub(crate) search_path: &'a [String],
     /// What the statement sees of the data.
     pub(crate) reader: TransactionReader,
-    /// A table whose rows' keys and images the statement wants too (UPDATE, DELETE), and relations
-    /// that stand for others (the rows a RETURNING clause is about).
-    pub(crate) target: Option<Oid>,
+    /// A table whose rows' keys and images the statement wants too (UPDATE, DELETE), with the views that it goes through,
+    /// and relations that stand for others (the rows a RETURNING clause is about).
+    pub(crate) target: Option<Written>,
     pub(crate) replaced: HashMap<Oid, Arc<dyn TableSource>>,
     /// Tables and views the statement reads.
     pub(crate) used: Mutex<Vec<Oid>>,
@@ -149,7 +150,7 @@ impl<'a> Names<'a> {
     /// A table as the statement sees it.
     pub(crate) fn table_source(&self, table: &Arc<Table>) -> PlanResult<Arc<dyn TableSource>> {
         let open = self.shared.open_table(table).map_err(to_datafusion)?;
-        let with_system = self.target == Some(table.oid);
+        let with_system = self.target.as_ref().is_some_and(|target| target.table.oid == table.oid);
         let reader = self.reader.clone();
         let Some(files) = &open.files else {
             let provider = RowTable::new(open, reader, self.info, with_system);
@@ -165,11 +166,23 @@ impl<'a> Names<'a> {
         if self.view_depth >= VIEW_DEPTH_MAX {
             return Err(Error::new(ErrorKind::StatementTooComplex, "views are nested too deeply"));
         }
-        // A view's names mean what they meant where it was made: its own schema first, then public.
-        let schema = self.catalog.schema_by_oid(view.schema).map(|schema| schema.name.clone());
-        let search_path: Vec<String> = schema.into_iter().chain(self.search_path.iter().cloned()).collect();
-        let names = Names {
-            search_path: &search_path,
+        let search_path = written::search_path(&self.scope(), view);
+        let mut names = self.inside(&search_path);
+        let with_keys = self.target.as_ref().and_then(|target| target.query_with_keys(view.oid));
+        let plan = match with_keys {
+            Some(query) => {
+                names.target.clone_from(&self.target);
+                names.plan(query)?
+            }
+            None => rename(names.plan(parse_query(&view.query)?)?, &view.columns)?,
+        };
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+    }
+
+    /// What names mean in a view's query.
+    pub(crate) fn inside<'v>(&'v self, search_path: &'v [String]) -> Names<'v> {
+        Names {
+            search_path,
             target: None,
             replaced: self.replaced.clone(),
             used: Mutex::default(),
@@ -178,11 +191,7 @@ impl<'a> Names<'a> {
             view_depth: self.view_depth + 1,
             reader: self.reader.clone(),
             ..*self
-        };
-        let statement = parse_query(&view.query)?;
-        let plan = names.plan(statement)?;
-        let plan = rename(plan, &view.columns)?;
-        Ok(provider_as_source(Arc::new(ViewTable::new(plan, Some(view.query.clone())))))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! gives it and nothing is computed with the value; what is computed is `numeric` or `varchar` without
 //! bounds, and so are columns of tables that are made of it.
 
-use datafusion::datasource::source_as_provider;
+use datafusion::datasource::{MemTable, source_as_provider};
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 use luma_model::DataType;
 use luma_model::arrow::data_type;
@@ -62,7 +62,9 @@ fn of_column(plan: &LogicalPlan, place: usize) -> Option<DataType> {
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok()?;
             let is_table = provider.downcast_ref::<RowTable>().is_some()
-                || provider.downcast_ref::<ColumnTable>().is_some();
+                || provider.downcast_ref::<ColumnTable>().is_some()
+                // The system's own tables, and rows that a part of the statement gave.
+                || provider.downcast_ref::<MemTable>().is_some();
             is_table.then(|| data_type(scan.projected_schema.field(place)).ok()).flatten()
         }
         _ => None,

@@ -27,8 +27,7 @@ mod window;
 
 pub(crate) use expression::call;
 pub(crate) use name::column_name;
-pub(crate) use subquery::aggregates as is_aggregate;
-use subquery::is_set;
+pub(crate) use subquery::{aggregates as is_aggregate, is_set};
 
 /// Stands between a repeated column name and what keeps it apart.
 const MARK: char = '\u{1}';
@@ -266,14 +265,19 @@ fn values_of_subqueries(body: &mut SetExpr) {
 /// FETCH FIRST n ROWS ONLY is LIMIT n.
 fn fetch_as_limit(query: &mut Query) -> Result<()> {
     let Some(fetch) = query.fetch.take() else { return Ok(()) };
-    if fetch.with_ties || fetch.percent {
-        return Err(Error::new(
-            ErrorKind::FeatureNotSupported,
-            "FETCH with ties or percent is not supported",
-        )
-        .hint("Number the rows with rank() in a subquery and filter by it."));
+    if fetch.percent {
+        let message = "FETCH of a percentage is not supported";
+        return Err(Error::new(ErrorKind::FeatureNotSupported, message)
+            .hint("Number the rows with percent_rank() in a subquery and filter by it."));
     }
-    let count = fetch.quantity.unwrap_or_else(|| Expr::value(ast::Value::Number("1".into(), false)));
+    let mut count = fetch.quantity.unwrap_or_else(|| Expr::value(ast::Value::Number("1".into(), false)));
+    if fetch.with_ties {
+        if query.order_by.is_none() {
+            let message = "WITH TIES cannot be specified without ORDER BY clause";
+            return Err(Error::new(ErrorKind::Syntax, message));
+        }
+        count = expression::call(crate::plan::limited::WITH_TIES, vec![count]);
+    }
     let offset = match query.limit_clause.take() {
         Some(ast::LimitClause::LimitOffset { offset, .. }) => offset,
         _ => None,

@@ -15,6 +15,7 @@ use crate::database::DatabaseOptions;
 use crate::error::from_datafusion;
 use crate::functions;
 use crate::plan::apply::{ApplyLeft, ApplyRefused};
+use crate::plan::compensated::CompensatedTypes;
 use crate::plan::cooperative::YieldInJoins;
 use crate::plan::distinct::DistinctInTwoSteps;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
@@ -64,7 +65,10 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         rules.iter().position(|rule| rule.name() == name).unwrap_or(rules.len())
     };
     let lateral = place(&optimizer.rules, "decorrelate_lateral_join");
-    optimizer.rules.insert((lateral + 1).min(optimizer.rules.len()), Arc::new(ApplyLeftLateral));
+    let behind = (lateral + 1).min(optimizer.rules.len());
+    optimizer
+        .rules
+        .splice(behind..behind, [Arc::new(ApplyLeftLateral) as _, Arc::new(CompensatedTypes) as _]);
     let single = place(&optimizer.rules, "single_distinct_aggregation_to_group_by");
     optimizer
         .rules

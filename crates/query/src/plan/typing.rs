@@ -51,7 +51,7 @@ pub(crate) struct PostgresTypes;
 impl AnalyzerRule for PostgresTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> PlanResult<LogicalPlan> {
         let plan = crate::plan::lateral::rewrite(crate::plan::gather::rewrite(plan)?)?;
-        let plan = crate::plan::order::rewrite(plan)?;
+        let plan = crate::plan::limited::rewrite(crate::plan::order::rewrite(plan)?)?;
         // A recursive query's two terms were planned for each other; their literals stay as they are.
         let recursive = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
         plan.transform_up_with_subqueries(|node| type_node(node, !recursive)).map(|done| done.data)

@@ -218,6 +218,11 @@ pub(crate) fn labelled(expr: Expr, data_type: &DataType) -> Expr {
     Expr::ScalarFunction(ScalarFunction { func: Arc::new(ScalarUDF::new_from_impl(label)), args: vec![expr] })
 }
 
+/// Whether an expression was given its type here.
+pub(crate) fn is_label(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(function) if function.func.name() == Label::NAME)
+}
+
 /// The elements of arrays with their types, of which DataFusion keeps Arrow's only.
 pub(crate) fn unnested(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     let LogicalPlan::Unnest(unnest) = &plan else { return Ok(plan) };

@@ -11,6 +11,7 @@ use luma_model::{Error, ErrorKind, Result};
 const MARK: char = '\u{1}';
 
 /// What a conflict is looked for in.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) parts: Vec<Expr>,
     pub(crate) condition: Option<Expr>,

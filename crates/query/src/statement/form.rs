@@ -91,6 +91,75 @@ fn data_clause(
     }
 }
 
+/// Options of a view that are only named are true.
+fn view_options(
+    places: &[usize],
+    words: &[String],
+    keyword: impl Fn(usize, &str) -> TokenWithSpan,
+    instead: &mut Vec<(usize, Vec<TokenWithSpan>)>,
+) {
+    let Some(with) = words.iter().position(|word| matches!(word.as_str(), "WITH" | "AS")) else { return };
+    if words[with] == "AS" || words.get(with + 1).is_none_or(|word| word != "(") {
+        return;
+    }
+    for at in with + 2..words.len() {
+        let (before, after) = (words[at - 1].as_str(), words.get(at + 1).map_or("", String::as_str));
+        if matches!(before, "(" | ",") && matches!(after, ")" | ",") {
+            let sign = TokenWithSpan { token: Token::Eq, span: keyword(places[at], "AS").span };
+            let name =
+                TokenWithSpan { token: Token::make_word(&words[at].to_lowercase(), None), span: sign.span };
+            instead.push((places[at], vec![name, sign, keyword(places[at], "TRUE")]));
+        }
+        if words[at] == ")" {
+            break;
+        }
+    }
+}
+
+/// `WITH [LOCAL | CASCADED] CHECK OPTION` behind a view's query as the option that it is short for.
+fn check_option(
+    places: &[usize],
+    words: &[String],
+    keyword: impl Fn(usize, &str) -> TokenWithSpan,
+    instead: &mut Vec<(usize, Vec<TokenWithSpan>)>,
+) {
+    let Some(with) = words.iter().rposition(|word| word == "WITH") else { return };
+    let (option, length) = match words.get(with + 1..).unwrap_or_default() {
+        [check, option] if check == "CHECK" && option == "OPTION" => ("CASCADED", 3),
+        [which, check, option] if check == "CHECK" && option == "OPTION" => match which.as_str() {
+            which @ ("LOCAL" | "CASCADED") => (which, 4),
+            _ => return,
+        },
+        _ => return,
+    };
+    let mut depth = 0;
+    let query = words.iter().position(|word| {
+        depth += i32::from(word == "(") - i32::from(word == ")");
+        depth == 0 && word == "AS"
+    });
+    let Some(query) = query.filter(|query| *query < with) else { return };
+    let at = places[query];
+    let span = keyword(at, "AS").span;
+    let sign = |token| TokenWithSpan { token, span };
+    let named = [
+        sign(Token::make_word("check_option", None)),
+        sign(Token::Eq),
+        sign(Token::make_word(option, None)),
+        sign(Token::RParen),
+        keyword(at, "AS"),
+    ];
+    // A list of options that is there already ends before AS.
+    let listed = words.iter().take(query).any(|word| word == "WITH") && words[query - 1] == ")";
+    let begin = if listed {
+        instead.push((places[query - 1], Vec::new()));
+        vec![sign(Token::Comma)]
+    } else {
+        vec![keyword(at, "WITH"), sign(Token::LParen)]
+    };
+    instead.push((at, begin.into_iter().chain(named).collect()));
+    instead.extend(places[with..with + length].iter().map(|at| (*at, Vec::new())));
+}
+
 /// The tokens with what sqlparser does not know spelled as it does.
 pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let places: Vec<usize> = tokens
@@ -117,6 +186,10 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     if is(0, "CREATE") {
         super::like::replace(&tokens, &places, &words, &mut instead);
     }
+    if is(0, "CREATE") && words.iter().take(4).any(|word| word == "VIEW") {
+        view_options(&places, &words, keyword, &mut instead);
+        check_option(&places, &words, keyword, &mut instead);
+    }
     if let Some(query) = created_as(&words) {
         data_clause(&places, &words, query, keyword, &mut instead);
     }
@@ -125,8 +198,8 @@ pub(super) fn tokens(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         instead.push((places[1], vec![keyword(places[1], "TABLE")]));
         instead.push((places[2], Vec::new()));
     }
-    // A view's names are changed as a table's are.
-    if is(0, "ALTER") && is(1, "VIEW") && words.iter().any(|word| word == "RENAME") {
+    // A view's names are changed as a table's are, and an index' name.
+    if is(0, "ALTER") && (is(1, "VIEW") || is(1, "INDEX")) && words.iter().any(|word| word == "RENAME") {
         instead.push((places[1], vec![keyword(places[1], "TABLE")]));
     }
     if is(0, "ABORT") {

@@ -142,6 +142,8 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         })?,
         Expr::Extract { field, expr: inner, .. } => {
             let field = field.to_string();
+            // The field may be given as a text, too.
+            let field = field.trim_matches('\'').to_owned();
             *expr = call("luma_extract", vec![text(field), take(inner)]);
         }
         Expr::AtTimeZone { timestamp, time_zone } => {

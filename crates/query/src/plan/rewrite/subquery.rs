@@ -66,7 +66,7 @@ pub(super) fn is_per_group(function: &ast::Function) -> bool {
 }
 
 /// Whether an item calls a function that gives rows.
-pub(super) fn is_set(item: &SelectItem) -> bool {
+pub(crate) fn is_set(item: &SelectItem) -> bool {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
     ast::visit_expressions(expr, |expr| match expr {
         Expr::Function(function) => {
