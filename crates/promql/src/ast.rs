@@ -360,6 +360,13 @@ pub struct Call {
     pub span: Span,
 }
 
+impl Call {
+    /// Whether an argument is a range.
+    pub(crate) fn takes_range(&self) -> bool {
+        self.args.iter().any(|arg| matches!(arg.without_parens(), Expr::Matrix(_) | Expr::Subquery(_)))
+    }
+}
+
 /// A sign before an expression.
 #[derive(Debug, Clone)]
 pub struct Unary {

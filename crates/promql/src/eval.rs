@@ -12,6 +12,7 @@ mod aggregate;
 mod average;
 mod binary;
 mod calls;
+mod change;
 mod dates;
 mod each;
 mod extreme;

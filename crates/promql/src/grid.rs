@@ -28,9 +28,14 @@ impl Grid {
 
     /// The times.
     pub fn times(self) -> impl Iterator<Item = i64> {
-        let steps = i64::try_from(self.len()).unwrap_or(i64::MAX);
+        self.times_from(0)
+    }
+
+    /// The times from a step on.
+    pub(crate) fn times_from(self, step: usize) -> impl Iterator<Item = i64> {
+        let number = |steps: usize| i64::try_from(steps).unwrap_or(i64::MAX);
         // From one end of time to the other the distance does not fit, and the sum does.
-        (0..steps).map(move |at| self.start.wrapping_add(at.wrapping_mul(self.step)))
+        (number(step)..number(self.len())).map(move |at| self.start.wrapping_add(at.wrapping_mul(self.step)))
     }
 
     /// The same times earlier.

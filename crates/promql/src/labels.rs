@@ -112,18 +112,25 @@ impl Labels {
         }
     }
 
-    /// A hash that is the same on every machine and in every release.
+    /// The hash by which Prometheus chooses a share of series: XXH64 of names and values, each behind its length.
     pub fn stable_hash(&self) -> u64 {
         let mut bytes = Vec::with_capacity(self.0.len() * 24);
-        for (name, value) in self.iter() {
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.push(0xff);
-            bytes.extend_from_slice(value.as_bytes());
-            bytes.push(0xff);
+        for text in self.0.iter().flat_map(|(name, value)| [name, value]) {
+            match u8::try_from(text.len()) {
+                Ok(length) if length < LONG => bytes.push(length),
+                _ => {
+                    bytes.push(LONG);
+                    bytes.extend(text.len().to_le_bytes().into_iter().take(3));
+                }
+            }
+            bytes.extend_from_slice(text.as_bytes());
         }
         xxhash_rust::xxh64::xxh64(&bytes, 0)
     }
 }
+
+/// Stands before a length of three bytes.
+const LONG: u8 = 255;
 
 fn set(pairs: &mut Vec<(Arc<str>, Arc<str>)>, name: &str, value: &str) {
     match pairs.binary_search_by(|(own, _)| (**own).cmp(name)) {
@@ -182,6 +189,18 @@ mod tests {
     fn a_name_that_is_no_identifier_is_quoted() {
         let labels = Labels::new([("a.b", "x\"y")]);
         assert_eq!(labels.to_string(), r#"{"a.b"="x\"y"}"#);
+    }
+
+    #[test]
+    fn texts_are_hashed_behind_their_lengths() {
+        let hash = |parts: &[&[u8]]| xxhash_rust::xxh64::xxh64(&parts.concat(), 0);
+        let labels = Labels::new([("job", "api"), (METRIC_NAME, "up")]);
+        assert_eq!(labels.stable_hash(), hash(&[b"\x08__name__\x02up\x03job\x03api"]));
+        for (length, head) in [(254, &[254][..]), (255, &[255, 255, 0, 0]), (70_000, &[255, 0x70, 0x11, 1])] {
+            let value = "v".repeat(length);
+            let expected = hash(&[b"\x01a", head, value.as_bytes()]);
+            assert_eq!(Labels::new([("a", value.as_str())]).stable_hash(), expected, "{length}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Running a query: at one time, or at every step of a range.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
 use crate::ast::{Expr, ValueType};
@@ -186,9 +186,7 @@ impl Context<'_> {
 
     /// Takes back what was counted.
     pub(crate) fn release(&self, samples: usize) {
-        // What takes no memory of its own was not counted, so there may be less.
-        let less = |total: usize| Some(total.saturating_sub(samples));
-        let _ = self.samples.fetch_update(Relaxed, Relaxed, less);
+        release(&self.samples, samples);
     }
 
     /// Stops a query that took too long or that nobody wants any more.
@@ -205,6 +203,13 @@ impl Context<'_> {
         }
         Ok(())
     }
+}
+
+/// Takes back what was counted.
+pub(crate) fn release(counted: &AtomicUsize, samples: usize) {
+    // What takes no memory of its own was not counted, so there may be less.
+    let less = |total: usize| Some(total.saturating_sub(samples));
+    let _ = counted.fetch_update(Relaxed, Relaxed, less);
 }
 
 #[cfg(test)]
@@ -237,9 +242,12 @@ mod tests {
         };
         assert!(over("m", 999));
         assert!(!over("m", 1000));
-        // What has been aggregated is no longer in memory, but it was.
-        assert!(over("sum(m) + sum(m)", 999));
-        assert!(!over("sum(m) + sum(m)", 1050));
+        // What is aggregated is not in memory as a whole, groups are.
+        assert!(over("sum(m)", 9));
+        assert!(!over("sum(m)", 1000));
+        assert!(over("sum by (i) (m)", 999));
+        assert!(over("topk(1, m) + topk(1, m)", 999));
+        assert!(!over("topk(1, m) + topk(1, m)", 1050));
         // A window is held for one series at a time.
         assert!(!over("sum(sum_over_time(m[10m]))", 1050));
     }

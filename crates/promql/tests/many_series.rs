@@ -66,6 +66,42 @@ fn limits_hold_for_all_threads_together() {
     ask(&source, "work", &enough).unwrap();
     let short = Options { max_samples: points - 1, ..Options::default() };
     assert!(matches!(ask(&source, "work", &short), Err(Error::TooManySamples)));
+    // An aggregation holds its groups, and of its series those that are being computed.
+    ask(
+        &source,
+        "sum(work) / count(rate(work[3m]))",
+        &Options { max_samples: points * 9 / 10, ..Options::default() },
+    )
+    .unwrap();
+    assert!(matches!(ask(&source, "sum by (n) (work)", &short), Err(Error::TooManySamples)));
+}
+
+/// Sums depend on the order of what is added, so it has to be that of one thread.
+#[test]
+fn sums_are_those_of_the_series_one_after_another() {
+    let mut source = source();
+    for series in 0..SERIES as i64 {
+        let labels = Labels::new([("__name__", "odd"), ("n", format!("{series:04}").as_str())]);
+        for sample in series % 5..SAMPLES - series % 7 {
+            let value = 1.0 / (series * 7 + sample + 1) as f64 * 10f64.powi((series % 40 - 20) as i32);
+            source.insert(&labels, sample * STEP, 0, Sample::Float(value));
+        }
+    }
+    let options = Options::default();
+    let bits = |answer: &Answer| -> Vec<(i64, u64)> {
+        let points = series(answer).iter().flat_map(|series| &series.floats);
+        points.map(|point| (point.t, point.v.to_bits())).collect()
+    };
+    for inner in ["odd", "increase(odd[2m])", "avg_over_time(odd[1m])"] {
+        for op in ["sum", "avg", "stddev", "min", "quantile"] {
+            let parameter = if op == "quantile" { "0.3, " } else { "" };
+            // A set operator gives all series at once.
+            let streamed = ask(&source, &format!("{op} ({parameter}{inner})"), &options).unwrap();
+            let at_once = ask(&source, &format!("{op} ({parameter}{inner} or nothing)"), &options).unwrap();
+            assert!(bits(&streamed).len() > 20, "{op} {inner}");
+            assert_eq!(bits(&streamed), bits(&at_once), "{op} {inner}");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! Invariants: closed chunks are in the order of time and do not overlap; the open chunk is behind them.
 //! Late samples are all before the newest one in order.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use luma_codec::Error;
@@ -223,26 +224,51 @@ impl HeadSnapshot {
         Ok(read_points(labels, from, to, points))
     }
 
-    /// Whether all of it is in order and newer than what a file has.
-    pub fn is_after(&self, run: &Run) -> bool {
-        let first = self.closed.first().map(|chunk| chunk.first()).or(self.open.first());
-        self.late.is_none() && first > run.times.last().copied()
-    }
-
-    /// The numbers of a file from `from` to `to`, and what there is behind them.
-    pub fn read_behind(
-        behind: Option<&Self>,
+    /// The numbers of a file from `from` to `to`, and what there is in memory, which mostly is behind them. Where both have a
+    /// time, the file counts.
+    pub fn read_with(
+        hot: Option<&Self>,
         run: &Run,
         labels: Labels,
         from: i64,
         to: i64,
     ) -> Result<SeriesData, Error> {
         let mut reading = Reading::new(labels, from, to);
-        reading.add_numbers(&run.times, &run.values, &run.starts);
-        if let Some(behind) = behind {
-            reading.add_in_order(behind)?;
+        let behind = hot
+            .and_then(Self::first)
+            .map_or(run.times.len(), |first| run.times.partition_point(|t| *t < first));
+        let numbers = |rows: Range<usize>| {
+            let starts = run.starts.get(rows.clone()).unwrap_or_default();
+            (&run.times[rows.clone()], &run.values[rows], starts)
+        };
+        let (times, values, starts) = numbers(0..behind);
+        reading.add_numbers(times, values, starts);
+        match hot {
+            Some(hot) if behind == run.times.len() && hot.late.is_none() => reading.add_in_order(hot)?,
+            Some(hot) => {
+                let (times, values, starts) = numbers(behind..run.times.len());
+                let both = times.iter().zip(values).enumerate().map(|(at, (t, v))| Point {
+                    t: *t,
+                    start: starts.get(at).copied().unwrap_or(0),
+                    sample: Sample::Float(*v),
+                });
+                let mut points = both.collect();
+                hot.add_to(&mut points)?;
+                for point in in_order(points) {
+                    reading.add(point);
+                }
+            }
+            None => {}
         }
         Ok(reading.finish())
+    }
+
+    /// No sample is older than this.
+    fn first(&self) -> Option<i64> {
+        let late = self.late.iter().flat_map(|late| {
+            late.open.iter().map(|point| point.t).chain(late.closed.iter().map(|chunk| chunk.first()))
+        });
+        self.closed.first().map(|chunk| chunk.first()).into_iter().chain(self.open.first()).chain(late).min()
     }
 
     /// Adds its samples behind others, those that count before those that do not.
@@ -357,18 +383,19 @@ impl Reading {
         }
     }
 
-    fn add_chunk(&mut self, chunk: &Chunk) -> Result<(), Error> {
-        match chunk.numbers()? {
-            Some(columns) => self.add_numbers(&columns.timestamps, &columns.values, &[]),
-            None => chunk.for_each(|point| self.add(point))?,
-        }
-        Ok(())
-    }
-
     /// Adds what there is in the order of time; what came late is not among it.
     fn add_in_order(&mut self, head: &HeadSnapshot) -> Result<(), Error> {
-        head.closed.iter().try_for_each(|chunk| self.add_chunk(chunk))?;
-        head.open.for_each(|point| self.add(point))
+        for chunk in &head.closed {
+            match chunk.numbers()? {
+                Some(columns) => self.add_numbers(&columns.timestamps, &columns.values, &[]),
+                None => chunk.for_each(|point| self.add(point))?,
+            }
+        }
+        match head.open.numbers()? {
+            Some(columns) => self.add_numbers(&columns.timestamps, &columns.values, &[]),
+            None => head.open.for_each(|point| self.add(point))?,
+        }
+        Ok(())
     }
 
     #[inline]

@@ -284,8 +284,8 @@ impl Found {
             };
         };
         // What is in files came first; mostly it is also older.
-        if warm.payloads.is_empty() && hot.as_ref().is_none_or(|hot| hot.is_after(&warm)) {
-            return Ok(HeadSnapshot::read_behind(hot.as_ref(), &warm, labels, from, to)?);
+        if warm.payloads.is_empty() {
+            return Ok(HeadSnapshot::read_with(hot.as_ref(), &warm, labels, from, to)?);
         }
         let mut points = points_of(&warm)?;
         if let Some(hot) = hot {

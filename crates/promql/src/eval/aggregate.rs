@@ -1,12 +1,13 @@
 //! Aggregations: many series to one per group.
 //!
-//! Series are added one after another, each over all steps; a group has a state per step.
+//! Series are added one after another as they are computed, each over all steps; a group has a state per step.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::annotation::Annotations;
 use crate::ast::{Aggregate, AggregateOp, Expr, Span};
-use crate::error::{Result, failed};
+use crate::error::{Error, Result, failed};
 use crate::histogram::{CompensatedSum, FloatHistogram, ResetHint, RunningMean};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::number::{format_plain, quoted};
@@ -26,9 +27,10 @@ impl Context<'_> {
             Some(param) => self.scalar(grid, param.without_parens())?,
             None => Vec::new(),
         };
-        let series = self.series(grid, aggregate.operand.without_parens())?;
-        self.release(points(&series));
+        let operand = aggregate.operand.without_parens();
         if matches!(aggregate.op, Topk | Bottomk | Limitk | LimitRatio) {
+            let series = self.series(grid, operand)?;
+            self.release(points(&series));
             return self.choose(grid, aggregate, &params, series);
         }
         if aggregate.op == AggregateOp::Quantile {
@@ -43,24 +45,31 @@ impl Context<'_> {
             }
         }
         let mut groups = Groups::default();
-        for s in series {
-            let group = groups.of(aggregate, &s.labels, || Group::new(grid));
+        let mut notes = Annotations::default();
+        let (mut states, max_states) = (0, self.options.max_samples);
+        self.drained(grid, operand, |s| {
+            let group = groups.of(aggregate, &s.labels, Group::default);
             group.drop_name |= s.drop_name;
-            for point in &s.floats {
-                group.add(grid, aggregate.op, point.t, |state| state.add_float(aggregate.op, point.v));
+            states += group.make_room(grid, &s);
+            if states > max_states {
+                return Err(Error::TooManySamples);
             }
+            group.add_floats(grid, aggregate.op, &s.floats);
             for point in &s.histograms {
                 let mut fault = None;
                 group.add(grid, aggregate.op, point.t, |state| {
                     fault = state.add_histogram(aggregate.op, &point.h);
                 });
-                self.note_fault(fault, aggregate, &s.labels);
+                note_fault(&mut notes, fault, aggregate, &s.labels);
             }
-        }
+            Ok(())
+        })?;
+        self.note(|own| own.merge(notes));
         let mut out = Vec::with_capacity(groups.items.len());
         for (labels, group) in groups.items {
             let mut series = Series { labels, drop_name: group.drop_name, ..Series::default() };
-            for ((step, t), state) in grid.times().enumerate().zip(group.states) {
+            let steps = group.first..grid.len();
+            for ((step, t), state) in steps.zip(grid.times_from(group.first)).zip(group.states) {
                 let Some(state) = state else { continue };
                 let param = params.get(step).copied().unwrap_or(f64::NAN);
                 if let Some(sample) = self.finished(state, aggregate, param) {
@@ -73,16 +82,6 @@ impl Context<'_> {
             }
         }
         Ok(out)
-    }
-
-    fn note_fault(&self, fault: Option<Fault>, aggregate: &Aggregate, labels: &Labels) {
-        let span = operand_span(aggregate);
-        self.note(|notes| match fault {
-            Some(Fault::Ignored) => notes.ignored_in_aggregation(aggregate.op.name(), span),
-            Some(Fault::MixedSchemas) => notes.mixed_schemas(labels.metric_name(), span),
-            Some(Fault::BoundsReconciled) => notes.bounds_reconciled("aggregation", span),
-            None => {}
-        });
     }
 
     /// The value of a group at a step, if it has one.
@@ -156,6 +155,16 @@ impl Context<'_> {
     }
 }
 
+fn note_fault(notes: &mut Annotations, fault: Option<Fault>, aggregate: &Aggregate, labels: &Labels) {
+    let span = operand_span(aggregate);
+    match fault {
+        Some(Fault::Ignored) => notes.ignored_in_aggregation(aggregate.op.name(), span),
+        Some(Fault::MixedSchemas) => notes.mixed_schemas(labels.metric_name(), span),
+        Some(Fault::BoundsReconciled) => notes.bounds_reconciled("aggregation", span),
+        None => {}
+    }
+}
+
 /// Where the operand stands: what annotations point at.
 fn operand_span(aggregate: &Aggregate) -> Span {
     aggregate.operand.without_parens().span()
@@ -198,18 +207,56 @@ impl<G> Groups<G> {
     }
 }
 
+/// A state for each step from the first to the last at which a series of the group has a point.
+#[derive(Default)]
 struct Group {
+    first: usize,
     states: Vec<Option<State>>,
     drop_name: bool,
 }
 
 impl Group {
-    fn new(grid: Grid) -> Self {
-        Self { states: std::iter::repeat_with(|| None).take(grid.len()).collect(), drop_name: false }
+    /// Makes room for the points of a series; for how many steps more.
+    fn make_room(&mut self, grid: Grid, series: &Series) -> usize {
+        let (floats, histograms) = (&series.floats, &series.histograms);
+        let ends = [floats.first(), floats.last()].into_iter().flatten().map(|p| p.t);
+        let ends = ends.chain([histograms.first(), histograms.last()].into_iter().flatten().map(|p| p.t));
+        let (Some(first), Some(last)) = (ends.clone().min(), ends.max()) else { return 0 };
+        let (first, end) = (grid.index(first), (grid.index(last) + 1).min(grid.len()));
+        let before = self.states.len();
+        let none = || std::iter::repeat_with(|| None);
+        if self.states.is_empty() {
+            self.first = first;
+        }
+        if first < self.first {
+            self.states.splice(..0, none().take(self.first - first));
+            self.first = first;
+        }
+        let more = end.saturating_sub(self.first + self.states.len());
+        self.states.extend(none().take(more));
+        self.states.len() - before
+    }
+
+    fn add_floats(&mut self, grid: Grid, op: AggregateOp, points: &[FloatPoint]) {
+        let Some(first) = points.first() else { return };
+        let first = grid.index(first.t).saturating_sub(self.first);
+        let states = self.states.get_mut(first..).unwrap_or_default();
+        let whole =
+            points.last().is_some_and(|last| grid.index(last.t) + 1 == self.first + first + points.len());
+        if whole {
+            // A point at every step between.
+            for (state, point) in states.iter_mut().zip(points) {
+                state.get_or_insert_with(|| State::new(op)).add_float(op, point.v);
+            }
+            return;
+        }
+        for point in points {
+            self.add(grid, op, point.t, |state| state.add_float(op, point.v));
+        }
     }
 
     fn add(&mut self, grid: Grid, op: AggregateOp, t: i64, f: impl FnOnce(&mut State)) {
-        if let Some(state) = self.states.get_mut(grid.index(t)) {
+        if let Some(state) = self.states.get_mut(grid.index(t).saturating_sub(self.first)) {
             f(state.get_or_insert_with(|| State::new(op)));
         }
     }

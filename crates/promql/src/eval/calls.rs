@@ -5,16 +5,15 @@ use crate::error::{Result, failed};
 use crate::labels::Labels;
 use crate::value::{FloatPoint, Series};
 
+use super::each::collected;
 use super::range_calls::{absent, exact_labels};
 use super::selector::{Aspect, step_times};
 use super::{Context, Evaluated, Grid, dates, math};
 
 impl Context<'_> {
     pub(super) fn call(&self, grid: Grid, call: &Call) -> Result<Evaluated> {
-        let has_range =
-            call.args.iter().any(|a| matches!(a.without_parens(), Expr::Matrix(_) | Expr::Subquery(_)));
-        if has_range {
-            return self.range_call(grid, call).map(Evaluated::Series);
+        if call.takes_range() {
+            return collected(|sink| self.range_each(grid, call, sink)).map(Evaluated::Series);
         }
         if let Some(scalar) = self.scalar_call(grid, call)? {
             return Ok(Evaluated::Scalar(scalar));

@@ -1,36 +1,55 @@
 //! The largest or the smallest number in a window that moves along a series.
 //!
-//! A sample that a later one beats is forgotten, as it leaves the window earlier. So each is looked at once, however
-//! much the windows of steps overlap.
-
-use std::collections::VecDeque;
+//! A window's samples are those that were there when it was last looked at as a whole, of which only some can still become the
+//! extreme, and those that came since, of which the extreme so far is known. So each sample is looked at twice,
+//! however much the windows of steps overlap, and mostly only compared.
 
 use crate::value::FloatPoint;
 
-/// Samples that may still be the extreme of a window, each with its place in the series; each beats all behind it or equals the
-/// next.
+/// What is known of the window before.
 #[derive(Debug, Default)]
 pub(super) struct MovingExtreme {
-    candidates: VecDeque<(usize, f64)>,
-    next: usize,
+    /// Of the older part, those that no later one of it beats or equals, the earliest last; each with its place in the series.
+    older: Vec<(usize, f64)>,
+    /// The place behind the older part.
+    newer_from: usize,
+    /// The extreme of the newer part; NaN if it has no number.
+    newer: f64,
+    /// The place behind the window.
+    seen: usize,
 }
 
 impl MovingExtreme {
     /// The number in a window that no other beats, of several such the first; NaN if there is no number. `first` is the place of
     /// the window's first sample in its series, which never falls from call to call.
     pub fn of(&mut self, window: &[FloatPoint], first: usize, beats: impl Fn(f64, f64) -> bool) -> f64 {
-        while self.candidates.front().is_some_and(|(at, _)| *at < first) {
-            self.candidates.pop_front();
-        }
-        let seen = self.next.saturating_sub(first);
-        for (at, point) in window.iter().enumerate().skip(seen).filter(|(_, point)| !point.v.is_nan()) {
-            while self.candidates.back().is_some_and(|(_, v)| beats(point.v, *v)) {
-                self.candidates.pop_back();
+        let end = first + window.len();
+        let of = |from: usize, to: usize| window.get(from - first..to - first).unwrap_or_default();
+        self.seen = self.seen.max(first);
+        if first >= self.newer_from {
+            // Nothing of the older part is left: what was newer becomes that.
+            self.older.clear();
+            for (at, point) in of(first, self.seen).iter().enumerate().rev() {
+                let is_beaten = |(_, best): &(usize, f64)| beats(*best, point.v);
+                if !point.v.is_nan() && !self.older.last().is_some_and(is_beaten) {
+                    self.older.push((first + at, point.v));
+                }
             }
-            self.candidates.push_back((first + at, point.v));
+            (self.newer_from, self.newer) = (self.seen, f64::NAN);
         }
-        self.next = self.next.max(first + window.len());
-        self.candidates.front().map_or(f64::NAN, |(_, v)| *v)
+        while self.older.last().is_some_and(|(at, _)| *at < first) {
+            self.older.pop();
+        }
+        for point in of(self.seen, end) {
+            if beats(point.v, self.newer) || self.newer.is_nan() {
+                self.newer = point.v;
+            }
+        }
+        self.seen = end;
+        match self.older.last() {
+            Some((_, v)) if !beats(self.newer, *v) => *v,
+            _ => self.newer,
+        }
     }
 }
 

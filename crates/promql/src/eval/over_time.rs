@@ -12,6 +12,7 @@ use crate::summation::add_compensated;
 use crate::value::{FloatPoint, HistogramPoint, Sample};
 
 use super::average::{FloatMean, quantile, variance};
+use super::change::Change;
 use super::range_calls::RangeCall;
 use super::rate;
 use super::window::Window;
@@ -20,10 +21,10 @@ use super::window::Window;
 pub(super) fn apply(call: &RangeCall<'_>, window: &Window<'_>) -> Result<Option<Sample>> {
     let float = |v: f64| Ok(Some(Sample::Float(v)));
     let arg = |at: usize| call.args.get(at).copied().unwrap_or(f64::NAN);
+    if let Some(change) = Change::of(call.name) {
+        return rate::extrapolated(call, window, change);
+    }
     match call.name {
-        "rate" => rate::extrapolated(call, window, true, true),
-        "increase" => rate::extrapolated(call, window, true, false),
-        "delta" => rate::extrapolated(call, window, false, false),
         "irate" => Ok(rate::instant(call, window, true)),
         "idelta" => Ok(rate::instant(call, window, false)),
         "count_over_time" => float((window.floats.len() + window.histograms.len()) as f64),

@@ -10,9 +10,11 @@ use crate::matcher::{MatchOp, Matcher};
 use crate::source::SeriesData;
 use crate::value::{FloatPoint, Series};
 
+use super::change::Change;
+use super::each::{Sink, collected};
 use super::extreme::MovingExtreme;
 use super::window::{Placement, for_each_window};
-use super::{Context, Grid, over_time, rate};
+use super::{Context, Grid, over_time};
 
 /// A call while one of its series is walked.
 pub(super) struct RangeCall<'c> {
@@ -23,8 +25,6 @@ pub(super) struct RangeCall<'c> {
     pub labels: &'c Labels,
     /// The numbers among the arguments at the current step.
     pub args: &'c [f64],
-    /// Where the series' counter was reset, for functions that ask.
-    pub falls: &'c [usize],
     /// The largest or smallest so far, for functions that ask.
     pub extreme: &'c RefCell<MovingExtreme>,
 }
@@ -41,8 +41,21 @@ const ANCHORED: &str = "changes, delta, increase, rate, resets";
 const SMOOTHED: &str = "delta, increase, rate";
 
 impl Context<'_> {
-    /// A call with a range among its arguments.
-    pub(super) fn range_call(&self, grid: Grid, call: &Call) -> Result<Vec<Series>> {
+    /// Hands the series of a call with a range among its arguments to `sink`.
+    pub(super) fn range_each(&self, grid: Grid, call: &Call, sink: Sink<'_>) -> Result<()> {
+        if call.function.name == "absent_over_time" {
+            let present = collected(|sink| self.walked(grid, call, sink))?;
+            let selector = call.args.iter().find_map(|arg| match arg.without_parens() {
+                Expr::Matrix(matrix) => Some(&matrix.selector),
+                _ => None,
+            });
+            let labels = selector.map_or_else(Labels::default, |selector| exact_labels(&selector.matchers));
+            return absent(grid, &present, labels).into_iter().try_for_each(sink);
+        }
+        self.walked(grid, call, sink)
+    }
+
+    fn walked(&self, grid: Grid, call: &Call, sink: Sink<'_>) -> Result<()> {
         let name = call.function.name;
         let mut scalars = Vec::new();
         let mut range = None;
@@ -57,7 +70,7 @@ impl Context<'_> {
         };
         let span = first.without_parens().span();
         let walk = Walk { grid, name, span, scalars };
-        let out = match range {
+        match range {
             Expr::Matrix(selector) => {
                 let placement = self.placement(selector)?;
                 let (allowed, modifier) = match placement.boundary {
@@ -70,9 +83,10 @@ impl Context<'_> {
                         "{modifier} modifier can only be used with: {allowed} - not with {name}"
                     ));
                 }
-                self.each_series(&selector.selector, placement.span(grid), |context, data| {
+                let f = |context: &Context<'_>, data: SeriesData| {
                     walk.series(context, data.without_stale(), false, placement)
-                })?
+                };
+                self.each_series(&selector.selector, placement.span(grid), f, sink)
             }
             Expr::Subquery(subquery) => {
                 let (fixed, offset) = self.shift(&subquery.shift)?;
@@ -82,21 +96,15 @@ impl Context<'_> {
                 self.subqueries.set(self.subqueries.get() + 1);
                 let series = self.subquery(grid, subquery);
                 self.subqueries.set(self.subqueries.get() - 1);
-                let series = series?.into_iter();
-                series
-                    .filter_map(|(data, drop_name)| walk.series(self, data, drop_name, placement).transpose())
-                    .collect::<Result<_>>()?
+                for (data, drop_name) in series? {
+                    if let Some(series) = walk.series(self, data, drop_name, placement)? {
+                        sink(series)?;
+                    }
+                }
+                Ok(())
             }
-            _ => Vec::new(),
-        };
-        if name == "absent_over_time" {
-            let labels = match range {
-                Expr::Matrix(selector) => exact_labels(&selector.selector.matchers),
-                _ => Labels::default(),
-            };
-            return Ok(absent(grid, &out, labels));
+            _ => Ok(()),
         }
-        Ok(out)
     }
 }
 
@@ -120,11 +128,38 @@ impl Walk {
         // A sample of the range is the metric's own; anything computed from it is not.
         let keeps_name = matches!(self.name, "last_over_time" | "first_over_time");
         let mut out = Series { drop_name: drop_name || !keeps_name, ..Series::default() };
+        let plain_numbers = placement.boundary == Boundary::Plain && data.histograms.is_empty();
+        match Change::of(self.name).filter(|_| plain_numbers) {
+            Some(change) => self.changes(context, &data, placement, change, &mut out)?,
+            None => self.windows(context, &data, placement, &mut out)?,
+        }
+        if matches!(self.name, "rate" | "increase") && !out.floats.is_empty() {
+            let metric = data.labels.metric_name();
+            let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s));
+            if !metric.is_empty() && !counter {
+                context.note(|notes| notes.possible_non_counter(metric, self.span));
+            }
+        }
+        if out.is_empty() {
+            return Ok(None);
+        }
+        context.charge(out.samples())?;
+        out.labels = data.labels;
+        Ok(Some(out))
+    }
+
+    /// The values of a function of any kind, window by window.
+    fn windows(
+        &self,
+        context: &Context<'_>,
+        data: &SeriesData,
+        placement: Placement,
+        out: &mut Series,
+    ) -> Result<()> {
         let mut args = vec![0.0; self.scalars.len()];
-        let falls = if matches!(self.name, "rate" | "increase") { rate::falls(&data) } else { Vec::new() };
         let extreme = RefCell::default();
         let (mut largest, mut used) = (0, 0);
-        for_each_window(&data, placement, self.grid, |step, window| {
+        for_each_window(data, placement, self.grid, |step, window| {
             for (arg, values) in args.iter_mut().zip(&self.scalars) {
                 *arg = values.get(step).copied().unwrap_or(f64::NAN);
             }
@@ -139,8 +174,7 @@ impl Walk {
                 largest = size;
             }
             let (name, span, labels) = (self.name, self.span, &data.labels);
-            let call =
-                RangeCall { context, name, span, labels, args: &args, falls: &falls, extreme: &extreme };
+            let call = RangeCall { context, name, span, labels, args: &args, extreme: &extreme };
             if let Some(sample) = over_time::apply(&call, &window)? {
                 out.push(window.t, sample);
             }
@@ -148,19 +182,28 @@ impl Walk {
         })?;
         context.release(largest);
         context.used(used);
-        if matches!(self.name, "rate" | "increase") && !out.floats.is_empty() {
-            let metric = data.labels.metric_name();
-            let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s));
-            if !metric.is_empty() && !counter {
-                context.note(|notes| notes.possible_non_counter(metric, self.span));
-            }
-        }
-        if out.is_empty() {
-            return Ok(None);
-        }
-        context.charge(out.samples())?;
-        out.labels = data.labels;
-        Ok(Some(out))
+        Ok(())
+    }
+
+    /// The values of `rate`, `increase` or `delta` for numbers, which most windows of most queries are for.
+    fn changes(
+        &self,
+        context: &Context<'_>,
+        data: &SeriesData,
+        placement: Placement,
+        change: Change,
+        out: &mut Series,
+    ) -> Result<()> {
+        let (mut largest, mut used) = (0, 0);
+        out.floats = change.along(data, placement, self.grid, |step, size| {
+            largest = largest.max(size);
+            used += size;
+            context.used_at(step, size);
+        });
+        context.charge(largest)?;
+        context.release(largest);
+        context.used(used);
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! How counters and gauges change: `rate`, `increase`, `delta`, `irate`, `idelta`.
+//! How counters and gauges change: `rate`, `increase` and `delta` of histograms and between boundaries, `irate`, `idelta`.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use crate::annotation::Annotations;
 use crate::ast::Boundary;
 use crate::error::Result;
 use crate::histogram::{FloatHistogram, ResetHint};
-use crate::source::SeriesData;
 use crate::value::{FloatPoint, HistogramPoint, Sample};
 
+use super::change::Change;
 use super::range_calls::RangeCall;
 use super::window::Window;
 
@@ -22,30 +22,20 @@ fn starts_anew(before_start: i64, before: i64, start: i64, t: i64) -> bool {
 }
 
 /// The same for the sample `at` and the one before it, if starts are known.
-fn starts_anew_at(starts: &[i64], time: impl Fn(usize) -> i64, at: usize) -> bool {
+pub(super) fn starts_anew_at(starts: &[i64], time: impl Fn(usize) -> i64, at: usize) -> bool {
     match (at.checked_sub(1).and_then(|before| starts.get(before)), starts.get(at)) {
         (Some(before_start), Some(start)) => starts_anew(*before_start, time(at - 1), *start, time(at)),
         _ => false,
     }
 }
 
-/// The numbers of a series before which its counter was reset, by their places: looked for once and not in every
-/// window.
-pub(super) fn falls(data: &SeriesData) -> Vec<usize> {
-    let floats = &data.floats;
-    let falls = |at: &usize| {
-        floats[*at].v < floats[*at - 1].v || starts_anew_at(&data.float_starts, |at| floats[at].t, *at)
-    };
-    (1..floats.len()).filter(falls).collect()
-}
-
-/// `rate` (per second), `increase` and, for gauges, `delta`.
+/// `rate` (per second), `increase` and, for gauges, `delta` over a window of any kind.
 pub(super) fn extrapolated(
     call: &RangeCall<'_>,
     window: &Window<'_>,
-    counter: bool,
-    per_second: bool,
+    asked: Change,
 ) -> Result<Option<Sample>> {
+    let Change { counter, per_second } = asked;
     if window.boundary != Boundary::Plain {
         return Ok(between_boundaries(window, counter, per_second).map(Sample::Float));
     }
@@ -54,61 +44,16 @@ pub(super) fn extrapolated(
         call.note(Annotations::mixed_range);
         return Ok(None);
     }
+    let ends = (window.start, window.end);
     if histograms.len() > 1 {
         let Some(mut change) = histogram_change(call, window, counter) else { return Ok(None) };
         let (first, last) = (&histograms[0], &histograms[histograms.len() - 1]);
-        let zero = (change.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / change.count);
-        change.scale(factor(window, first.t, last.t, histograms.len(), zero.filter(|_| counter), per_second));
+        let zero =
+            (counter && change.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / change.count);
+        change.scale(asked.factor(ends, (first.t, last.t), histograms.len(), zero));
         return Ok(Some(Sample::Histogram(Arc::new(change))));
     }
-    let ([first, ..], [.., last]) = (floats, floats) else { return Ok(None) };
-    if floats.len() < 2 {
-        return Ok(None);
-    }
-    let mut change = last.v - first.v;
-    if counter {
-        // A window's first sample has none before it.
-        let behind_first = call.falls.partition_point(|fall| *fall <= window.first_float);
-        let falls = call.falls.get(behind_first..).unwrap_or_default().iter();
-        for at in falls.map(|fall| fall - window.first_float).take_while(|at| *at < floats.len()) {
-            change += floats[at - 1].v;
-        }
-    }
-    let zero = (counter && change > 0.0 && first.v >= 0.0).then(|| first.v / change);
-    Ok(Some(Sample::Float(change * factor(window, first.t, last.t, floats.len(), zero, per_second))))
-}
-
-/// What the change between the first and last sample is multiplied by for the change over the window:
-/// a series that reaches nearly to an end of the window is taken to reach on to it, another to end
-/// half a sampling interval beyond its samples. A counter does not reach back beyond where it was
-/// zero: `zero` is that distance in lengths of the sampled time.
-fn factor(
-    window: &Window<'_>,
-    first: i64,
-    last: i64,
-    samples: usize,
-    zero: Option<f64>,
-    per_second: bool,
-) -> f64 {
-    let mut to_start = (first - window.start) as f64 / 1000.0;
-    let mut to_end = (window.end - last) as f64 / 1000.0;
-    let sampled = (last - first) as f64 / 1000.0;
-    let between = sampled / (samples - 1) as f64;
-    let threshold = between * 1.1;
-    if to_start >= threshold {
-        to_start = between / 2.0;
-    }
-    if let Some(zero) = zero {
-        let to_zero = sampled * zero;
-        if to_zero < to_start {
-            to_start = to_zero;
-        }
-    }
-    if to_end >= threshold {
-        to_end = between / 2.0;
-    }
-    let factor = (sampled + to_start + to_end) / sampled;
-    if per_second { factor / window.seconds() } else { factor }
+    Ok(asked.within(floats, window.float_starts, ends).map(Sample::Float))
 }
 
 /// The change of histograms from the first to the last one.

@@ -5,6 +5,7 @@ use crate::error::{Result, failed};
 use crate::source::SeriesData;
 use crate::value::{FloatPoint, HistogramPoint, Sample, Series, is_stale};
 
+use super::each::{Sink, collected};
 use super::rate::interpolated;
 use super::window::{Placement, for_each_window};
 use super::{Context, Grid};
@@ -31,6 +32,16 @@ impl Context<'_> {
         selector: &VectorSelector,
         aspect: Aspect,
     ) -> Result<Vec<Series>> {
+        collected(|sink| self.instant_each(grid, selector, aspect, sink))
+    }
+
+    pub(super) fn instant_each(
+        &self,
+        grid: Grid,
+        selector: &VectorSelector,
+        aspect: Aspect,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         let (fixed, offset) = self.shift(&selector.shift)?;
         let lookback = self.options.lookback_ms;
         let placement = Placement { fixed, offset, range: lookback, boundary: Boundary::Plain, lookback };
@@ -39,7 +50,7 @@ impl Context<'_> {
         if smoothed {
             end = end.saturating_add(lookback);
         }
-        self.each_series(selector, (start, end), |context, data| {
+        let f = |context: &Context<'_>, data: SeriesData| {
             let series = if smoothed {
                 smoothed_series(data, placement, grid, lookback)?
             } else {
@@ -55,7 +66,8 @@ impl Context<'_> {
             }
             context.charge(series.samples())?;
             Ok((!series.is_empty()).then_some(series))
-        })
+        };
+        self.each_series(selector, (start, end), f, sink)
     }
 
     /// The placement of a range selector's windows.
@@ -69,7 +81,7 @@ impl Context<'_> {
     /// The samples of a range selector at a single time.
     pub(crate) fn range_vector(&self, grid: Grid, selector: &MatrixSelector) -> Result<Vec<Series>> {
         let placement = self.placement(selector)?;
-        self.each_series(&selector.selector, placement.span(grid), |context, data| {
+        let f = |context: &Context<'_>, data: SeriesData| {
             let data = data.without_stale();
             let mut series = Series { labels: data.labels.clone(), ..Series::default() };
             for_each_window(&data, placement, grid, |_, window| {
@@ -88,7 +100,8 @@ impl Context<'_> {
             context.used_at(0, series.samples());
             context.charge(series.samples())?;
             Ok(Some(series))
-        })
+        };
+        collected(|sink| self.each_series(&selector.selector, placement.span(grid), f, sink))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A window that moves along one series.
 
+use std::ops::Range;
+
 use crate::ast::Boundary;
 use crate::source::SeriesData;
 use crate::value::{FloatPoint, HistogramPoint};
@@ -40,6 +42,26 @@ impl Placement {
         let first = self.end(grid.start).saturating_sub(self.range).saturating_sub(self.before());
         (first.saturating_add(1), self.end(grid.end).saturating_add(self.after()))
     }
+
+    /// The steps whose windows may have samples of a series: most series of a long query are short.
+    pub fn steps(self, data: &SeriesData, grid: Grid) -> Range<usize> {
+        let (floats, histograms) = (&data.floats, &data.histograms);
+        let first = floats.first().map(|p| p.t).into_iter().chain(histograms.first().map(|p| p.t)).min();
+        let last = floats.last().map(|p| p.t).into_iter().chain(histograms.last().map(|p| p.t)).max();
+        let (Some(first), Some(last)) = (first, last) else { return 0..0 };
+        let steps = 0..grid.len();
+        if self.fixed.is_some() {
+            return steps;
+        }
+        let wide = i128::from;
+        let earliest = wide(first) + wide(self.offset) - wide(self.after());
+        let latest = wide(last) + wide(self.offset) + wide(self.range) + wide(self.before());
+        let step_of = |t: i128| (t - wide(grid.start)).div_euclid(wide(grid.step.max(1)));
+        let at = |step: i128| usize::try_from(step.max(0)).unwrap_or(usize::MAX).min(steps.end);
+        // The first at or behind the earliest, up to the last before the latest.
+        let begin = at(step_of(earliest - 1) + 1);
+        begin..at(step_of(latest) + 1).max(begin)
+    }
 }
 
 /// The samples of one step: those behind `start`, up to `end`. With an anchored or smoothed
@@ -78,7 +100,8 @@ pub(super) fn for_each_window<E>(
     mut f: impl FnMut(usize, Window<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let (mut floats, mut histograms) = ((0, 0), (0, 0));
-    for (step, t) in grid.times().enumerate() {
+    let steps = placement.steps(data, grid);
+    for (step, t) in steps.clone().zip(grid.times_from(steps.start)) {
         let end = placement.end(t);
         let start = end.saturating_sub(placement.range);
         let after = start.saturating_sub(placement.before());
@@ -103,7 +126,8 @@ pub(super) fn for_each_window<E>(
     Ok(())
 }
 
-fn moved<P>(
+/// Where a window lies on a series whose last one lay before.
+pub(super) fn moved<P>(
     (mut from, mut to): (usize, usize),
     points: &[P],
     time: impl Fn(&P) -> i64,

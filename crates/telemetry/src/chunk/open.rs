@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use luma_codec::{Error, OpenSamples, encode_decimals};
+use luma_codec::{Error, OpenSamples, SampleColumns, encode_decimals};
 use luma_promql::{HistogramPoint, Sample};
 
 use super::histograms::{HistogramColumns, same_layout};
@@ -127,6 +127,14 @@ impl Open {
                 open.points.first().is_some_and(|first| first.t <= to)
                     && self.last().is_some_and(|last| last >= from)
             }
+        }
+    }
+
+    /// Its columns, if it has numbers and nothing is known of when counters started.
+    pub fn numbers(&self) -> Result<Option<SampleColumns>, Error> {
+        match self {
+            Self::Floats(open) if open.starts.is_none() => open.samples.columns().map(Some),
+            _ => Ok(None),
         }
     }
 
