@@ -6,6 +6,7 @@
 
 mod file;
 pub mod keys;
+mod machine;
 mod reference;
 mod value;
 
@@ -170,6 +171,11 @@ impl Config {
 
     /// Turns shares of the memory limit into sizes, which together have to stay under it.
     fn share_memory(&mut self) -> Result<(), ConfigError> {
+        if let Some(setting) = self.settings.get_mut(&("memory", "memory_limit"))
+            && let Value::Percent(percent) = setting.value
+        {
+            setting.value = Value::Count((machine::memory() / 100 * percent).max(keys::MEMORY_MIN));
+        }
         let limit = self.count("memory", "memory_limit");
         for setting in self.settings.values_mut() {
             if let Value::Percent(percent) = setting.value {

@@ -286,9 +286,10 @@ pub static KEYS: &[Key] = &[
     key(
         "memory",
         "memory_limit",
-        Kind::Bytes { min: 64 << 20 },
-        "1GB",
-        "Memory of the server; the sizes that follow are shares of it unless they are given as such.",
+        Kind::MachineShare { min: MEMORY_MIN },
+        "25%",
+        "Memory of the server, or its share of the machine's (or container's); the sizes that follow are shares of it unless they are \
+         given as such.",
     ),
     key(
         "memory",
@@ -399,6 +400,9 @@ pub static KEYS: &[Key] = &[
     ),
     key("log", "format", Kind::OneOf(&["text", "json"]), "text", "Form of the log."),
 ];
+
+/// The smallest `memory.memory_limit`.
+pub(super) const MEMORY_MIN: u64 = 64 << 20;
 
 /// What a preset sets instead of the defaults: section, name, value.
 pub fn preset(name: &str) -> &'static [(&'static str, &'static str, &'static str)] {

@@ -37,7 +37,9 @@ pub fn show(config: &Config) -> String {
         }
         let value = literal(setting.key.kind, &setting.text);
         let size = match (setting.key.kind, &setting.value) {
-            (Kind::Share { .. }, Value::Count(bytes)) if setting.text.ends_with('%') => {
+            (Kind::Share { .. } | Kind::MachineShare { .. }, Value::Count(bytes))
+                if setting.text.ends_with('%') =>
+            {
                 format!(", {} MB", bytes >> 20)
             }
             _ => String::new(),

@@ -19,6 +19,11 @@ pub enum Kind {
         /// The smallest size.
         min: u64,
     },
+    /// A size, or a percentage of the memory that the machine has.
+    MachineShare {
+        /// The smallest size.
+        min: u64,
+    },
     /// A whole number.
     Count {
         /// The smallest.
@@ -41,7 +46,7 @@ pub enum Value {
     Bool(bool),
     /// A number, or a size in bytes.
     Count(u64),
-    /// A percentage of the memory limit; a checked configuration has the size instead.
+    /// A percentage of the memory limit, or of the machine's memory; a checked configuration has the size instead.
     Percent(u64),
     /// A time.
     Duration(Duration),
@@ -61,7 +66,7 @@ impl Kind {
                 _ => None,
             },
             Self::Bytes { min } => parse_bytes(text).filter(|bytes| *bytes >= min).map(Value::Count),
-            Self::Share { min } => match text.strip_suffix('%') {
+            Self::Share { min } | Self::MachineShare { min } => match text.strip_suffix('%') {
                 Some(percent) => {
                     percent.parse().ok().filter(|percent| (1..=100).contains(percent)).map(Value::Percent)
                 }
@@ -84,6 +89,10 @@ impl Kind {
             Self::Bytes { min } => format!("a size such as \"64MB\", at least \"{}\"", format_bytes(min)),
             Self::Share { min } => format!(
                 "a size such as \"64MB\", at least \"{}\", or a share of memory.memory_limit such as \"25%\"",
+                format_bytes(min)
+            ),
+            Self::MachineShare { min } => format!(
+                "a size such as \"2GB\", at least \"{}\", or a share of the machine's memory such as \"25%\"",
                 format_bytes(min)
             ),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
