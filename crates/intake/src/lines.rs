@@ -51,7 +51,8 @@ fn lines<'a>(text: &'a [u8], lines: &mut Lines, mut f: impl FnMut(&'a str, &mut 
         match std::str::from_utf8(line) {
             Ok(line) => f(line, lines),
             Err(_) => {
-                lines.refuse(format!("unable to parse '{}': it is no UTF-8", String::from_utf8_lossy(line)));
+                let text = String::from_utf8_lossy(line);
+                lines.refuse(format!("unable to parse '{}': it is no UTF-8", shown(&text)));
             }
         }
     }
@@ -103,6 +104,15 @@ mod tests {
         }
         let long = [&vec![b'x'; LINE_BYTES_MAX + 1][..], b" v=1\n"].concat();
         assert_eq!(refused(&long), [1, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_line_is_short_however_long_the_line_is() {
+        for line in [vec![b'x'; 100_000], vec![0xff; 100_000], vec![b'x'; LINE_BYTES_MAX + 1]] {
+            let found = influx::read(&line, influx::Reading::default(), &mut WriteRequest::new(i64::MAX));
+            assert_eq!(found.errors.len(), 1);
+            assert!(found.errors.iter().all(|error| error.len() < 500), "{:?}", found.errors);
+        }
     }
 
     proptest! {

@@ -83,7 +83,7 @@ impl Batch {
             None => return Err(LabelError::Empty),
             Some(("", _)) => return Err(LabelError::Unnamed),
             Some(_) if pairs.len() > LABELS_MAX => {
-                return Err(LabelError::TooMany { count: pairs.len(), limit: LABELS_MAX });
+                return Err(LabelError::TooMany { limit: LABELS_MAX });
             }
             Some(_) if bytes > LABEL_BYTES_MAX => {
                 return Err(LabelError::TooLong { bytes, limit: LABEL_BYTES_MAX });

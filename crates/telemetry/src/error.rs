@@ -92,10 +92,8 @@ pub enum LabelError {
     #[error("a series has a label without a name")]
     Unnamed,
     /// There are too many.
-    #[error("a series has {count} labels, over the limit of {limit}")]
+    #[error("a series has more than {limit} labels")]
     TooMany {
-        /// How many.
-        count: usize,
         /// How many there may be.
         limit: usize,
     },

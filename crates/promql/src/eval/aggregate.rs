@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::annotation::Annotations;
 use crate::ast::{Aggregate, AggregateOp, Expr, Span};
@@ -46,12 +47,14 @@ impl Context<'_> {
         }
         let mut groups = Groups::default();
         let mut notes = Annotations::default();
-        let (mut states, max_states) = (0, self.options.max_samples);
+        // A state counts as a sample.
+        let (mut states, counted, max_samples) = (0, Arc::clone(&self.samples), self.options.max_samples);
         self.drained(grid, operand, |s| {
             let group = groups.of(aggregate, &s.labels, Group::default);
             group.drop_name |= s.drop_name;
-            states += group.make_room(grid, &s);
-            if states > max_states {
+            let more = group.make_room(grid, &s);
+            states += more;
+            if counted.fetch_add(more, Relaxed).saturating_add(more) > max_samples {
                 return Err(Error::TooManySamples);
             }
             group.add_floats(grid, aggregate.op, &s.floats);
@@ -65,6 +68,7 @@ impl Context<'_> {
             Ok(())
         })?;
         self.note(|own| own.merge(notes));
+        self.release(states);
         let mut out = Vec::with_capacity(groups.items.len());
         for (labels, group) in groups.items {
             let mut series = Series { labels, drop_name: group.drop_name, ..Series::default() };
