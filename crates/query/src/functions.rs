@@ -15,6 +15,7 @@ pub(crate) mod chain;
 pub(crate) mod collation;
 pub(crate) mod domain;
 mod enums;
+mod growing;
 pub(crate) mod json;
 mod keeping;
 pub(crate) mod missing;
@@ -108,6 +109,7 @@ fn overloaded() -> impl Iterator<Item = &'static overload::Function> {
         .chain(arrays::FUNCTIONS)
         .chain(series::FUNCTIONS)
         .chain(text::FUNCTIONS)
+        .chain(growing::FUNCTIONS)
         .chain(pattern::FUNCTIONS)
         .chain(regex::FUNCTIONS)
         .chain(json::FUNCTIONS)

@@ -120,3 +120,28 @@ async fn planning_ends_with_the_time_of_its_statement() {
     let error = run(&mut session, &format!("SELECT count(*) FROM t WHERE {condition}")).await.unwrap_err();
     assert_eq!(state(&error), "57014");
 }
+
+#[tokio::test]
+async fn values_that_would_take_all_memory_are_refused() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    let many = "repeat('x', 200000000)";
+    for expression in [
+        "repeat('x', 2000000000)".to_owned(),
+        "lpad('x', 2000000000)".into(),
+        "rpad('x', 2000000000, 'ab')".into(),
+        "replace(repeat('a', 10000000), 'a', repeat('b', 1000))".into(),
+        format!("concat({many}, {many})"),
+        format!("{many} || {many}"),
+        "array_fill(0, ARRAY[2000000000])".into(),
+        // Each is small enough, but not all of a batch.
+        "max(length(repeat('x', 1000000 + i))) FROM generate_series(1, 8000) i".into(),
+    ] {
+        let error = run(&mut session, &format!("SELECT {expression}")).await.unwrap_err();
+        assert_eq!(state(&error), "54000", "{expression}: {error}");
+    }
+    assert_eq!(
+        one(&mut session, "SELECT length(repeat('ab', 100000)), lpad('7', 3, '0'), rpad('abc', 2)").await,
+        "200000|007|ab"
+    );
+}

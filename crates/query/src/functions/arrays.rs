@@ -233,6 +233,9 @@ fn fractions(parts: ValueRef<'_>, of: impl Fn(f64) -> Result<Value>) -> Result<V
     given.collect::<Result<Vec<_>>>().map(array)
 }
 
+/// Most elements of an array that one value fills; PostgreSQL's are eight times as many.
+const FILLED_MAX: usize = 1 << 24;
+
 pub(crate) static FUNCTIONS: &[&Function] = &[
     &Function::new(
         "luma_assign",
@@ -379,7 +382,11 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
                     "arrays of more than one dimension are not supported",
                 ));
             };
-            let count = int(*count).clamp(0, 1 << 27) as usize;
+            let count = int(*count).max(0) as usize;
+            if count > FILLED_MAX {
+                let message = format!("array size exceeds the maximum allowed ({FILLED_MAX})");
+                return Err(Error::new(ErrorKind::ProgramLimit, message));
+            }
             Ok(array(vec![values[0].to_owned(); count]))
         })],
     ),

@@ -198,6 +198,30 @@ fn plain(kind: Kind) -> Option<DataType> {
     })
 }
 
+/// Most bytes of a text that a function gives.
+pub(crate) const VALUE_BYTES_MAX: usize = 256 << 20;
+/// Most bytes of the texts of one batch of rows, which are in one array.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// Counts a value's bytes among those of its batch.
+///
+/// # Errors
+/// 54000 when they are too many.
+fn count_bytes(value: ValueRef<'_>, sum: &mut usize) -> Result<()> {
+    let bytes = match value {
+        ValueRef::Text(text) => text.len(),
+        ValueRef::Bytea(bytes) => bytes.len(),
+        _ => 0,
+    };
+    *sum += bytes;
+    if bytes <= VALUE_BYTES_MAX && *sum <= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::ProgramLimit, "requested length too large").hint(
+        "A value may take 256 MB, and the values of some thousand rows that are computed together 1 GB.",
+    ))
+}
+
 /// The distance of a whole number to a type that may turn out to be its own.
 const NARROWED: u32 = 20;
 
@@ -404,6 +428,7 @@ impl ScalarUDFImpl for OverloadedFunction {
             types.push(wanted);
         }
         let mut builder = ColumnBuilder::new(&returns, rows);
+        let mut sum = 0;
         let mut call = |values: &[ValueRef<'_>]| -> Result<()> {
             if overload.strict && values.iter().any(|value| matches!(value, ValueRef::Null)) {
                 builder.append_null();
@@ -411,7 +436,10 @@ impl ScalarUDFImpl for OverloadedFunction {
             }
             match (overload.body)(&info, values, &types)?.as_ref() {
                 ValueRef::Null => builder.append_null(),
-                value => builder.append(value)?,
+                value => {
+                    count_bytes(value, &mut sum)?;
+                    builder.append(value)?;
+                }
             }
             Ok(())
         };

@@ -5,7 +5,7 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 use crate::functions::numbers::int;
 use crate::functions::overload::Kind::{Any, Bytea, Int4, Int8, Text};
 use crate::functions::overload::Surroundings;
-use crate::functions::overload::{Function, Overload};
+use crate::functions::overload::{Function, Overload, VALUE_BYTES_MAX};
 use crate::functions::regex::first_match;
 
 pub(super) fn string(value: ValueRef<'_>) -> &str {
@@ -270,18 +270,24 @@ fn split_part(values: &[ValueRef<'_>]) -> Result<Value> {
 }
 
 /// Everything but NULL, one after the other.
-fn concat(values: &[ValueRef<'_>], types: &[DataType], separator: &str, info: &Surroundings) -> Value {
-    let parts: Vec<String> = values
-        .iter()
-        .zip(types)
-        .filter(|(value, _)| !value.is_null())
-        .map(|(value, data_type)| {
-            let mut out = Vec::new();
-            luma_model::format_text(*value, data_type, info.text_context(), &mut out);
-            String::from_utf8_lossy(&out).into_owned()
-        })
-        .collect();
-    Value::Text(parts.join(separator))
+fn concat(
+    values: &[ValueRef<'_>],
+    types: &[DataType],
+    separator: &str,
+    info: &Surroundings,
+) -> Result<Value> {
+    let mut out = Vec::new();
+    let mut any = false;
+    for (value, data_type) in values.iter().zip(types).filter(|(value, _)| !value.is_null()) {
+        if std::mem::replace(&mut any, true) {
+            out.extend_from_slice(separator.as_bytes());
+        }
+        luma_model::format_text(*value, data_type, info.text_context(), &mut out);
+        if out.len() > VALUE_BYTES_MAX {
+            return Err(Error::new(ErrorKind::ProgramLimit, "requested length too large"));
+        }
+    }
+    text(String::from_utf8_lossy(&out))
 }
 
 const SUBSTRING: &[Overload] = &[
@@ -371,7 +377,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "concat",
-        &[Overload::new(&[Any], Text, |info, values, types| Ok(concat(values, types, "", info)))
+        &[Overload::new(&[Any], Text, |info, values, types| concat(values, types, "", info))
             .variadic()
             .takes_null()],
     ),
@@ -381,7 +387,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             if values[0].is_null() {
                 return Ok(Value::Null);
             }
-            Ok(concat(&values[1..], &types[1..], string(values[0]), info))
+            concat(&values[1..], &types[1..], string(values[0]), info)
         })
         .variadic()
         .takes_null()],
