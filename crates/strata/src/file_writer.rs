@@ -13,7 +13,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use crate::blocks::Output;
 use crate::error::{Error, Result};
-use crate::layout::{GROUP_ROWS, Mantissas, page_rows, properties, schema, smallest};
+use crate::layout::{GROUP_ROWS, Mantissas, properties, schema, smallest};
 use crate::manifest::FileEntry;
 use crate::place::Place;
 use crate::run::Run;
@@ -294,8 +294,7 @@ impl NewFile {
             let chained = (known != Some(Mantissas::Streams)).then(|| group.chained());
             if let (Some(output), Some((chained, _))) = (output.take(), &chained) {
                 let how = smallest(&group.mantissas.values, chained)?;
-                let properties = properties(how, page_rows(group.times.len(), group.labels.len()));
-                *writer = Some((SerializedFileWriter::new(output, schema()?, properties)?, how));
+                *writer = Some((SerializedFileWriter::new(output, schema()?, properties(how))?, how));
             }
             let Some((writer, how)) = writer else { return Ok(()) };
             group.write(writer.next_row_group()?, chained.filter(|_| *how == Mantissas::Chained))

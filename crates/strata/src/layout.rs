@@ -5,7 +5,6 @@
 //! figures are in the README); the rest of a column costs next to nothing where it repeats or is null. Which encoding the
 //! mantissas of a file get is tried out on some of them: those that are noise take less as streams of bytes.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -19,17 +18,8 @@ use parquet::schema::types::{ColumnPath, TypePtr};
 
 /// Rows of a row group: what a writer holds in memory.
 pub(crate) const GROUP_ROWS: usize = 1 << 20;
-/// Rows of a page, at most and at least: what a reader unpacks to find one series.
-const PAGE_ROWS: RangeInclusive<usize> = (4 << 10)..=(32 << 10);
-/// Series of a page, about. In the order of files a series' neighbours are others of its target, which a query mostly does not
-/// want, so the pages of files of an hour are smaller than those of files of a day.
-const PAGE_SERIES: usize = 8;
-
-/// How many rows the pages of a file get that has so many rows of so many series.
-pub(crate) fn page_rows(rows: usize, series: usize) -> usize {
-    let wanted = (rows / series.max(1)).saturating_mul(PAGE_SERIES);
-    wanted.clamp(*PAGE_ROWS.start(), *PAGE_ROWS.end())
-}
+/// Rows of a page: what a reader unpacks to find one series.
+pub(crate) const PAGE_ROWS: usize = 32 << 10;
 
 /// The columns by their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,13 +79,13 @@ impl Mantissas {
 }
 
 /// How a file is written.
-pub(crate) fn properties(mantissas: Mantissas, page_rows: usize) -> WriterPropertiesPtr {
+pub(crate) fn properties(mantissas: Mantissas) -> WriterPropertiesPtr {
     let path = |name: &str| ColumnPath::from(name);
     let mut builder = WriterProperties::builder()
         .set_created_by("luma-strata".to_owned())
         .set_compression(compression())
         .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_data_page_row_count_limit(page_rows)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_dictionary_enabled(false)
         .set_sorting_columns(Some(vec![

@@ -2,61 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod support;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use luma_log::{Flusher, LogOptions};
 use luma_promql::{Labels, MatchOp, Matcher, Select, Source};
-use luma_telemetry::{Appended, Batch, Exemplar, Metrics, MetricsOptions, Refusal, TableOptions};
+use luma_telemetry::{Appended, Batch, Exemplar, Metrics, MetricsOptions, Refusal};
 use luma_vfs::SimDisk;
 use proptest::prelude::*;
+use support::{Steps, all, every, open_with, options, selected};
 
 const FOREVER: i64 = i64::MAX / 4;
 
-fn options(shards: usize, window_ms: i64) -> MetricsOptions {
-    MetricsOptions {
-        shards,
-        out_of_order_window_ms: window_ms,
-        log: LogOptions { segment_bytes: 1024, flusher: Flusher::Inline, ..LogOptions::default() },
-        warm: TableOptions {
-            window_ms: 10_000,
-            day_ms: 40_000,
-            files_per_window: 2,
-            ..TableOptions::default()
-        },
-        ..MetricsOptions::default()
-    }
-}
-
-fn open_with(disk: &SimDisk, options: MetricsOptions) -> Metrics {
-    Metrics::open(Arc::new(disk.clone()), Path::new("/metrics"), options).unwrap()
-}
-
 fn open(disk: &SimDisk, shards: usize) -> Metrics {
     open_with(disk, options(shards, FOREVER))
-}
-
-type Content = BTreeMap<(String, i64), u64>;
-
-fn content(metrics: &Metrics, matchers: &[Matcher], from: i64, to: i64) -> Content {
-    let mut content = Content::new();
-    for data in metrics.select(&Select { matchers, start: from, end: to }).unwrap() {
-        let data = data.unwrap();
-        for point in &data.floats {
-            let before = content.insert((data.labels.to_string(), point.t), point.v.to_bits());
-            assert!(before.is_none(), "{} has {} twice", data.labels, point.t);
-        }
-    }
-    content
-}
-
-fn every() -> Vec<Matcher> {
-    vec![Matcher::equal("job", "j")]
-}
-
-fn all(metrics: &Metrics) -> Content {
-    content(metrics, &every(), i64::MIN, i64::MAX)
 }
 
 fn batch(samples: &[(u32, i64, f64)]) -> Batch {
@@ -153,7 +114,7 @@ proptest! {
         let (mut metrics, mut twin) = (Some(open(&disk, 2)), Some(open(&twin_disk, 2)));
         // What is past keeping may still be in memory.
         let (mut now, mut kept_from) = (50_000, i64::MIN);
-        let kept = |metrics: &Metrics, matchers: &[Matcher], from| content(metrics, matchers, from, i64::MAX);
+        let kept = |metrics: &Metrics, matchers: &[Matcher], from| selected(metrics, matchers, from, i64::MAX);
         for step in &steps {
             if matches!(step, Step::Append(_)) {
                 now += 7000;
@@ -177,8 +138,8 @@ proptest! {
             vec![Matcher::new(MatchOp::NotRegex, "__name__", "m[01]").unwrap(), Matcher::equal("job", "j")],
             vec![Matcher::equal("__name__", "m1"), Matcher::new(MatchOp::NotEqual, "pod", pod.as_str()).unwrap()],
         ] {
-            let there = content(&twin, &matchers, from, to);
-            prop_assert_eq!(&content(&metrics, &matchers, from, to), &there);
+            let there = selected(&twin, &matchers, from, to);
+            prop_assert_eq!(&selected(&metrics, &matchers, from, to), &there);
             let order = |metrics: &Metrics| -> Vec<Labels> {
                 let found = metrics.select(&Select { matchers: &matchers, start: from, end: to }).unwrap();
                 let found = found.map(Result::unwrap).filter(|data| !data.floats.is_empty());
@@ -214,54 +175,38 @@ fn a_crash_while_series_fall_asleep_and_wake_loses_nothing() {
     let disk = SimDisk::new();
     disk.record();
     let metrics = open(&disk, 2);
-    let mut known = vec![all(&metrics)];
-    let mut done = vec![(0, 0)];
-    let mut note = |metrics: &Metrics| {
-        known.push(all(metrics));
-        done.push((disk.recorded(), known.len() - 1));
-    };
+    let mut steps = Steps::of(&disk, &metrics);
     for round in 0..6i64 {
         let t = 100_000 + round * 20_000;
         let samples: Vec<_> = (0..4).map(|n| (round as u32 % 3 * 2 + n, t, round as f64)).collect();
         append(&metrics, &samples);
-        note(&metrics);
+        steps.note(&metrics);
         metrics.flush(if round % 2 == 0 { i64::MAX } else { t - 5000 }).unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         metrics.put_to_sleep(t - 10_000 * (round % 2)).unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         if round == 3 {
             metrics.delete(&[Matcher::equal("pod", "pod-2")], i64::MIN, i64::MAX).unwrap();
             metrics.forget_ended().unwrap();
-            note(&metrics);
+            steps.note(&metrics);
         }
     }
     assert!(metrics.dormant_len() > 0);
     drop(metrics);
-    let mut replayed = SimDisk::new();
-    for (index, op) in disk.take_record().iter().enumerate() {
-        replayed.apply(op).unwrap();
-        let acknowledged =
-            done.iter().filter(|(at, _)| *at <= index + 1).map(|(_, step)| *step).max().unwrap();
-        let after = replayed.crash_image(index as u64);
-        let metrics = open(&after, 2);
-        let there = all(&metrics);
-        assert!(
-            known.iter().skip(acknowledged).any(|content| *content == there),
-            "change {index}: {there:?} is not what there was after {acknowledged} steps or later"
-        );
-        let again: Vec<_> = (0..4).map(|series| (series, 900_000, 9.0)).collect();
-        assert_eq!(append(&metrics, &again).stored, 4);
-        metrics.flush(i64::MAX).unwrap();
-        metrics.put_to_sleep(i64::MAX).unwrap();
-        assert_eq!(metrics.series_len(), 0, "all of them can sleep");
-        let expected = all(&metrics);
-        assert_eq!(expected.len(), there.len() + 4, "change {index}");
-        drop(metrics);
-        assert_eq!(all(&open(&after, 1)), expected, "change {index}");
-        if index % 64 == 0 {
-            replayed = replayed.fork();
-        }
-    }
+    steps.crash_everywhere(
+        |disk| open(disk, 2),
+        |disk, index, metrics, there| {
+            let again: Vec<_> = (0..4).map(|series| (series, 900_000, 9.0)).collect();
+            assert_eq!(append(&metrics, &again).stored, 4);
+            metrics.flush(i64::MAX).unwrap();
+            metrics.put_to_sleep(i64::MAX).unwrap();
+            assert_eq!(metrics.series_len(), 0, "all of them can sleep");
+            let expected = all(&metrics);
+            assert_eq!(expected.len(), there.len() + 4, "change {index}");
+            drop(metrics);
+            assert_eq!(all(&open(disk, 1)), expected, "change {index}");
+        },
+    );
 }
 
 #[test]

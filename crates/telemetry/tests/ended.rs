@@ -2,52 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Arc;
+mod support;
 
-use luma_log::{Flusher, LogOptions};
-use luma_promql::{Labels, Matcher, Select, Source};
-use luma_telemetry::{Batch, Error, Metrics, MetricsOptions, TableOptions};
+use std::collections::BTreeSet;
+
+use luma_promql::{Labels, Matcher};
+use luma_telemetry::{Batch, Error, Metrics};
 use luma_vfs::SimDisk;
 use proptest::prelude::*;
-
-fn options(shards: usize) -> MetricsOptions {
-    MetricsOptions {
-        shards,
-        out_of_order_window_ms: 100_000,
-        log: LogOptions { segment_bytes: 1024, flusher: Flusher::Inline, ..LogOptions::default() },
-        warm: TableOptions {
-            window_ms: 10_000,
-            day_ms: 40_000,
-            files_per_window: 2,
-            ..TableOptions::default()
-        },
-        ..MetricsOptions::default()
-    }
-}
+use support::{Content, Steps, all, open_with, options};
 
 fn open(disk: &SimDisk, shards: usize) -> Metrics {
-    Metrics::open(Arc::new(disk.clone()), Path::new("/metrics"), options(shards)).unwrap()
-}
-
-type Content = BTreeMap<(String, i64), u64>;
-
-fn content(metrics: &Metrics, from: i64, to: i64) -> Content {
-    let matchers = [Matcher::equal("job", "j")];
-    let mut content = Content::new();
-    let found = metrics.select(&Select { matchers: &matchers, start: from, end: to }).unwrap();
-    for data in found.map(Result::unwrap) {
-        for point in &data.floats {
-            let before = content.insert((data.labels.to_string(), point.t), point.v.to_bits());
-            assert!(before.is_none(), "{} has {} twice", data.labels, point.t);
-        }
-    }
-    content
-}
-
-fn all(metrics: &Metrics) -> Content {
-    content(metrics, i64::MIN, i64::MAX)
+    open_with(disk, options(shards, 100_000))
 }
 
 fn shown(metrics: &Metrics, from: i64, to: i64) -> BTreeSet<String> {
@@ -132,7 +98,7 @@ proptest! {
                         let (t, value) = (now + apart, f64::from(value));
                         let appended = metrics.append(&batch(&metrics, &[(series, t, value)])).unwrap();
                         if appended.stored == 1 {
-                            model.entry((labels(series), t)).or_insert(value.to_bits());
+                            model.entry((labels(series), t)).or_insert((false, value.to_bits()));
                         }
                     }
                 }
@@ -189,61 +155,45 @@ fn a_crash_while_series_go_and_come_back_loses_nothing() {
     let disk = SimDisk::new();
     disk.record();
     let metrics = open(&disk, 2);
-    let mut known = vec![all(&metrics)];
-    let mut done = vec![(0, 0)];
-    let mut note = |metrics: &Metrics| {
-        known.push(all(metrics));
-        done.push((disk.recorded(), known.len() - 1));
-    };
+    let mut steps = Steps::of(&disk, &metrics);
     for round in 0..6i64 {
         let t = 100_000 + round * 20_000;
         let samples: Vec<_> = (0..4).map(|series| (series, t, round as f64)).collect();
         metrics.append(&batch(&metrics, &samples)).unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         let only = 10 + round as u32;
         metrics.append(&batch(&metrics, &[(only, t, 1.0)])).unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         if round % 2 == 0 {
             metrics.flush(i64::MAX).unwrap();
         }
         let goes = [Matcher::equal("__name__", name(round as u32 % 4).as_str())];
         metrics.delete(&goes, i64::MIN, i64::MAX).unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         metrics.forget_ended().unwrap();
-        note(&metrics);
+        steps.note(&metrics);
         if round == 4 {
             metrics.flush(i64::MAX).unwrap();
             metrics.retain(Some(t), None).unwrap();
-            note(&metrics);
+            steps.note(&metrics);
             assert!(metrics.forget_ended().unwrap() > 1);
-            note(&metrics);
+            steps.note(&metrics);
         }
     }
     drop(metrics);
-    let mut replayed = SimDisk::new();
-    for (index, op) in disk.take_record().iter().enumerate() {
-        replayed.apply(op).unwrap();
-        let acknowledged =
-            done.iter().filter(|(at, _)| *at <= index + 1).map(|(_, step)| *step).max().unwrap();
-        let after = replayed.crash_image(index as u64);
-        let metrics = open(&after, 2);
-        let there = all(&metrics);
-        assert!(
-            known.iter().skip(acknowledged).any(|content| *content == there),
-            "change {index}: {there:?} is not what there was after {acknowledged} steps or later"
-        );
-        metrics.forget_ended().unwrap();
-        let again: Vec<_> = (0..4).map(|series| (series, 900_000, 9.0)).collect();
-        assert_eq!(metrics.append(&batch(&metrics, &again)).unwrap().stored, 4);
-        metrics.flush(i64::MAX).unwrap();
-        let expected = all(&metrics);
-        assert_eq!(expected.len(), there.len() + 4, "change {index}");
-        drop(metrics);
-        assert_eq!(all(&open(&after, 1)), expected, "change {index}");
-        if index % 64 == 0 {
-            replayed = replayed.fork();
-        }
-    }
+    steps.crash_everywhere(
+        |disk| open(disk, 2),
+        |disk, index, metrics, there| {
+            metrics.forget_ended().unwrap();
+            let again: Vec<_> = (0..4).map(|series| (series, 900_000, 9.0)).collect();
+            assert_eq!(metrics.append(&batch(&metrics, &again)).unwrap().stored, 4);
+            metrics.flush(i64::MAX).unwrap();
+            let expected = all(&metrics);
+            assert_eq!(expected.len(), there.len() + 4, "change {index}");
+            drop(metrics);
+            assert_eq!(all(&open(disk, 1)), expected, "change {index}");
+        },
+    );
 }
 
 #[test]
@@ -263,7 +213,7 @@ fn a_batch_that_knows_series_from_before_some_went_is_refused_as_a_whole() {
     assert_eq!(all(&metrics).len(), 2);
     assert_eq!(metrics.append(&batch(&metrics, &later)).unwrap().stored, 3);
     let expected: Content = [(2, 1000, 2.0), (4, 1000, 4.0), (1, 2000, 1.0), (2, 2000, 2.0), (3, 2000, 3.0)]
-        .map(|(series, t, value): (u32, i64, f64)| ((labels(series), t), value.to_bits()))
+        .map(|(series, t, value): (u32, i64, f64)| ((labels(series), t), (false, value.to_bits())))
         .into();
     assert_eq!(all(&metrics), expected);
 }

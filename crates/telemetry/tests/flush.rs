@@ -3,63 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use luma_log::{Flusher, LogOptions};
 use luma_promql::{FloatHistogram, Labels, Matcher, Select, Source};
-use luma_telemetry::{
-    Batch, Maintenance, MaintenanceOptions, Metrics, MetricsOptions, Refusal, TableOptions,
-};
+use luma_telemetry::{Batch, Maintenance, MaintenanceOptions, Metrics, Refusal};
 use luma_vfs::{FaultPlan, SimDisk, Vfs};
 use proptest::prelude::*;
+use support::{Content, all, at_every_change, content, open_with, options};
 
 const HOSTS: i64 = 6;
 
-fn options(shards: usize) -> MetricsOptions {
-    MetricsOptions {
-        shards,
-        out_of_order_window_ms: 100_000,
-        log: LogOptions { segment_bytes: 4096, flusher: Flusher::Inline, ..LogOptions::default() },
-        warm: TableOptions {
-            window_ms: 10_000,
-            day_ms: 40_000,
-            files_per_window: 2,
-            ..TableOptions::default()
-        },
-        ..MetricsOptions::default()
-    }
-}
-
 fn open(disk: &SimDisk) -> Metrics {
-    Metrics::open(Arc::new(disk.clone()), Path::new("/metrics"), options(3)).unwrap()
-}
-
-/// By labels and time: a number, or the count of a histogram.
-type Content = BTreeMap<(String, i64), (bool, u64)>;
-
-fn content(metrics: &Metrics, from: i64, to: i64) -> Content {
-    let matchers = [Matcher::equal("job", "j")];
-    let mut content = Content::new();
-    for data in
-        metrics.select(&Select { matchers: &matchers, start: from, end: to }).unwrap().map(Result::unwrap)
-    {
-        let floats = data.floats.iter().map(|p| (p.t, (false, p.v.to_bits())));
-        let histograms = data.histograms.iter().map(|p| (p.t, (true, p.h.count.to_bits())));
-        for (t, sample) in floats.chain(histograms) {
-            assert!((from..=to).contains(&t));
-            let before = content.insert((data.labels.to_string(), t), sample);
-            assert!(before.is_none(), "{} has {t} twice", data.labels);
-        }
-    }
-    content
-}
-
-fn all(metrics: &Metrics) -> Content {
-    content(metrics, i64::MIN, i64::MAX)
+    open_with(disk, options(3, 100_000))
 }
 
 /// Batch `number`: a sample for each host, each fourth of histograms, each fifth late, and a new series.
@@ -147,7 +108,7 @@ proptest! {
                 Step::Flush(hot_from) => { metrics.flush(hot_from).unwrap(); }
                 Step::Restart(shards) => {
                     drop(metrics);
-                    metrics = Metrics::open(Arc::new(disk.clone()), Path::new("/metrics"), options(shards)).unwrap();
+                    metrics = open_with(&disk, options(shards, 100_000));
                 }
                 Step::Compact => { while metrics.compact(100_000).unwrap().is_some() {} }
                 Step::Delete(number, from, length) => {
@@ -187,9 +148,7 @@ fn a_crash_at_every_change_of_a_flush_loses_nothing_and_doubles_nothing() {
     }
     drop(metrics);
     let known: Vec<Content> = (0..=31).map(expected).collect();
-    let mut replayed = SimDisk::new();
-    for (index, op) in disk.take_record().iter().enumerate() {
-        replayed.apply(op).unwrap();
+    at_every_change(&disk, SimDisk::new(), |replayed, index| {
         let done =
             acknowledged.iter().filter(|(at, _)| *at <= index + 1).map(|(_, number)| *number).max().unwrap();
         for seed in 0..2 {
@@ -208,10 +167,7 @@ fn a_crash_at_every_change_of_a_flush_loses_nothing_and_doubles_nothing() {
             let metrics = open(&again);
             assert_eq!(all(&metrics), known[batches as usize + 1], "change {index} seed {seed}");
         }
-        if index % 64 == 0 {
-            replayed = replayed.fork();
-        }
-    }
+    });
 }
 
 #[test]
@@ -412,13 +368,12 @@ fn a_delete_survives_a_crash_at_every_change_or_never_was() {
     assert_eq!(metrics.files().tombstones, 0);
     assert_eq!(metrics.files().rows, after.len() as u64);
     drop(metrics);
-    for (index, op) in disk.take_record().iter().enumerate() {
-        start.apply(op).unwrap();
+    at_every_change(&disk, start, |replayed, index| {
         for seed in 0..2 {
-            let there = all(&open(&start.crash_image(seed * 1000 + index as u64)));
+            let there = all(&open(&replayed.crash_image(seed * 1000 + index as u64)));
             assert!(there == after || (index + 1 < done && there == before), "change {index} seed {seed}");
         }
-    }
+    });
 }
 
 #[test]
