@@ -26,7 +26,7 @@ pub(crate) async fn statement(session: &mut Session, statement: &RelationStateme
             if let Some(Relation::Table(table)) = find(session, table, *if_exists)? {
                 lock_catalog(session).await?;
                 lock_definition(session, &table).await?;
-                identity(session, &table, column, change).await?;
+                identity(session, &table, column, change)?;
             }
             Ok(done("ALTER TABLE"))
         }
@@ -128,12 +128,7 @@ fn free(catalog: &Snapshot, from: luma_catalog::Oid, to: luma_catalog::Oid, name
     Err(Error::new(ErrorKind::DuplicateTable, message))
 }
 
-async fn identity(
-    session: &mut Session,
-    table: &Arc<Table>,
-    column: &str,
-    change: &IdentityChange,
-) -> Result<()> {
+fn identity(session: &mut Session, table: &Arc<Table>, column: &str, change: &IdentityChange) -> Result<()> {
     let ordinal = crate::dml::insert::ordinal(table, column)?;
     let mut changed = table.as_ref().clone();
     let own = &mut changed.columns[ordinal];

@@ -25,6 +25,7 @@ pub(crate) enum RelationStatement {
 }
 
 /// What becomes of an identity column.
+#[allow(clippy::option_option, reason = "not said, and said without a number, are two things")]
 #[derive(Clone, Debug)]
 pub(crate) enum IdentityChange {
     /// `DROP IDENTITY [IF EXISTS]`.
