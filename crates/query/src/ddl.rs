@@ -33,6 +33,7 @@ mod lock;
 mod maintenance;
 mod materialized;
 mod privilege;
+mod relation;
 mod role;
 mod schema;
 mod sequence;
@@ -84,6 +85,16 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
             crate::temporary::drop_all(session).await?;
             session.discard();
             Ok(done("DISCARD ALL"))
+        }
+        Body::Discard(tag) => {
+            if *tag == "DISCARD TEMP" {
+                crate::temporary::drop_all(session).await?;
+            }
+            Ok(done(tag))
+        }
+        Body::Relation(statement) => {
+            refuse_read_only(session)?;
+            relation::statement(session, statement).await
         }
         Body::Analyze(name) => maintenance::analyze(session, name.as_ref()).await,
         Body::Vacuum(name) => maintenance::vacuum(session, name.as_ref()).await,

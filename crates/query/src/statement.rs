@@ -4,7 +4,7 @@
 //! forms) is recognised here by its leading words.
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::parser::{IsOptional, Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use luma_model::{Error, ErrorKind, Result};
 
@@ -21,6 +21,7 @@ mod locate;
 pub(crate) mod materialized;
 pub(crate) mod merge;
 pub(crate) mod overriding;
+pub(crate) mod relation;
 pub(crate) mod role;
 pub(crate) mod sequence;
 mod spelling;
@@ -118,8 +119,10 @@ pub(crate) enum Body {
     CreateCollection { name: ast::ObjectName, if_not_exists: bool },
     /// `DROP COLLECTION [IF EXISTS] name, …`.
     DropCollection { names: Vec<ast::ObjectName>, if_exists: bool },
-    /// `DISCARD ALL` and its kin.
+    /// `DISCARD ALL`.
     DiscardAll,
+    /// `DISCARD PLANS`, `SEQUENCES` or `TEMP`: what the client is told.
+    Discard(&'static str),
     /// `ANALYZE [table]`.
     Analyze(Option<ast::ObjectName>),
     /// `VACUUM …`, accepted: compaction runs by itself.
@@ -138,6 +141,8 @@ pub(crate) enum Body {
     External(external::ExternalStatement),
     /// CREATE SEQUENCE and ALTER SEQUENCE.
     Sequence(sequence::SequenceStatement),
+    /// ALTER … SET SCHEMA, identity columns, REINDEX and their kin.
+    Relation(relation::RelationStatement),
     /// `MOVE … FROM cursor`.
     Move { name: ast::Ident, direction: ast::FetchDirection },
     /// CREATE, ALTER and DROP of roles and users.
@@ -203,6 +208,9 @@ fn parse_one(text: &str, tokens: &[TokenWithSpan], dialect: &Grammar) -> Result<
         }
         if let Some(statement) = constraint::parse(&mut parser)? {
             return Ok(Body::Constraint(statement));
+        }
+        if let Some(statement) = relation::parse(&mut parser)? {
+            return Ok(Body::Relation(statement));
         }
         if let Some(statement) = sequence::parse(&mut parser)? {
             return Ok(Body::Sequence(statement));
@@ -312,9 +320,15 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
             Ok(Some(Body::DropCollection { names, if_exists }))
         }
-        ("DISCARD", _) => {
+        ("DISCARD", what) => {
+            let tag = match what {
+                "PLANS" => Some("DISCARD PLANS"),
+                "SEQUENCES" => Some("DISCARD SEQUENCES"),
+                "TEMP" | "TEMPORARY" => Some("DISCARD TEMP"),
+                _ => None,
+            };
             skip(parser, 2);
-            Ok(Some(Body::DiscardAll))
+            Ok(Some(tag.map_or(Body::DiscardAll, Body::Discard)))
         }
         ("DO", _) => {
             while parser.next_token().token != Token::EOF {}
@@ -346,6 +360,8 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
                 Token::EOF => None,
                 _ => Some(parser.parse_object_name(false)?),
             };
+            // Statistics are those of all columns.
+            parser.parse_parenthesized_column_list(IsOptional::Optional, false)?;
             Ok(Some(if verb == "VACUUM" { Body::Vacuum(table) } else { Body::Analyze(table) }))
         }
         _ => Ok(None),

@@ -152,10 +152,8 @@ async fn apply(session: &mut Session, table: &Arc<Table>, operation: &AlterTable
         AlterTableOperation::RenameConstraint { old_name, new_name } => {
             rename_constraint(session, table, &identifier(old_name), &identifier(new_name))
         }
-        AlterTableOperation::AddConstraint { constraint, not_valid } => {
-            if *not_valid {
-                return Err(Error::new(ErrorKind::FeatureNotSupported, "NOT VALID is not supported"));
-            }
+        // One that is NOT VALID is checked at once, too: rows that break it are said now rather than later.
+        AlterTableOperation::AddConstraint { constraint, .. } => {
             add_constraint(session, table, constraint).await
         }
         AlterTableOperation::DropConstraint { if_exists, name, drop_behavior } => {

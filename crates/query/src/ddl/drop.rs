@@ -157,7 +157,7 @@ pub(crate) async fn drop_table(
     remove(session, table.oid)
 }
 
-fn drop_sequence(session: &mut Session, oid: Oid) -> Result<()> {
+pub(super) fn drop_sequence(session: &mut Session, oid: Oid) -> Result<()> {
     edit(session, |edit, _| edit.remove(oid))
 }
 

@@ -76,7 +76,17 @@ async fn alter(
     options: &Options,
 ) -> Result<Outcome> {
     lock_catalog(session).await?;
-    let Some(found) = find(session, name, if_exists)? else { return Ok(done("ALTER SEQUENCE")) };
+    if let Some(found) = find(session, name, if_exists)? {
+        change(session, &found, options)?;
+    }
+    Ok(done("ALTER SEQUENCE"))
+}
+
+/// Gives a sequence other options, and another place if they say so.
+///
+/// # Errors
+/// 22023 for options that contradict each other.
+pub(super) fn change(session: &mut Session, found: &Arc<Sequence>, options: &Options) -> Result<()> {
     let data_type = match &options.data_type {
         Some(data_type) => crate::types::data_type(data_type)?,
         None => found.data_type.clone(),
@@ -112,7 +122,7 @@ async fn alter(
         None => found.owned_by,
     };
     let sequences = session.shared.rows.sequences();
-    let (last, called) = sequences.last(&found)?;
+    let (last, called) = sequences.last(found)?;
     let position = match &options.restart {
         Some(Some(value)) => (number(value)?, false),
         Some(None) => (altered.start, false),
@@ -128,8 +138,7 @@ async fn alter(
     }
     // Set even where it stays: values reserved under the old definition are forgotten.
     sequences.set(&altered, position.0, position.1)?;
-    put(session, Object::Sequence(altered))?;
-    Ok(done("ALTER SEQUENCE"))
+    put(session, Object::Sequence(altered))
 }
 
 /// The sequence of that name; `None` (with a notice) when there is none and that is fine.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
@@ -70,6 +71,8 @@ pub(crate) struct Names<'a> {
     /// The types of `$1`, `$2`, … that are known before planning.
     pub(crate) parameters: Vec<Option<DataType>>,
     view_depth: usize,
+    /// How many FROM items are being planned for their columns' names, one inside of the other.
+    pub(super) describing: AtomicUsize,
 }
 
 impl<'a> Names<'a> {
@@ -94,6 +97,7 @@ impl<'a> Names<'a> {
             passing: Mutex::default(),
             parameters: Vec::new(),
             view_depth: 0,
+            describing: AtomicUsize::new(0),
         }
     }
 
@@ -189,6 +193,7 @@ impl<'a> Names<'a> {
             passing: Mutex::default(),
             parameters: Vec::new(),
             view_depth: self.view_depth + 1,
+            describing: AtomicUsize::new(self.describing.load(Ordering::Relaxed)),
             reader: self.reader.clone(),
             ..*self
         }

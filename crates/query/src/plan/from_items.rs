@@ -1,11 +1,17 @@
 //! What the items of a FROM clause are called and which columns they have, before they are planned.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
 use datafusion::sql::sqlparser::ast::{self, ObjectName, Query, SelectItem, SetExpr, TableFactor};
 use luma_catalog::Relation;
 
 use crate::names::{identifier, qualified};
 use crate::plan::context::Names;
 use crate::plan::rewrite::column_name;
+
+/// FROM items that are planned for their columns, one inside of the other.
+const DESCRIBED_MAX: usize = 4;
 
 /// Looks FROM items up.
 pub(super) struct FromItems<'a, 'n> {
@@ -67,10 +73,39 @@ impl<'a, 'n> FromItems<'a, 'n> {
         }
     }
 
-    /// The columns of a FROM item that does not say them.
+    /// The columns of a FROM item that does not say them. Planning it may ask for columns again, those of the item itself among
+    /// them, so there is an end to that.
     fn planned(&self, factor: &TableFactor) -> Option<Vec<String>> {
+        let outer = self.names.describing.fetch_add(1, Ordering::Relaxed);
+        let columns = if outer < DESCRIBED_MAX { self.planned_once(factor) } else { None };
+        self.names.describing.fetch_sub(1, Ordering::Relaxed);
+        columns
+    }
+
+    fn planned_once(&self, factor: &TableFactor) -> Option<Vec<String>> {
+        if let TableFactor::Derived { subquery, alias: Some(_), .. } = factor
+            && self.withs.iter().flatten().next().is_none()
+        {
+            let plan = self.names.plan(subquery.as_ref().clone()).ok()?;
+            return Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect());
+        }
         let star = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
         let mut relation = factor.clone();
+        // The columns do not depend on the row that a function makes a document of.
+        let _ = ast::visit_expressions_mut(&mut relation, |expr| {
+            if super::whole_row::json_function(expr).is_some() {
+                let null = ast::Expr::Value(ast::Value::Null.with_empty_span());
+                let json = expr.to_string().to_lowercase().contains("jsonb");
+                *expr = ast::Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(null),
+                    data_type: if json { ast::DataType::JSONB } else { ast::DataType::JSON },
+                    array: false,
+                    format: None,
+                };
+            }
+            ControlFlow::<()>::Continue(())
+        });
         if let TableFactor::Table { args: None, alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. } = &mut relation
         {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType as ArrowType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result as PlanResult;
 use datafusion::functions_aggregate::count::count_udaf;
@@ -30,7 +31,7 @@ use crate::functions::chain;
 use crate::functions::number_key::comparison_key;
 use crate::functions::overload::{Function, OverloadedFunction};
 use crate::functions::{json, numbers, operators};
-use crate::plan::typing::{same_in_arrow, unknown_literal};
+use crate::plan::typing::{same_in_arrow, unknown_literal, widen_aggregate};
 
 /// Plans operators by the types of their operands.
 #[derive(Debug)]
@@ -175,6 +176,15 @@ fn comparison(op: &BinaryOperator) -> Option<Operator> {
         BinaryOperator::GtEq => Operator::GtEq,
         _ => return None,
     })
+}
+
+/// An operand of arithmetic with its sums as the numbers that they become once all is typed.
+fn widened(expr: Expr, schema: &DFSchema) -> Expr {
+    let done = expr.clone().transform_up(|mut part| {
+        let changed = widen_aggregate(&mut part, schema);
+        Ok(if changed { Transformed::yes(part) } else { Transformed::no(part) })
+    });
+    done.map_or(expr, |done| done.data)
 }
 
 /// Counts of DataFusion's as the `bigint` that they are here.
@@ -514,6 +524,10 @@ impl ExprPlanner for PostgresOperators {
             return Ok(PlannerResult::Original(expr));
         }
         let RawBinaryExpr { op, left, right } = expr;
+        let (left, right) = match operation(&op) {
+            Some(_) => (widened(left, schema), widened(right, schema)),
+            None => (left, right),
+        };
         let (left, right) = (settled(left, schema), settled(right, schema));
         let (Some(one), Some(other)) = (operand(&left, schema), operand(&right, schema)) else {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));

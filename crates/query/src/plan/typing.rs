@@ -13,7 +13,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Cast, GroupingSet};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::utils::COUNT_STAR_EXPANSION;
@@ -77,6 +77,9 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
     let names = NamePreserver::new(&plan);
     let projects = matches!(plan, LogicalPlan::Projection(_));
     let typed = plan.map_expressions(|expr| {
+        if let Expr::GroupingSet(set) = expr {
+            return grouped(set, &schema, narrow);
+        }
         let saved = names.save(&expr);
         let expr = if projects { collation::projected(expr, &schema)? } else { expr };
         let typed = type_expression_with(collation::apply(expr, &schema)?, &schema, narrow)?;
@@ -95,12 +98,35 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
             crate::plan::unify::unnested(crate::plan::keyless::unnesting(unnest)?)
         }
         LogicalPlan::Filter(mut filter) => {
+            filter.predicate = crate::plan::unify::compared(filter.predicate);
             filter.predicate = crate::plan::unify::condition(filter.predicate, &schema, "WHERE")?;
             Ok(LogicalPlan::Filter(filter))
         }
         // What is below may have changed its types.
         other => crate::plan::equality::node(other.recompute_schema()?),
     })
+}
+
+/// Types the parts of GROUPING SETS, ROLLUP and CUBE, each under the name that those above know it by.
+fn grouped(set: GroupingSet, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
+    let mut changed = false;
+    let mut part = |expr: Expr| {
+        let name = expr.schema_name().to_string();
+        let typed = type_expression_with(collation::apply(expr, schema)?, schema, narrow)?;
+        changed |= typed.transformed;
+        let same = typed.data.schema_name().to_string() == name;
+        Ok(if same { typed.data } else { typed.data.alias(name) })
+    };
+    let mut list = |list: Vec<Expr>| list.into_iter().map(&mut part).collect::<PlanResult<Vec<_>>>();
+    let set = match set {
+        GroupingSet::Rollup(parts) => GroupingSet::Rollup(list(parts)?),
+        GroupingSet::Cube(parts) => GroupingSet::Cube(list(parts)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(list).collect::<PlanResult<_>>()?)
+        }
+    };
+    let set = Expr::GroupingSet(set);
+    Ok(if changed { Transformed::yes(set) } else { Transformed::no(set) })
 }
 
 /// Gives an expression over `schema` PostgreSQL's types.
@@ -136,6 +162,11 @@ fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transfor
             match (from, to) {
                 (Some(from), Some(to)) if !same_in_arrow(&from, &to) => {
                     Ok(Transformed::yes(cast_to(*cast.expr, &to)))
+                }
+                // What the engine runs takes the cast's word for whether there may be NULLs, plans that of what is cast.
+                _ if cast.field.is_nullable() && !cast.expr.nullable(schema)? => {
+                    let field = Arc::new(cast.field.as_ref().clone().with_nullable(false));
+                    Ok(Transformed::yes(Expr::Cast(Cast { expr: cast.expr, field })))
                 }
                 _ => Ok(Transformed::no(Expr::Cast(cast))),
             }
@@ -201,6 +232,7 @@ fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transfor
             let function = Expr::AggregateFunction(function);
             Ok(if widened || distinct { Transformed::yes(function) } else { Transformed::no(function) })
         }
+        Expr::ScalarSubquery(subquery) => crate::plan::unify::scalar(subquery),
         Expr::InSubquery(list) => crate::plan::equality::in_subquery(list, schema),
         Expr::WindowFunction(mut function) => {
             let peers = crate::plan::equality::window(&mut function.params, schema);
@@ -339,6 +371,20 @@ fn wide_sum(function: &AggregateFunction, schema: &DFSchema) -> PlanResult<Optio
 
 /// Digits of a sum's values beside which its own 38 leave room for as many values as there can be.
 const SUMMED_DIGITS_MAX: u8 = 28;
+
+/// Gives an aggregate, or one over a window, the argument that it computes with; whether it is such a one.
+pub(crate) fn widen_aggregate(expr: &mut Expr, schema: &DFSchema) -> bool {
+    let (name, arguments) = match expr {
+        Expr::AggregateFunction(function) => {
+            (function.func.name().to_owned(), function.params.args.as_mut_slice())
+        }
+        Expr::WindowFunction(function) => {
+            (function.fun.name().to_owned(), function.params.args.as_mut_slice())
+        }
+        _ => return false,
+    };
+    is_exact(&name) && widen(&name, arguments, schema)
+}
 
 /// Makes an aggregate's argument what it computes with: the sum of `bigint` is `numeric`, and so are all
 /// statistics of exact numbers.

@@ -4,12 +4,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, internal_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Union, Volatility,
+    BinaryExpr, ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, TypeSignature, Union, Volatility,
 };
 use luma_model::arrow::{arrow_type, data_type, field};
 use luma_model::{DataType, Error, ErrorKind, Result};
@@ -216,6 +217,97 @@ pub(crate) fn labelled(expr: Expr, data_type: &DataType) -> Expr {
     }
     let label = Label { data_type: data_type.clone(), signature: Signature::any(1, Volatility::Immutable) };
     Expr::ScalarFunction(ScalarFunction { func: Arc::new(ScalarUDF::new_from_impl(label)), args: vec![expr] })
+}
+
+/// What the column of a subquery that is a value is called.
+const VALUE: &str = "luma_value";
+
+/// A subquery that is a value, in the form that DataFusion makes joins of.
+pub(crate) fn scalar(mut subquery: Subquery) -> PlanResult<Transformed<Expr>> {
+    let mut changed = false;
+    if !subquery.outer_ref_columns.is_empty()
+        && let Some(renamed) = without_alias(&subquery.subquery)?
+    {
+        subquery.subquery = Arc::new(renamed);
+        changed = true;
+    }
+    Ok(match perhaps_none(&subquery) {
+        Some(typed) => Transformed::yes(typed),
+        None if changed => Transformed::yes(Expr::ScalarSubquery(subquery)),
+        None => Transformed::no(Expr::ScalarSubquery(subquery)),
+    })
+}
+
+/// The query without an alias: columns that conditions compare with the row around are put beside its own, and one of them may
+/// have that name.
+fn without_alias(plan: &LogicalPlan) -> PlanResult<Option<LogicalPlan>> {
+    let LogicalPlan::Projection(projection) = plan else { return Ok(None) };
+    let [Expr::Alias(alias)] = projection.expr.as_slice() else { return Ok(None) };
+    let bare = match alias.expr.as_ref() {
+        column @ Expr::Column(_) => column.clone(),
+        _ if alias.name == VALUE => return Ok(None),
+        computed => computed.clone().alias(VALUE),
+    };
+    Projection::try_new(vec![bare], Arc::clone(&projection.input))
+        .map(|plan| Some(LogicalPlan::Projection(plan)))
+}
+
+/// A subquery whose column is never NULL and that may give no row, which is NULL: DataFusion takes it for something that is
+/// never NULL, and leaves tests for NULL out. `None` for other subqueries.
+fn perhaps_none(subquery: &Subquery) -> Option<Expr> {
+    let column = subquery.subquery.schema().fields().first()?.clone();
+    if column.is_nullable() || gives_a_row(&subquery.subquery) {
+        return None;
+    }
+    let data_type = data_type(&column).ok()?;
+    let label = Label { data_type, signature: Signature::any(1, Volatility::Immutable) };
+    let func = Arc::new(ScalarUDF::new_from_impl(label));
+    Some(Expr::ScalarFunction(ScalarFunction { func, args: vec![Expr::ScalarSubquery(subquery.clone())] }))
+}
+
+/// Whether a query gives one row whatever it reads.
+fn gives_a_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => gives_a_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_a_row(&alias.input),
+        LogicalPlan::Sort(sort) => gives_a_row(&sort.input),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
+    }
+}
+
+/// A condition whose comparisons have their subqueries bare: NULL is no match in them anyway.
+pub(crate) fn compared(condition: Expr) -> Expr {
+    let bare = |side: Box<Expr>| match *side {
+        Expr::ScalarFunction(function) if function.func.name() == Label::NAME => {
+            match function.args.as_slice() {
+                [Expr::ScalarSubquery(subquery)] => Box::new(Expr::ScalarSubquery(subquery.clone())),
+                _ => Box::new(Expr::ScalarFunction(function)),
+            }
+        }
+        other => Box::new(other),
+    };
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            let (left, right) = (Box::new(compared(*left)), Box::new(compared(*right)));
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right })
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if matches!(
+                op,
+                Operator::Eq
+                    | Operator::NotEq
+                    | Operator::Lt
+                    | Operator::LtEq
+                    | Operator::Gt
+                    | Operator::GtEq
+            ) =>
+        {
+            Expr::BinaryExpr(BinaryExpr { left: bare(left), op, right: bare(right) })
+        }
+        other => other,
+    }
 }
 
 /// Whether an expression was given its type here.

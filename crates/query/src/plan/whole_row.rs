@@ -46,7 +46,7 @@ pub(super) fn rewrite(names: &Names<'_>, statement: &mut ast::Statement) -> Resu
 }
 
 /// The name of a function that makes JSON of its arguments.
-fn json_function(expr: &Expr) -> Option<String> {
+pub(super) fn json_function(expr: &Expr) -> Option<String> {
     let Expr::Function(function) = expr else { return None };
     let name = identifier(function.name.0.last()?.as_ident()?);
     FUNCTIONS.contains(&name.as_str()).then_some(name)

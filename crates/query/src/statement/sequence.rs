@@ -89,24 +89,13 @@ fn options(parser: &mut Parser<'_>) -> Result<Options, ParserError> {
         if next.is_empty() {
             return Ok(found);
         }
+        if let Some(option) = option(parser)? {
+            found.list.push(option);
+            continue;
+        }
         parser.next_token();
         match next.as_str() {
             "AS" => found.data_type = Some(parser.parse_data_type()?),
-            "INCREMENT" => {
-                take(parser, "BY");
-                found.list.push(SequenceOptions::IncrementBy(number(parser)?, true));
-            }
-            "START" => {
-                take(parser, "WITH");
-                found.list.push(SequenceOptions::StartWith(number(parser)?, true));
-            }
-            "MINVALUE" => found.list.push(SequenceOptions::MinValue(Some(number(parser)?))),
-            "MAXVALUE" => found.list.push(SequenceOptions::MaxValue(Some(number(parser)?))),
-            "CACHE" => found.list.push(SequenceOptions::Cache(number(parser)?)),
-            "CYCLE" => found.list.push(SequenceOptions::Cycle(false)),
-            "NO" if take(parser, "MINVALUE") => found.list.push(SequenceOptions::MinValue(None)),
-            "NO" if take(parser, "MAXVALUE") => found.list.push(SequenceOptions::MaxValue(None)),
-            "NO" if take(parser, "CYCLE") => found.list.push(SequenceOptions::Cycle(true)),
             "RESTART" => {
                 let with = take(parser, "WITH");
                 let given =
@@ -125,8 +114,32 @@ fn options(parser: &mut Parser<'_>) -> Result<Options, ParserError> {
     }
 }
 
+/// One of the options that identity columns have, too; `None` leaves the words where they are.
+pub(super) fn option(parser: &mut Parser<'_>) -> Result<Option<SequenceOptions>, ParserError> {
+    let (first, second) = (word(parser, 0), word(parser, 1));
+    let length = match (first.as_str(), second.as_str()) {
+        ("NO", "MINVALUE" | "MAXVALUE" | "CYCLE") | ("INCREMENT", "BY") | ("START", "WITH") => 2,
+        ("INCREMENT" | "START" | "MINVALUE" | "MAXVALUE" | "CACHE" | "CYCLE", _) => 1,
+        _ => return Ok(None),
+    };
+    for _ in 0..length {
+        parser.next_token();
+    }
+    Ok(Some(match (first.as_str(), second.as_str()) {
+        ("NO", "MINVALUE") => SequenceOptions::MinValue(None),
+        ("NO", "MAXVALUE") => SequenceOptions::MaxValue(None),
+        ("NO", _) => SequenceOptions::Cycle(true),
+        ("CYCLE", _) => SequenceOptions::Cycle(false),
+        ("INCREMENT", _) => SequenceOptions::IncrementBy(number(parser)?, true),
+        ("START", _) => SequenceOptions::StartWith(number(parser)?, true),
+        ("MINVALUE", _) => SequenceOptions::MinValue(Some(number(parser)?)),
+        ("MAXVALUE", _) => SequenceOptions::MaxValue(Some(number(parser)?)),
+        _ => SequenceOptions::Cache(number(parser)?),
+    }))
+}
+
 /// A whole number with its sign.
-fn number(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+pub(super) fn number(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     let minus = parser.consume_token(&Token::Minus);
     if !minus {
         let _ = parser.consume_token(&Token::Plus);

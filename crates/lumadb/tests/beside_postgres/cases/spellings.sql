@@ -1,0 +1,25 @@
+-- Strings: escapes, regular expressions, formats, numbers as text, encodings.
+SELECT 'foo'
+'bar';
+SELECT regexp_replace('foobarbaz', 'b..', 'X'), regexp_replace('foobarbaz', 'b..', 'X', 'g'), regexp_replace('foobarbaz', 'b(..)', 'X\1Y', 'g'), regexp_replace('A PostgreSQL function', 'a|e|i|o|u', 'X', 1, 0, 'i'), regexp_replace('A PostgreSQL function', 'a|e|i|o|u', 'X', 1, 3, 'i'), regexp_replace('abc', '(b)', '[\&]');
+SELECT regexp_match('foobarbequebaz', '(bar)(beque)'), regexp_match('foobarbequebaz', 'barbeque'), regexp_match('abc', 'z'), regexp_match('ABC', 'b', 'i');
+SELECT regexp_matches('foobarbequebazilbarfbonk', '(b[^b]+)(b[^b]+)', 'g');
+SELECT regexp_matches('abc', 'z');
+SELECT regexp_split_to_array('the quick  brown', '\s+'), regexp_split_to_array('abc', ''), regexp_split_to_array('a1b2c', '[0-9]');
+SELECT foo FROM regexp_split_to_table('the quick brown', '\s+') AS foo;
+SELECT regexp_count('ABCABCAXYaxy', 'A.'), regexp_count('ABCABCAXYaxy', 'A.', 1, 'i'), regexp_instr('number of your street, town zip, FR', '[^,]+', 1, 2), regexp_instr('ABCDEFGHI', '(c..)(...)', 1, 1, 0, 'i', 2), regexp_like('Hello World', 'world$', 'i'), regexp_substr('number of your street, town zip, FR', '[^,]+', 1, 2), regexp_substr('ABCDEFGHI', '(c..)(...)', 1, 1, 'i', 2);
+SELECT 'abc' SIMILAR TO 'abc', 'abc' SIMILAR TO 'a', 'abc' SIMILAR TO '%(b|d)%', 'abc' SIMILAR TO '(b|c)%', 'abc' NOT SIMILAR TO 'x%', 'a_c' LIKE 'a\_c', 'abc' LIKE '_b_', 'abc' ILIKE 'A%', 'a%c' LIKE 'a!%c' ESCAPE '!', 'abc' ~~ 'a%', 'abc' !~~* 'A%', 'abc' ^@ 'ab', starts_with('abc', 'ab');
+SELECT position('b' in 'abc'), strpos('abc', 'c'), overlay('Txxxxas' placing 'hom' from 2 for 4), overlay('abcdef' placing 'ZZ' from 3), trim(both 'x' from 'xxabcxx'), trim(leading from '  a '), trim('  a  '), ltrim('zzzytest', 'xyz'), rtrim('testxxzx', 'xyz'), btrim('xyxtrimyyx', 'xyz'), trim(trailing 'x' from 'axx');
+SELECT lpad('hi', 5, 'xy'), rpad('hi', 5, 'xy'), lpad('hello', 3), lpad('hi', 5), repeat('ab', 3), reverse('abc'), left('abcde', 2), left('abcde', -2), right('abcde', 2), right('abcde', -2), initcap('hi THOMAS o''neil'), translate('12345', '143', 'ax'), replace('abcabc', 'b', 'XX'), ascii('x'), ascii('é'), chr(65), chr(233), to_hex(2147483647), to_hex(-1), md5('abc');
+SELECT split_part('a,b,c', ',', 2), split_part('a,b,c', ',', -1), split_part('a,b,c', ',', 9), split_part('abc', '', 1), string_to_array('a,b,,c', ','), string_to_array('a,b,,c', ',', ''), string_to_array('abc', NULL), string_to_array('', ','), array_to_string(ARRAY['a', NULL, 'c'], ','), array_to_string(ARRAY['a', NULL, 'c'], ',', '*'), string_to_table('a,b', ',');
+SELECT concat('a', NULL, 1, true, 2.50), concat_ws('-', 'a', NULL, 'b', 3), concat_ws(NULL, 'a', 'b'), 'a' || 1 || 2.5, 'a' || NULL, 1 || 'b', 'x' || ARRAY['y'], ARRAY[1] || 2, quote_literal('it''s'), quote_literal(E'a\\b'), quote_nullable(NULL), quote_ident('a b'), quote_ident('abc'), quote_ident('select'), quote_literal(42);
+SELECT encode('abc'::bytea, 'base64'), encode('\x1234'::bytea, 'hex'), encode('\x00ff41'::bytea, 'escape'), decode('YWJj', 'base64'), decode('1234', 'hex'), '\x41'::bytea || 'B'::bytea, length('\x1234'::bytea), get_byte('\x1234'::bytea, 1), set_byte('\x1234'::bytea, 0, 255), substring('\x123456'::bytea from 2 for 1), sha256('abc'::bytea), md5('abc'::bytea), convert_to('é', 'UTF8'), convert_from('\xc3a9', 'UTF8'), octet_length('é'), bit_length('é'), char_length('é');
+SELECT to_number('1,234.56', '9,999.99'), to_number('-12', 'S99'), to_number('12-', '99MI'), to_number('<12>', '99PR'), to_number('$1,234', 'L9,999'), to_number('1234', '9999');
+SELECT 1.0, 1.10, 1e3, 1e-3, 1.5e5, .5, 5., 1e0, 0.1 + 0.2, 1.0::float8, 1e20::float8, 1e-7::float8, 123456789.123::float8, 1.5::float4, 0.1::float4 + 0.2::float4, 1e15::float8, 1e16::float8, 'NaN'::float8, 'Infinity'::float8, '-inf'::float4, -0.0::float8;
+SELECT 7 / 2, -7 / 2, 7 % 3, -7 % 3, 7.0 / 2, 1 / 3.0, 2 ^ 10, 2.0 ^ 0.5, |/ 16, @ -5, 5 & 3, 5 | 3, 5 # 3, ~5, 1 << 4, 256 >> 2, 10 / 4.0, round(2.5), round(3.5), round(-2.5), round(2.5::float8), round(3.5::float8), round(2.567, 2), round(1234.5, -2), trunc(2.567, 1), trunc(-2.5), ceil(2.1), floor(-2.1), div(7, 2), mod(7, 3), sign(-5), abs(-5.5);
+SELECT 12345678901234567890, 99999999999999999999999999999.99999, 0.000000000000000000001, 1.23456789012345678901234567890 * 2, 1e100::numeric, 10.0 / 3, 2.0 / 3 * 3, 100::numeric(5,2), 1.005::numeric(3,2), 123.456::numeric(5,1), (-123.456)::numeric(4,0), 1e-10::numeric;
+SELECT 'a' < 'B', 'a' < 'b', 'A' < 'a', 'abc' < 'abd', '10' < '9', 10 < 9, 'a ' = 'a', 'a '::char(3) = 'a'::char(2), greatest('a', 'B'), least(1, 2.5, NULL), 'a' COLLATE "C" < 'B';
+SELECT 'abc'::text::varchar(2)::char(4), cast('x' as char), cast('xyz' as varchar), 'x'::character varying, 'x'::character(3), 'x'::bpchar, cast(12.345 as decimal(5,1)), cast('12' as integer), cast(1 as double precision), cast('1' as real), int '5', float8 '2.5', bool 't', date '2024-01-01', text 'x';
+SELECT similarity('a', 'b');
+SELECT gen_random_uuid() IS NOT NULL, uuid_generate_v4();
+SELECT crypt('a', gen_salt('bf'));
