@@ -127,6 +127,7 @@ where
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use arrow::array::{StringArray, new_null_array};
 

@@ -209,7 +209,7 @@ impl GroupRead<'_> {
         if self.again
             && let Some(kept) = self.columns_in_memory(&opened)?
         {
-            return Ok(GroupBatches(Source::Memory(self.from_memory(&opened, kept))));
+            return Ok(GroupBatches(Source::Memory(self.kept(&opened, kept))));
         }
         let failed = |error| self.view.parquet_error(error);
         let mut options = ArrowReaderOptions::new();
@@ -315,7 +315,7 @@ impl GroupRead<'_> {
         Ok(columns.iter().map(|column| column.number).zip(pieces.into_iter().map(Pieces::from)).collect())
     }
 
-    fn from_memory(self, opened: &Opened, kept: HashMap<u16, Pieces>) -> KeptBatches {
+    fn kept(self, opened: &Opened, kept: HashMap<u16, Pieces>) -> KeptBatches {
         let of = |wanted: &Wanted| match kept.get(&wanted.number) {
             Some(pieces) => Column::Kept(Arc::clone(pieces)),
             None => Column::Missing(wanted.clone()),

@@ -3,7 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use datafusion::arrow::datatypes::{DataType as ArrowType, Date32Type, FieldRef};
 use datafusion::common::exec_err;
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{
@@ -94,6 +95,12 @@ impl ScalarUDFImpl for PostgresCast {
             .map_or_else(TextContext::default, |session| session.info.text_context());
         let scalar = matches!(argument, ColumnarValue::Scalar(_));
         let array = argument.to_array(if scalar { 1 } else { args.number_rows })?;
+        if !scalar
+            && self.to == DataType::Timestamp
+            && let Some(midnights) = midnights(&array)
+        {
+            return Ok(ColumnarValue::Array(midnights));
+        }
         let reader = CellReader::new(array.as_ref(), &from).map_err(to_datafusion)?;
         let mut builder = ColumnBuilder::new(&self.to, array.len());
         for row in 0..array.len() {
@@ -113,5 +120,50 @@ impl ScalarUDFImpl for PostgresCast {
             )?));
         }
         Ok(ColumnarValue::Array(converted))
+    }
+}
+
+/// Dates as timestamps, all at once, since whole columns are compared with timestamps; `None` where some need a closer look: none
+/// of years far away, and no infinities.
+fn midnights(dates: &ArrayRef) -> Option<ArrayRef> {
+    const PLAIN: std::ops::Range<i32> = -2_000_000..100_000_000;
+    const MICROS: i64 = 86_400_000_000;
+    let dates = dates.as_primitive_opt::<Date32Type>()?;
+    if !dates.values().iter().all(|days| PLAIN.contains(days)) {
+        return None;
+    }
+    let micros = dates.values().iter().map(|days| i64::from(*days) * MICROS).collect();
+    Some(Arc::new(TimestampMicrosecondArray::new(micros, dates.nulls().cloned())))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use datafusion::arrow::array::Date32Array;
+    use luma_model::Value;
+
+    use super::*;
+
+    #[test]
+    fn whole_columns_of_dates_become_what_each_of_them_does() {
+        let context = TextContext::default();
+        for days in
+            [vec![Some(0), None, Some(-719_162), Some(20_000)], vec![Some(1_999_999), Some(99_999_999)]]
+        {
+            let given: ArrayRef = Arc::new(Date32Array::from(days.clone()));
+            let together = midnights(&given).expect("plain dates");
+            let wanted = DataType::Timestamp;
+            let mut builder = ColumnBuilder::new(&wanted, days.len());
+            for day in days {
+                let one = day.map_or(Value::Null, |day| {
+                    cast(ValueRef::Date(day), &DataType::Date, &wanted, CastKind::Explicit, &context)
+                        .expect("in range")
+                });
+                builder.append(one.as_ref()).expect("a timestamp");
+            }
+            assert_eq!(&together, &builder.finish());
+        }
+        let far: ArrayRef = Arc::new(Date32Array::from(vec![0, i32::MAX]));
+        assert!(midnights(&far).is_none(), "infinity is looked at by itself");
     }
 }
