@@ -41,6 +41,7 @@ async fn long_lists_of_operators_mean_what_short_ones_do() {
     assert_eq!(ask(list(300, " OR ", |n| format!("(id = {n} AND a = {})", n % 20))).await, "150");
     assert_eq!(ask(list(300, " AND ", |n| format!("(id < 500 OR id <> {})", n + 600))).await, "700");
     assert_eq!(ask(format!("id = 7 AND a = {}", list(70, " + ", |_| "0.1".into()))).await, "1");
+    assert_eq!(ask(format!("({}) AND a = 3", list(6_000, " OR ", |n| format!("id = {n}")))).await, "100");
     let mut value = async |expression: String| {
         one(&mut session, &format!("SELECT {expression} FROM t WHERE id = 3")).await
     };
@@ -107,6 +108,9 @@ async fn what_is_too_deep_is_refused_and_the_session_goes_on() {
         assert_eq!(state(&error), "54001", "{shown}: {error}");
         assert_eq!(one(&mut session, "SELECT count(*) FROM t").await, "1000");
     }
+    one(&mut session, &format!("SELECT {}", list(1_664, ", ", |n| n.to_string()))).await;
+    let wide = run(&mut session, &format!("SELECT {}", list(1_665, ", ", |n| n.to_string()))).await;
+    assert_eq!(state(&wide.unwrap_err()), "54011");
 }
 
 #[tokio::test]

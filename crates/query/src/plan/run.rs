@@ -19,6 +19,9 @@ use crate::outcome::Column;
 use crate::plan::rewrite::visible_name;
 use crate::plan::{keyless, modifier, origin};
 
+/// Most columns of a result; PostgreSQL's limit.
+const COLUMNS_MAX: usize = 1664;
+
 /// A plan with PostgreSQL's types applied to it.
 ///
 /// # Errors
@@ -30,7 +33,14 @@ pub(crate) fn analysed(state: &SessionState, plan: &LogicalPlan) -> Result<Logic
 
 /// The columns a plan gives: its types are those of the same plan with PostgreSQL's types applied, its
 /// lengths and precisions those that the statement gives.
+///
+/// # Errors
+/// 54011 for more columns than clients take.
 pub(crate) fn columns(typed: &LogicalPlan, plan: &LogicalPlan) -> Result<Vec<Column>> {
+    if typed.schema().fields().len() > COLUMNS_MAX {
+        let message = format!("target lists can have at most {COLUMNS_MAX} entries");
+        return Err(Error::new(ErrorKind::TooManyColumns, message));
+    }
     typed
         .schema()
         .fields()

@@ -11,6 +11,8 @@ use luma_model::{Error, ErrorKind, Result};
 const OPERATORS_MAX: usize = 5_000;
 /// Most conditions that AND and OR put together, which [`balance`](super::balance) makes shallow.
 const CONDITIONS_MAX: usize = 20_000;
+/// How deep they are then, at most.
+const CONDITIONS_DEPTH: usize = 16;
 /// Most prefixes and suffixes (`NOT`, `-`, `::type`, `[1]`, `-> 'a'`) upon one value: calls in one another for the planner.
 const AFFIXES_MAX: usize = 100;
 /// Most queries that UNION, INTERSECT and EXCEPT put together.
@@ -46,7 +48,7 @@ impl Level {
 
     /// Ends a value of a list, or a branch of a CASE; gives its depth.
     fn end_value(&mut self) -> usize {
-        let depth = self.conditions + self.operators + self.affixes + self.inner;
+        let depth = self.conditions.min(CONDITIONS_DEPTH) + self.operators + self.affixes + self.inner;
         (self.conditions, self.operators, self.affixes, self.inner) = (0, 0, 0, 0);
         depth
     }
