@@ -174,7 +174,9 @@ impl Config {
         if let Some(setting) = self.settings.get_mut(&("memory", "memory_limit"))
             && let Value::Percent(percent) = setting.value
         {
-            setting.value = Value::Count((machine::memory() / 100 * percent).max(keys::MEMORY_MIN));
+            // In whole mebibytes, as messages show it.
+            let share = (machine::memory() / 100 * percent) >> 20 << 20;
+            setting.value = Value::Count(share.max(keys::MEMORY_MIN));
         }
         let limit = self.count("memory", "memory_limit");
         for setting in self.settings.values_mut() {

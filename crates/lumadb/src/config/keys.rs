@@ -411,6 +411,7 @@ pub fn preset(name: &str) -> &'static [(&'static str, &'static str, &'static str
             ("wal", "sync_mode", "periodic"),
             ("memory", "memtable_size", "6%"),
             ("memory", "write_buffer_size", "24%"),
+            ("memory", "column_cache_size", "10%"),
         ],
         "low_memory" => &[
             ("memory", "memory_limit", "128MB"),
