@@ -231,6 +231,12 @@ impl<B: Cached> BlockSlots<B> {
         found
     }
 
+    /// Where a cached block is, for fetching it ahead; nothing of it is looked at.
+    #[inline]
+    pub(crate) fn address(&self, block: usize) -> Option<*const B> {
+        self.slots.get(block)?.load().as_ref().map(Arc::as_ptr)
+    }
+
     /// Keeps a block that was just read from the file; `owner` holds these slots.
     pub(crate) fn put(&self, owner: &Arc<impl Owner>, index: usize, block: &Arc<B>) {
         self.cache.misses.fetch_add(1, Ordering::Relaxed);

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::Result;
 use crate::btree::{BTree, TreeCursor};
 use crate::key_range::KeyRanges;
-use crate::lsm::Levels;
+use crate::lsm::{Levels, Search};
 use crate::merge::Source;
 use crate::options::{CompactionStrategy, Direction, Layout, Options};
 use crate::table::Table;
@@ -19,6 +21,31 @@ use crate::table::Table;
 pub(crate) enum Tree {
     Lsm(Levels),
     BTree(Arc<BTree>),
+}
+
+/// Keys that were looked for together.
+pub(crate) enum Searched<'a> {
+    Lsm(&'a Levels, SmallVec<[Search<'a>; 64]>),
+    BTree(&'a BTree),
+}
+
+impl Searched<'_> {
+    /// Hands the value of the key at a place among those that were looked for to `use_value`, as [`Tree::get`] does.
+    #[inline]
+    pub(crate) fn get<R, F: FnOnce(Option<&[u8]>) -> R>(
+        &self,
+        at: usize,
+        (key, hash): (&[u8], u64),
+        use_value: F,
+    ) -> Result<std::result::Result<R, F>> {
+        match self {
+            Self::Lsm(levels, searches) => match searches.get(at) {
+                Some(search) => levels.get_found(search, key, hash, use_value),
+                None => levels.get(key, hash, use_value),
+            },
+            Self::BTree(tree) => tree.get(key, use_value),
+        }
+    }
 }
 
 impl Tree {
@@ -130,12 +157,14 @@ impl Tree {
         }
     }
 
-    /// Reads what gets of these keys, each with its hash, will need, together; as much as the cache can well
+    /// Looks for keys, each with its hash; reads what they need from the disk together, as much as the cache can well
     /// take.
-    pub(crate) fn prefetch(&self, keys: &[(&[u8], u64)]) -> Result<()> {
+    pub(crate) fn search<'a>(&'a self, keys: &[(&[u8], u64)]) -> Result<Searched<'a>> {
         match self {
-            Self::Lsm(levels) => levels.prefetch(keys),
-            Self::BTree(tree) => tree.prefetch(keys.iter().map(|(key, _)| *key)),
+            Self::Lsm(levels) => Ok(Searched::Lsm(levels, levels.search(keys)?)),
+            Self::BTree(tree) => {
+                tree.prefetch(keys.iter().map(|(key, _)| *key)).map(|()| Searched::BTree(tree))
+            }
         }
     }
 

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
 mod batch;
 mod btree;
 mod cache;
@@ -50,6 +51,7 @@ mod readable;
 mod spilled;
 mod stats;
 mod table;
+mod together;
 mod transaction;
 mod verify;
 mod view;

@@ -6,13 +6,14 @@
 
 mod compaction;
 mod holes;
-mod prefetch;
+mod search;
 mod strategies;
 
 use std::sync::Arc;
 
 pub(crate) use compaction::{Compaction, CompactionPlan, Output};
 pub(crate) use holes::{HoledRun, Holes, Left, left_of};
+pub(crate) use search::Search;
 
 use crate::Result;
 use crate::key_range::KeyRanges;

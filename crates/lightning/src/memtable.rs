@@ -186,6 +186,22 @@ impl Memtable {
         if self.erased.is_empty() { found } else { self.unless_erased(found, key, sequence, &[]) }
     }
 
+    /// The first step of [`Memtable::get`] for many keys: has fetched what tells where the key with this hash is.
+    #[inline]
+    pub(crate) fn fetch_place(&self, hash: u64) {
+        if let Entries::List(list) = &self.list {
+            list.fetch_place(hash);
+        }
+    }
+
+    /// The second: has the entry fetched.
+    #[inline]
+    pub(crate) fn fetch_entry(&self, hash: u64) {
+        if let Entries::List(list) = &self.list {
+            list.fetch_entry(hash);
+        }
+    }
+
     /// Like [`Memtable::get`], passing over what was undone.
     pub(crate) fn get_done(&self, key: &[u8], sequence: u64, undone: &Undone) -> Option<Version<'_>> {
         let mut at = self.list.seek(key, sequence);

@@ -40,11 +40,21 @@ pub trait Readable {
         self.get_with(keyspace, key, <[u8]>::to_vec)
     }
 
-    /// The values of keys, in the order of the keys. What is not in memory is read together, which on most
-    /// disks takes hardly longer than one read.
+    /// Hands the place of each key among these, and its value, to `use_value`, in the order of the keys. What they need
+    /// is fetched together, from memory, which makes this several times as fast as gets one after another, and
+    /// from the disk, where all takes hardly longer than one read.
+    fn get_each(
+        &self,
+        keyspace: &Keyspace,
+        keys: &[&[u8]],
+        use_value: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()>;
+
+    /// The values of keys, in the order of the keys, as [`Readable::get_each`] gets them.
     fn multi_get(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
-        self.prefetch(keyspace, keys)?;
-        keys.iter().map(|key| self.get(keyspace, key)).collect()
+        let mut values = Vec::with_capacity(keys.len());
+        self.get_each(keyspace, keys, |_, value| values.push(value.map(<[u8]>::to_vec)))?;
+        Ok(values)
     }
 
     /// Reads what gets of these keys will need into the cache, together. Tells nothing, and changes no answer.
@@ -168,16 +178,6 @@ impl Snapshot {
         Ok(found.ok().flatten())
     }
 
-    pub(crate) fn prefetch_in(&self, keyspace: &KeyspaceInner, keys: &[&[u8]]) -> Result<()> {
-        let view = self.view();
-        let Some(found) = view.find(keyspace)? else { return Ok(()) };
-        let hashed = keys.iter().map(|key| (*key, hash(key)));
-        let in_memory =
-            |key: &[u8], hash| found.memtables().any(|table| table.get(key, hash, self.sequence).is_some());
-        let stored: Vec<(&[u8], u64)> = hashed.filter(|(key, hash)| !in_memory(key, *hash)).collect();
-        if stored.len() < 2 { Ok(()) } else { found.tree.prefetch(&stored) }
-    }
-
     /// Checks that no key of some ranges was changed between a sequence and this snapshot.
     ///
     /// # Errors
@@ -218,6 +218,15 @@ impl Readable for Snapshot {
         use_value: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>> {
         self.get_with_in(&keyspace.inner, key, use_value)
+    }
+
+    fn get_each(
+        &self,
+        keyspace: &Keyspace,
+        keys: &[&[u8]],
+        use_value: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        self.get_each_in(&keyspace.inner, keys, use_value)
     }
 
     fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {

@@ -32,7 +32,7 @@ use crate::cache::{BlockSlots, Cache, Cached};
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::{Error, Result};
 
-pub(crate) use batch::{Known, Missing, read_missing};
+pub(crate) use batch::{Looked, Missing, Probe, read_missing};
 pub(crate) use blob::Blob;
 pub(crate) use blob::{
     BlobFile, BlobFiles, BlobPointer, BlobSource, BlobUse, BlobUses, FOOTER_BYTES as BLOB_FOOTER_BYTES,

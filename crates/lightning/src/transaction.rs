@@ -71,6 +71,27 @@ impl Readable for TransactionReader {
         self.snapshot.get_with(keyspace, key, use_value)
     }
 
+    fn get_each(
+        &self,
+        keyspace: &Keyspace,
+        keys: &[&[u8]],
+        mut use_value: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        if !self.writes.has(keyspace.inner.id) {
+            if let Some(reads) = &self.reads {
+                keys.iter().for_each(|key| reads.add_key(keyspace.inner.id, key));
+            }
+            return self.snapshot.get_each(keyspace, keys, use_value);
+        }
+        self.prefetch(keyspace, keys)?;
+        for (at, key) in keys.iter().enumerate() {
+            if self.get_with(keyspace, key, |value| use_value(at, Some(value)))?.is_none() {
+                use_value(at, None);
+            }
+        }
+        Ok(())
+    }
+
     fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {
         self.snapshot.prefetch(keyspace, keys)
     }
@@ -142,6 +163,15 @@ impl Readable for Transaction {
         }
         self.note_read(keyspace, key);
         self.snapshot.get_with(keyspace, key, use_value)
+    }
+
+    fn get_each(
+        &self,
+        keyspace: &Keyspace,
+        keys: &[&[u8]],
+        use_value: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        self.reader().get_each(keyspace, keys, use_value)
     }
 
     fn prefetch(&self, keyspace: &Keyspace, keys: &[&[u8]]) -> Result<()> {

@@ -32,6 +32,11 @@ impl WriteView {
         self.tables.iter().find(|(known, _)| known.id == keyspace).map(|(_, table)| table)
     }
 
+    /// Whether anything of a keyspace was written.
+    pub(crate) fn has(&self, keyspace: KeyspaceId) -> bool {
+        self.table(keyspace).is_some()
+    }
+
     /// What was written last to a key.
     #[inline]
     pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<Version<'_>> {

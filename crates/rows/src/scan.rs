@@ -7,12 +7,16 @@ use arrow_schema::SchemaRef;
 use lightning::{Direction, Range, Readable, TransactionReader};
 use luma_catalog::engine_error;
 use luma_model::{Error, ErrorKind, Result, ValueRef};
+use smallvec::SmallVec;
 
 use crate::access::{Access, KeyRange, KeySet};
 use crate::cover::Cover;
 use crate::index;
 use crate::table::OpenTable;
 use crate::taker::{Batch, OneByOne, Taker};
+
+/// Rows that are looked up together.
+const LOOK_UPS: usize = 64;
 
 /// What a scan gives for each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,8 @@ pub struct RowScan {
     columns: Vec<ScanColumn>,
     schema: SchemaRef,
     remaining: usize,
-    row_buffer: Vec<u8>,
+    /// Of the rows that are looked up next.
+    named: Named,
 }
 
 impl RowScan {
@@ -79,7 +84,7 @@ impl RowScan {
             columns,
             schema,
             remaining: limit.unwrap_or(usize::MAX),
-            row_buffer: Vec::new(),
+            named: Named::default(),
         }
     }
 
@@ -121,8 +126,12 @@ impl RowScan {
             self.find_keys(&set)?;
         }
         let mut count = 0;
-        while count < wanted && self.take_next(taker)? {
-            count += 1;
+        while count < wanted {
+            let taken = self.take_some(wanted - count, taker)?;
+            if taken == 0 {
+                break;
+            }
+            count += taken;
         }
         self.remaining = if count < wanted { 0 } else { self.remaining - count };
         Ok(count)
@@ -142,16 +151,19 @@ impl RowScan {
         Ok(())
     }
 
-    /// Has the next row taken; `false` at the end.
-    fn take_next(&mut self, taker: &mut impl Taker) -> Result<bool> {
+    /// Has the next row taken, or the next few, no more than `most`; how many, none at the end.
+    fn take_some(&mut self, most: usize, taker: &mut impl Taker) -> Result<usize> {
         if let Some(keys) = &mut self.keys {
-            let Some(key) = keys.next() else { return Ok(false) };
-            look_up(&self.table, &self.reader, &key, &mut self.row_buffer, taker)?;
-            return Ok(true);
+            self.named.clear();
+            keys.by_ref().take(most.min(LOOK_UPS)).for_each(|key| self.named.push(&key));
+            return self.look_up(taker);
         }
+        // What an index mostly has by itself keeps the order of its entries.
+        let together = if self.cover.is_some() { 1 } else { most.min(LOOK_UPS) };
+        self.named.clear();
         loop {
             let Some(range) = &mut self.range else {
-                let Some(next) = self.pending.next() else { return Ok(false) };
+                let Some(next) = self.pending.next() else { break };
                 let keyspace = match self.index {
                     Some(index) => &self.table.indexes[index].entries,
                     None => &self.table.rows,
@@ -169,38 +181,67 @@ impl RowScan {
             };
             if self.index.is_none() {
                 taker.stored(&self.table, key, value)?;
-                return Ok(true);
+                return Ok(1);
             }
             if let Some(cover) = &self.cover
                 && taker.entry(cover, key, value)?
             {
-                return Ok(true);
+                return Ok(1);
             }
-            let row_key = index::row_key(key, value)?;
-            look_up(&self.table, &self.reader, row_key, &mut self.row_buffer, taker)?;
-            return Ok(true);
+            self.named.push(index::row_key(key, value)?);
+            if self.named.len() == together {
+                break;
+            }
         }
+        self.look_up(taker)
+    }
+
+    /// Has the rows taken that an index named; how many.
+    fn look_up(&self, taker: &mut impl Taker) -> Result<usize> {
+        let keys: SmallVec<[&[u8]; LOOK_UPS]> = self.named.iter().collect();
+        let mut taken = Ok(());
+        let take = |at: usize, row: Option<&[u8]>| {
+            if taken.is_ok() {
+                taken = match row {
+                    Some(row) => taker.stored(&self.table, keys[at], row),
+                    None => Err(missing(&self.table)),
+                };
+            }
+        };
+        self.reader.get_each(&self.table.rows, &keys, take).map_err(engine_error)?;
+        taken.map(|()| keys.len())
     }
 }
 
-/// Has the row taken that an index names.
-fn look_up(
-    table: &OpenTable,
-    reader: &TransactionReader,
-    row_key: &[u8],
-    buffer: &mut Vec<u8>,
-    taker: &mut impl Taker,
-) -> Result<()> {
-    let found = reader
-        .get_with(&table.rows, row_key, |row| {
-            buffer.clear();
-            buffer.extend_from_slice(row);
-        })
-        .map_err(engine_error)?;
-    if found.is_none() {
-        let message =
-            format!("an index of table \"{}\" names a row that is not there", table.definition.name);
-        return Err(Error::new(ErrorKind::DataCorrupted, message));
+fn missing(table: &OpenTable) -> Error {
+    let message = format!("an index of table \"{}\" names a row that is not there", table.definition.name);
+    Error::new(ErrorKind::DataCorrupted, message)
+}
+
+/// Keys of rows, one after the other.
+#[derive(Default)]
+struct Named {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Named {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
     }
-    taker.stored(table, row_key, buffer)
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
 }

@@ -3,21 +3,38 @@
 use std::sync::Arc;
 
 use luma_vfs::BatchRead;
+use smallvec::SmallVec;
 
 use super::file::{BEYOND, node_of};
 use super::node::{Node, Place};
 use super::pages::PAGE_BYTES;
 use super::{BTree, SEGMENT_PAGES};
-use crate::{Error, Result};
+use crate::{Error, Result, ahead};
 
 /// One of so many parts of the cache is filled with one batch.
 const CACHE_SHARE: usize = 8;
 
 impl BTree {
-    /// Reads the leaves of keys that are not in the cache, as many as it can well take.
+    /// Reads the leaves of keys that are not in the cache, as many as it can well take, and has fetched from memory
+    /// those that are.
     pub(crate) fn prefetch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        let mut places: Vec<Place> =
-            keys.filter_map(|key| self.leaf_of(key)).filter(|place| self.cached(*place).is_none()).collect();
+        let leaves: SmallVec<[Place; 64]> = keys.filter_map(|key| self.leaf_of(key)).collect();
+        let segment = |place: &Place| self.segments.get(place.page as usize / SEGMENT_PAGES);
+        for place in &leaves {
+            if let Some(leaf) =
+                segment(place).and_then(|segment| segment.address(place.page as usize % SEGMENT_PAGES))
+            {
+                ahead::fetch(leaf, size_of::<Node>());
+            }
+        }
+        let mut places = Vec::new();
+        for place in leaves {
+            match segment(&place).map(|segment| segment.find(place.page as usize % SEGMENT_PAGES)).as_deref()
+            {
+                Some(Some(leaf)) => leaf.fetch_heads(),
+                _ => places.push(place),
+            }
+        }
         places.sort_unstable_by_key(|place| place.page);
         places.dedup_by_key(|place| place.page);
         places.truncate(self.file.cache_bytes() / CACHE_SHARE / PAGE_BYTES);

@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use super::heads;
 use super::pages::PAGE_BYTES;
+use crate::ahead;
 use crate::cache::Cached;
 use crate::codec::{Reader, put_bytes};
 
@@ -255,6 +256,12 @@ impl Node {
     /// Where a child is.
     pub(super) fn place(&self, at: usize) -> Place {
         Place::decode(self.payload(at)).unwrap_or_default()
+    }
+
+    /// Has fetched what [`Node::search`] looks at.
+    #[inline]
+    pub(super) fn fetch_heads(&self) {
+        ahead::fetch(self.bytes.as_ptr(), self.prefix.end + self.count * 4);
     }
 
     /// How many keys are before `key`, and whether the next one is `key`.

@@ -14,6 +14,8 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
+use crate::ahead;
+
 /// Slots of the first table.
 const SLOTS_MIN: usize = 1 << 10;
 /// Enough for 2^34 slots.
@@ -104,14 +106,13 @@ impl<T> HashIndex<T> {
         Some(self.table()?.find(hash, is_key).map_or(ptr::null_mut(), |(_, entry)| entry))
     }
 
-    /// Begins to load what [`HashIndex::put`] will look at, which is rarely in the processor's caches.
+    /// Has fetched what [`HashIndex::get`] and [`HashIndex::put`] will look at, which is rarely in the processor's caches.
     #[inline]
-    pub(super) fn touch(&self, hash: u64) {
+    pub(super) fn fetch_slot(&self, hash: u64) {
         if let Some(table) = self.table() {
             let slot = hash as usize & (table.tags.len() - 1);
-            // Nothing waits for these loads, so what follows runs beside them.
-            std::hint::black_box(table.tags[slot].load(Ordering::Relaxed));
-            std::hint::black_box(table.entries[slot].load(Ordering::Relaxed));
+            ahead::fetch(&raw const table.tags[slot], 1);
+            ahead::fetch(&raw const table.entries[slot], 1);
         }
     }
 

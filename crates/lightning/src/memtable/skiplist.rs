@@ -27,12 +27,15 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::hash_index::HashIndex;
+use crate::ahead;
 use crate::table::hash;
 
 /// A shorter list is searched as fast without the index.
 const INDEXED_ENTRIES_MIN: usize = 256;
 /// Newer versions of a key that a read walks over before it descends to its own.
 const VERSIONS_WALKED_MAX: usize = 8;
+/// What is fetched of a node that is read soon: the node and most keys and values.
+const NODE_FETCHED: usize = 128;
 const HEIGHT_MAX: usize = 14;
 const CHUNK_BYTES_MAX: usize = 256 << 10;
 
@@ -266,7 +269,7 @@ impl SkipList {
         let head = head_of(key);
         let indexed = self.index.as_ref().map(|index| (index, hash(key)));
         if let Some((index, hash)) = indexed {
-            index.touch(hash);
+            index.fetch_slot(hash);
         }
         self.find_splice(&mut writer.splice, head, key, sequence);
         let node = writer.allocate(total).cast::<Node>().as_ptr();
@@ -357,6 +360,23 @@ impl SkipList {
         }
         let entry = self.entry(self.seek(key, sequence)?);
         (entry.key == key).then_some(entry)
+    }
+
+    /// Has fetched what tells where the key with this hash is.
+    #[inline]
+    pub(crate) fn fetch_place(&self, hash: u64) {
+        if let Some(index) = &self.index {
+            index.fetch_slot(hash);
+        }
+    }
+
+    /// Has the newest version of the key with this hash fetched.
+    #[inline]
+    pub(crate) fn fetch_entry(&self, hash: u64) {
+        // Mostly the first with its tag is the one, and fetching another does no harm.
+        if let Some(node) = self.index.as_ref().and_then(|index| index.get(hash, |_| true)) {
+            ahead::fetch(node, NODE_FETCHED);
+        }
     }
 
     /// Moves the splice to the place of (`key`, `sequence`).
@@ -460,20 +480,9 @@ impl SkipList {
     /// since neighbours in the order are anywhere in the arena. The position must come from this list.
     #[inline]
     pub(crate) fn fetch_next(&self, position: Position) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: as in `next`.
-            let next = unsafe { Node::link(position.0.as_ptr(), 0).load(Ordering::Acquire) };
-            let next = next.cast::<i8>().cast_const();
-            // SAFETY: any address may be fetched ahead, also one that is null or beyond the node.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(next);
-                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(64));
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
+        // SAFETY: as in `next`.
+        let next = unsafe { Node::link(position.0.as_ptr(), 0).load(Ordering::Acquire) };
+        ahead::fetch(next, NODE_FETCHED);
     }
 
     /// The version at a position, which must come from this list.

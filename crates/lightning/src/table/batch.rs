@@ -8,7 +8,7 @@ use luma_vfs::{BatchRead, VfsFile};
 use super::blob::{BlobFile, BlobPointer};
 use super::index::BlockPlace;
 use super::{Block, Part, Stored, Table, section};
-use crate::{Error, Result};
+use crate::{Error, Result, ahead};
 
 /// Bytes that are read together ahead of a walk.
 const ROW_BYTES: u64 = 256 << 10;
@@ -72,11 +72,135 @@ impl Missing {
     }
 }
 
-/// What is known of a key in a table without reading.
-pub(crate) enum Known {
-    Here,
+/// Where a look-up in a table got.
+pub(crate) enum Looked<T> {
+    /// The key may be there.
+    At(T),
     Absent,
+    /// Something has to be read first.
     Unknown(Missing),
+}
+
+/// A look-up in what a table has in memory, in steps, each of which can be taken for many keys before the next: what
+/// it will look at is fetched by the one before.
+pub(crate) struct Probe<'a> {
+    table: &'a Arc<Table>,
+    part: Resident<'a>,
+    block: usize,
+    entry: usize,
+}
+
+/// A part in memory.
+enum Resident<'a> {
+    Only(&'a Arc<Part>),
+    Cached(Arc<Part>),
+}
+
+impl Resident<'_> {
+    #[inline]
+    fn part(&self) -> &Arc<Part> {
+        match self {
+            Self::Only(part) => part,
+            Self::Cached(part) => part,
+        }
+    }
+}
+
+impl<'a> Probe<'a> {
+    /// The first step: to the part and the block that would have a key.
+    #[inline]
+    pub(crate) fn begin(table: &'a Arc<Table>, key: &[u8], hash: u64) -> Looked<Self> {
+        if key < table.meta.smallest.as_slice() || key > table.meta.largest.as_slice() {
+            return Looked::Absent;
+        }
+        let part = match &table.only {
+            Some(only) => Resident::Only(only),
+            None => {
+                let at = table.parts.find(key);
+                match table.cached.find(at).as_ref() {
+                    Some(part) => Resident::Cached(Arc::clone(part)),
+                    None => {
+                        let Some(place) = table.parts.place(at) else { return Looked::Absent };
+                        return Looked::Unknown(Missing {
+                            table: Arc::clone(table),
+                            piece: Piece::Part(at),
+                            place,
+                        });
+                    }
+                }
+            }
+        };
+        part.part().filter.fetch(hash);
+        let block = part.part().index.find(key);
+        Looked::At(Self { table, part, block, entry: 0 })
+    }
+
+    /// The second: whether the filter lets the key with this hash pass.
+    #[inline]
+    pub(crate) fn passes(&self, hash: u64) -> bool {
+        let part = self.part.part();
+        let passes = part.filter.may_contain(hash);
+        if !passes {
+            self.table.cache.count_filter_negative();
+        } else if let Some(block) = part.blocks.address(self.block) {
+            ahead::fetch(block, size_of::<Block>());
+        }
+        passes
+    }
+
+    /// The third: to what tells where in the block the key is.
+    #[inline]
+    pub(crate) fn open(&self) {
+        if let Some(block) = self.part.part().blocks.find(self.block).as_ref() {
+            block.fetch_directory();
+        }
+    }
+
+    /// The fourth: to the first entry that the key may have.
+    #[inline]
+    pub(crate) fn approach(&self, key: &[u8]) {
+        if let Some(block) = self.part.part().blocks.find(self.block).as_ref() {
+            block.fetch_entry(key);
+        }
+    }
+
+    /// The last: to the entry of the key.
+    #[inline]
+    pub(crate) fn find(&mut self, key: &[u8]) -> Looked<()> {
+        let Self { table, block, .. } = *self;
+        let part = self.part.part();
+        let missing = |piece, place| Looked::Unknown(Missing { table: Arc::clone(table), piece, place });
+        let found = part.blocks.find(block);
+        let Some(found) = found.as_ref() else {
+            let place = part.index.place(block);
+            return place
+                .map_or(Looked::Absent, |place| missing(Piece::Block(Arc::clone(part), block), place));
+        };
+        let Some((entry, stored)) = found.find(key) else { return Looked::Absent };
+        self.entry = entry;
+        match stored {
+            Stored::Value(_) | Stored::Tombstone => Looked::At(()),
+            // A pointer to nowhere is told of by the get.
+            Stored::Pointer(pointer) => match table.blob_file(pointer) {
+                Ok((file, pointer)) if file.is_to_be_read(pointer) => {
+                    missing(Piece::Value(Arc::clone(file), pointer), pointer.place)
+                }
+                _ => Looked::At(()),
+            },
+        }
+    }
+
+    /// Hands the value at the entry that was found to `use_value`, `None` for a tombstone; gives the function back if
+    /// it is in no block of the cache any more.
+    #[inline]
+    pub(crate) fn give<R, F: FnOnce(Option<&[u8]>) -> R>(&self, use_value: F) -> std::result::Result<R, F> {
+        let found = self.part.part().blocks.get(self.block);
+        match found.as_ref().and_then(|block| block.stored_at(self.entry)) {
+            Some(Stored::Value(value)) => Ok(use_value(Some(value))),
+            Some(Stored::Tombstone) => Ok(use_value(None)),
+            Some(Stored::Pointer(_)) | None => Err(use_value),
+        }
+    }
 }
 
 /// Reads what is missing, of any tables, and puts it into the cache.
@@ -94,41 +218,6 @@ impl Table {
     fn file(&self) -> Result<Arc<dyn VfsFile>> {
         let file = self.cache.files.get(self.meta.id, || self.vfs.open(&self.path));
         file.map_err(|error| Error::io(&self.path, error))
-    }
-
-    /// Looks for a key in what is in memory.
-    pub(crate) fn known(self: &Arc<Self>, key: &[u8], hash: u64) -> Known {
-        if key < self.meta.smallest.as_slice() || key > self.meta.largest.as_slice() {
-            return Known::Absent;
-        }
-        let at = self.parts.find(key);
-        let found = match self.only.as_ref() {
-            Some(only) => Some(Arc::clone(only)),
-            None => self.cached.find(at).as_ref().map(Arc::clone),
-        };
-        let missing = |piece, place| Known::Unknown(Missing { table: Arc::clone(self), piece, place });
-        let Some(part) = found else {
-            return self.parts.place(at).map_or(Known::Absent, |place| missing(Piece::Part(at), place));
-        };
-        if !part.filter.may_contain(hash) {
-            return Known::Absent;
-        }
-        let index = part.index.find(key);
-        if let Some(block) = part.blocks.find(index).as_ref() {
-            return match block.get(key) {
-                None => Known::Absent,
-                Some(Stored::Value(_) | Stored::Tombstone) => Known::Here,
-                // A pointer to nowhere is told of by the get.
-                Some(Stored::Pointer(pointer)) => match self.blob_file(pointer) {
-                    Ok((file, pointer)) if file.is_to_be_read(pointer) => {
-                        missing(Piece::Value(Arc::clone(file), pointer), pointer.place)
-                    }
-                    _ => Known::Here,
-                },
-            };
-        }
-        let place = part.index.place(index);
-        place.map_or(Known::Absent, |place| missing(Piece::Block(part, index), place))
     }
 
     /// Reads blocks of a part that follow each other, of `first..last` as many as may be read at once: from

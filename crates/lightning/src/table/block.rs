@@ -12,6 +12,7 @@
 use luma_sync::atomic::AtomicU8;
 use std::sync::Arc;
 
+use crate::ahead;
 use crate::cache::Cached;
 use crate::codec::{Reader, put_varint};
 use crate::options::Direction;
@@ -110,6 +111,10 @@ impl BlockBuilder {
     }
 }
 
+/// So much of a key a directory has besides what all keys share.
+const HEAD_BYTES: usize = 4;
+/// What is fetched of an entry that is read soon: the whole of most.
+const ENTRY_FETCHED: usize = 128;
 /// Words of a directory that are kept in the block itself: enough for 4 KiB of rows of 100 bytes.
 const INLINE_WORDS: usize = 84;
 
@@ -252,6 +257,13 @@ impl Block {
         Some(())
     }
 
+    /// Has fetched what [`Block::get`] searches, where that is not in the block itself.
+    #[inline]
+    pub(crate) fn fetch_directory(&self) {
+        let large = &self.directory.large;
+        ahead::fetch(large.as_ptr(), size_of_val(&**large));
+    }
+
     #[inline]
     fn offset(&self, entry: usize) -> Option<usize> {
         let at = self.prefix.div_ceil(4) + self.entries + entry;
@@ -303,22 +315,51 @@ impl Block {
     /// What is stored for a key.
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Stored<'_>> {
+        self.find(key).map(|(_, stored)| stored)
+    }
+
+    /// The entry of a key, and what it has.
+    #[inline]
+    pub(crate) fn find(&self, key: &[u8]) -> Option<(usize, Stored<'_>)> {
+        let (heads, head) = self.heads_for(key)?;
+        let from = heads.partition_point(|other| *other < head);
+        let same = heads[from..].iter().take_while(|other| **other == head).count();
+        (from..from + same).find_map(|at| Some((at, self.value_if_key(at, key)?)))
+    }
+
+    /// Has the first entry fetched that may be a key's.
+    #[inline]
+    pub(crate) fn fetch_entry(&self, key: &[u8]) {
+        if let Some((heads, head)) = self.heads_for(key)
+            && let Some(offset) = self.offset(heads.partition_point(|other| *other < head))
+        {
+            ahead::fetch(self.bytes.as_ptr().wrapping_add(offset), ENTRY_FETCHED);
+        }
+    }
+
+    /// What an entry has.
+    #[inline]
+    pub(crate) fn stored_at(&self, entry: usize) -> Option<Stored<'_>> {
+        let entry = self.entry_at(self.offset(entry)?)?;
+        Some(Stored::of(entry.kind, entry.value))
+    }
+
+    /// The heads of the entries, and the one that a key would have; `None` if it lacks what all keys share.
+    #[inline]
+    fn heads_for(&self, key: &[u8]) -> Option<(&[u32], u32)> {
         let (prefix, rest) = self.directory.words().split_at_checked(self.prefix.div_ceil(4))?;
         let shared = key.get(..self.prefix)?;
         if !shared.chunks(4).zip(prefix).all(|(bytes, word)| head_at(bytes, 0) == *word) {
             return None;
         }
-        let head = head_at(key, self.prefix);
-        let heads = rest.get(..self.entries)?;
-        let from = heads.partition_point(|other| *other < head);
-        let same = heads[from..].iter().take_while(|other| **other == head).count();
-        (from..from + same).find_map(|at| self.value_if_key(at, key))
+        Some((rest.get(..self.entries)?, head_at(key, self.prefix)))
     }
 
-    /// The value of an entry if its key is `key`, which is known to have the prefix all keys share.
+    /// The value of an entry if its key is `key`, which is known to have the prefix all keys share, and the entry's
+    /// head.
     ///
     /// The entry's own bytes are compared first, then, going back, those of the entries from which it
-    /// takes the rest.
+    /// takes the rest, as far as the head does not tell.
     #[inline]
     fn value_if_key(&self, at: usize, key: &[u8]) -> Option<Stored<'_>> {
         let entry = self.entry_at(self.offset(at)?)?;
@@ -327,7 +368,7 @@ impl Block {
         }
         let mut unproved = entry.shared;
         let mut at = at;
-        while unproved > self.prefix {
+        while unproved > self.prefix + HEAD_BYTES {
             at = at.checked_sub(1)?;
             let before = self.entry_at(self.offset(at)?)?;
             if before.shared < unproved {

@@ -2,6 +2,8 @@
 //!
 //! No false negatives. With 10 bits per key about 1 % false positives; a probe is one cache miss.
 
+use crate::ahead;
+
 const LINE_BYTES: usize = 64;
 const WORD_BITS: usize = 64;
 const PROBES: u32 = 6;
@@ -71,6 +73,14 @@ impl Bloom {
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len() * LINE_BYTES
+    }
+
+    /// Has fetched what [`Bloom::may_contain`] will look at.
+    #[inline]
+    pub(crate) fn fetch(&self, hash: u64) {
+        if let Some(line) = self.0.get(line_of(hash, self.0.len())) {
+            ahead::fetch(line, LINE_BYTES);
+        }
     }
 
     /// Whether the key with this hash may be in the set; `true` of a filter without lines.

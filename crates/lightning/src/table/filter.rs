@@ -85,6 +85,16 @@ impl Filter {
         matches!(self, Self::None)
     }
 
+    /// Has fetched what [`Filter::may_contain`] will look at.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64) {
+        match self {
+            Self::Bloom(filter) => filter.fetch(hash),
+            // Smaller by far, and mostly in the processor's caches.
+            Self::Ribbon(_) | Self::None => {}
+        }
+    }
+
     /// Whether the key with this hash may be in the set.
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
