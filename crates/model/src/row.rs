@@ -159,8 +159,12 @@ impl<'a> RowView<'a> {
         read(bytes, data_type.value_kind()).map(Some)
     }
 
-    /// The value of the column at that place, which is of that kind and no array.
-    pub(crate) fn get_kind(&self, place: usize, kind: ValueKind) -> Result<Option<ValueRef<'a>>> {
+    /// The value of the column at that place, which is of that kind and no array; `None` past the last one.
+    ///
+    /// # Errors
+    /// XX001 when the column's bytes are no value of the kind.
+    #[inline]
+    pub fn get_kind(&self, place: usize, kind: ValueKind) -> Result<Option<ValueRef<'a>>> {
         match self.column(place)? {
             None => Ok(None),
             Some(None) => Ok(Some(ValueRef::Null)),

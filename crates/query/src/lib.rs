@@ -60,7 +60,9 @@ pub use copy::{CopyFormat, CopyIn, CopyOut};
 pub use database::{ADMINISTRATOR, Counters, DATABASE_NAME, Database, DatabaseOptions, SessionOptions};
 pub use luma_catalog::{Role, ScramVerifier, Verifier, password};
 pub use news::Notification;
-pub use outcome::{Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, TransactionStatus};
+pub use outcome::{
+    Column, CommandTag, Notice, Outcome, RowSink, RowStream, Severity, Sunk, TransactionStatus,
+};
 pub use prepared::Prepared;
 pub use session::{CancelHandle, Session};
 pub use statement::Statement;

@@ -40,6 +40,43 @@ pub trait RowSink: Send {
     fn row(&mut self, values: &[ValueRef<'_>]) -> Result<()>;
 }
 
+/// Rows that are read when they are asked for, and without waiting.
+pub(crate) trait RowSource: Send {
+    /// Gives up to `rows` further rows one by one.
+    fn sink(&mut self, rows: usize, sink: &mut dyn RowSink) -> Result<Sunk>;
+
+    /// The next few rows; `None` at the end.
+    fn batch(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+/// What went into a sink.
+#[derive(Clone, Copy, Debug)]
+pub struct Sunk {
+    /// How many rows.
+    pub rows: u64,
+    /// Whether there are no more.
+    pub ended: bool,
+}
+
+/// Where a stream's rows come from.
+enum Rows {
+    Batches(BoxStream<'static, Result<RecordBatch>>),
+    Source(Box<dyn RowSource>),
+}
+
+impl Rows {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        match self {
+            Self::Batches(batches) => batches.next().await.transpose(),
+            Self::Source(source) => {
+                // It never waits, and others on the thread want their turn.
+                tokio::task::yield_now().await;
+                source.batch()
+            }
+        }
+    }
+}
+
 /// How an execution ended or goes on.
 pub enum Outcome {
     /// Done; the rows, if any, went into the sink.
@@ -56,7 +93,7 @@ pub enum Outcome {
 pub struct RowStream {
     /// What the batches' columns are.
     pub columns: Arc<[Column]>,
-    batches: BoxStream<'static, Result<RecordBatch>>,
+    rows: Rows,
     tag: CommandTag,
     /// Rows that went into the sink already.
     sunk: u64,
@@ -73,17 +110,18 @@ impl RowStream {
         batches: BoxStream<'static, Result<RecordBatch>>,
         tag: CommandTag,
     ) -> Self {
-        Self { columns, batches, tag, sunk: 0, time: None, source: None, run: None }
+        Self { columns, rows: Rows::Batches(batches), tag, sunk: 0, time: None, source: None, run: None }
+    }
+
+    /// A stream of rows that can go into a sink one by one, after so many that went there already.
+    pub(crate) fn from_source(columns: Arc<[Column]>, source: Box<dyn RowSource>, sunk: u64) -> Self {
+        let rows = Rows::Source(source);
+        Self { columns, rows, tag: CommandTag::Select(0), sunk, time: None, source: None, run: None }
     }
 
     /// A stream of batches that exist already.
     pub(crate) fn ready(columns: Arc<[Column]>, batches: Vec<RecordBatch>, tag: CommandTag) -> Self {
         Self::new(columns, futures::stream::iter(batches.into_iter().map(Ok)).boxed(), tag)
-    }
-
-    /// The same after so many rows that went into the sink.
-    pub(crate) fn after(self, sunk: u64) -> Self {
-        Self { sunk, ..self }
     }
 
     pub(crate) fn with_tag(self, tag: CommandTag) -> Self {
@@ -127,15 +165,41 @@ impl RowStream {
         next
     }
 
-    async fn next_within_time(&mut self) -> Result<Option<RecordBatch>> {
-        let source = self.source.as_ref();
-        let next = async {
-            let next = self.batches.next().await.transpose();
-            next.map_err(|error| match source {
-                Some(source) => locate(error, &source.statement),
-                None => error,
-            })
+    /// Whether rows can go into a sink one by one.
+    pub fn is_sinkable(&self) -> bool {
+        matches!(self.rows, Rows::Source(_))
+    }
+
+    /// Gives up to `rows` further rows to a sink one by one, without waiting; none of a stream of batches.
+    ///
+    /// # Errors
+    /// As those of [`RowStream::next_batch`], and those of the sink.
+    pub fn sink(&mut self, rows: usize, sink: &mut dyn RowSink) -> Result<Sunk> {
+        let given = match &mut self.rows {
+            Rows::Batches(_) => Ok(Sunk { rows: 0, ended: false }),
+            Rows::Source(_) if self.time.is_some_and(|(_, ends)| Instant::now() >= ends) => {
+                Err(statement_timeout())
+            }
+            Rows::Source(source) => {
+                source.sink(rows, sink).map_err(|error| located(error, self.source.as_deref()))
+            }
         };
+        if let Some(run) = &mut self.run {
+            match &given {
+                Ok(sunk) => run.rows(sunk.rows),
+                Err(_) => run.failed(),
+            }
+        }
+        if given.as_ref().is_ok_and(|sunk| sunk.ended) {
+            self.run = None;
+        }
+        given
+    }
+
+    async fn next_within_time(&mut self) -> Result<Option<RecordBatch>> {
+        let source = self.source.as_deref();
+        let rows = &mut self.rows;
+        let next = async { rows.next().await.map_err(|error| located(error, source)) };
         let Some((_, ends)) = self.time else { return next.await };
         // A stream that always has a batch ready would never let the timer speak.
         if Instant::now() >= ends {
@@ -152,6 +216,14 @@ impl RowStream {
             CommandTag::Fetch(_) => CommandTag::Fetch(rows),
             ref other => other.clone(),
         }
+    }
+}
+
+/// An error with its place in the statement that the rows come from.
+fn located(error: Error, source: Option<&Prepared>) -> Error {
+    match source {
+        Some(source) => locate(error, &source.statement),
+        None => error,
     }
 }
 

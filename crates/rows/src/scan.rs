@@ -115,7 +115,7 @@ impl RowScan {
         rows: usize,
         give: impl FnMut(&[ValueRef<'_>]) -> Result<()>,
     ) -> Result<usize> {
-        let mut taker = OneByOne::new(&self.columns, give)
+        let mut taker = OneByOne::new(&self.table, &self.columns, give)
             .ok_or_else(|| Error::internal("rows are given one by one of columns only"))?;
         self.take(rows.min(self.remaining), &mut taker)
     }

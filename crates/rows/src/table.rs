@@ -11,7 +11,7 @@ use lightning::Keyspace;
 use luma_catalog::{Column, Index, Table, TableKind};
 use luma_model::{
     COLLATION_RULES_VERSION, Collator, DataType, DocumentRef, Error, ErrorKind, KeyOrder, Result, RowView,
-    Value, ValueRef, encode_key,
+    Value, ValueKind, ValueRef, encode_key,
 };
 
 use crate::columnar::TableFiles;
@@ -85,6 +85,13 @@ impl OpenTable {
     /// The type of the column at that ordinal.
     pub fn data_type(&self, ordinal: usize) -> &DataType {
         &self.definition.columns[ordinal].data_type
+    }
+
+    /// The kind of the values at that ordinal, if they are stored as they are: not in a document, and no arrays.
+    pub(crate) fn plain_kind(&self, ordinal: usize) -> Option<ValueKind> {
+        let column = self.definition.columns.get(ordinal)?;
+        let kind = column.data_type.value_kind();
+        (!self.is_collection() && !column.dropped && kind != ValueKind::Array).then_some(kind)
     }
 
     /// What a row stored before the column was added reads as in it.
@@ -234,6 +241,15 @@ impl<'a> Row<'a> {
             return Err(Error::new(ErrorKind::Internal, "a document's field was read as a stored column"));
         }
         match self.view.get(ordinal, &column.data_type)? {
+            Some(value) => Ok(value),
+            None => Ok(self.table.missing[ordinal].as_ref()),
+        }
+    }
+
+    /// The value at that ordinal, of a column that is plain and of that kind, as [`OpenTable::plain_kind`] tells.
+    #[inline]
+    pub(crate) fn get_kind(&self, ordinal: usize, kind: ValueKind) -> Result<ValueRef<'a>> {
+        match self.view.get_kind(ordinal, kind)? {
             Some(value) => Ok(value),
             None => Ok(self.table.missing[ordinal].as_ref()),
         }

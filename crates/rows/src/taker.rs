@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_array::builder::BinaryBuilder;
-use luma_model::{ColumnBuilder, Result, Value, ValueRef};
+use luma_model::{ColumnBuilder, Result, Value, ValueKind, ValueRef};
+use smallvec::SmallVec;
 
 use crate::cover::Cover;
 use crate::index;
@@ -81,42 +82,60 @@ impl Taker for Batch {
     }
 }
 
+/// Values of a row for which no memory is asked.
+const INLINE: usize = 8;
+
 /// A caller that takes the values of each row; for scans of columns alone.
 pub(crate) struct OneByOne<F> {
-    ordinals: Vec<usize>,
+    columns: Columns,
     /// Those of an entry.
     values: Vec<Value>,
     give: F,
 }
 
+/// Columns by their ordinals.
+enum Columns {
+    /// With the kinds of their values, which can be read as they are stored.
+    Plain(Vec<(usize, ValueKind)>),
+    Any(Vec<usize>),
+}
+
 impl<F: FnMut(&[ValueRef<'_>]) -> Result<()>> OneByOne<F> {
     /// `None` when the scan gives more than columns.
-    pub(crate) fn new(columns: &[ScanColumn], give: F) -> Option<Self> {
+    pub(crate) fn new(table: &OpenTable, columns: &[ScanColumn], give: F) -> Option<Self> {
         let ordinal = |column: &ScanColumn| match *column {
             ScanColumn::Value(ordinal) => Some(ordinal),
             ScanColumn::Key | ScanColumn::Image => None,
         };
         let ordinals: Vec<usize> = columns.iter().map(ordinal).collect::<Option<_>>()?;
         let values = vec![Value::Null; ordinals.len()];
-        Some(Self { ordinals, values, give })
+        let plain = ordinals.iter().map(|ordinal| Some((*ordinal, table.plain_kind(*ordinal)?)));
+        let columns = match plain.collect() {
+            Some(plain) => Columns::Plain(plain),
+            None => Columns::Any(ordinals),
+        };
+        Some(Self { columns, values, give })
     }
 }
 
 impl<F: FnMut(&[ValueRef<'_>]) -> Result<()>> Taker for OneByOne<F> {
     fn stored(&mut self, table: &OpenTable, _: &[u8], bytes: &[u8]) -> Result<()> {
-        const INLINE: usize = 16;
         let row = table.row(bytes)?;
-        if row.is_plain() && self.ordinals.len() <= INLINE {
-            let mut values = [ValueRef::Null; INLINE];
-            for (value, ordinal) in values.iter_mut().zip(&self.ordinals) {
-                *value = row.get(*ordinal)?;
+        match &self.columns {
+            Columns::Plain(columns) => {
+                let mut values = SmallVec::<[ValueRef<'_>; INLINE]>::new();
+                for (ordinal, kind) in columns {
+                    values.push(row.get_kind(*ordinal, *kind)?);
+                }
+                (self.give)(&values)
             }
-            return (self.give)(&values[..self.ordinals.len()]);
+            Columns::Any(ordinals) => {
+                for (value, ordinal) in self.values.iter_mut().zip(ordinals) {
+                    *value = row.value(*ordinal)?;
+                }
+                (self.give)(&self.values.iter().map(Value::as_ref).collect::<SmallVec<[_; INLINE]>>())
+            }
         }
-        for (value, ordinal) in self.values.iter_mut().zip(&self.ordinals) {
-            *value = row.value(*ordinal)?;
-        }
-        (self.give)(&self.values.iter().map(Value::as_ref).collect::<Vec<_>>())
     }
 
     fn entry(&mut self, cover: &Cover, key: &[u8], value: &[u8]) -> Result<bool> {
@@ -125,7 +144,7 @@ impl<F: FnMut(&[ValueRef<'_>]) -> Result<()>> Taker for OneByOne<F> {
             Ok(())
         })?;
         if all {
-            (self.give)(&self.values.iter().map(Value::as_ref).collect::<Vec<_>>())?;
+            (self.give)(&self.values.iter().map(Value::as_ref).collect::<SmallVec<[_; INLINE]>>())?;
         }
         Ok(all)
     }

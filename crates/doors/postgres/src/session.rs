@@ -13,6 +13,9 @@ use crate::message::frontend::Format;
 use crate::metrics::Metrics;
 use crate::rows::{OpenBatch, RowWriter, Rows};
 
+/// Rows that are written before they are sent, where they are read one by one.
+const SUNK_ROWS: usize = 512;
+
 /// A session and the bytes it is reached by.
 pub(crate) struct Runner<T> {
     pub(crate) io: Io<T>,
@@ -96,6 +99,27 @@ impl<T: Transport> Runner<T> {
         let types = rows.stream.columns.iter().map(|column| &column.data_type);
         let context: TextContext = self.session.text_context(types);
         rows.given = 0;
+        while rows.batch.is_none() && rows.stream.is_sinkable() {
+            let left = rows_max - rows.given;
+            if left == 0 {
+                return Ok(false);
+            }
+            // The client works on the rows so far while the next ones are read.
+            self.io.release();
+            self.io.watch(tokio::task::yield_now()).await?;
+            self.io.relieve().await?;
+            self.cancel.check()?;
+            let columns = Arc::clone(&rows.stream.columns);
+            let out = &mut self.io.output;
+            let mut writer =
+                RowWriter { out, columns: &columns, formats, context: &context, describe: false };
+            let sunk =
+                rows.stream.sink(SUNK_ROWS.min(usize::try_from(left).unwrap_or(SUNK_ROWS)), &mut writer)?;
+            rows.given += sunk.rows;
+            if sunk.ended {
+                return Ok(true);
+            }
+        }
         loop {
             let batch = match &mut rows.batch {
                 Some(batch) if !batch.is_done() => batch,

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::Query;
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use lightning::{Direction, TransactionReader};
 use luma_model::arrow::field;
 use luma_model::{KeyOrder, Result};
@@ -20,13 +18,13 @@ use crate::fast::bounds::{Bounds, Condition, Last, condition};
 use crate::fast::compile::{Context, Output, Selected, column_of, selected, split};
 use crate::fast::scalar::{Compiler, Environment};
 use crate::fast::tail::Tail;
-use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowStream};
+use crate::outcome::{Column, CommandTag, Outcome, RowSink, RowSource, RowStream, Sunk};
 use crate::plan::access::{self, KeyPart};
 
 /// Rows of a batch: what is read before others on the thread get their turn.
 const BATCH_ROWS: usize = 1024;
-/// Rows that are written as they are read, without a batch of them.
-const SINK_ROWS: usize = 2048;
+/// Rows that are written as they are read before those are sent and others get their turn.
+const SINK_ROWS: usize = 512;
 /// Rows that may be looked up one by one, whatever the table has.
 const INDEX_ROWS_MAX: u64 = 10_000;
 /// One part in so many of a table's rows may always be.
@@ -182,7 +180,7 @@ impl RangeSelect {
         let slice = self.tail.slice(environment)?;
         let ranges = self.bounds.ranges(|place| self.order(place), environment)?;
         if ranges.is_empty() {
-            return Ok(Some(self.stream(futures::stream::empty().boxed(), 0)));
+            return Ok(Some(self.empty()));
         }
         if let (Some(most), Some(index)) = (self.look_ups_max, self.index)
             && slice.read().is_none_or(|read| read as u64 > most)
@@ -200,39 +198,53 @@ impl RangeSelect {
         };
         let (table, schema) = (Arc::clone(&self.table), Arc::clone(&self.schema));
         let outputs = self.outputs.clone();
-        let mut scan = RowScan::new(table, reader, access, self.direction, outputs, schema, slice.read());
-        let (mut skip, mut sunk) = (slice.offset, 0);
+        let scan = RowScan::new(table, reader, access, self.direction, outputs, schema, slice.read());
+        let mut source = Neighbours { scan, skip: slice.offset };
+        let mut sunk = 0;
         if let Some(sink) = sink {
-            let given = scan.each_row(SINK_ROWS, |values| {
-                if skip > 0 {
-                    skip -= 1;
-                    return Ok(());
-                }
-                sunk += 1;
-                sink.row(values)
-            })?;
-            if given < SINK_ROWS {
-                return Ok(Some(Outcome::Complete(CommandTag::Select(sunk))));
+            let given = source.sink(SINK_ROWS, sink)?;
+            if given.ended {
+                return Ok(Some(Outcome::Complete(CommandTag::Select(given.rows))));
             }
+            sunk = given.rows;
         }
-        let batches =
-            futures::stream::unfold((scan, skip, sunk > 0), |(mut scan, mut skip, begun)| async move {
-                if begun {
-                    tokio::task::yield_now().await;
-                }
-                let batch = scan.next_batch(BATCH_ROWS).transpose()?;
-                let batch = batch.map(|batch| {
-                    let skipped = skip.min(batch.num_rows());
-                    skip -= skipped;
-                    batch.slice(skipped, batch.num_rows() - skipped)
-                });
-                Some((batch, (scan, skip, true)))
-            });
-        Ok(Some(self.stream(batches.fuse().boxed(), sunk)))
+        Ok(Some(self.stream(source, sunk)))
     }
 
-    fn stream(&self, batches: BoxStream<'static, Result<RecordBatch>>, sunk: u64) -> Outcome {
-        let stream = RowStream::new(Arc::clone(&self.columns), batches, CommandTag::Select(0));
-        Outcome::Rows(stream.after(sunk))
+    fn empty(&self) -> Outcome {
+        Outcome::Rows(RowStream::ready(Arc::clone(&self.columns), Vec::new(), CommandTag::Select(0)))
+    }
+
+    fn stream(&self, source: impl RowSource + 'static, sunk: u64) -> Outcome {
+        Outcome::Rows(RowStream::from_source(Arc::clone(&self.columns), Box::new(source), sunk))
+    }
+}
+
+/// What is left of the rows.
+struct Neighbours {
+    scan: RowScan,
+    /// How many of the next are not wanted.
+    skip: usize,
+}
+
+impl RowSource for Neighbours {
+    fn sink(&mut self, rows: usize, sink: &mut dyn RowSink) -> Result<Sunk> {
+        let mut sunk = 0;
+        let read = self.scan.each_row(rows, |values| {
+            if self.skip > 0 {
+                self.skip -= 1;
+                return Ok(());
+            }
+            sunk += 1;
+            sink.row(values)
+        })?;
+        Ok(Sunk { rows: sunk, ended: read < rows })
+    }
+
+    fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(batch) = self.scan.next_batch(BATCH_ROWS)? else { return Ok(None) };
+        let skipped = self.skip.min(batch.num_rows());
+        self.skip -= skipped;
+        Ok(Some(batch.slice(skipped, batch.num_rows() - skipped)))
     }
 }
