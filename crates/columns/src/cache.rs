@@ -29,9 +29,17 @@ const COUNTED_MIN: usize = 4096;
 /// Kept parts of which the one wanted least gives way.
 const SAMPLE: usize = 8;
 
+#[derive(Debug)]
+struct Kept {
+    pieces: Pieces,
+    bytes: usize,
+    /// Where it is in the order.
+    place: usize,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    kept: HashMap<Part, (Pieces, usize)>,
+    kept: HashMap<Part, Kept>,
     /// The same parts in any order, to choose some from.
     order: Vec<Part>,
     bytes: usize,
@@ -59,7 +67,7 @@ impl ColumnCache {
         let mut missing = 0;
         for part in parts {
             state.count(*part);
-            let pieces = state.kept.get(part).map(|(pieces, _)| Arc::clone(pieces));
+            let pieces = state.kept.get(part).map(|kept| Arc::clone(&kept.pieces));
             missing += usize::from(pieces.is_none());
             found.push(pieces);
         }
@@ -89,8 +97,9 @@ impl ColumnCache {
             }
         }
         state.bytes += bytes;
+        let place = state.order.len();
         state.order.push(part);
-        state.kept.insert(part, (Arc::clone(pieces), bytes));
+        state.kept.insert(part, Kept { pieces: Arc::clone(pieces), bytes, place });
     }
 
     /// Forgets a file that is gone.
@@ -144,9 +153,11 @@ impl State {
     }
 
     fn remove(&mut self, part: Part) {
-        if let Some((_, bytes)) = self.kept.remove(&part) {
-            self.bytes -= bytes;
-            self.order.retain(|known| *known != part);
+        let Some(Kept { bytes, place, .. }) = self.kept.remove(&part) else { return };
+        self.bytes -= bytes;
+        self.order.swap_remove(place);
+        if let Some(moved) = self.order.get(place).and_then(|moved| self.kept.get_mut(moved)) {
+            moved.place = place;
         }
     }
 }

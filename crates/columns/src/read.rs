@@ -65,7 +65,8 @@ pub struct GroupRead<'a> {
     pub batch_rows: usize,
     /// What they must satisfy, one after another: each sees what those before let through.
     pub predicates: Vec<Predicate>,
-    /// Whether others are likely to read it, too, so that unpacked columns are worth keeping.
+    /// Whether it is read to its end, and others are likely to read it, too, so that its columns are worth unpacking as
+    /// a whole and keeping.
     pub again: bool,
 }
 
@@ -206,9 +207,7 @@ impl GroupRead<'_> {
     /// XX001 when the file is missing or damaged.
     pub fn open(self) -> Result<GroupBatches> {
         let opened = self.view.open()?;
-        if self.again
-            && let Some(kept) = self.columns_in_memory(&opened)?
-        {
+        if let Some(kept) = self.columns_in_memory(&opened)? {
             return Ok(GroupBatches(Source::Memory(self.kept(&opened, kept))));
         }
         let failed = |error| self.view.parquet_error(error);
@@ -217,15 +216,11 @@ impl GroupRead<'_> {
             let number = Field::new(ROW_NUMBER, ArrowType::Int64, false).with_extension_type(RowNumber);
             options = options.with_virtual_columns(vec![FieldRef::from(number)]).map_err(failed)?;
         }
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&opened.metadata), options).map_err(failed)?;
         let rows = group_rows(&opened.metadata, self.group);
         let (mask, places) = projection(&opened.metadata, self.columns);
         let selection = undeleted(self.view, &rows);
         let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(Bytes(Arc::clone(&opened)), metadata)
-                .with_row_groups(vec![self.group])
-                .with_projection(mask)
-                .with_batch_size(self.batch_rows);
+            self.reader(&opened, options)?.with_projection(mask).with_batch_size(self.batch_rows);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
@@ -240,6 +235,19 @@ impl GroupRead<'_> {
             places,
             row_numbers: self.row_numbers,
         }))))
+    }
+
+    /// What reads the group.
+    fn reader(
+        &self,
+        opened: &Arc<Opened>,
+        options: ArrowReaderOptions,
+    ) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&opened.metadata), options)
+            .map_err(|error| self.view.parquet_error(error))?;
+        let bytes = Bytes(Arc::clone(opened));
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+        Ok(builder.with_row_groups(vec![self.group]))
     }
 
     /// The numbers of the columns that are read and that the file has.
@@ -263,7 +271,7 @@ impl GroupRead<'_> {
             usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX).saturating_mul(BYTES_OF_VALUE);
         let parts: Vec<Part> = numbers.iter().map(|number| part(*number)).collect();
         let (found, worth) = cache.look_up(&parts, bytes);
-        if !worth {
+        if !worth || !self.again && found.iter().any(Option::is_none) {
             return Ok(None);
         }
         let missing: Vec<u16> = numbers
@@ -286,7 +294,6 @@ impl GroupRead<'_> {
     /// Unpacks whole columns of the group.
     fn unpack(&self, opened: &Arc<Opened>, numbers: &[u16]) -> Result<Vec<(u16, Pieces)>> {
         let failed = |error| self.view.parquet_error(error);
-        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&opened.metadata), ArrowReaderOptions::new());
         let looked_at = self.predicates.iter().flat_map(|predicate| &predicate.columns);
         let mut columns: Vec<Wanted> = Vec::with_capacity(numbers.len());
         for column in self.columns.iter().chain(looked_at) {
@@ -296,9 +303,8 @@ impl GroupRead<'_> {
             }
         }
         let (mask, places) = projection(&opened.metadata, &columns);
-        let bytes = Bytes(Arc::clone(opened));
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata.map_err(failed)?)
-            .with_row_groups(vec![self.group])
+        let reader = self
+            .reader(opened, ArrowReaderOptions::new())?
             .with_projection(mask)
             .with_batch_size(PIECE_ROWS)
             .build()

@@ -96,8 +96,8 @@ pub(crate) async fn own_statement(session: &mut Session, body: &Body) -> Result<
             refuse_read_only(session)?;
             relation::statement(session, statement).await
         }
-        Body::Analyze(name) => maintenance::analyze(session, name.as_ref()).await,
-        Body::Vacuum(name) => maintenance::vacuum(session, name.as_ref()).await,
+        Body::Analyze(tables) => maintenance::analyze(session, tables).await,
+        Body::Vacuum { tables, analyze } => maintenance::vacuum(session, tables, *analyze).await,
         Body::Checkpoint => maintenance::checkpoint(session).await,
         Body::Constraint(statement) => timing::statement(session, statement).await,
         Body::Role(statement) => {

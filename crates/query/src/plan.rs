@@ -17,6 +17,7 @@ pub(crate) mod cooperative;
 pub(crate) mod distinct;
 mod equality;
 pub(crate) mod estimate;
+mod extreme;
 mod from_items;
 mod function_alias;
 pub(crate) mod gather;

@@ -124,9 +124,14 @@ pub(crate) enum Body {
     /// `DISCARD PLANS`, `SEQUENCES` or `TEMP`: what the client is told.
     Discard(&'static str),
     /// `ANALYZE [table]`.
-    Analyze(Option<ast::ObjectName>),
-    /// `VACUUM …`, accepted: compaction runs by itself.
-    Vacuum(Option<ast::ObjectName>),
+    Analyze(Vec<ast::ObjectName>),
+    /// `VACUUM …` of these tables, or of all.
+    Vacuum {
+        /// What is compacted; compaction runs by itself, too.
+        tables: Vec<ast::ObjectName>,
+        /// Whether their statistics are made anew.
+        analyze: bool,
+    },
     /// `CHECKPOINT`.
     Checkpoint,
     /// SET CONSTRAINTS and ALTER TABLE … ALTER CONSTRAINT.
@@ -349,20 +354,34 @@ fn parse_own(parser: &mut Parser<'_>) -> Result<Option<Body>, ParserError> {
             Ok(Some(Body::Checkpoint))
         }
         (verb @ ("ANALYZE" | "ANALYSE" | "VACUUM"), _) => {
+            let vacuum = verb == "VACUUM";
             skip(parser, 1);
+            let is_analyze = |word: &str| matches!(word, "ANALYZE" | "ANALYSE");
+            let mut analyze = !vacuum;
             if parser.consume_token(&Token::LParen) {
-                while !matches!(parser.next_token().token, Token::RParen | Token::EOF) {}
-            }
-            while matches!(word(parser, 0).as_str(), "VERBOSE" | "FULL" | "FREEZE" | "ANALYZE" | "ANALYSE") {
+                while !matches!(parser.peek_token().token, Token::RParen | Token::EOF) {
+                    if is_analyze(&word(parser, 0)) {
+                        analyze = !matches!(parser.peek_nth_token(1).token.to_string().as_str(), "0")
+                            && !matches!(word(parser, 1).as_str(), "FALSE" | "OFF");
+                    }
+                    skip(parser, 1);
+                }
                 skip(parser, 1);
             }
-            let table = match parser.peek_token().token {
-                Token::EOF => None,
-                _ => Some(parser.parse_object_name(false)?),
-            };
-            // Statistics are those of all columns.
-            parser.parse_parenthesized_column_list(IsOptional::Optional, false)?;
-            Ok(Some(if verb == "VACUUM" { Body::Vacuum(table) } else { Body::Analyze(table) }))
+            while matches!(word(parser, 0).as_str(), "VERBOSE" | "FULL" | "FREEZE" | "ANALYZE" | "ANALYSE") {
+                analyze |= is_analyze(&word(parser, 0));
+                skip(parser, 1);
+            }
+            let mut tables = Vec::new();
+            if parser.peek_token().token != Token::EOF {
+                tables = parser.parse_comma_separated(|parser| {
+                    let table = parser.parse_object_name(false)?;
+                    // Statistics are those of all columns.
+                    parser.parse_parenthesized_column_list(IsOptional::Optional, false)?;
+                    Ok(table)
+                })?;
+            }
+            Ok(Some(if vacuum { Body::Vacuum { tables, analyze } } else { Body::Analyze(tables) }))
         }
         _ => Ok(None),
     }

@@ -75,3 +75,88 @@ async fn different_values_are_grouped_before_they_are_counted() {
                  JOIN (SELECT k, count(*) AS many FROM (SELECT DISTINCT k, v FROM seen) x GROUP BY k) d ON a.k = d.k ORDER BY 1";
     assert_eq!(run(&mut session, query).await.unwrap(), run(&mut session, apart).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_and_the_greatest_come_from_a_key_where_one_orders_them() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    for statement in [
+        "CREATE TABLE sale (shop int, number int, price numeric, note text, day date, PRIMARY KEY (shop, number))",
+        "INSERT INTO sale SELECT n % 10, n, CASE WHEN n % 3 > 0 THEN n * 1.5 - 900 END, 'note ' || n, \
+         CASE WHEN n > 500 THEN date '2026-01-01' + n % 400 END FROM generate_series(1, 3000) AS s(n)",
+        "CREATE INDEX ON sale (price DESC)",
+        "CREATE INDEX ON sale (day)",
+        "CREATE INDEX ON sale (note) WHERE shop = 3",
+        "CREATE TABLE empty (id int PRIMARY KEY)",
+        "ANALYZE sale",
+    ] {
+        run(&mut session, statement).await.unwrap();
+    }
+    // What is asked, the same as nothing that a key orders, and whether a key gives it.
+    for (query, apart, by_key) in [
+        ("max(shop) FROM sale", "max(shop + 0) FROM sale", true),
+        ("min(shop), max(shop) FROM sale", "min(shop + 0), max(shop + 0) FROM sale", true),
+        ("max(number) FROM sale WHERE shop = 4", "max(number + 0) FROM sale WHERE shop = 4", true),
+        ("max(number) FROM sale", "max(number + 0) FROM sale", false),
+        ("max(number) FROM sale WHERE shop = 44", "max(number + 0) FROM sale WHERE shop = 44", true),
+        ("min(price), max(price) FROM sale", "min(price + 0), max(price + 0) FROM sale", true),
+        ("max(price) FROM sale WHERE number % 7 = 1", "max(price + 0) FROM sale WHERE number % 7 = 1", true),
+        ("max(price) FROM sale WHERE price < -800", "max(price + 0) FROM sale WHERE price < -800", true),
+        ("min(day), max(day) FROM sale", "min(day + 0), max(day + 0) FROM sale", true),
+        ("max(day) FROM sale WHERE day IS NULL", "max(day + 0) FROM sale WHERE day IS NULL", true),
+        ("max(note) FROM sale", "max(note || '') FROM sale", false),
+        ("max(day), count(*) FROM sale", "max(day + 0), count(*) FROM sale", false),
+        ("max(d) FROM (SELECT day AS d FROM sale AS x) AS y", "max(day + 0) FROM sale", true),
+        ("max(day) FILTER (WHERE shop = 1) FROM sale", "max(day + 0) FROM sale WHERE shop = 1", false),
+        ("coalesce(max(id), 7) FROM empty", "7", false),
+    ] {
+        let shown = plan(&mut session, &format!("SELECT {query}")).await;
+        let limited = shown.contains("Limit") || shown.contains("fetch=1") || shown.contains("limit=1");
+        assert_eq!(limited, by_key, "{query}:\n{shown}");
+        let given = run(&mut session, &format!("SELECT {query}")).await.unwrap();
+        assert_eq!(given, run(&mut session, &format!("SELECT {apart}")).await.unwrap(), "{query}");
+    }
+    let query = "SELECT shop, number FROM sale AS s WHERE number = (SELECT max(number) FROM sale AS o WHERE o.shop = s.shop) \
+                 AND price >= (SELECT min(price) FROM sale) ORDER BY 1";
+    let apart = "SELECT shop, max(number) FROM sale GROUP BY shop ORDER BY 1";
+    let expected = run(&mut session, apart).await.unwrap();
+    let given = run(&mut session, query).await.unwrap();
+    assert!(!given.is_empty() && given.iter().all(|row| expected.contains(row)), "{given:?}");
+    run(&mut session, "BEGIN").await.unwrap();
+    run(&mut session, "INSERT INTO sale VALUES (99, 1, 99999, 'z', '2030-01-01')").await.unwrap();
+    run(&mut session, "DELETE FROM sale WHERE shop = 0").await.unwrap();
+    let own = run(&mut session, "SELECT min(shop), max(shop), max(price) FROM sale").await.unwrap();
+    assert_eq!(
+        own,
+        run(&mut session, "SELECT min(shop + 0), max(shop + 0), max(price + 0) FROM sale").await.unwrap()
+    );
+    run(&mut session, "ROLLBACK").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vacuum_makes_statistics_if_it_is_asked_to() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    let mut plans = Vec::new();
+    for (table, statement) in [
+        ("plain", "VACUUM plain"),
+        ("not_asked", "VACUUM (ANALYZE false, VERBOSE) not_asked"),
+        ("analyzed", "ANALYZE plain2, analyzed (k)"),
+        ("both", "VACUUM ANALYZE plain2, both"),
+        ("options", "VACUUM (VERBOSE, ANALYZE) options"),
+    ] {
+        run(&mut session, "CREATE TABLE IF NOT EXISTS plain2 (k int)").await.unwrap();
+        run(&mut session, &format!("CREATE TABLE {table} (id int PRIMARY KEY, k int)")).await.unwrap();
+        run(&mut session, &format!("INSERT INTO {table} SELECT n, n % 50 FROM generate_series(1, 5000) AS s(n)"))
+            .await
+            .unwrap();
+        run(&mut session, &format!("CREATE INDEX ON {table} (k)")).await.unwrap();
+        run(&mut session, statement).await.unwrap();
+        let shown = plan(&mut session, &format!("SELECT count(*) FROM {table} WHERE k = 1")).await;
+        let rows = shown.split_once("rows~").unwrap_or_else(|| panic!("no estimate:\n{shown}")).1;
+        plans.push(rows.lines().next().unwrap().parse::<u64>().unwrap());
+    }
+    assert_eq!(plans[0], plans[1], "{plans:?}");
+    assert!((90..110).contains(&plans[2]) && plans[2] != plans[0], "{plans:?}");
+    assert!(plans[3..].iter().all(|rows| *rows == plans[2]), "{plans:?}");
+}

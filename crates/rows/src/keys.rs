@@ -1,8 +1,10 @@
-//! The keys of the rows that several indexes name together.
+//! The keys of rows that are looked up: those that several indexes name together, and those that are said.
+
+use std::ops::Bound;
 
 use lightning::{Direction, Readable, TransactionReader};
 use luma_catalog::engine_error;
-use luma_model::Result;
+use luma_model::{DataType, KeyOrder, Result, decode_key, prefix_successor};
 
 use crate::access::{KeyRange, KeySet};
 use crate::index;
@@ -42,6 +44,30 @@ pub(crate) fn collect(table: &OpenTable, reader: &TransactionReader, set: &KeySe
             Ok(left)
         }
     }
+}
+
+/// The keys that ranges stand for, if each is that of one whole key.
+pub(crate) fn whole(table: &OpenTable, ranges: &[KeyRange]) -> Option<Keys> {
+    ranges.iter().map(|range| whole_key(table, range).map(Box::from)).collect()
+}
+
+fn whole_key<'a>(table: &OpenTable, range: &'a KeyRange) -> Option<&'a [u8]> {
+    let Bound::Included(key) = &range.start else { return None };
+    let Bound::Excluded(end) = &range.end else { return None };
+    // It is followed at once by what ends all that begins with it.
+    if table.key_ordinals().is_empty() || prefix_successor(key).as_ref() != Some(end) {
+        return None;
+    }
+    let mut rest = key.as_slice();
+    for ordinal in table.key_ordinals() {
+        let data_type = match table.collator(*ordinal) {
+            Some(_) => &DataType::Bytea,
+            None => table.data_type(*ordinal),
+        };
+        let (_, length) = decode_key(rest, data_type, KeyOrder::default()).ok()?;
+        rest = rest.get(length..)?;
+    }
+    rest.is_empty().then_some(key)
 }
 
 fn walk(

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::access::{Access, KeyRange, KeySet};
 use crate::cover::Cover;
 use crate::index;
+use crate::keys;
 use crate::table::OpenTable;
 use crate::taker::{Batch, OneByOne, Taker};
 
@@ -38,6 +39,8 @@ pub struct RowScan {
     cover: Option<Cover>,
     /// The keys of the rows that are left to look up, where keys are looked up.
     keys: Option<std::vec::IntoIter<Box<[u8]>>>,
+    /// Whether each key that is looked up must have a row.
+    exist: bool,
     /// Where those keys come from, before they are known.
     set: Option<KeySet>,
     pending: std::vec::IntoIter<KeyRange>,
@@ -71,12 +74,17 @@ impl RowScan {
         }
         let opened = index.and_then(|place| table.indexes.get(place));
         let cover = opened.and_then(|opened| Cover::of(&table, opened, &columns));
+        let keys = if index.is_none() && set.is_none() { keys::whole(&table, &ranges) } else { None };
+        if keys.is_some() {
+            ranges.clear();
+        }
         Self {
             table,
             reader,
             index,
             cover,
-            keys: None,
+            exist: keys.is_none(),
+            keys: keys.map(Vec::into_iter),
             set,
             pending: ranges.into_iter(),
             range: None,
@@ -139,7 +147,7 @@ impl RowScan {
 
     /// Finds the keys to look up; of too many all rows are read.
     fn find_keys(&mut self, set: &KeySet) -> Result<()> {
-        match crate::keys::collect(&self.table, &self.reader, set)? {
+        match keys::collect(&self.table, &self.reader, set)? {
             Some(mut keys) => {
                 if self.direction == Direction::Reverse {
                     keys.reverse();
@@ -153,10 +161,13 @@ impl RowScan {
 
     /// Has the next row taken, or the next few, no more than `most`; how many, none at the end.
     fn take_some(&mut self, most: usize, taker: &mut impl Taker) -> Result<usize> {
-        if let Some(keys) = &mut self.keys {
+        while let Some(keys) = &mut self.keys {
             self.named.clear();
             keys.by_ref().take(most.min(LOOK_UPS)).for_each(|key| self.named.push(&key));
-            return self.look_up(taker);
+            let taken = self.look_up(taker)?;
+            if taken > 0 || self.named.len() == 0 {
+                return Ok(taken);
+            }
         }
         // What an index mostly has by itself keeps the order of its entries.
         let together = if self.cover.is_some() { 1 } else { most.min(LOOK_UPS) };
@@ -196,20 +207,20 @@ impl RowScan {
         self.look_up(taker)
     }
 
-    /// Has the rows taken that an index named; how many.
+    /// Has the rows taken whose keys are known; how many.
     fn look_up(&self, taker: &mut impl Taker) -> Result<usize> {
         let keys: SmallVec<[&[u8]; LOOK_UPS]> = self.named.iter().collect();
-        let mut taken = Ok(());
+        let mut taken = Ok(0);
         let take = |at: usize, row: Option<&[u8]>| {
-            if taken.is_ok() {
-                taken = match row {
-                    Some(row) => taker.stored(&self.table, keys[at], row),
-                    None => Err(missing(&self.table)),
-                };
-            }
+            let Ok(count) = taken else { return };
+            taken = match row {
+                Some(row) => taker.stored(&self.table, keys[at], row).map(|()| count + 1),
+                None if self.exist => Err(missing(&self.table)),
+                None => Ok(count),
+            };
         };
         self.reader.get_each(&self.table.rows, &keys, take).map_err(engine_error)?;
-        taken.map(|()| keys.len())
+        taken
     }
 }
 

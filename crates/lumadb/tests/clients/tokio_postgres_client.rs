@@ -74,6 +74,44 @@ fn tokio_postgres_reads_and_writes() {
 }
 
 #[test]
+fn rows_next_to_each_other_come_in_parts_of_any_size_and_in_order() {
+    let server = Server::start();
+    run(async {
+        let mut client = connect(&server).await;
+        let table = "CREATE TABLE reading (id int PRIMARY KEY, sensor int, note text);
+            INSERT INTO reading SELECT n, n % 3, 'note ' || n FROM generate_series(1, 6000) AS g(n);
+            CREATE INDEX ON reading (sensor)";
+        client.batch_execute(table).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        for (query, expected) in [
+            ("SELECT id, note FROM reading WHERE id BETWEEN $1 AND 5000", (1..=5000).collect::<Vec<i32>>()),
+            (
+                "SELECT id, note FROM reading WHERE id BETWEEN $1 AND 5000 ORDER BY id DESC OFFSET 700",
+                (1..=4300).rev().collect(),
+            ),
+            ("SELECT id, note FROM reading WHERE sensor = $1", (1..=6000).filter(|id| id % 3 == 1).collect()),
+        ] {
+            let statement = transaction.prepare(query).await.unwrap();
+            let all = transaction.query(&statement, &[&1]).await.unwrap();
+            let id_of = |row: &tokio_postgres::Row| {
+                assert_eq!(row.get::<_, &str>(1), format!("note {}", row.get::<_, i32>(0)));
+                row.get::<_, i32>(0)
+            };
+            assert_eq!(all.iter().map(id_of).collect::<Vec<_>>(), expected, "{query}");
+            let portal = transaction.bind(&statement, &[&1]).await.unwrap();
+            let mut parts = Vec::new();
+            for size in [1, 511, 512, 513, 0] {
+                let part = transaction.query_portal(&portal, size).await.unwrap();
+                assert!(size == 0 || part.len() == size as usize, "{query}: {} of {size}", part.len());
+                parts.extend(part.iter().map(id_of));
+            }
+            assert_eq!(parts, expected, "{query}, in parts");
+        }
+        transaction.commit().await.unwrap();
+    });
+}
+
+#[test]
 fn tokio_postgres_copies_cancels_and_listens() {
     let server = Server::start();
     run(async {

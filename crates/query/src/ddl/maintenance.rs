@@ -73,23 +73,21 @@ pub(crate) async fn truncate(session: &mut Session, truncate: &ast::Truncate) ->
     Ok(done("TRUNCATE TABLE"))
 }
 
-/// The tables a maintenance statement is about: one, or all.
-fn tables(session: &Session, name: Option<&ast::ObjectName>) -> Result<Vec<Arc<Table>>> {
+/// The tables a maintenance statement is about: those that it names, or all.
+fn tables(session: &Session, names: &[ast::ObjectName]) -> Result<Vec<Arc<Table>>> {
     let catalog = session.catalog();
-    match name {
-        Some(name) => {
-            let scope = Scope { catalog: &catalog, search_path: session.search_path() };
-            Ok(vec![Arc::clone(scope.table(&qualified(name)?)?)])
-        }
-        None => Ok(catalog.tables().cloned().collect()),
+    if names.is_empty() {
+        return Ok(catalog.tables().cloned().collect());
     }
+    let scope = Scope { catalog: &catalog, search_path: session.search_path() };
+    names.iter().map(|name| Ok(Arc::clone(scope.table(&qualified(name)?)?))).collect()
 }
 
 /// Runs ANALYZE.
-pub(crate) async fn analyze(session: &mut Session, name: Option<&ast::ObjectName>) -> Result<Outcome> {
+pub(crate) async fn analyze(session: &mut Session, names: &[ast::ObjectName]) -> Result<Outcome> {
     let reader = session.active()?.engine.reader();
     let mut found = Vec::new();
-    for table in tables(session, name)? {
+    for table in tables(session, names)? {
         let open = session.shared.open_table(&table)?;
         let rows = session.shared.rows.approximate_rows(&open);
         // Reading a large table takes long; it must not hold up this thread's other connections.
@@ -111,14 +109,19 @@ pub(crate) async fn analyze(session: &mut Session, name: Option<&ast::ObjectName
     Ok(done("ANALYZE"))
 }
 
-/// Runs VACUUM: compacts, so that space of deleted rows is given back at once rather than later.
-pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>) -> Result<Outcome> {
+/// Runs VACUUM: compacts, so that space of deleted rows is given back at once rather than later; makes statistics anew
+/// if that is asked for.
+pub(crate) async fn vacuum(
+    session: &mut Session,
+    names: &[ast::ObjectName],
+    with_statistics: bool,
+) -> Result<Outcome> {
     if session.transaction.as_ref().is_some_and(|transaction| !transaction.implicit) {
         return Err(Error::new(ErrorKind::ActiveTransaction, "VACUUM cannot run inside a transaction block"));
     }
     // Without a name every table would be rewritten; compaction does that by itself as it pays.
-    if name.is_some() {
-        for table in tables(session, name)? {
+    if !names.is_empty() {
+        for table in tables(session, names)? {
             let open = session.shared.open_table(&table)?;
             if open.files.is_some() {
                 // Its transaction would keep what it read, and the table is to be changed by another one.
@@ -137,6 +140,9 @@ pub(crate) async fn vacuum(session: &mut Session, name: Option<&ast::ObjectName>
                 .map_err(|error| Error::new(ErrorKind::Internal, format!("VACUUM: {error}")))?
                 .map_err(engine_error)?;
         }
+    }
+    if with_statistics {
+        analyze(session, names).await?;
     }
     Ok(done("VACUUM"))
 }

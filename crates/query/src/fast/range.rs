@@ -98,10 +98,9 @@ pub(crate) fn select(query: &Query, context: &mut Context<'_>) -> Result<Option<
         if let Some(place) = index
             && !luma_rows::covers(&table, &table.indexes[place], &outputs)
         {
-            if !matches!(bounds.last, Last::Nothing) || tail.has_limit() {
+            let unsure = !matches!(bounds.last, Last::Nothing) || tail.has_limit();
+            if unsure || expected(&table, &ordinals[..fixed], rows) > INDEX_ROWS_MAX {
                 look_ups_max = Some(INDEX_ROWS_MAX.max(rows / INDEX_SHARE));
-            } else if expected(&table, &ordinals[..fixed], rows) > INDEX_ROWS_MAX {
-                continue;
             }
         }
         let fields: Vec<_> =

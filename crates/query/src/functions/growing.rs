@@ -1,10 +1,10 @@
 //! Functions that make long texts of short ones, which is why their results are bounded before they are made.
 
-use luma_model::{Error, ErrorKind, Result, Value, ValueRef};
+use luma_model::{Result, Value, ValueRef};
 
 use crate::functions::numbers::int;
 use crate::functions::overload::Kind::{Int4, Text};
-use crate::functions::overload::{Function, Overload, VALUE_BYTES_MAX};
+use crate::functions::overload::{Function, Overload, VALUE_BYTES_MAX, too_long};
 use crate::functions::text::{string, text};
 
 pub(super) const FUNCTIONS: &[&Function] = &[
@@ -23,7 +23,7 @@ pub(super) const FUNCTIONS: &[&Function] = &[
 fn checked(bytes: Option<usize>) -> Result<()> {
     match bytes {
         Some(bytes) if bytes <= VALUE_BYTES_MAX => Ok(()),
-        _ => Err(Error::new(ErrorKind::ProgramLimit, "requested length too large")),
+        _ => Err(too_long()),
     }
 }
 

@@ -217,9 +217,14 @@ fn count_bytes(value: ValueRef<'_>, sum: &mut usize) -> Result<()> {
     if bytes <= VALUE_BYTES_MAX && *sum <= BATCH_BYTES_MAX {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::ProgramLimit, "requested length too large").hint(
+    Err(too_long())
+}
+
+/// A value, or the values of some rows together, would be longer than they may.
+pub(super) fn too_long() -> Error {
+    Error::new(ErrorKind::ProgramLimit, "requested length too large").hint(
         "A value may take 256 MB, and the values of some thousand rows that are computed together 1 GB.",
-    ))
+    )
 }
 
 /// The distance of a whole number to a type that may turn out to be its own.

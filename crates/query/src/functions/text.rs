@@ -5,7 +5,7 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 use crate::functions::numbers::int;
 use crate::functions::overload::Kind::{Any, Bytea, Int4, Int8, Text};
 use crate::functions::overload::Surroundings;
-use crate::functions::overload::{Function, Overload, VALUE_BYTES_MAX};
+use crate::functions::overload::{Function, Overload, VALUE_BYTES_MAX, too_long};
 use crate::functions::regex::first_match;
 
 pub(super) fn string(value: ValueRef<'_>) -> &str {
@@ -284,7 +284,7 @@ fn concat(
         }
         luma_model::format_text(*value, data_type, info.text_context(), &mut out);
         if out.len() > VALUE_BYTES_MAX {
-            return Err(Error::new(ErrorKind::ProgramLimit, "requested length too large"));
+            return Err(too_long());
         }
     }
     text(String::from_utf8_lossy(&out))

@@ -112,6 +112,11 @@ impl RowTable {
         }
     }
 
+    /// About how many rows it has.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     fn planned(&self) -> &[(Oid, access::PlannedIndex)] {
         self.expressions.as_ref().map_or(&[], |expressions| expressions.planned_indexes())
     }

@@ -18,6 +18,7 @@ use crate::plan::apply::{ApplyLeft, ApplyRefused};
 use crate::plan::compensated::CompensatedTypes;
 use crate::plan::cooperative::YieldInJoins;
 use crate::plan::distinct::DistinctInTwoSteps;
+use crate::plan::extreme::ExtremesFromKeys;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
 use crate::plan::lateral_rows::ApplyLeftLateral;
@@ -73,6 +74,9 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     optimizer
         .rules
         .splice(single..(single + 1).min(optimizer.rules.len()), [Arc::new(DistinctInTwoSteps) as _]);
+    // Before conditions are at their tables, where the one that is added belongs, too.
+    let pushed = place(&optimizer.rules, "push_down_filter");
+    optimizer.rules.insert(pushed, Arc::new(ExtremesFromKeys));
     // Conditions are at their tables by then, and no projections between joins.
     let pushed = place(&optimizer.rules, "push_down_filter");
     optimizer.rules.insert((pushed + 1).min(optimizer.rules.len()), Arc::new(JoinOrder));

@@ -274,7 +274,8 @@ impl Run {
         } else {
             (self.scan.columns.clone(), Arc::clone(&self.scan.schema), Vec::new())
         };
-        let file = FileScan::open(table, view, group, columns, schema, predicates, true)?;
+        let file =
+            FileScan::open(table, view, group, columns, schema, predicates, self.scan.limit.is_none())?;
         self.current = Some((Reading::File(Box::new(file)), tests));
         Ok(())
     }
