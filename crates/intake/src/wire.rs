@@ -20,6 +20,14 @@ pub enum WireError {
     #[error("field {0} is not UTF-8")]
     /// A field is not UTF-8.
     Text(u32),
+    #[error("it is one of remote write {is}, but the Content-Type says {said}")]
+    /// A message of another version of remote write.
+    Version {
+        /// Which it is.
+        is: &'static str,
+        /// Which it should be.
+        said: &'static str,
+    },
 }
 
 /// The value of a field.

@@ -6,7 +6,8 @@
 //! Finding a series and reading it are two things, so that several threads read. Only footers and page indexes are read to
 //! find them; no file is held open for it.
 //!
-//! Memory: the decoded rows of a unit per file and series that is being read, and one series per reader.
+//! Memory: the decoded rows of a unit per file and series that is being read, those of the next ones as far as threads are ahead,
+//! and one series per reader.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::unit::Unit;
 
 /// Units of one series that are decoded by one thread; with more of them it has help.
 const UNITS_ALONE: usize = 3;
+/// Units behind those of a series that are decoded by whoever would else wait for them.
+const UNITS_AHEAD: usize = 3;
 /// Threads that decode the units of one series, at most.
 const THREADS_MAX: usize = 8;
 
@@ -96,11 +99,20 @@ impl std::fmt::Debug for Series {
     }
 }
 
+/// What one file has of a series.
+struct Part {
+    order: u64,
+    hidden: Arc<Hidden>,
+    units: Vec<Arc<Unit>>,
+    /// Those that the next series need.
+    ahead: Vec<Arc<Unit>>,
+}
+
 /// Where the samples of a series are.
 pub struct Unread {
     series: u32,
     wanted: Wanted,
-    files: Vec<(u64, Arc<Hidden>, Vec<Arc<Unit>>)>,
+    files: Vec<Part>,
     rows_max: usize,
     keep: bool,
 }
@@ -164,7 +176,8 @@ impl Series {
             let units = file.units.iter().take_while(|unit| unit.series.0 <= series);
             let units: Vec<_> = units.map(Arc::clone).collect();
             if !units.is_empty() {
-                files.push((file.order, Arc::clone(&file.hidden), units));
+                let ahead = file.units.iter().skip(units.len()).take(UNITS_AHEAD).map(Arc::clone).collect();
+                files.push(Part { order: file.order, hidden: Arc::clone(&file.hidden), units, ahead });
             }
         }
         self.files.retain(|file| !file.units.is_empty());
@@ -182,19 +195,26 @@ impl Unread {
         self.prepare()?;
         let mut runs: Vec<(u64, Run)> = Vec::with_capacity(self.files.len());
         let mut rows = 0;
-        for (order, hidden, units) in &self.files {
+        for part in &self.files {
             let mut run = Run { series: self.series, ..Run::default() };
-            for unit in units {
+            for unit in &part.units {
+                // Threads read neighbours: while one decodes what all need now, the others do what comes next.
+                let mut ahead = part.ahead.iter();
+                while unit.is_busy()
+                    && let Some(next) = ahead.next()
+                {
+                    next.prepare(self.keep)?;
+                }
                 unit.rows(self.keep)?.add_to(&mut run, &self.wanted);
             }
             run.forget_before(self.wanted.from, usize::from(self.wanted.previous));
-            hidden.apply(&mut run);
+            part.hidden.apply(&mut run);
             rows += run.len();
             if rows > self.rows_max {
                 return Err(Error::TooManyRows { series: self.series, limit: self.rows_max });
             }
             if !run.is_empty() {
-                runs.push((*order, run));
+                runs.push((part.order, run));
             }
         }
         Ok(merge(self.series, runs))
@@ -202,7 +222,7 @@ impl Unread {
 
     /// Decodes what is not decoded yet, with help if that is much.
     fn prepare(&self) -> Result<()> {
-        let units = self.files.iter().flat_map(|(.., units)| units).filter(|unit| !unit.is_ready());
+        let units = self.files.iter().flat_map(|part| &part.units).filter(|unit| !unit.is_ready());
         let units: Vec<&Arc<Unit>> = units.collect();
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);

@@ -106,6 +106,11 @@ impl Unit {
         self.decoded(&mut decoded, keep).map(drop)
     }
 
+    /// Whether somebody is decoding it.
+    pub fn is_busy(&self) -> bool {
+        self.decoded.is_locked()
+    }
+
     /// Whether it is decoded.
     pub fn is_ready(&self) -> bool {
         self.decoded.try_lock().is_some_and(|decoded| decoded.is_some())

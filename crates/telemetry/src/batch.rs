@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use luma_codec::varint;
-use luma_promql::{FloatHistogram, Labels, Sample};
+use luma_promql::{FloatHistogram, Labels, METRIC_NAME, Sample};
 
 use crate::error::LabelError;
 use crate::exemplars::Exemplar;
@@ -238,6 +238,11 @@ pub(crate) fn labels_of_key(mut key: &[u8]) -> impl Iterator<Item = (&str, &str)
         };
         Some((text()?, text()?))
     })
+}
+
+/// The metric of a key, empty if it names none.
+pub(crate) fn metric_of(key: &[u8]) -> &str {
+    labels_of_key(key).find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, value)| value)
 }
 
 #[cfg(test)]

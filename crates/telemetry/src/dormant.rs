@@ -24,7 +24,7 @@ use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::batch::{Point, labels_of_key};
+use crate::batch::{Point, labels_of_key, metric_of};
 use crate::error::{Error, Result};
 use crate::record::{Entry, RecordReader, RecordWriter};
 use group::Header;
@@ -258,12 +258,7 @@ impl Dormant {
     /// Writes groups for some series, which are awake until [`Self::fall_asleep`]; gives the group of each.
     pub fn make_beds(&self, mut tired: Vec<Tired>) -> Result<Vec<(Tired, u32)>> {
         // Neighbours have labels in common: they take fewer bytes, and queries that name a metric skip other groups.
-        let metric = |tired: &Tired| {
-            labels_of_key(&tired.key)
-                .find(|(name, _)| *name == METRIC_NAME)
-                .map(|(_, value)| value.to_owned())
-        };
-        tired.sort_by_cached_key(|tired| (metric(tired), tired.key.clone()));
+        tired.sort_by_cached_key(|tired| (metric_of(&tired.key).to_owned(), tired.key.clone()));
         let mut transaction = self.begin();
         let mut beds = Vec::with_capacity(tired.len());
         for members in tired.chunks(GROUP_SERIES) {

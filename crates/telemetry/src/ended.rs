@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use crate::error::Result;
 use crate::shard::{Series, Writer};
 use crate::store::Metrics;
-use crate::tier::BLOCK_SERIES;
+use crate::tier::{BLOCK_SERIES, Saved};
 
 /// How many series go at a time, while no batch is stored.
 pub(crate) const PORTION: usize = 20_000;
@@ -26,7 +26,7 @@ impl Metrics {
         if !self.maybe_ended.swap(false, Ordering::AcqRel) {
             return Ok(0);
         }
-        let _moving = self.moving.lock();
+        let mut saved = self.moving.lock();
         let mut gone = RoaringBitmap::new();
         for (shard, ended) in self.ended().into_iter().enumerate() {
             let ids: Vec<u32> = ended.into_iter().collect();
@@ -37,7 +37,7 @@ impl Metrics {
                 shard.writer.lock().forget_texts();
             }
         }
-        let done = self.remove_from_registry(&gone).and_then(|()| self.forget_asleep());
+        let done = self.remove_from_registry(&mut saved, &gone).and_then(|()| self.forget_asleep());
         match done {
             Ok(asleep) => Ok(gone.len() as usize + asleep),
             Err(error) => {
@@ -48,12 +48,14 @@ impl Metrics {
     }
 
     /// Removes series that went from memory.
-    pub(crate) fn remove_from_registry(&self, gone: &RoaringBitmap) -> Result<()> {
+    pub(crate) fn remove_from_registry(&self, saved: &mut Saved, gone: &RoaringBitmap) -> Result<()> {
         if gone.is_empty() {
             return Ok(());
         }
+        // Even if that fails: whoever wakes is put there once more, which does no harm.
+        saved.registered -= gone;
         self.series.fetch_sub(gone.len() as usize, Ordering::Relaxed);
-        let next = self.next_reference.load(Ordering::Relaxed);
+        let next = self.references.end();
         let places = self.places();
         self.tier.remove_series(gone, next, |block| {
             let from = places.partition_point(|place| place.reference / BLOCK_SERIES < block);

@@ -146,4 +146,10 @@ pub enum Refusal {
         /// How many series there may be.
         limit: usize,
     },
+    /// It would be the first of a series for which there is no number left.
+    #[error(
+        "the store has given all its numbers, some four billion, to series; begin a new store and drop labels that vary \
+         (such as identifiers)"
+    )]
+    NumbersUsedUp,
 }

@@ -20,8 +20,9 @@ use crate::batch::Point;
 use crate::error::Result;
 use crate::head::{FlushMark, Head};
 use crate::record::RecordWriter;
+use crate::shard::Last;
 use crate::store::Metrics;
-use crate::tier::{BLOCK_SERIES, Saved, json_of, run_of};
+use crate::tier::{BLOCK_SERIES, json_of, run_of};
 
 /// How many files are written at the same time, each of its own window: they hold up to a row group in memory.
 const WINDOWS_MAX: usize = 4;
@@ -55,7 +56,7 @@ impl Metrics {
     /// When files cannot be written, or the manifest or the log fails. Everything is in the log then as before.
     pub fn flush(&self, hot_from: i64) -> Result<Flushed> {
         let mut saved = self.moving.lock();
-        let (to, known) = self.whole_batches();
+        let to = self.whole_batches();
         // Whoever woke before that place is in memory.
         let woken = self.dormant.woken();
         let places = self.places();
@@ -70,15 +71,15 @@ impl Metrics {
             done.samples += finished.entry().rows;
             done.bytes += finished.entry().bytes;
         }
-        let references: RoaringBitmap = woken.iter().map(|sleeper| sleeper.reference).collect();
         let new: Vec<(u32, Labels)> = places
             .iter()
-            .filter(|place| {
-                (saved.series..known).contains(&place.reference) || references.contains(place.reference)
-            })
+            .filter(|place| !saved.registered.contains(place.reference))
             .filter_map(|place| Some((place.reference, self.labels(*place)?)))
             .collect();
         self.tier.add_series(to, new.iter().map(|(reference, labels)| (*reference, labels)))?;
+        saved.registered.extend(new.iter().map(|(reference, _)| *reference));
+        let mut references: RoaringBitmap = woken.iter().map(|sleeper| sleeper.reference).collect();
+        references.extend(new.iter().map(|(reference, _)| *reference));
         self.tier.table.commit(Change { add, ..Change::default() }, |transaction| {
             for block in places.chunk_by(|a, b| a.reference / BLOCK_SERIES == b.reference / BLOCK_SERIES) {
                 let Some(first) = block.first() else { continue };
@@ -95,7 +96,7 @@ impl Metrics {
             self.tier.put_saved(transaction, to)
         })?;
         self.dormant.forget_woken(woken.len());
-        *saved = Saved { to, series: known };
+        saved.to = to;
         let in_files = self.tier.table.snapshot().entries().map(|entry| entry.times.1).max();
         let complete_from = in_files.map_or(i64::MIN, |t| t.saturating_add(1)).min(hot_from);
         self.hot_from.fetch_max(complete_from, Ordering::AcqRel);
@@ -123,11 +124,10 @@ impl Metrics {
         self.exemplars.say_again(&mut append)
     }
 
-    /// A place in the log before which every batch is in memory as a whole, and a reference below which all
-    /// series are.
-    pub(crate) fn whole_batches(&self) -> (Lsn, u32) {
+    /// A place in the log before which every batch is in memory as a whole.
+    pub(crate) fn whole_batches(&self) -> Lsn {
         let _writers: Vec<_> = self.shards.iter().map(|shard| shard.writer.lock()).collect();
-        (self.log.end(), self.next_reference.load(Ordering::Relaxed))
+        self.log.end()
     }
 
     /// All series in the order of references.
@@ -158,8 +158,11 @@ impl Metrics {
         self.shards.get(place.shard as usize)?.state.read().index.labels(place.id).cloned()
     }
 
-    pub(crate) fn newest(&self, places: &[Place]) -> Vec<(u32, Point)> {
-        let newest = |place: &Place| self.shards.get(place.shard as usize)?.writer.lock().newest(place.id);
+    pub(crate) fn newest(&self, places: &[Place]) -> Vec<(u32, Last)> {
+        let newest = |place: &Place| {
+            let last = self.shards.get(place.shard as usize)?.writer.lock().last(place.id)?;
+            Some((place.reference, last))
+        };
         places.iter().filter_map(newest).collect()
     }
 

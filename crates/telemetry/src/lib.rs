@@ -38,6 +38,7 @@ mod metadata;
 mod open;
 mod read;
 mod record;
+mod references;
 mod shard;
 mod sleep;
 mod snapshot;

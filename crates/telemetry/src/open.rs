@@ -8,7 +8,7 @@ mod load;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 
 use hashbrown::{HashMap, HashSet};
 use luma_log::Log;
@@ -24,9 +24,10 @@ use crate::exemplars::Exemplars;
 use crate::known::Names;
 use crate::metadata::MetadataTable;
 use crate::record::{Entry, RecordReader};
+use crate::references::References;
 use crate::shard::Shard;
 use crate::store::{Metrics, MetricsOptions, Period, SHARDS_MAX};
-use crate::tier::Tier;
+use crate::tier::{Saved, Tier};
 use crate::versions::Versions;
 
 impl Metrics {
@@ -45,7 +46,6 @@ impl Metrics {
             known: HashMap::new(),
             ended: HashSet::new(),
             given: tier.next_reference()?,
-            registered: 0,
             next_reference: 0,
             metadata: MetadataTable::default(),
             exemplars: Exemplars::new(options.exemplars_max),
@@ -59,8 +59,7 @@ impl Metrics {
         let dormant = Dormant::open(tier.database(), |reference| opening.known.contains_key(&reference))?;
         opening.asleep = dormant.references();
         opening.dormant = Some(dormant);
-        let saved = tier.saved(opening.next_reference)?;
-        opening.registered = saved.series;
+        let saved = Saved { to: tier.saved()?, registered: opening.known.keys().copied().collect() };
         let warm = tier.table.snapshot();
         warm.entries().for_each(|entry| opening.period.extend(entry.times));
         let tombstones = warm.tombstones();
@@ -103,7 +102,7 @@ impl Metrics {
             period: opening.period,
             versions: Versions::default(),
             series: AtomicUsize::new(opening.known.len()),
-            next_reference: AtomicU32::new(next_reference),
+            references: References::new(next_reference),
             round: RwLock::new(0),
             maybe_ended: AtomicBool::new(true),
             lost_samples: AtomicBool::new(true),
@@ -122,8 +121,6 @@ struct Opening {
     ended: HashSet<u32>,
     /// References below it were given; of these, those that are not known ended.
     given: u32,
-    /// Of those below it the registry has all that have not ended.
-    registered: u32,
     next_reference: u32,
     metadata: MetadataTable,
     exemplars: Exemplars,
@@ -176,6 +173,7 @@ impl Opening {
                 Entry::Metadata { family, metadata } => self.metadata.replay(family, metadata),
                 Entry::Exemplar { reference, exemplar } => self.exemplars.replay(reference, exemplar),
                 Entry::ForgetExemplars => self.exemplars.forget(),
+                Entry::Deleted { .. } => return Err("it has what only the registry has".to_owned()),
             }
         }
         Ok(())
@@ -205,10 +203,6 @@ impl Opening {
             }
             _ => None,
         };
-        if reference < self.registered && sleeper.is_none() {
-            self.ended.insert(reference);
-            return Ok(());
-        }
         if let Some(id) = shard.writer.get_mut().find(named) {
             // Of two with the same labels the earlier one had ended when the later one came.
             let other = shard.writer.get_mut().reference(id);

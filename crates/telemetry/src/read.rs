@@ -127,8 +127,8 @@ impl Metrics {
         Ok(found.into_iter().filter_map(|(reference, of)| Some((chosen.remove(&reference)?, of))).collect())
     }
 
-    /// The labels of the series that fulfil all matchers and may have samples from `from` to `to`, in the
-    /// order in which the series came.
+    /// The labels of the series that fulfil all matchers and may have samples from `from` to `to`; those of a metric are
+    /// neighbours, in the order in which they came.
     ///
     /// # Errors
     /// When the registry cannot be read.
@@ -252,7 +252,7 @@ impl Warm {
 }
 
 impl Source for Metrics {
-    /// Series come in the order in which they came to the store, which is that of the files as well.
+    /// Series come in the order of their numbers, which is that of the files as well.
     fn select(&self, request: &Select<'_>) -> Result<SeriesSet<'_>, SourceError> {
         self.select_owned(request)
     }

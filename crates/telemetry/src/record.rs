@@ -21,6 +21,7 @@ const HISTOGRAM_WITH_START: u8 = 5;
 const METADATA: u8 = 6;
 const EXEMPLAR: u8 = 7;
 const FORGET_EXEMPLARS: u8 = 8;
+const DELETED: u8 = 9;
 
 const HINTS: [ResetHint; 4] = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
 
@@ -31,6 +32,8 @@ pub(crate) enum Entry<'a> {
     Series { reference: u32, key: &'a [u8] },
     /// A series has a sample.
     Sample { reference: u32, point: Point },
+    /// The newest sample of a series was of this time and was deleted.
+    Deleted { reference: u32, t: i64 },
     /// A family of metrics has metadata.
     Metadata { family: &'a str, metadata: Metadata },
     /// A series has an exemplar.
@@ -77,6 +80,13 @@ impl RecordWriter {
             Sample::Float(v) => self.float(*v),
             Sample::Histogram(h) => self.histogram(h),
         }
+    }
+
+    /// Says that the newest sample of a series was deleted; there is none of the series in the record then.
+    pub fn deleted(&mut self, reference: u32, t: i64) {
+        self.bytes.push(DELETED);
+        varint::write(u64::from(reference), &mut self.bytes);
+        self.signed(t);
     }
 
     /// How many bytes there are so far.
@@ -217,6 +227,10 @@ impl<'a> RecordReader<'a> {
         }
         if tag == FORGET_EXEMPLARS {
             return Some(Entry::ForgetExemplars);
+        }
+        if tag == DELETED {
+            let reference = u32::try_from(self.varint()?).ok()?;
+            return Some(Entry::Deleted { reference, t: self.signed()? });
         }
         self.reference = self.reference.checked_add(self.signed()?)?;
         self.t = self.t.wrapping_add(self.signed()?);
@@ -372,6 +386,7 @@ mod tests {
                 Entry::Series { reference, key } => format!("{reference} {key:?}"),
                 Entry::Sample { reference, point } => shown(reference, &point),
                 Entry::ForgetExemplars => "no exemplars".to_owned(),
+                Entry::Deleted { reference, t } => format!("deleted {reference} {t}"),
                 Entry::Metadata { family, metadata } => format!("{family} {metadata:?}"),
                 Entry::Exemplar { reference, exemplar } => exemplar_shown(reference, &exemplar),
             });
@@ -387,13 +402,14 @@ mod tests {
             let metadata = Metadata { kind: "gauge".to_owned(), help, unit: String::new() };
             writer.metadata("m", &metadata);
             let exemplar = Exemplar { labels: Labels::new([("trace", "1"), ("span", "2")]), value: 0.5, t };
+            writer.deleted(8, t);
             writer.forget_exemplars();
             writer.exemplar(7, &exemplar);
             for (reference, point) in &points {
                 writer.sample(*reference, point);
             }
             let mut expected =
-                vec![format!("7 {key:?}"), format!("m {metadata:?}"), "no exemplars".to_owned(), exemplar_shown(7, &exemplar)];
+                vec![format!("7 {key:?}"), format!("m {metadata:?}"), format!("deleted 8 {t}"), "no exemplars".to_owned(), exemplar_shown(7, &exemplar)];
             expected.extend(points.iter().map(|(reference, point)| shown(*reference, point)));
             prop_assert_eq!(read(&writer.finish().unwrap()), Ok(expected));
         }

@@ -132,6 +132,9 @@ impl Series {
     }
 }
 
+/// The time of the newest sample there ever was of a series, and the sample unless it was deleted.
+pub(crate) type Last = (i64, Option<Point>);
+
 /// The value of a series' newest sample.
 #[derive(Debug)]
 enum Newest {
@@ -204,21 +207,30 @@ impl Writer {
     /// Adds a series that slept and gives its number and labels.
     pub fn wake(&mut self, hash: u64, key: &[u8], sleeper: &Sleeper) -> (u32, Labels) {
         let (id, labels) = self.add_series(hash, key, sleeper.reference);
-        if let Some(placed) = self.get_mut(id) {
-            match &sleeper.newest {
-                Some(newest) => placed.take(newest),
-                None => (placed.t, placed.newest) = (sleeper.times.1, Newest::Deleted),
-            }
-        }
+        self.set_last(id, &(sleeper.times.1, sleeper.newest.clone()));
         (id, labels)
     }
 
-    /// The time of the newest sample there ever was of a series, and the sample unless it was deleted; `None` if nothing is
-    /// known.
-    pub fn last(&self, id: u32) -> Option<(i64, Option<Point>)> {
+    /// What is known of the newest sample of a series.
+    pub fn last(&self, id: u32) -> Option<Last> {
         let placed = self.get(id)?;
-        let known = !matches!(placed.newest, Newest::None);
-        known.then(|| (placed.t, self.newest(id).map(|(_, point)| point)))
+        let sample = match &placed.newest {
+            Newest::None => return None,
+            Newest::Deleted => None,
+            Newest::Float(bits) => Some(Sample::Float(f64::from_bits(*bits))),
+            Newest::Histogram(h) => Some(Sample::Histogram(Arc::clone(h))),
+        };
+        Some((placed.t, sample.map(|sample| Point { t: placed.t, start: 0, sample })))
+    }
+
+    /// Notes what was the newest sample of a series when it was last known.
+    pub fn set_last(&mut self, id: u32, (t, sample): &Last) {
+        if let Some(placed) = self.get_mut(id) {
+            match sample {
+                Some(newest) => placed.take(newest),
+                None => (placed.t, placed.newest) = (*t, Newest::Deleted),
+            }
+        }
     }
 
     /// Removes series.
@@ -289,17 +301,6 @@ impl Writer {
         } else {
             Decision::Refused(Refusal::TooOld { t, newest, window_ms })
         }
-    }
-
-    /// The newest sample of a series, if there is one.
-    pub fn newest(&self, id: u32) -> Option<(u32, Point)> {
-        let placed = self.get(id)?;
-        let sample = match &placed.newest {
-            Newest::None | Newest::Deleted => return None,
-            Newest::Float(bits) => Sample::Float(f64::from_bits(*bits)),
-            Newest::Histogram(h) => Sample::Histogram(Arc::clone(h)),
-        };
-        Some((placed.reference, Point { t: placed.t, start: 0, sample }))
     }
 
     /// Notes that samples were deleted: one of the newest one's time is no duplicate any more.

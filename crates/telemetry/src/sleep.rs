@@ -20,7 +20,7 @@ impl Metrics {
     /// # Errors
     /// When the registry cannot be written. Series that left memory sleep then, and may be awake after a restart.
     pub fn put_to_sleep(&self, before: i64) -> Result<usize> {
-        let _moving = self.moving.lock();
+        let mut saved = self.moving.lock();
         let files = self.tier.table.snapshot();
         let mut gone = RoaringBitmap::new();
         for (at, shard) in self.shards.iter().enumerate() {
@@ -38,7 +38,7 @@ impl Metrics {
                 shard.writer.lock().forget_texts();
             }
         }
-        self.remove_from_registry(&gone)?;
+        self.remove_from_registry(&mut saved, &gone)?;
         Ok(gone.len() as usize)
     }
 

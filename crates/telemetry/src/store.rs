@@ -7,7 +7,7 @@
 //! Invariants: the log's order is that in which each shard changed. What the log refused is not put in, and
 //! then the log takes nothing more.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use luma_log::{Log, LogOptions, Lsn};
@@ -16,13 +16,14 @@ use luma_strata::{Snapshot, TableOptions};
 use luma_vfs::FileLock;
 use parking_lot::{Mutex, RwLock};
 
-use crate::batch::{Batch, Named, Point, labels_of_key};
+use crate::batch::{Batch, Named, Point, labels_of_key, metric_of};
 use crate::dormant::{Dormant, Sleeper};
 use crate::error::{Error, Refusal, Result};
 use crate::exemplars::{Exemplar, Exemplars};
 use crate::known::{Names, SeriesPlace};
 use crate::metadata::MetadataTable;
 use crate::record::RecordWriter;
+use crate::references::References;
 use crate::shard::{Decision, Shard};
 use crate::tier::{Saved, Tier};
 use crate::versions::Versions;
@@ -129,7 +130,7 @@ pub struct Metrics {
     /// Held by whatever moves samples to files or deletes them.
     pub(crate) moving: Mutex<Saved>,
     pub(crate) series: AtomicUsize,
-    pub(crate) next_reference: AtomicU32,
+    pub(crate) references: References,
     /// How often series went; held for reading while a batch is stored, so that they stay.
     pub(crate) round: RwLock<u64>,
     /// Whether samples were deleted or files removed, so that series may have none any more.
@@ -242,7 +243,11 @@ impl Metrics {
                         }
                         let (reference, (id, labels)) = match sleepers.remove(series) {
                             None => {
-                                let reference = self.next_reference.fetch_add(1, Ordering::Relaxed);
+                                let Some(reference) = self.references.give(metric_of(key)) else {
+                                    self.series.fetch_sub(1, Ordering::Relaxed);
+                                    appended.refuse(at, Refusal::NumbersUsedUp);
+                                    continue;
+                                };
                                 (reference, writer.add_series(hash, key, reference))
                             }
                             Some(sleeper) => {

@@ -22,6 +22,7 @@ use crate::batch::Point;
 use crate::dormant;
 use crate::error::{Error, Result};
 use crate::record::{Entry, RecordReader, RecordWriter, histogram_of_bytes, histogram_to_bytes};
+use crate::shard::Last;
 use crate::store::MetricsOptions;
 
 /// Series of one block of newest samples.
@@ -38,13 +39,13 @@ const SAVED_KEY: &[u8] = b"saved";
 const NEXT_KEY: &[u8] = b"next reference";
 const CACHE_BYTES: usize = 16 << 20;
 
-/// How much of the log is in files, and how many series are in the registry.
-#[derive(Debug, Clone, Copy, Default)]
+/// How much of the log is in files, and which series are in the registry.
+#[derive(Debug, Default)]
 pub(crate) struct Saved {
     /// All samples that the log has up to here are in files.
     pub to: Lsn,
-    /// All series with a lower reference are in the registry.
-    pub series: u32,
+    /// The series that the registry has as being awake.
+    pub registered: RoaringBitmap,
 }
 
 /// Files and registry.
@@ -116,12 +117,12 @@ impl Tier {
         Ok(u32::from_le_bytes(next))
     }
 
-    /// How far the log is in files. `series` are those that were loaded.
-    pub fn saved(&self, series: u32) -> Result<Saved> {
+    /// How far the log is in files.
+    pub fn saved(&self) -> Result<Lsn> {
         let bytes = self.database.snapshot().get(&self.newest, SAVED_KEY)?;
-        let Some(bytes) = bytes else { return Ok(Saved { to: Lsn(0), series }) };
+        let Some(bytes) = bytes else { return Ok(Lsn(0)) };
         let to = bytes.try_into().map_err(|_| Error::DamagedRegistry("its place in the log".to_owned()))?;
-        Ok(Saved { to: Lsn(u64::from_le_bytes(to)), series })
+        Ok(Lsn(u64::from_le_bytes(to)))
     }
 
     /// Removes series from the registry, with their newest samples. All references that were given are below `next`;
@@ -130,7 +131,7 @@ impl Tier {
         &self,
         gone: &RoaringBitmap,
         next: u32,
-        newest: impl Fn(u32) -> Vec<(u32, Point)>,
+        newest: impl Fn(u32) -> Vec<(u32, Last)>,
     ) -> Result<()> {
         let mut transaction = self.begin();
         transaction.put(&self.newest, NEXT_KEY, &next.to_le_bytes())?;
@@ -221,11 +222,14 @@ impl Tier {
         &self,
         transaction: &mut Transaction,
         block: u32,
-        samples: &[(u32, Point)],
+        newest: &[(u32, Last)],
     ) -> lightning::Result<()> {
-        let mut record = RecordWriter::with_capacity(samples.len() * 16);
-        for (reference, point) in samples {
-            record.sample(*reference, point);
+        let mut record = RecordWriter::with_capacity(newest.len() * 16);
+        for (reference, (t, sample)) in newest {
+            match sample {
+                Some(point) => record.sample(*reference, point),
+                None => record.deleted(*reference, *t),
+            }
         }
         match record.finish() {
             Some(record) => transaction.put(&self.newest, &block.to_be_bytes(), &record),

@@ -172,8 +172,9 @@ fn a_crash_at_every_change_of_a_flush_loses_nothing_and_doubles_nothing() {
 
 #[test]
 fn after_a_failed_operation_of_a_flush_everything_is_still_there() {
-    let known = expected(12);
-    for at in 0.. {
+    let (known, after) = (expected(12), expected(13));
+    for at in 0..80 {
+        let (at, again) = (at / 2, at % 2 == 1);
         let disk = SimDisk::new();
         let metrics = open(&disk);
         for number in 1..=12 {
@@ -185,9 +186,15 @@ fn after_a_failed_operation_of_a_flush_everything_is_still_there() {
         let operations = disk.operations() - began;
         disk.set_faults(FaultPlan::default());
         assert_eq!(all(&metrics), known, "operation {at}");
+        // What failed for good says so.
+        let stored = again && metrics.append(&batch(13)).is_ok();
+        if stored {
+            let _ = metrics.flush(i64::MAX);
+        }
         drop(metrics);
         let metrics = open(&disk);
-        assert_eq!(all(&metrics), known, "operation {at}, opened again");
+        let there = all(&metrics);
+        assert!(there == after || !stored && there == known, "operation {at}, opened again");
         if operations <= at {
             outcome.unwrap();
             assert!(at >= 8, "{at} operations were tried");
@@ -235,6 +242,64 @@ fn what_was_refused_before_a_flush_and_a_restart_is_refused_after_it() {
     };
     check(metrics);
     check(open(&disk));
+    // A sample that was deleted still says what is too old.
+    let metrics = open(&disk);
+    metrics.append(&sample(450_000, 3.0)).unwrap();
+    metrics.delete(&[Matcher::equal("job", "j")], 460_000, i64::MAX).unwrap();
+    metrics.flush(i64::MAX).unwrap();
+    let check = |metrics: &Metrics| {
+        let refusal = metrics.append(&sample(399_999, 1.0)).unwrap().first_refusal.unwrap().1;
+        assert_eq!(refusal, Refusal::TooOld { t: 399_999, newest: 500_000, window_ms: 100_000 });
+        assert_eq!(all(metrics).into_keys().map(|(_, t)| t).collect::<Vec<_>>(), [450_000]);
+    };
+    check(&metrics);
+    drop(metrics);
+    let metrics = open(&disk);
+    check(&metrics);
+    assert_eq!(metrics.append(&sample(500_000, 2.0)).unwrap().stored, 1, "what is deleted may come again");
+}
+
+#[test]
+fn series_of_a_metric_are_neighbours_in_files_whatever_order_hosts_send_them_in() {
+    let disk = SimDisk::new();
+    let mut metrics = open(&disk);
+    let mut sent = std::collections::BTreeSet::new();
+    for host in 0..120 {
+        let mut batch = Batch::default();
+        for metric in ["load", "up", "cpu", "disk"] {
+            let name = format!("host-{host:03}");
+            let series = batch.series([("__name__", metric), ("job", "j"), ("host", &name)]).unwrap();
+            batch.float(series, 1000, 0, 1.0);
+            assert!(sent.insert(format!("{metric} {name}")));
+        }
+        metrics.append(&batch).unwrap();
+        if host == 60 {
+            metrics.flush(i64::MAX).unwrap();
+            drop(metrics);
+            metrics = open(&disk);
+        }
+    }
+    metrics.flush(i64::MAX).unwrap();
+    let order = |metrics: &Metrics| -> Vec<String> {
+        let matchers = [Matcher::equal("job", "j")];
+        let found = metrics.select(&Select { matchers: &matchers, start: 0, end: 2000 }).unwrap();
+        let label = |labels: &Labels, name: &str| labels.get(name).to_owned();
+        found
+            .map(Result::unwrap)
+            .map(|data| format!("{} {}", label(&data.labels, "__name__"), label(&data.labels, "host")))
+            .collect()
+    };
+    let there = order(&metrics);
+    drop(metrics);
+    assert_eq!(order(&open(&disk)), there);
+    assert_eq!(there.iter().cloned().collect::<std::collections::BTreeSet<_>>(), sent);
+    let metric = |series: &String| series.split(' ').next().unwrap_or_default().to_owned();
+    let changes = there.windows(2).filter(|two| metric(&two[0]) != metric(&two[1])).count();
+    // Four metrics in blocks of 16, 32 and 64, twice.
+    assert!(changes < 4 * 6, "{changes} changes of metric in {} series", there.len());
+    for of_metric in ["load", "up", "cpu", "disk"] {
+        assert!(there.iter().filter(|series| metric(series) == of_metric).is_sorted());
+    }
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! A dashboard's queries, asked of several servers in turns: `panel HOSTS MINUTES NAME=http://ADDRESS…`.
+//! A dashboard's queries, asked of several servers in turns: `panel fill|ask HOSTS MINUTES END NAME=http://ADDRESS…`,
+//! where END is the last minute of the data, in seconds since the epoch.
 //!
-//! Sends each server the same data by remote write: a fleet with a hundred series a host, a sample of each
+//! `fill` sends each server the same data by remote write: a fleet with a hundred series a host, a sample of each
 //! every ten seconds, where a tenth of the series are replaced every twenty minutes (or thrice, if that is sooner), and 24 sensors with a sample every
-//! minute of thirty days. Then waits for servers to come to rest, and asks. Prints, as a table, the median time
+//! minute of thirty days. `ask` prints, as a table, the median time
 //! of each query in milliseconds and how many times that of the first server the others take.
 
 #[path = "shared/wire.rs"]
 mod wire;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use wire::{Connection, Failure, Label, Sample, Series, body, label};
 
@@ -18,7 +19,6 @@ const DAYS: i64 = 30;
 const SENSORS: u32 = 24;
 /// How often each query is asked of each server; the first time does not count.
 const TURNS: usize = 7;
-const REST: Duration = Duration::from_secs(40);
 
 /// Over the fleet's time, a point every 15 seconds.
 const FLEET: [&str; 16] = [
@@ -158,6 +158,23 @@ fn day_of_sensors(begin: i64, day: i64) -> Result<Vec<u8>, Failure> {
     body((0..SENSORS).map(one).collect())
 }
 
+/// What the data is of; times in milliseconds.
+struct Fleet {
+    hosts: u32,
+    minutes: i64,
+    end: i64,
+}
+
+impl Fleet {
+    fn begin(&self) -> i64 {
+        self.end - self.minutes * MINUTE_MS
+    }
+
+    fn long_begin(&self) -> i64 {
+        self.end - DAYS * 1440 * MINUTE_MS
+    }
+}
+
 struct Server {
     name: String,
     connection: Connection,
@@ -208,41 +225,31 @@ fn median(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [hosts, minutes, addresses @ ..] = &arguments[..] else {
-        return Err("usage: panel HOSTS MINUTES NAME=http://ADDRESS[?PARAMETERS]…".into());
-    };
-    let (hosts, minutes): (u32, i64) = (hosts.parse()?, minutes.parse()?);
-    let mut servers = Vec::new();
-    for address in addresses {
-        let (name, address) = address.split_once("=http://").ok_or("a server is NAME=http://ADDRESS")?;
-        let (host, parameters) = address.split_once('?').unwrap_or((address, ""));
-        let parameters = if parameters.is_empty() { String::new() } else { format!("&{parameters}") };
-        servers.push(Server { name: name.to_owned(), connection: Connection::open(host)?, parameters });
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-    let end = now / MINUTE_MS * MINUTE_MS - MINUTE_MS;
-    let (begin, long_begin) = (end - minutes * MINUTE_MS, end - DAYS * 1440 * MINUTE_MS);
+/// Sends each server the data.
+fn fill(fleet: &Fleet, servers: &mut [Server]) -> Result<(), Failure> {
     for day in 0..DAYS {
-        let body = day_of_sensors(long_begin, day)?;
+        let body = day_of_sensors(fleet.long_begin(), day)?;
         servers.iter_mut().try_for_each(|server| server.connection.write("/api/v1/write", &body))?;
     }
-    let life = (minutes * MINUTE_MS / 3).clamp(STEP_MS, 20 * MINUTE_MS);
-    for round in 0..minutes * MINUTE_MS / STEP_MS {
-        for body in round_of(hosts, round, begin + round * STEP_MS, life)? {
+    let life = (fleet.minutes * MINUTE_MS / 3).clamp(STEP_MS, 20 * MINUTE_MS);
+    for round in 0..fleet.minutes * MINUTE_MS / STEP_MS {
+        for body in round_of(fleet.hosts, round, fleet.begin() + round * STEP_MS, life)? {
             servers.iter_mut().try_for_each(|server| server.connection.write("/api/v1/write", &body))?;
         }
     }
-    eprintln!("{} samples sent; a rest of {REST:?}", minutes * 600 * i64::from(hosts) + DAYS * 1440 * 24);
-    std::thread::sleep(REST);
+    let samples = fleet.minutes * 600 * i64::from(fleet.hosts) + DAYS * 1440 * i64::from(SENSORS);
+    eprintln!("{samples} samples sent");
+    Ok(())
+}
 
+/// Asks each server in turns and prints how long it took.
+fn compare(fleet: &Fleet, servers: &mut [Server]) -> Result<(), Failure> {
     let names: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
     let ratios: Vec<String> = names.iter().skip(1).map(|name| format!("{name} : {}", names[0])).collect();
     println!("| query | series | {} |", [names.clone(), ratios].concat().join(" | "));
     println!("|---|---|{}", "---|".repeat(2 * names.len() - 1));
     let mut sums = vec![0.0; servers.len()];
-    let questions = questions((begin, end), long_begin);
+    let questions = questions((fleet.begin(), fleet.end), fleet.long_begin());
     for question in &questions {
         let mut times = vec![Vec::new(); servers.len()];
         let mut series = vec![0; servers.len()];
@@ -271,4 +278,25 @@ fn main() -> Result<(), Failure> {
     shown.extend(sums.iter().skip(1).map(|sum| format!("{:.2}", (sum / questions.len() as f64).exp())));
     println!("| geometric mean | | {} |", shown.join(" | "));
     Ok(())
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [what, hosts, minutes, end, addresses @ ..] = &arguments[..] else {
+        return Err("usage: panel fill|ask HOSTS MINUTES END NAME=http://ADDRESS[?PARAMETERS]…".into());
+    };
+    let end = end.parse::<i64>()? * 1000 / MINUTE_MS * MINUTE_MS;
+    let fleet = Fleet { hosts: hosts.parse()?, minutes: minutes.parse()?, end };
+    let mut servers = Vec::new();
+    for address in addresses {
+        let (name, address) = address.split_once("=http://").ok_or("a server is NAME=http://ADDRESS")?;
+        let (host, parameters) = address.split_once('?').unwrap_or((address, ""));
+        let parameters = if parameters.is_empty() { String::new() } else { format!("&{parameters}") };
+        servers.push(Server { name: name.to_owned(), connection: Connection::open(host)?, parameters });
+    }
+    match what.as_str() {
+        "fill" => fill(&fleet, &mut servers),
+        "ask" => compare(&fleet, &mut servers),
+        _ => Err("what to do is `fill` or `ask`".into()),
+    }
 }

@@ -409,11 +409,16 @@ fn samples(store: &Metrics, job: &str) -> Samples {
     // Over a limit, Prometheus does not note the end of what it had read before.
     let with_ends = !["limited", "labels", "names"].contains(&job);
     let until = scrapes.get(STEPS).copied().unwrap_or(i64::MAX);
-    let within = |points: Vec<(i64, String)>| {
+    let within = |series: &str, points: Vec<(i64, String)>| -> Vec<(String, String)> {
         let points = points.into_iter().filter(|(t, value)| *t < until && (with_ends || value != "end"));
-        points.map(|(t, value)| (at(t), value)).collect::<Vec<_>>()
+        // A time that the target says may be that of a scrape by chance.
+        let is_given = |t| t == started() + 5_000 && series.contains("__name__=\"old\"");
+        points.map(|(t, value)| (if is_given(t) { format!("at {t}") } else { at(t) }, value)).collect()
     };
-    let found = found.into_iter().map(|(series, points)| (series, within(points)));
+    let found = found.into_iter().map(|(series, points)| {
+        let points = within(&series, points);
+        (series, points)
+    });
     found.filter(|(_, points)| !points.is_empty()).collect()
 }
 

@@ -142,6 +142,11 @@ fn of_metric(message: &[u8], output: &mut Output<'_, '_>) -> Result<(), OtlpErro
     output.begin_metric(matches!(kind, 7 | 9 | 10) && temporality == DELTA);
     for message in points {
         let point = Point::read(message, kind)?;
+        if point.t == 0 {
+            // It would be a sample of 1970.
+            output.refuse(1, format!("metric {name:?} has a point without a time (`timeUnixNano`)"));
+            continue;
+        }
         match kind {
             5 | 7 => output.number(&family, &point)?,
             9 => output.classic(&family, &point)?,

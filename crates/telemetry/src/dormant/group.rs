@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use luma_codec::varint;
-use luma_promql::METRIC_NAME;
 use roaring::RoaringBitmap;
 
 use super::{Member, Tired};
-use crate::batch::labels_of_key;
+use crate::batch::metric_of;
 
 const VERSION: u8 = 1;
 /// Metrics that a header names, at most.
@@ -26,13 +25,8 @@ pub(super) struct Header {
 
 impl Header {
     pub fn of(members: &[Tired]) -> Self {
-        let metric = |tired: &Tired| -> Box<str> {
-            labels_of_key(&tired.key)
-                .find(|(name, _)| *name == METRIC_NAME)
-                .map_or("", |(_, value)| value)
-                .into()
-        };
-        let metrics: BTreeSet<Box<str>> = members.iter().map(metric).collect();
+        let metrics: BTreeSet<Box<str>> =
+            members.iter().map(|member| Box::from(metric_of(&member.key))).collect();
         let first = members.iter().map(|member| member.times.0).min();
         let last = members.iter().map(|member| member.times.1).max();
         Self {
@@ -138,6 +132,7 @@ fn taken<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use luma_promql::METRIC_NAME;
 
     fn member(reference: u32, metric: &str) -> Tired {
         let mut key = Vec::new();

@@ -11,7 +11,7 @@ use super::Opening;
 use crate::batch::{Named, hash_of};
 use crate::error::{Error, Result};
 use crate::record::{Entry, RecordReader};
-use crate::shard::Shard;
+use crate::shard::{Last, Shard, Writer};
 
 /// What a thread found.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Opening {
                 let find = || {
                     let (writer, state) = (shard.writer.get_mut(), shard.state.get_mut());
                     state.iter_mut().for_each(|(id, series)| {
-                        let newest = writer.newest(id).map_or(i64::MAX, |(_, point)| point.t);
+                        let newest = writer.last(id).map_or(i64::MAX, |(t, _)| t);
                         if let Some(span) = files.span(series.reference, i64::MIN, newest) {
                             series.extend(span);
                         }
@@ -94,6 +94,13 @@ fn load_shard(
 ) -> std::result::Result<Loaded, String> {
     let (writer, state) = (shard.writer.get_mut(), shard.state.get_mut());
     let mut loaded = Loaded::default();
+    let mut strange = RoaringBitmap::new();
+    let mut newest = |writer: &mut Writer, reference: u32, last: Last| match known.get(&reference) {
+        Some((at, id)) if *at == own => writer.set_last(*id, &last),
+        _ => {
+            strange.insert(reference);
+        }
+    };
     for record in records {
         let mut reader = RecordReader::new(record)?;
         while let Some(entry) = reader.next()? {
@@ -107,8 +114,9 @@ fn load_shard(
                     if let Some(id) = writer.find(named) {
                         // Of two with the same labels the earlier one had ended when the later one came.
                         let other = writer.reference(id);
+                        // A flush that failed, or a removal, may have left it there.
                         if reference == other {
-                            return Err(format!("it defines series {reference} again"));
+                            continue;
                         }
                         loaded.ended.push(reference.min(other));
                         if reference < other {
@@ -122,17 +130,14 @@ fn load_shard(
                     state.add_series(id, reference, labels);
                     loaded.added.push((reference, id));
                 }
-                Entry::Sample { reference, point } => match known.get(&reference) {
-                    Some((at, id)) if *at == own => {
-                        writer.accept(*id, &point);
-                    }
-                    _ => {
-                        loaded.strange.insert(reference);
-                    }
-                },
+                Entry::Sample { reference, point } => {
+                    newest(writer, reference, (point.t, Some(point)));
+                }
+                Entry::Deleted { reference, t } => newest(writer, reference, (t, None)),
                 _ => return Err("it has something that is no series and no sample".to_owned()),
             }
         }
     }
+    loaded.strange = strange;
     Ok(loaded)
 }

@@ -435,6 +435,17 @@ fn what_can_not_be_stored_is_counted_and_the_rest_is_stored() {
     assert_eq!(partial.rejected, 2);
     assert!(partial.message.contains("temporality 0"), "{}", partial.message);
     assert_eq!(value(&server, "good_total")[0]["value"][1], "1");
+    // A point without a time is no sample of 1970.
+    let timeless = Metric {
+        name: "timeless".into(),
+        gauge: numbers(vec![Number { time: 0, ..number(2.0) }], 0),
+        ..Metric::default()
+    };
+    let (status, body) = send(&server, &request(vec![timeless, sum("better", 2)]));
+    let partial = Answer::decode(&body[..]).unwrap().partial.unwrap();
+    assert_eq!((status, partial.rejected), (200, 1));
+    assert!(partial.message.contains("\"timeless\" has a point without a time"), "{}", partial.message);
+    assert_eq!(value(&server, "better_total")[0]["value"][1], "1");
 }
 
 #[test]

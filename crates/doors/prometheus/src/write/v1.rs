@@ -23,6 +23,8 @@ pub(super) fn read(
         match field.number {
             1 => series(field.bytes()?, request, known)?,
             3 => metadata(field.bytes()?, request)?,
+            // Symbols and series of the other version: without an error its sender would think that they are stored.
+            4 | 5 => return Err(WireError::Version { is: "2.0", said: "1.0" }),
             _ => {}
         }
     }

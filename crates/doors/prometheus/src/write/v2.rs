@@ -21,8 +21,10 @@ pub(super) fn read(message: &[u8], request: &mut WriteRequest) -> Result<(), Wir
     }
     let mut reader = Reader::new(message);
     while let Some(field) = reader.next()? {
-        if field.number == 5 {
-            series(field.bytes()?, &symbols, request)?;
+        match field.number {
+            1 => return Err(WireError::Version { is: "1.0", said: "2.0" }),
+            5 => series(field.bytes()?, &symbols, request)?,
+            _ => {}
         }
     }
     Ok(())
@@ -88,7 +90,9 @@ fn pairs<'a>(references: &[u32], symbols: &[&'a str]) -> Result<Pairs<'a>, Strin
     }
     let symbol = |at: u32| {
         let text = symbols.get(at as usize).copied();
-        text.ok_or_else(|| format!("invalid labels for series: symbol {at} is none of {}", symbols.len()))
+        text.ok_or_else(|| {
+            format!("invalid labels for series: it refers to symbol {at} of a table of {}", symbols.len())
+        })
     };
     two.iter().map(|[name, value]| Ok((symbol(*name)?, symbol(*value)?))).collect()
 }

@@ -151,6 +151,23 @@ fn bodies_that_are_no_request_get_the_status_that_says_so() {
 }
 
 #[test]
+fn a_message_of_another_version_than_its_header_says_is_refused_and_not_taken_for_an_empty_one() {
+    let server = Server::new();
+    let mut client = server.client();
+    let labels = Labels::new([("__name__", "m"), ("job", "j")]);
+    let mut two = WriteRequestV2::new();
+    two.sample(&labels, 1000, 0, Sample::Float(1.0));
+    let one = of(vec![series(&[("__name__", "m"), ("job", "j")], &[(1000, 1.0)])]);
+    let kind = |message: &str| format!("application/x-protobuf;proto={message}");
+    let (first, second) = (kind("prometheus.WriteRequest"), kind("io.prometheus.write.v2.Request"));
+    for (header, body, is) in [(&first, packed(&two), "2.0"), (&second, packed(&one), "1.0")] {
+        let answer = client.send("POST", "/api/v1/write", &[("content-type", header)], &body);
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(&format!("it is one of remote write {is}")), "{}", answer.text());
+    }
+}
+
+#[test]
 fn version_two_says_what_it_wrote() {
     let server = strict();
     let mut client = server.client();
