@@ -163,7 +163,7 @@ impl<'a> RowView<'a> {
     ///
     /// # Errors
     /// XX001 when the column's bytes are no value of the kind.
-    #[inline]
+    #[inline(always)]
     pub fn get_kind(&self, place: usize, kind: ValueKind) -> Result<Option<ValueRef<'a>>> {
         match self.column(place)? {
             None => Ok(None),
@@ -174,7 +174,7 @@ impl<'a> RowView<'a> {
 
     /// The bytes of a column: `None` past the last one, `Some(None)` for NULL.
     #[allow(clippy::option_option)]
-    #[inline]
+    #[inline(always)]
     fn column(&self, place: usize) -> Result<Option<Option<&'a [u8]>>> {
         match self.is_null(place) {
             None => return Ok(None),
@@ -213,10 +213,15 @@ impl<'a> RowView<'a> {
     }
 }
 
-#[inline]
+// Where rows are read by the thousand, values that go through memory in parts cost more than their decoding.
+#[inline(always)]
 fn read(bytes: &[u8], kind: ValueKind) -> Result<ValueRef<'_>> {
-    codec::read(bytes, kind)
-        .ok_or_else(|| Error::corrupted(format!("a stored column of {} bytes is no {kind:?}", bytes.len())))
+    codec::read(bytes, kind).ok_or_else(|| no_value(bytes, kind))
+}
+
+#[cold]
+fn no_value(bytes: &[u8], kind: ValueKind) -> Error {
+    Error::corrupted(format!("a stored column of {} bytes is no {kind:?}", bytes.len()))
 }
 
 #[cold]

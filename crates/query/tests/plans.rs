@@ -147,9 +147,12 @@ async fn vacuum_makes_statistics_if_it_is_asked_to() {
     ] {
         run(&mut session, "CREATE TABLE IF NOT EXISTS plain2 (k int)").await.unwrap();
         run(&mut session, &format!("CREATE TABLE {table} (id int PRIMARY KEY, k int)")).await.unwrap();
-        run(&mut session, &format!("INSERT INTO {table} SELECT n, n % 50 FROM generate_series(1, 5000) AS s(n)"))
-            .await
-            .unwrap();
+        run(
+            &mut session,
+            &format!("INSERT INTO {table} SELECT n, n % 50 FROM generate_series(1, 5000) AS s(n)"),
+        )
+        .await
+        .unwrap();
         run(&mut session, &format!("CREATE INDEX ON {table} (k)")).await.unwrap();
         run(&mut session, statement).await.unwrap();
         let shown = plan(&mut session, &format!("SELECT count(*) FROM {table} WHERE k = 1")).await;
@@ -159,4 +162,35 @@ async fn vacuum_makes_statistics_if_it_is_asked_to() {
     assert_eq!(plans[0], plans[1], "{plans:?}");
     assert!((90..110).contains(&plans[2]) && plans[2] != plans[0], "{plans:?}");
     assert!(plans[3..].iter().all(|rows| *rows == plans[2]), "{plans:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_read_by_an_index_if_it_is_small_and_all_rows_if_it_is_not() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    for statement in [
+        "CREATE TABLE event (id int PRIMARY KEY, at timestamp, size int)",
+        "INSERT INTO event SELECT n, timestamp '2026-01-01' + n * interval '1 minute', n % 100 \
+         FROM generate_series(1, 40000) AS s(n)",
+        "CREATE INDEX by_time ON event (at)",
+    ] {
+        run(&mut session, statement).await.unwrap();
+    }
+    for flushed in [false, true] {
+        for (condition, by_index) in [
+            ("at >= '2026-01-28 12:00'", true),
+            ("at BETWEEN '2026-01-05' AND '2026-01-05 00:10'", true),
+            ("at < '2026-01-20'", false),
+            ("at > '2026-01-02'", false),
+        ] {
+            let query = format!("SELECT count(*), sum(size) FROM event WHERE {condition}");
+            let shown = plan(&mut session, &query).await;
+            assert_eq!(shown.contains("by_time"), by_index, "{condition}, flushed: {flushed}:\n{shown}");
+            let apart = format!(
+                "SELECT count(*), sum(size) FROM (SELECT at + interval '0' AS at, size FROM event) AS e WHERE {condition}"
+            );
+            assert_eq!(run(&mut session, &query).await.unwrap(), run(&mut session, &apart).await.unwrap());
+        }
+        run(&mut session, "CHECKPOINT").await.unwrap();
+    }
 }

@@ -164,7 +164,7 @@ impl OpenTable {
     }
 
     /// Reads a stored row.
-    #[inline]
+    #[inline(always)]
     pub fn row<'a>(&'a self, bytes: &'a [u8]) -> Result<Row<'a>> {
         let view = RowView::new(bytes)?;
         let document = if self.is_collection() {
@@ -247,7 +247,7 @@ impl<'a> Row<'a> {
     }
 
     /// The value at that ordinal, of a column that is plain and of that kind, as [`OpenTable::plain_kind`] tells.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_kind(&self, ordinal: usize, kind: ValueKind) -> Result<ValueRef<'a>> {
         match self.view.get_kind(ordinal, kind)? {
             Some(value) => Ok(value),

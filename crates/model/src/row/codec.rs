@@ -53,7 +53,7 @@ fn significant(number: i128) -> usize {
 }
 
 /// The value of that kind in these bytes; `None` when they hold no such value. Not for arrays.
-#[inline]
+#[inline(always)]
 pub(super) fn read(bytes: &[u8], kind: ValueKind) -> Option<ValueRef<'_>> {
     Some(match kind {
         ValueKind::Bool => match bytes {

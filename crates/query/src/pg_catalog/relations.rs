@@ -29,6 +29,7 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_views" => view_list(catalog),
         "pg_matviews" => materialized_list(names),
         "pg_indexes" => index_list(catalog),
+        "pg_stats" => column_statistics(catalog),
         "pg_description" => descriptions(catalog),
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics(names),
         _ => return None,
@@ -759,6 +760,53 @@ fn index_list(catalog: &Snapshot) -> Rows {
         }
         for index in &table.indexes {
             add(&index.name, definition::index(catalog, table, index));
+        }
+    }
+    rows
+}
+
+/// What ANALYZE found; lists of values and their order are not among it.
+fn column_statistics(catalog: &Snapshot) -> Rows {
+    let lists = DataType::Text.array_of();
+    let shares = DataType::Float4.array_of();
+    let mut rows = Rows::new(vec![
+        ("schemaname", DataType::Name),
+        ("tablename", DataType::Name),
+        ("attname", DataType::Name),
+        ("inherited", DataType::Bool),
+        ("null_frac", DataType::Float4),
+        ("avg_width", DataType::Int4),
+        ("n_distinct", DataType::Float4),
+        ("most_common_vals", lists.clone()),
+        ("most_common_freqs", shares.clone()),
+        ("histogram_bounds", lists.clone()),
+        ("correlation", DataType::Float4),
+        ("most_common_elems", lists),
+        ("most_common_elem_freqs", shares.clone()),
+        ("elem_count_histogram", shares),
+    ]);
+    for table in catalog.tables() {
+        let Some(statistics) = &table.statistics else { continue };
+        for found in &statistics.columns {
+            let Some(column) = table.columns.iter().find(|column| column.number == found.column) else {
+                continue;
+            };
+            let present = statistics.row_count as f64 * (1.0 - found.null_fraction);
+            let distinct = found.distinct as f64;
+            // As PostgreSQL says it: a share of the rows, negative, where every row has another value.
+            let unique = present > 0.0 && distinct >= present;
+            let distinct = if unique { -(1.0 - found.null_fraction) } else { distinct };
+            let mut row = vec![
+                schema_name(catalog, table.schema),
+                text(table.name.as_str()),
+                text(column.name.as_str()),
+                Value::Bool(false),
+                Value::Float4(found.null_fraction as f32),
+                Value::Int4(found.average_width.round() as i32),
+                Value::Float4(distinct as f32),
+            ];
+            row.resize(14, Value::Null);
+            rows.add(row);
         }
     }
     rows

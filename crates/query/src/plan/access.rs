@@ -12,7 +12,7 @@ use std::ops::Bound;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use lightning::Direction;
+use lightning::{Direction, Keyspace};
 use luma_catalog::{Oid, TableStatistics};
 use luma_model::arrow::{CellReader, data_type};
 use luma_model::{
@@ -35,6 +35,8 @@ const LIST_MAX: usize = 1000;
 const EQUAL_FRACTION: f64 = 0.005;
 /// Assumed share of rows that an inequality keeps.
 const RANGE_FRACTION: f64 = 0.33;
+/// The share of rows in a range that is so small that the engine cannot tell.
+const SMALL_RANGE: f64 = 0.005;
 
 /// One way to the rows.
 #[derive(Clone, Debug)]
@@ -415,7 +417,9 @@ pub(crate) fn choose(
     let statistics = table.definition.statistics.as_ref();
     let passing =
         rows * said.iter().map(|condition| fraction(&plain, condition, statistics)).product::<f64>();
-    let passing = passing.clamp(1.0, rows);
+    // None passes that is not in the ranges of every key.
+    let narrowed = all.iter().filter(|way| way.narrowed).map(|way| way.rows);
+    let passing = narrowed.fold(passing, f64::min).clamp(1.0, rows);
     Ways { all, best, passing }
 }
 
@@ -447,7 +451,7 @@ fn by_one_key(
         narrowed: false,
     };
     if let Some(key) = &table.definition.primary_key
-        && let Some(found) = narrow(&plain, &parts, &constraints, statistics, true, rows)
+        && let Some(found) = narrow(&plain, (&table.rows, &parts), &constraints, statistics, true, rows)
     {
         whole.access = Access::Rows(found.ranges);
         whole.rows = found.rows;
@@ -504,7 +508,8 @@ fn by_one_key(
         };
         let only = if way.covers { " only" } else { "" };
         way.description = format!("index{only} {}", definition.name);
-        if let Some(found) = narrow(&subjects, &parts, constraints, statistics, definition.unique, entries) {
+        let key = (&index.entries, parts.as_slice());
+        if let Some(found) = narrow(&subjects, key, constraints, statistics, definition.unique, entries) {
             way.access = Access::Index(place, found.ranges);
             way.rows = found.rows;
             way.fixed = found.fixed;
@@ -544,10 +549,17 @@ struct Narrowed {
     description: String,
 }
 
-/// The ranges of a key whose parts are these columns; `None` when the first is unconstrained.
+/// How much of a key lies in a range, about; `None` where that is too little to tell.
+fn counted(keys: &Keyspace, range: &KeyRange) -> Option<f64> {
+    let found = keys.approximate_range(range.start(), range.end()).entries;
+    (found > 0).then_some(found as f64)
+}
+
+/// The ranges of a key whose entries are in a keyspace and whose parts are these columns; `None` when the first is
+/// unconstrained.
 fn narrow(
     subjects: &Subjects<'_>,
-    parts: &[(usize, KeyOrder)],
+    (keys, parts): (&Keyspace, &[(usize, KeyOrder)]),
     constraints: &[Constraint],
     statistics: Option<&TableStatistics>,
     unique: bool,
@@ -608,7 +620,11 @@ fn narrow(
         return None;
     }
     let count = prefixes.len() as f64;
-    let expected = if unique && exact == parts.len() { count } else { (rows * fraction).max(count) };
+    let mut expected = if unique && exact == parts.len() { count } else { (rows * fraction).max(count) };
+    if let Some([range]) = ranges.as_deref() {
+        // Statistics say nothing of ranges, and the engine does, but of the smallest.
+        expected = counted(keys, range).unwrap_or(expected.min(rows * SMALL_RANGE)).max(1.0);
+    }
     let ranges = ranges.unwrap_or_else(|| prefixes.into_iter().map(KeyRange::prefix).collect());
     Some(Narrowed { ranges, fixed, rows: expected.min(rows), description: used.join(", ") })
 }
