@@ -32,7 +32,9 @@ impl Snapshot {
     ) -> Result<()> {
         let view = self.view();
         let Some(found) = view.find(keyspace)? else {
-            (0..keys.len()).for_each(|at| use_value(at, None));
+            for at in 0..keys.len() {
+                use_value(at, None);
+            }
             return Ok(());
         };
         let is_plain = keyspace.merges.is_none() && keyspace.expiry().is_none() && found.spilled.is_empty();
@@ -92,8 +94,12 @@ impl KeyspaceView {
     ) -> Result<(SmallVec<[Known<'a>; GROUP]>, Option<Searched<'a>>)> {
         let mut known: SmallVec<[Known<'_>; GROUP]> = keys.iter().map(|key| (hash(key), None)).collect();
         for table in self.memtables().filter(|table| !table.is_empty()) {
-            known.iter().for_each(|(hash, _)| table.fetch_place(*hash));
-            known.iter().for_each(|(hash, _)| table.fetch_entry(*hash));
+            for (hash, _) in &known {
+                table.fetch_place(*hash);
+            }
+            for (hash, _) in &known {
+                table.fetch_entry(*hash);
+            }
             for (key, (hash, version)) in keys.iter().zip(&mut known) {
                 if version.is_none() {
                     *version = table.get(key, *hash, sequence);

@@ -79,7 +79,9 @@ impl Readable for TransactionReader {
     ) -> Result<()> {
         if !self.writes.has(keyspace.inner.id) {
             if let Some(reads) = &self.reads {
-                keys.iter().for_each(|key| reads.add_key(keyspace.inner.id, key));
+                for key in keys {
+                    reads.add_key(keyspace.inner.id, key);
+                }
             }
             return self.snapshot.get_each(keyspace, keys, use_value);
         }

@@ -229,8 +229,10 @@ const COMBINED: &[(&str, &str)] = &[
     ("i IN (1, 2, 3) OR txt = 'aaaa' OR id BETWEEN 5 AND 7", "any of index one"),
     ("(i = 3 AND f > 0) OR (d = '2024-01-09' AND ch <> 'c1') OR id = 100000", "any of index one"),
     ("(i = 3 OR d = '2024-01-09') AND num > 2", "any of index one"),
-    ("i BETWEEN 1 AND 9 AND d BETWEEN '2024-02-10' AND '2024-02-12'", "both of index"),
-    ("i BETWEEN 1 AND 9 AND d BETWEEN '2024-02-10' AND '2024-02-12' AND f > 0", "both of index"),
+    ("i BETWEEN 2000 AND 8000 AND d BETWEEN '2049-03-02' AND '2065-08-04'", "both of index"),
+    ("i BETWEEN 2000 AND 8000 AND d BETWEEN '2049-03-02' AND '2065-08-04' AND f IS NULL", "both of index"),
+    // One of them leaves few rows.
+    ("i BETWEEN 1 AND 9 AND d BETWEEN '2024-02-10' AND '2035-02-12'", "index one (i range)"),
     // The same column: ranges of one key.
     ("i = 1 OR i = 2", "index one (i in 2 values)"),
     ("id = 1 OR id = 2 OR id IN (3, 9, 9)", "primary key has_pkey (id in 4 values)"),

@@ -35,7 +35,9 @@ const LIST_MAX: usize = 1000;
 const EQUAL_FRACTION: f64 = 0.005;
 /// Assumed share of rows that an inequality keeps.
 const RANGE_FRACTION: f64 = 0.33;
-/// The share of rows in a range that is so small that the engine cannot tell.
+/// So few entries of a range are not told from one block's.
+const COUNTED_MIN: f64 = 1000.0;
+/// The share of rows in a range of which the engine finds nothing.
 const SMALL_RANGE: f64 = 0.005;
 
 /// One way to the rows.
@@ -549,12 +551,6 @@ struct Narrowed {
     description: String,
 }
 
-/// How much of a key lies in a range, about; `None` where that is too little to tell.
-fn counted(keys: &Keyspace, range: &KeyRange) -> Option<f64> {
-    let found = keys.approximate_range(range.start(), range.end()).entries;
-    (found > 0).then_some(found as f64)
-}
-
 /// The ranges of a key whose entries are in a keyspace and whose parts are these columns; `None` when the first is
 /// unconstrained.
 fn narrow(
@@ -622,8 +618,11 @@ fn narrow(
     let count = prefixes.len() as f64;
     let mut expected = if unique && exact == parts.len() { count } else { (rows * fraction).max(count) };
     if let Some([range]) = ranges.as_deref() {
-        // Statistics say nothing of ranges, and the engine does, but of the smallest.
-        expected = counted(keys, range).unwrap_or(expected.min(rows * SMALL_RANGE)).max(1.0);
+        // Statistics say nothing of ranges. The engine does, in whole blocks: of a small range it knows no more than
+        // that it is small.
+        let counted = keys.approximate_range(range.start(), range.end()).entries as f64;
+        expected =
+            if counted > COUNTED_MIN { counted } else { expected.min(counted.max(rows * SMALL_RANGE)) };
     }
     let ranges = ranges.unwrap_or_else(|| prefixes.into_iter().map(KeyRange::prefix).collect());
     Some(Narrowed { ranges, fixed, rows: expected.min(rows), description: used.join(", ") })
