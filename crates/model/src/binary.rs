@@ -167,6 +167,7 @@ pub fn from_binary(data_type: &DataType, bytes: &[u8]) -> Result<Value> {
                 "cannot accept a value of type pg_node_tree",
             ));
         }
+        DataType::Record => return Err(crate::record::anonymous()),
         DataType::Enum(known) => Value::Int8(known.position(text_from_utf8(bytes)?)?),
     })
 }

@@ -63,6 +63,13 @@ pub fn cast(
             // As a type's text it is t or f, as a converted value it is spelled out.
             fit(if value { "true" } else { "false" }, to, kind)
         }
+        (ValueRef::Int2(_) | ValueRef::Int4(_) | ValueRef::Int8(_), DataType::InternalChar) => {
+            let number = number::convert(value, from, &DataType::Int8, kind).transpose()?;
+            byte_of(number.as_ref().map_or(ValueRef::Null, Value::as_ref))
+        }
+        (ValueRef::Text(text), DataType::Int4) if *from == DataType::InternalChar => {
+            Ok(Value::Int4(text.bytes().next().unwrap_or(0).into()))
+        }
         _ if to.is_string() => {
             let mut text = Vec::new();
             format_text(value, from, context, &mut text);
@@ -98,6 +105,15 @@ pub fn coerce_for_storage(
         (value, to) => from == to && value.kind() == Some(to.value_kind()),
     };
     if plain { Ok(value) } else { cast(value.as_ref(), from, to, CastKind::Assignment, context) }
+}
+
+/// A number as a `"char"`: the character of that byte.
+fn byte_of(number: ValueRef<'_>) -> Result<Value> {
+    match number {
+        ValueRef::Int8(0) => Ok(Value::Text(String::new())),
+        ValueRef::Int8(number @ 1..=127) => Ok(Value::Text(char::from(number as u8).to_string())),
+        _ => Err(Error::new(ErrorKind::OutOfRange, "\"char\" out of range")),
+    }
 }
 
 #[cold]

@@ -21,6 +21,7 @@ mod interval;
 mod json;
 mod key;
 mod numeric;
+mod record;
 mod row;
 mod text;
 mod types;
@@ -44,14 +45,18 @@ pub use numeric::{
     NumericParseError, NumericRef, PRECISION_MAX as NUMERIC_PRECISION_MAX, SCALE_MAX as NUMERIC_SCALE_MAX,
     factorial, gcd, lcm, variance, width_bucket,
 };
+pub use record::encode as encode_record;
 pub use row::{RowView, encode_row, encode_row_iter};
-pub use text::{TextContext, format_text, parse_text, text_from_utf8};
+pub use text::{
+    DateOrder, DateStyle, IntervalStyle, Style, TextContext, format_text, parse_text, text_from_utf8,
+};
 pub use types::{DataType, EnumLabel, EnumType, ObjectKind, ObjectNames, check_label};
 pub use value::{
     ArrayRef, ArrayValue, DATE_INFINITY, DATE_NEGATIVE_INFINITY, TIMESTAMP_INFINITY,
     TIMESTAMP_NEGATIVE_INFINITY, Value, ValueKind, ValueRef,
 };
 pub use zone::{
-    abbreviation as time_zone_abbreviation, find as find_time_zone, offset_at as time_zone_offset,
-    offset_of_local as time_zone_offset_of_local,
+    Zone, ZoneName, abbreviation as time_zone_abbreviation, abbreviations as time_zone_abbreviations,
+    find as find_time_zone, offset_at as time_zone_offset, offset_of_local as time_zone_offset_of_local,
+    offset_text, posix as posix_time_zone, zones_at as time_zones_at,
 };

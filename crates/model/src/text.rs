@@ -1,7 +1,7 @@
 //! PostgreSQL's text forms: what a client writes and reads.
 //!
-//! Output is that of PostgreSQL 15 with `DateStyle` `ISO, MDY`, `IntervalStyle` `postgres`,
-//! `bytea_output` `hex` and `extra_float_digits` 1. Input takes all of its spellings, and errors have its
+//! Output is that of PostgreSQL 15 with `bytea_output` `hex` and `extra_float_digits` 1; [`Style`] has the
+//! forms of dates and intervals. Input takes all of its spellings, and errors have its
 //! words and codes. Where a type here is narrower than PostgreSQL's (numbers of 38 digits, arrays of
 //! one dimension, timestamps up to the year 294247) the input is refused.
 
@@ -11,8 +11,11 @@ mod datetime;
 mod error;
 mod interval;
 mod number;
+mod record;
+mod style;
 mod uuid;
 
+pub use style::{DateOrder, DateStyle, IntervalStyle, Style};
 pub(crate) use uuid::{format_uuid, parse_uuid};
 
 use std::sync::Arc;
@@ -23,26 +26,23 @@ use crate::json;
 use crate::numeric::{Numeric, NumericParseError};
 use crate::types::{DataType, ObjectKind, ObjectNames};
 use crate::value::{Value, ValueRef};
+use crate::zone::Zone;
 
 /// Bytes of a `name`.
 const NAME_BYTES_MAX: usize = 63;
 
-/// What text forms depend on beside the value: the session's zone, its clock and what it names things.
-#[derive(Clone, Debug)]
+/// What text forms depend on beside the value: the session's zone and styles, its clock and what it names things. The default is UTC
+/// at the beginning of 1970, with PostgreSQL's default styles.
+#[derive(Clone, Debug, Default)]
 pub struct TextContext {
     /// The zone in which timestamps are read and shown.
-    pub timezone: chrono_tz::Tz,
+    pub timezone: Zone,
+    /// The forms of dates and intervals.
+    pub style: Style,
     /// The time that `now` means, in microseconds since 1970 UTC; that of the transaction's start.
     pub now_micros: i64,
     /// The names of objects; without them `regclass` and its kin are numbers.
     pub objects: Option<Arc<dyn ObjectNames>>,
-}
-
-impl Default for TextContext {
-    /// UTC, at the beginning of 1970.
-    fn default() -> Self {
-        Self { timezone: chrono_tz::UTC, now_micros: 0, objects: None }
-    }
 }
 
 impl TextContext {
@@ -103,6 +103,7 @@ pub fn parse_text(data_type: &DataType, text: &str, context: &TextContext) -> Re
                 "cannot accept a value of type pg_node_tree",
             ));
         }
+        DataType::Record => return Err(crate::record::anonymous()),
         DataType::Varchar(_) | DataType::Char(_) => {
             cast::fit_text(checked_text(text)?, data_type, cast::CastKind::Assignment)?
         }
@@ -113,7 +114,7 @@ pub fn parse_text(data_type: &DataType, text: &str, context: &TextContext) -> Re
         DataType::Time => Value::Time(datetime::parse_time(text, context)?),
         DataType::Timestamp => Value::Timestamp(datetime::parse_timestamp(text, context)?),
         DataType::TimestampTz => Value::TimestampTz(datetime::parse_timestamptz(text, context)?),
-        DataType::Interval => Value::Interval(interval::parse(text)?),
+        DataType::Interval => Value::Interval(interval::parse(text, context.style.interval)?),
         DataType::Uuid => Value::Uuid(parse_uuid(text)?),
         DataType::Json => {
             json::validate(checked_text(text)?)?;
@@ -150,12 +151,13 @@ pub fn format_text(value: ValueRef<'_>, data_type: &DataType, context: &TextCont
                 out.resize(out.len() + missing, b' ');
             }
         }
+        ValueRef::Bytea(value) if *data_type == DataType::Record => record::format(value, context, out),
         ValueRef::Bytea(value) => bytea::format(value, out),
-        ValueRef::Date(value) => datetime::format_date(value, out),
+        ValueRef::Date(value) => datetime::format_date(value, context.style, out),
         ValueRef::Time(value) => datetime::format_time(value, out),
-        ValueRef::Timestamp(value) => datetime::format_timestamp(value, out),
-        ValueRef::TimestampTz(value) => datetime::format_timestamptz(value, context.timezone, out),
-        ValueRef::Interval(value) => interval::format(value, out),
+        ValueRef::Timestamp(value) => datetime::format_timestamp(value, context.style, out),
+        ValueRef::TimestampTz(value) => datetime::format_timestamptz(value, context, out),
+        ValueRef::Interval(value) => interval::format(value, context.style.interval, out),
         ValueRef::Uuid(value) => out.extend_from_slice(format_uuid(value).as_bytes()),
         ValueRef::Array(value) if matches!(data_type, DataType::Int2Vector | DataType::OidVector) => {
             array::format_vector(value, context, out);

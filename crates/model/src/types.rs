@@ -79,6 +79,8 @@ pub enum DataType {
     OidVector,
     /// `pg_node_tree`: an expression of the catalog's
     NodeTree,
+    /// `record`: a row of any columns, as its binary form, which says each column's type
+    Record,
     /// `name`
     Name,
     /// `"char"`: one byte
@@ -130,6 +132,7 @@ const VOID: Entry = entry(2278, 0, "_void", "void", 4);
 const INT2_VECTOR: Entry = entry(22, 1006, "_int2vector", "int2vector", -1);
 const OID_VECTOR: Entry = entry(30, 1013, "_oidvector", "oidvector", -1);
 const NODE_TREE: Entry = entry(194, 0, "_pg_node_tree", "pg_node_tree", -1);
+const RECORD: Entry = entry(2249, 2287, "_record", "record", -1);
 const ANY_ENUM: Entry = entry(3500, 0, "_anyenum", "anyenum", 4);
 const CHAR: Entry = entry(18, 1002, "_char", "\"char\"", 1);
 
@@ -200,6 +203,7 @@ impl DataType {
             DataType::Int2Vector => &INT2_VECTOR,
             DataType::OidVector => &OID_VECTOR,
             DataType::NodeTree => &NODE_TREE,
+            DataType::Record => &RECORD,
             DataType::Name => &NAME,
             DataType::InternalChar => &CHAR,
             // What is not told by these is asked of the enum type itself.
@@ -453,7 +457,7 @@ impl DataType {
             | DataType::InternalChar
             | DataType::NodeTree
             | DataType::Void => ValueKind::Text,
-            DataType::Bytea => ValueKind::Bytea,
+            DataType::Bytea | DataType::Record => ValueKind::Bytea,
             DataType::Date => ValueKind::Date,
             DataType::Time => ValueKind::Time,
             DataType::Timestamp => ValueKind::Timestamp,

@@ -4,8 +4,10 @@
 //! around 2100. Later years are mapped onto earlier ones with the same calendar, so that summer time
 //! goes on for ever, as in PostgreSQL. Abbreviations are PostgreSQL's default set.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetComponents, Tz};
 
 use crate::calendar::{MICROS_PER_SECOND, civil, days_of};
 use crate::interval::MICROS_PER_DAY;
@@ -15,12 +17,94 @@ const LAST_YEAR: i64 = 2090;
 /// Years after which the Gregorian calendar repeats itself, weekdays included, within a century.
 const CALENDAR_YEARS: i64 = 28;
 
+/// Hours and minutes at most that a zone in POSIX form may be from Greenwich.
+const POSIX_HOURS_MAX: i32 = 167;
+
+/// A zone: one with rules, or one that is always as many seconds east of Greenwich.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// A zone of the IANA database.
+    Named(Tz),
+    /// Seconds east of Greenwich, all the year.
+    Fixed(i32),
+}
+
+impl Zone {
+    /// Greenwich without summer time.
+    pub const UTC: Self = Self::Named(Tz::UTC);
+
+    /// How the zone calls its time at a moment, in microseconds since 1970 UTC: an abbreviation, or its offset.
+    pub fn abbreviation_at(self, micros: i64) -> String {
+        match self {
+            Self::Fixed(seconds) => offset_text(seconds),
+            Self::Named(zone) => {
+                let seconds = with_known_transitions(micros.div_euclid(MICROS_PER_SECOND));
+                let moment = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+                moment.with_timezone(&zone).format("%Z").to_string()
+            }
+        }
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self::UTC
+    }
+}
+
+impl From<Tz> for Zone {
+    fn from(zone: Tz) -> Self {
+        Self::Named(zone)
+    }
+}
+
+/// An offset as ISO 8601 has it: `+02`, `-03:30`, `+00:19:32`.
+pub fn offset_text(seconds: i32) -> String {
+    let (sign, rest) =
+        if seconds < 0 { ('-', seconds.unsigned_abs()) } else { ('+', seconds.unsigned_abs()) };
+    let mut text = format!("{sign}{:02}", rest / 3600);
+    for part in [rest / 60 % 60, rest % 60] {
+        if part != 0 || (rest % 60 != 0 && text.len() == 3) {
+            let _ = write!(text, ":{part:02}");
+        }
+    }
+    text
+}
+
 /// The zone with that name, whatever its case.
 pub fn find(name: &str) -> Option<Tz> {
     if let Ok(zone) = name.parse::<Tz>() {
         return Some(zone);
     }
     chrono_tz::TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(name))
+}
+
+/// A zone in POSIX form without summer time: a name that means nothing, also in `<…>` or left out where a sign follows, then how
+/// far *west* of Greenwich it is (`UTC+3`, `<+0530>-5:30`, `-07:30`).
+pub fn posix(text: &str) -> Option<Zone> {
+    let rest = match text.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>').map(|(_, rest)| rest)?,
+        None => {
+            let letters = text.find(|c: char| !c.is_ascii_alphabetic())?;
+            let named = letters >= 3 || (letters == 0 && text.starts_with(['+', '-']));
+            named.then(|| &text[letters..])?
+        }
+    };
+    let (sign, digits) = match rest.as_bytes().first()? {
+        b'-' => (1, &rest[1..]),
+        b'+' => (-1, &rest[1..]),
+        _ => (-1, rest),
+    };
+    let mut seconds = 0;
+    let parts: Vec<&str> = digits.split(':').collect();
+    for (part, (unit, most)) in parts.iter().zip([(3600, POSIX_HOURS_MAX), (60, 59), (1, 59)]) {
+        let value: i32 = part.bytes().all(|c| c.is_ascii_digit()).then(|| part.parse().ok())??;
+        if value > most {
+            return None;
+        }
+        seconds += value * unit;
+    }
+    (parts.len() <= 3).then_some(Zone::Fixed(sign * seconds))
 }
 
 /// Seconds east of Greenwich that an abbreviation (in lower case) stands for.
@@ -30,10 +114,12 @@ pub fn abbreviation(name: &str) -> Option<i32> {
 }
 
 /// Seconds east of Greenwich in a zone at a moment, in microseconds since 1970 UTC.
-pub fn offset_at(zone: Tz, micros: i64) -> i32 {
-    if zone == Tz::UTC {
-        return 0;
-    }
+pub fn offset_at(zone: Zone, micros: i64) -> i32 {
+    let zone = match zone {
+        Zone::UTC => return 0,
+        Zone::Fixed(seconds) => return seconds,
+        Zone::Named(zone) => zone,
+    };
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let moment = DateTime::from_timestamp(with_known_transitions(seconds), 0)
         .unwrap_or(DateTime::<chrono::Utc>::MIN_UTC);
@@ -62,9 +148,11 @@ fn with_known_transitions(seconds: i64) -> i64 {
 ///
 /// A time that the clocks skip is read with the offset before the change, one that they show twice
 /// with the offset after it.
-pub fn offset_of_local(zone: Tz, local_micros: i64) -> i32 {
-    if zone == Tz::UTC {
-        return 0;
+pub fn offset_of_local(zone: Zone, local_micros: i64) -> i32 {
+    match zone {
+        Zone::UTC => return 0,
+        Zone::Fixed(seconds) => return seconds,
+        Zone::Named(_) => {}
     }
     let before = offset_at(zone, local_micros.saturating_sub(MICROS_PER_DAY));
     let after = offset_at(zone, local_micros.saturating_add(MICROS_PER_DAY));
@@ -135,6 +223,54 @@ const ABBREVIATIONS: &[(&str, i32)] = &[
     ("yekt", 18000), ("z", 0), ("zulu", 0),
 ];
 
+/// The abbreviations of summer time, in alphabetical order.
+#[rustfmt::skip]
+const SUMMER_TIMES: &[&str] = &[
+    "acdt", "acsst", "adt", "aedt", "aesst", "akdt", "almst", "awsst", "azost", "bdst", "brst",
+    "bst", "cadt", "cdt", "cest", "cetdst", "chadt", "clst", "clt", "easst", "east", "edt", "eest",
+    "eetdst", "egst", "fjst", "fnst", "idt", "kdt", "kgst", "lhdt", "mdt", "mest", "mesz",
+    "metdst", "msd", "must", "ndt", "nzdt", "pdt", "pkst", "pmdt", "pyst", "sadt", "ulast", "uyst",
+    "uzst", "wadt", "wdt", "wetdst", "wgst", "yekst",
+];
+
+/// A name of a zone, or an abbreviation, with what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneName {
+    /// The name.
+    pub name: String,
+    /// How the zone calls its time.
+    pub abbreviation: String,
+    /// Seconds east of Greenwich.
+    pub offset: i32,
+    /// Whether it is summer time.
+    pub summer: bool,
+}
+
+/// All zones, as they are at a moment in microseconds since 1970 UTC.
+pub fn zones_at(micros: i64) -> impl Iterator<Item = ZoneName> {
+    let seconds = with_known_transitions(micros.div_euclid(MICROS_PER_SECOND));
+    let moment = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    chrono_tz::TZ_VARIANTS.iter().map(move |zone| {
+        let offset = zone.offset_from_utc_datetime(&moment.naive_utc());
+        ZoneName {
+            name: zone.name().to_owned(),
+            abbreviation: moment.with_timezone(zone).format("%Z").to_string(),
+            offset: offset.fix().local_minus_utc(),
+            summer: !offset.dst_offset().is_zero(),
+        }
+    })
+}
+
+/// All abbreviations, in capitals.
+pub fn abbreviations() -> impl Iterator<Item = ZoneName> {
+    ABBREVIATIONS.iter().map(|(name, offset)| ZoneName {
+        name: name.to_uppercase(),
+        abbreviation: name.to_uppercase(),
+        offset: *offset,
+        summer: SUMMER_TIMES.binary_search(name).is_ok(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -142,12 +278,13 @@ mod tests {
 
     fn local(zone: Tz, year: i64, month: u32, day: u32, hour: i64, minute: i64) -> i32 {
         let seconds = days_of(year, month, day) * 86_400 + hour * 3600 + minute * 60;
-        offset_of_local(zone, seconds * MICROS_PER_SECOND)
+        offset_of_local(zone.into(), seconds * MICROS_PER_SECOND)
     }
 
     #[test]
     fn abbreviations_are_sorted() {
         assert!(ABBREVIATIONS.is_sorted_by(|one, other| one.0 < other.0));
+        assert!(SUMMER_TIMES.is_sorted() && SUMMER_TIMES.iter().all(|name| abbreviation(name).is_some()));
         assert_eq!(abbreviation("pst"), Some(-8 * 3600));
         assert_eq!(abbreviation("z"), Some(0));
         assert_eq!(abbreviation("nowhere"), None);
@@ -158,6 +295,21 @@ mod tests {
         assert_eq!(find("america/new_york"), Some(Tz::America__New_York));
         assert_eq!(find("utc"), Some(Tz::UTC));
         assert_eq!(find("Mars/Olympus"), None);
+    }
+
+    #[test]
+    fn zones_by_distance_count_west_of_greenwich() {
+        let seconds = |text: &str| match posix(text) {
+            Some(Zone::Fixed(seconds)) => Some(seconds),
+            _ => None,
+        };
+        assert_eq!(seconds("+05:30"), Some(-19_800));
+        assert_eq!(seconds("<+0530>-5:30"), Some(19_800));
+        assert_eq!(seconds("UTC+3"), Some(-10_800));
+        assert_eq!(seconds("ABC3"), Some(-10_800));
+        assert_eq!((seconds("abc"), seconds("5"), seconds("EST5EDT"), seconds("")), (None, None, None, None));
+        assert_eq!(offset_text(19_800), "+05:30");
+        assert_eq!((offset_text(-10_800), offset_text(1172)), ("-03".into(), "+00:19:32".into()));
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn data_type(name: &str) -> DataType {
 }
 
 fn context(zone: &str) -> TextContext {
-    TextContext { timezone: find_time_zone(zone).unwrap(), now_micros: 0, objects: None }
+    TextContext { timezone: find_time_zone(zone).unwrap().into(), ..TextContext::default() }
 }
 
 fn shown(value: &Value, data_type: &DataType, context: &TextContext) -> String {

@@ -41,6 +41,7 @@ pub(crate) mod run;
 pub(crate) mod scan;
 mod set_all;
 pub(crate) mod state;
+mod three_valued;
 pub(crate) mod typing;
 pub(crate) mod unify;
 pub(crate) mod user_type;

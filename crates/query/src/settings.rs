@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use luma_model::{Error, ErrorKind, Result, TextContext};
+use luma_model::{
+    Error, ErrorKind, IntervalStyle, Result, Style, TextContext, Zone, find_time_zone, offset_text,
+    posix_time_zone,
+};
 
 /// What a setting accepts.
 enum Kind {
@@ -18,6 +21,8 @@ enum Kind {
     Encoding,
     Integer(i64, i64),
     TimeZone,
+    DateStyle,
+    IntervalStyle,
     /// Can't be changed.
     Fixed,
 }
@@ -49,7 +54,13 @@ static SETTINGS: &[Definition] = &[
     setting("bytea_output", "hex", Kind::OneOf(&["hex"]), false, "Text form of bytea."),
     setting("client_encoding", "UTF8", Kind::Encoding, true, "Encoding of the client."),
     setting("client_min_messages", "notice", Kind::Any, false, "Least grave message that is sent."),
-    setting("DateStyle", "ISO, MDY", Kind::Any, true, "Text form of dates; ISO is the only one."),
+    setting(
+        "DateStyle",
+        "ISO, MDY",
+        Kind::DateStyle,
+        true,
+        "Text form of dates, and the order of their parts.",
+    ),
     setting(
         "default_transaction_isolation",
         "read committed",
@@ -81,7 +92,7 @@ static SETTINGS: &[Definition] = &[
     setting("idle_session_timeout", "0", Kind::Milliseconds, false, "Ends sessions that idle; 0 is never."),
     setting("in_hot_standby", "off", Kind::Fixed, true, "Whether the server only replays."),
     setting("integer_datetimes", "on", Kind::Fixed, true, "Timestamps are integers."),
-    setting("IntervalStyle", "postgres", Kind::OneOf(&["postgres"]), true, "Text form of intervals."),
+    setting("IntervalStyle", "postgres", Kind::IntervalStyle, true, "Text form of intervals."),
     setting("is_superuser", "on", Kind::Fixed, true, "Whether the user may do everything."),
     setting("lc_collate", "C", Kind::Fixed, false, "Order of text."),
     setting("lc_ctype", "C.UTF-8", Kind::Fixed, false, "Classes of characters."),
@@ -191,7 +202,8 @@ pub struct Settings {
     changed: BTreeMap<String, String>,
     /// What RESET goes back to, where it differs from the defaults.
     initial: BTreeMap<String, String>,
-    time_zone: chrono_tz::Tz,
+    time_zone: Zone,
+    style: Style,
     lock_timeout: Option<Duration>,
     statement_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
@@ -203,7 +215,8 @@ impl Default for Settings {
         Self {
             changed: BTreeMap::new(),
             initial: BTreeMap::new(),
-            time_zone: chrono_tz::UTC,
+            time_zone: Zone::UTC,
+            style: Style::default(),
             lock_timeout: None,
             statement_timeout: None,
             idle_timeout: None,
@@ -241,7 +254,7 @@ impl Settings {
             }
             return Err(unknown(name));
         };
-        let value = check(definition, value)?;
+        let value = check(definition, value, self.style)?;
         self.changed.insert(definition.name.to_ascii_lowercase(), value);
         self.refresh();
         Ok(definition.reported.then_some(definition.name))
@@ -310,7 +323,7 @@ impl Settings {
 
     /// Zone and clock for text forms.
     pub fn text_context(&self, now_micros: i64) -> TextContext {
-        TextContext { timezone: self.time_zone, now_micros, objects: None }
+        TextContext { timezone: self.time_zone, style: self.style, now_micros, objects: None }
     }
 
     /// Longest wait for a lock.
@@ -346,7 +359,12 @@ impl Settings {
 
     /// Derives the parsed forms from the texts.
     fn refresh(&mut self) {
-        self.time_zone = parse_time_zone(self.get("timezone").unwrap_or("UTC")).unwrap_or(chrono_tz::UTC);
+        self.time_zone =
+            parse_time_zone(self.get("timezone").unwrap_or("UTC")).map_or(Zone::UTC, |(_, zone)| zone);
+        let dates =
+            Style::default().with_dates(self.get("datestyle").unwrap_or_default()).unwrap_or_default();
+        let interval = self.get("intervalstyle").and_then(IntervalStyle::named).unwrap_or_default();
+        self.style = Style { interval, ..dates };
         let timeout = |name: &str| match self.get(name).and_then(|text| milliseconds(text).ok()) {
             None | Some(0) => None,
             Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
@@ -357,7 +375,8 @@ impl Settings {
     }
 }
 
-fn check(definition: &Definition, value: &str) -> Result<String> {
+/// The value as it is kept and shown; `style` is what a part of `datestyle` changes.
+fn check(definition: &Definition, value: &str, style: Style) -> Result<String> {
     let lower = value.to_ascii_lowercase();
     let invalid = |hint: String| {
         let message = format!("invalid value for parameter \"{}\": \"{value}\"", definition.name);
@@ -386,9 +405,18 @@ fn check(definition: &Definition, value: &str) -> Result<String> {
             _ => invalid(format!("Give a number from {min} to {max}.")),
         },
         Kind::TimeZone => match parse_time_zone(value) {
-            Some(zone) => Ok(zone.name().to_owned()),
-            None => invalid("Give a zone's name, as in Europe/Berlin.".into()),
+            Some((name, _)) => Ok(name),
+            None => invalid("Give a zone's name, as in Europe/Berlin, or hours from Greenwich.".into()),
         },
+        Kind::DateStyle => match style.with_dates(value) {
+            Some(style) => Ok(style.date_setting()),
+            None => invalid("Give ISO, Postgres, SQL or German, and MDY, DMY or YMD, each once.".into()),
+        },
+        Kind::IntervalStyle if IntervalStyle::named(value).is_some() => Ok(lower),
+        Kind::IntervalStyle => {
+            let names: Vec<&str> = IntervalStyle::NAMES.iter().map(|(name, _)| *name).collect();
+            invalid(format!("Available values: {}.", names.join(", ")))
+        }
         Kind::Fixed if definition.default.eq_ignore_ascii_case(value) => Ok(definition.default.into()),
         Kind::Fixed => Err(Error::new(
             ErrorKind::CannotChangeParameter,
@@ -397,34 +425,36 @@ fn check(definition: &Definition, value: &str) -> Result<String> {
     }
 }
 
-/// A zone by its name, or by whole hours as POSIX counts them: west of Greenwich.
-fn parse_time_zone(name: &str) -> Option<chrono_tz::Tz> {
-    let signed = name.trim_start_matches("UTC").trim_start_matches("GMT");
-    let hours = signed.strip_suffix(":00").unwrap_or(signed).parse::<i32>().ok();
-    if let (Some(hours), Some('+' | '-')) = (hours, signed.chars().next()) {
-        return hours_west(hours);
+/// A zone as it is shown, and what it is: by its name, by hours east of Greenwich, or in POSIX form, which counts west.
+fn parse_time_zone(text: &str) -> Option<(String, Zone)> {
+    if let Ok(hours) = text.parse::<f64>()
+        && !text.contains(':')
+    {
+        return zone_east(hours).ok().map(|name| (name, Zone::Fixed((hours * 3600.0) as i32)));
     }
-    match name.to_ascii_lowercase().as_str() {
-        "default" | "local" | "z" | "utc" | "gmt" | "0" | "+00" | "+00:00" => Some(chrono_tz::UTC),
-        _ => chrono_tz::TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(name)),
+    match text.to_ascii_lowercase().as_str() {
+        "default" | "local" | "z" | "utc" => return Some(("UTC".into(), Zone::UTC)),
+        _ => {}
     }
-}
-
-/// The zone that is so many hours west of Greenwich all the year.
-fn hours_west(hours: i32) -> Option<chrono_tz::Tz> {
-    if hours == 0 { Some(chrono_tz::UTC) } else { format!("Etc/GMT{hours:+}").parse().ok() }
+    match find_time_zone(text) {
+        Some(zone) => Some((zone.name().to_owned(), zone.into())),
+        None => posix_time_zone(text).map(|zone| (text.to_owned(), zone)),
+    }
 }
 
 /// The name of the zone that is so many hours east of Greenwich, as `SET TIME ZONE 2` has them.
 ///
 /// # Errors
-/// 22023 when there is none.
-pub(crate) fn zone_east(hours: f64) -> Result<&'static str> {
-    let whole = (hours.fract() == 0.0 && hours.abs() < 24.0).then_some(-hours as i32);
-    whole.and_then(hours_west).map(chrono_tz::Tz::name).ok_or_else(|| {
+/// 22023 when it is more than POSIX knows.
+pub(crate) fn zone_east(hours: f64) -> Result<String> {
+    let seconds = hours * 3600.0;
+    if seconds.fract() != 0.0 || hours.abs() > 167.0 {
         let message = format!("a time zone {hours} hours from Greenwich is not supported");
-        Error::new(ErrorKind::InvalidParameterValue, message).hint("Give whole hours, or a zone's name.")
-    })
+        let hint = "Give hours, with a fraction of whole seconds, or a zone's name.";
+        return Err(Error::new(ErrorKind::InvalidParameterValue, message).hint(hint));
+    }
+    let seconds = seconds as i32;
+    Ok(format!("<{}>{}", offset_text(seconds), offset_text(-seconds)))
 }
 
 /// Milliseconds of `5000`, `5s`, `2 min`.

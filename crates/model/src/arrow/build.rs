@@ -93,7 +93,7 @@ impl ColumnBuilder {
             | DataType::InternalChar
             | DataType::NodeTree
             | DataType::Void => Cells::Text(StringViewBuilder::with_capacity(capacity)),
-            DataType::Bytea => Cells::Bytea(BinaryViewBuilder::with_capacity(capacity)),
+            DataType::Bytea | DataType::Record => Cells::Bytea(BinaryViewBuilder::with_capacity(capacity)),
             DataType::Date => Cells::Date(Date32Builder::with_capacity(capacity)),
             DataType::Time => Cells::Time(Time64MicrosecondBuilder::with_capacity(capacity)),
             DataType::Timestamp => Cells::Timestamp(TimestampMicrosecondBuilder::with_capacity(capacity)),

@@ -50,7 +50,7 @@ pub fn arrow_type(data_type: &DataType) -> ArrowType {
         | DataType::InternalChar
         | DataType::NodeTree
         | DataType::Void => ArrowType::Utf8View,
-        DataType::Bytea => ArrowType::BinaryView,
+        DataType::Bytea | DataType::Record => ArrowType::BinaryView,
         DataType::Date => ArrowType::Date32,
         DataType::Time => ArrowType::Time64(TimeUnit::Microsecond),
         DataType::Timestamp => ArrowType::Timestamp(TimeUnit::Microsecond, None),

@@ -199,7 +199,9 @@ fn open(array: &dyn Array, data_type: &DataType) -> Result<Cells> {
         (ArrowType::Utf8View, _) if is_text(data_type) => Cells::TextView(array.as_string_view().clone()),
         (ArrowType::Utf8, _) if is_text(data_type) => Cells::Text(array.as_string::<i32>().clone()),
         (ArrowType::LargeUtf8, _) if is_text(data_type) => Cells::LargeText(array.as_string::<i64>().clone()),
-        (ArrowType::BinaryView, DataType::Bytea) => Cells::BinaryView(array.as_binary_view().clone()),
+        (ArrowType::BinaryView, DataType::Bytea | DataType::Record) => {
+            Cells::BinaryView(array.as_binary_view().clone())
+        }
         (ArrowType::Binary, DataType::Bytea) => Cells::Binary(array.as_binary::<i32>().clone()),
         (ArrowType::FixedSizeBinary(_), DataType::Bytea) => {
             Cells::FixedBinary(array.as_fixed_size_binary().clone())

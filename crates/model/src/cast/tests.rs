@@ -82,7 +82,7 @@ proptest! {
         explicit in any::<bool>(),
     ) {
         let kind = if explicit { CastKind::Explicit } else { CastKind::Assignment };
-        let context = TextContext { timezone: chrono_tz::Asia::Tokyo, now_micros: 0, objects: None };
+        let context = TextContext { timezone: chrono_tz::Asia::Tokyo.into(), now_micros: 0, ..TextContext::default() };
         if let Ok(value) = parse_text(&from, &text, &context) {
             let _ = cast(value.as_ref(), &from, &to, kind, &context);
         }

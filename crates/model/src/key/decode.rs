@@ -78,7 +78,7 @@ impl Reader<'_> {
                 let total = u128::from_be_bytes(self.take()?) ^ (1 << 127);
                 Value::Interval(Interval::from_total_micros(total as i128)?)
             }
-            DataType::Bytea => Value::Bytea(self.escaped()?),
+            DataType::Bytea | DataType::Record => Value::Bytea(self.escaped()?),
             DataType::Text
             | DataType::Varchar(_)
             | DataType::Char(_)

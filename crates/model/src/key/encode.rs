@@ -61,7 +61,7 @@ fn payload(value: ValueRef<'_>, data_type: &DataType, out: &mut Vec<u8>) -> Resu
             | DataType::Jsonb,
             ValueRef::Text(value),
         ) => escaped(value.as_bytes(), out),
-        (DataType::Bytea, ValueRef::Bytea(value)) => escaped(value, out),
+        (DataType::Bytea | DataType::Record, ValueRef::Bytea(value)) => escaped(value, out),
         (DataType::Uuid, ValueRef::Uuid(value)) => out.extend_from_slice(&value),
         (DataType::Numeric(_), ValueRef::Numeric(value)) => value.sorting_bytes(out),
         (DataType::Float8, ValueRef::Float8(value)) => float8(value, out),

@@ -1,19 +1,23 @@
-//! Intervals as text: PostgreSQL's words and SQL's forms in, PostgreSQL's form out.
+//! Intervals as text: PostgreSQL's words and SQL's forms in, the four styles out.
 
+mod format;
 mod iso8601;
 mod parts;
 
+use super::IntervalStyle;
 use super::datetime::token::{self, Field, Shape};
-use super::datetime::{Fault, fault, format_seconds, time, two_digits};
+use super::datetime::{Fault, fault, time};
 use crate::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
 use crate::error::Result;
 use crate::interval::Interval;
 use parts::{Parts, Unit};
 
+pub(super) use format::format;
+
 /// Reads an interval.
-pub(super) fn parse(text: &str) -> Result<Interval> {
+pub(super) fn parse(text: &str, style: IntervalStyle) -> Result<Interval> {
     let decoded = match token::split(text) {
-        Some(fields) => decode(&fields),
+        Some(fields) => decode(&fields, style),
         None => Err(Fault::Format),
     };
     let decoded = match decoded {
@@ -27,7 +31,11 @@ pub(super) fn parse(text: &str) -> Result<Interval> {
 }
 
 /// Reads the fields from the last to the first, because a unit follows its number.
-fn decode(fields: &[Field]) -> Result<Interval, Fault> {
+fn decode(fields: &[Field], style: IntervalStyle) -> Result<Interval, Fault> {
+    // In SQL's style a sign before all is that of every part, unless another one has a sign, too.
+    let one_sign = style == IntervalStyle::SqlStandard
+        && fields.first().is_some_and(|field| field.text.starts_with('-'))
+        && !fields[1..].iter().any(|field| field.text.starts_with(['-', '+']));
     let mut parts = Parts::default();
     let mut seen = 0u16;
     // Of the number to come; none after `ago`, where the last word must be a unit.
@@ -38,7 +46,7 @@ fn decode(fields: &[Field]) -> Result<Interval, Fault> {
         let mask = match field.shape {
             Shape::Time => {
                 unit = Some(Unit::Day);
-                clock(text, false, &mut parts)?
+                clock(text, one_sign, &mut parts)?
             }
             Shape::Offset
                 if text.contains(':')
@@ -48,7 +56,7 @@ fn decode(fields: &[Field]) -> Result<Interval, Fault> {
                 clock(&text[1..], text.starts_with('-'), &mut parts)?
             }
             Shape::Offset | Shape::Date | Shape::Number => {
-                let (mask, next) = number(text, unit, &mut parts)?;
+                let (mask, next) = number(text, one_sign, unit, &mut parts)?;
                 unit = Some(next);
                 mask
             }
@@ -84,8 +92,8 @@ fn clock(text: &str, negative: bool, parts: &mut Parts) -> Result<u16, Fault> {
 }
 
 /// A number of some unit, or years and months; gives back what it fills and the unit of a bare number before it.
-fn number(text: &str, unit: Option<Unit>, parts: &mut Parts) -> Result<(u16, Unit), Fault> {
-    let negative = text.starts_with('-');
+fn number(text: &str, one_sign: bool, unit: Option<Unit>, parts: &mut Parts) -> Result<(u16, Unit), Fault> {
+    let negative = one_sign || text.starts_with('-');
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
     let magnitude: i64 = match &body[..digits] {
@@ -114,50 +122,4 @@ fn number(text: &str, unit: Option<Unit>, parts: &mut Parts) -> Result<(u16, Uni
         }
         Some(_) => Err(Fault::Format),
     }
-}
-
-/// Appends `1 year 2 mons 3 days 04:05:06`.
-pub(super) fn format(interval: Interval, out: &mut Vec<u8>) {
-    let mut empty = true;
-    let mut after_negative = false;
-    let mut part = |value: i32, unit: &str, out: &mut Vec<u8>| {
-        if value == 0 {
-            return;
-        }
-        if !empty {
-            out.push(b' ');
-        }
-        if after_negative && value > 0 {
-            out.push(b'+');
-        }
-        out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(unit.as_bytes());
-        if value != 1 {
-            out.push(b's');
-        }
-        empty = false;
-        after_negative = value < 0;
-    };
-    part(interval.months / 12, "year", out);
-    part(interval.months % 12, "mon", out);
-    part(interval.days, "day", out);
-    if !empty && interval.micros == 0 {
-        return;
-    }
-    if !empty {
-        out.push(b' ');
-    }
-    if interval.micros < 0 {
-        out.push(b'-');
-    } else if after_negative {
-        out.push(b'+');
-    }
-    let micros = interval.micros.unsigned_abs();
-    let minute = MICROS_PER_MINUTE as u64;
-    two_digits((micros / minute / 60) as i64, out);
-    out.push(b':');
-    two_digits((micros / minute % 60) as i64, out);
-    out.push(b':');
-    format_seconds((micros % minute) as i64, out);
 }

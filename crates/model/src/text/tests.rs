@@ -21,7 +21,11 @@ fn show(value: &Value, data_type: &DataType, context: &TextContext) -> String {
 fn now_and_today_are_those_of_the_session() {
     // 2024-01-02 03:00 UTC is still the first of January in New York.
     let now = 19_724 * MICROS_PER_DAY + 3 * HOUR;
-    let context = TextContext { timezone: chrono_tz::America::New_York, now_micros: now, objects: None };
+    let context = TextContext {
+        timezone: chrono_tz::America::New_York.into(),
+        now_micros: now,
+        ..TextContext::default()
+    };
     let shown =
         |data_type: DataType, text: &str| show(&parse(&data_type, text, &context), &data_type, &context);
     assert_eq!(shown(DataType::TimestampTz, "now"), "2024-01-01 22:00:00-05");
@@ -102,7 +106,7 @@ proptest! {
         micros in crate::calendar::TIMESTAMP_MIN + MICROS_PER_DAY..i64::MAX - MICROS_PER_DAY,
         zone in proptest::sample::select(vec!["UTC", "Asia/Kathmandu", "Pacific/Apia"]),
     ) {
-        let context = TextContext { timezone: zone.parse().unwrap(), now_micros: 0, objects: None };
+        let context = TextContext { timezone: crate::zone::find(zone).unwrap().into(), ..TextContext::default() };
         survives(&DataType::Date, &Value::Date(day), &context);
         survives(&DataType::Time, &Value::Time(time), &context);
         survives(&DataType::Timestamp, &Value::Timestamp(micros), &context);
@@ -142,7 +146,7 @@ proptest! {
         array in any::<bool>(),
     ) {
         let data_type = if array { data_type.array_of() } else { data_type };
-        let context = TextContext { timezone: chrono_tz::Europe::Berlin, now_micros: 0, objects: None };
+        let context = TextContext { timezone: chrono_tz::Europe::Berlin.into(), now_micros: 0, ..TextContext::default() };
         if let Ok(value) = parse_text(&data_type, &text, &context) {
             show(&value, &data_type, &context);
         }
@@ -150,7 +154,7 @@ proptest! {
 
     #[test]
     fn showing_any_number_as_a_time_never_panics(number in any::<i64>()) {
-        let context = TextContext { timezone: chrono_tz::America::New_York, now_micros: number, objects: None };
+        let context = TextContext { timezone: chrono_tz::America::New_York.into(), now_micros: number, ..TextContext::default() };
         for value in [Value::Timestamp(number), Value::TimestampTz(number), Value::Date(number as i32)] {
             show(&value, &DataType::Text, &context);
         }

@@ -85,6 +85,7 @@ fn scalar(words: &str, modifiers: &[i64]) -> Option<DataType> {
         "int2vector" => DataType::Int2Vector,
         "oidvector" => DataType::OidVector,
         "pg_node_tree" => DataType::NodeTree,
+        "record" => DataType::Record,
         "float" => return float(modifiers),
         "numeric" | "decimal" | "dec" => return numeric(modifiers),
         "varchar" | "character varying" | "char varying" => return varchar(modifiers),

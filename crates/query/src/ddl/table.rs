@@ -171,6 +171,10 @@ pub(super) fn plain_column(place: usize, name: String, data_type: DataType) -> R
     let number = u16::try_from(place + 1).ok().filter(|_| place < COLUMNS_MAX).ok_or_else(|| {
         Error::new(ErrorKind::ProgramLimit, format!("tables can have at most {COLUMNS_MAX} columns"))
     })?;
+    if data_type == DataType::Record || data_type.element() == Some(&DataType::Record) {
+        let message = format!("column \"{name}\" has pseudo-type {}", data_type.sql_name());
+        return Err(Error::new(ErrorKind::InvalidTableDefinition, message));
+    }
     Ok(Column::new(number, name, data_type))
 }
 

@@ -13,6 +13,7 @@ use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef, Float32Type,
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::internal_err;
 use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -46,7 +47,7 @@ pub(crate) fn arithmetic(
         result: result.clone(),
         signature: Signature::any(2, Volatility::Immutable),
     };
-    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
+    Expr::ScalarFunction(ScalarFunction::new_udf(
         Arc::new(ScalarUDF::new_from_impl(function)),
         vec![left, right],
     ))
@@ -60,6 +61,13 @@ pub(crate) fn factors(expr: &Expr) -> Option<(&Expr, &Expr)> {
     let product =
         arithmetic.operation == Operation::Multiply && arithmetic.operands == DataType::Numeric(None);
     product.then_some((left, right))
+}
+
+/// The operation and the two sides of arithmetic that was planned for whole numbers.
+pub(crate) fn on_integers(function: &ScalarFunction) -> Option<(Operation, &Expr, &Expr)> {
+    let arithmetic = function.func.inner().as_ref().downcast_ref::<Arithmetic>()?;
+    let [left, right] = function.args.as_slice() else { return None };
+    arithmetic.operands.is_integer().then_some((arithmetic.operation, left, right))
 }
 
 /// Whether a number is sure to be computed, so that it may be where a condition would have left it out.

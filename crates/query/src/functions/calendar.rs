@@ -1,10 +1,9 @@
 //! Dates and times: what is in them, and how they move.
 
-use chrono_tz::Tz;
 use luma_model::{
     DataType, Error, ErrorKind, Interval, MICROS_PER_DAY, Numeric, Result, TIMESTAMP_INFINITY,
-    TIMESTAMP_NEGATIVE_INFINITY, Value, ValueRef, civil, days_of, days_of_month, find_time_zone,
-    time_zone_abbreviation, time_zone_offset, time_zone_offset_of_local,
+    TIMESTAMP_NEGATIVE_INFINITY, Value, ValueRef, Zone, civil, days_of, days_of_month, find_time_zone,
+    posix_time_zone, time_zone_abbreviation, time_zone_offset, time_zone_offset_of_local,
 };
 
 use crate::functions::numbers::{float, int};
@@ -55,7 +54,7 @@ pub(super) fn shift(moment: i64, by: Interval) -> Result<i64> {
 }
 
 /// As `shift`, where months and days are those of the zone's clock.
-pub(super) fn shift_zoned(moment: i64, by: Interval, zone: Tz) -> Result<i64> {
+pub(super) fn shift_zoned(moment: i64, by: Interval, zone: Zone) -> Result<i64> {
     let whole = Interval::new(by.months, by.days, 0);
     let moved = if by.months == 0 && by.days == 0 || is_infinite(moment) {
         moment
@@ -66,12 +65,12 @@ pub(super) fn shift_zoned(moment: i64, by: Interval, zone: Tz) -> Result<i64> {
 }
 
 /// What the zone's clock shows at a moment.
-pub(super) fn to_local(moment: i64, zone: Tz) -> i64 {
+pub(super) fn to_local(moment: i64, zone: Zone) -> i64 {
     if is_infinite(moment) { moment } else { moment + i64::from(time_zone_offset(zone, moment)) * SECOND }
 }
 
 /// The moment at which the zone's clock shows this.
-pub(super) fn from_local(local: i64, zone: Tz) -> i64 {
+pub(super) fn from_local(local: i64, zone: Zone) -> i64 {
     if is_infinite(local) {
         local
     } else {
@@ -92,58 +91,30 @@ fn cut(span: Interval, field: &str) -> Interval {
     }
 }
 
-/// A zone as a user names it.
-enum Zone {
-    Named(Tz),
-    Fixed(i32),
+/// A zone so far from Greenwich.
+fn zone_by(offset: Interval) -> Result<Zone> {
+    if offset.months != 0 || offset.days != 0 {
+        let message = "an interval that is a time zone must not have months or days";
+        return Err(Error::new(ErrorKind::InvalidParameterValue, message));
+    }
+    i32::try_from(offset.micros / SECOND)
+        .map(Zone::Fixed)
+        .map_err(|_| Error::new(ErrorKind::InvalidParameterValue, "the interval is too long for a time zone"))
 }
 
-impl Zone {
-    /// A zone so far from Greenwich.
-    fn by(offset: Interval) -> Result<Self> {
-        if offset.months != 0 || offset.days != 0 {
-            let message = "an interval that is a time zone must not have months or days";
-            return Err(Error::new(ErrorKind::InvalidParameterValue, message));
-        }
-        i32::try_from(offset.micros / SECOND).map(Self::Fixed).map_err(|_| {
-            Error::new(ErrorKind::InvalidParameterValue, "the interval is too long for a time zone")
-        })
+/// A zone as a user names it.
+fn zone_named(name: &str) -> Result<Zone> {
+    if let Some(offset) = time_zone_abbreviation(&name.to_lowercase()) {
+        return Ok(Zone::Fixed(offset));
     }
-
-    fn find(name: &str) -> Result<Self> {
-        if let Some(zone) = find_time_zone(name) {
-            return Ok(Self::Named(zone));
-        }
-        if let Some(offset) = time_zone_abbreviation(&name.to_lowercase()) {
-            return Ok(Self::Fixed(offset));
-        }
-        // POSIX counts west of Greenwich: '+02' here is two hours behind.
-        let digits = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
-        let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
-        let minutes = minutes.parse::<i32>().ok().filter(|minutes| (0..60).contains(minutes));
-        let hours = hours.parse::<i32>().ok().filter(|hours| hours.abs() < 16);
-        let sign = if digits.starts_with('-') { 1 } else { -1 };
-        let offset = hours.zip(minutes).map(|(hours, minutes)| sign * (hours.abs() * 3600 + minutes * 60));
-        offset.map(Self::Fixed).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidParameterValue, format!("time zone \"{name}\" not recognized"))
-        })
+    if let Some(zone) = find_time_zone(name) {
+        return Ok(zone.into());
     }
-
-    fn to_local(&self, moment: i64) -> i64 {
-        match self {
-            Self::Named(zone) => to_local(moment, *zone),
-            Self::Fixed(offset) if !is_infinite(moment) => moment + i64::from(*offset) * SECOND,
-            Self::Fixed(_) => moment,
-        }
-    }
-
-    fn moment_of(&self, local: i64) -> i64 {
-        match self {
-            Self::Named(zone) => from_local(local, *zone),
-            Self::Fixed(offset) if !is_infinite(local) => local - i64::from(*offset) * SECOND,
-            Self::Fixed(_) => local,
-        }
-    }
+    // A bare number counts west of Greenwich as those with a sign do.
+    let west = name.starts_with(|first: char| first.is_ascii_digit()).then(|| format!("+{name}"));
+    posix_time_zone(west.as_deref().unwrap_or(name)).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidParameterValue, format!("time zone \"{name}\" not recognized"))
+    })
 }
 
 fn name(value: ValueRef<'_>) -> &str {
@@ -541,9 +512,9 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
                     .map(|local| Value::TimestampTz(from_local(local, zone)))
             }),
             Overload::new(&[Text, TimestampTz, Text], TimestampTz, |_, values, _| {
-                let zone = Zone::find(name(values[2]))?;
-                truncate(name(values[0]), zone.to_local(micros(values[1])), "timestamp with time zone")
-                    .map(|local| Value::TimestampTz(zone.moment_of(local)))
+                let zone = zone_named(name(values[2]))?;
+                truncate(name(values[0]), to_local(micros(values[1]), zone), "timestamp with time zone")
+                    .map(|local| Value::TimestampTz(from_local(local, zone)))
             }),
             Overload::new(&[Text, Span], Span, |_, values, _| {
                 truncate_span(name(values[0]), span_of(values[1]))
@@ -601,16 +572,16 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         "timezone",
         &[
             Overload::new(&[Span, Timestamp], TimestampTz, |_, values, _| {
-                Ok(Value::TimestampTz(Zone::by(span_of(values[0]))?.moment_of(micros(values[1]))))
+                Ok(Value::TimestampTz(from_local(micros(values[1]), zone_by(span_of(values[0]))?)))
             }),
             Overload::new(&[Span, TimestampTz], Timestamp, |_, values, _| {
-                Ok(Value::Timestamp(Zone::by(span_of(values[0]))?.to_local(micros(values[1]))))
+                Ok(Value::Timestamp(to_local(micros(values[1]), zone_by(span_of(values[0]))?)))
             }),
             Overload::new(&[Text, Timestamp], TimestampTz, |_, values, _| {
-                Ok(Value::TimestampTz(Zone::find(name(values[0]))?.moment_of(micros(values[1]))))
+                Ok(Value::TimestampTz(from_local(micros(values[1]), zone_named(name(values[0]))?)))
             }),
             Overload::new(&[Text, TimestampTz], Timestamp, |_, values, _| {
-                Ok(Value::Timestamp(Zone::find(name(values[0]))?.to_local(micros(values[1]))))
+                Ok(Value::Timestamp(to_local(micros(values[1]), zone_named(name(values[0]))?)))
             }),
         ],
     ),
@@ -639,7 +610,7 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             let clock = make_clock(int(values[3]), int(values[4]), float(values[5]))?;
             let local = make_day(values)? * MICROS_PER_DAY + clock;
             Ok(Value::TimestampTz(match values.get(6) {
-                Some(zone) => Zone::find(name(*zone))?.moment_of(local),
+                Some(zone) => from_local(local, zone_named(name(*zone))?),
                 None => from_local(local, info.text_context().timezone),
             }))
         })
@@ -695,15 +666,31 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
     ),
     &Function::new(
         "luma_overlaps",
-        &[Overload::new(&[TimestampTz, TimestampTz, TimestampTz, TimestampTz], Bool, |_, values, _| {
-            let sorted = |one: i64, other: i64| (one.min(other), one.max(other));
-            let first = sorted(micros(values[0]), micros(values[1]));
-            let second = sorted(micros(values[2]), micros(values[3]));
-            let meets = |one: (i64, i64), other: (i64, i64)| one.0 < other.1 || one.0 == other.0;
-            Ok(Value::Bool(meets(first, second) && meets(second, first)))
-        })],
+        &[
+            Overload::new(&[TimestampTz, TimestampTz, TimestampTz, TimestampTz], Bool, overlaps),
+            Overload::new(&[TimestampTz, Span, TimestampTz, Span], Bool, overlaps),
+            Overload::new(&[TimestampTz, TimestampTz, TimestampTz, Span], Bool, overlaps),
+            Overload::new(&[TimestampTz, Span, TimestampTz, TimestampTz], Bool, overlaps),
+            Overload::new(&[Time, Time, Time, Time], Bool, overlaps),
+        ],
     ),
 ];
+
+/// Whether two stretches of time, each from a moment to another or of a length, have a moment in common.
+fn overlaps(info: &Surroundings, values: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
+    let zone = info.text_context().timezone;
+    let stretch = |start: ValueRef<'_>, end: ValueRef<'_>| -> Result<(i64, i64)> {
+        let one = micros(start);
+        let other = match end {
+            ValueRef::Interval(length) => shift_zoned(one, length, zone)?,
+            end => micros(end),
+        };
+        Ok((one.min(other), one.max(other)))
+    };
+    let (first, second) = (stretch(values[0], values[1])?, stretch(values[2], values[3])?);
+    let meets = |one: (i64, i64), other: (i64, i64)| one.0 < other.1 || one.0 == other.0;
+    Ok(Value::Bool(meets(first, second) && meets(second, first)))
+}
 
 /// Where buckets begin to be counted from: a Monday, so that weeks begin with one.
 const BUCKET_ORIGIN: i64 = 10_959 * MICROS_PER_DAY;

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use crate::functions::arrays::texts;
 use crate::functions::numbers::int;
-use crate::functions::overload::Kind::{Any, Bool, Int4, Json as JsonText, Jsonb, Text, TextArray};
+use crate::functions::overload::Kind::{Any, Bool, Int4, Json as JsonText, Jsonb, Record, Text, TextArray};
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
 use crate::functions::row::text;
@@ -593,6 +593,14 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
             Overload::new(&[Jsonb], TextArray, |_, values, _| members(values, member_text)),
             Overload::new(&[JsonText], TextArray, |_, values, _| members(values, member_text)),
         ],
+    ),
+    &Function::new(
+        "row",
+        &[Overload::new(&[Any], Record, |_, values, types| {
+            luma_model::encode_record(values, types).map(Value::Bytea)
+        })
+        .variadic()
+        .takes_null()],
     ),
     &Function::new("luma_row_json", &[Overload::new(&[Any], JsonText, build::row).variadic().takes_null()]),
 ];

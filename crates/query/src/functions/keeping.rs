@@ -12,8 +12,11 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
     StatisticsArgs,
 };
-use luma_model::DataType;
 use luma_model::arrow::{data_type, field};
+use luma_model::{DataType, Error, ErrorKind, Result};
+
+use crate::error::to_datafusion;
+use crate::functions::extremes::{self, Extremes};
 
 /// One of DataFusion's aggregates that keeps the type of its argument.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -48,6 +51,23 @@ fn kept(name: &str, argument: &FieldRef) -> Option<DataType> {
     }
 }
 
+/// Refuses what would give something else than PostgreSQL's answer: arrays of arrays, and the order of rows as values.
+fn refuse(name: &str, given: &DataType) -> Result<()> {
+    match (name, given) {
+        ("array_agg", DataType::Array(_)) => Err(nested_array()),
+        ("min" | "max", DataType::Record) => {
+            Err(Error::new(ErrorKind::UndefinedFunction, format!("function {name}(record) does not exist")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error for an array of arrays.
+pub(crate) fn nested_array() -> Error {
+    Error::new(ErrorKind::FeatureNotSupported, "arrays of more than one dimension are not supported")
+        .hint("Make JSON of the inner ones with to_jsonb.")
+}
+
 impl AggregateUDFImpl for Keeping {
     fn name(&self) -> &str {
         self.inner.name()
@@ -66,6 +86,9 @@ impl AggregateUDFImpl for Keeping {
     }
 
     fn return_field(&self, arguments: &[FieldRef]) -> PlanResult<FieldRef> {
+        if let Some(given) = arguments.first().and_then(|argument| data_type(argument).ok()) {
+            refuse(self.name(), &given).map_err(to_datafusion)?;
+        }
         let found = self.inner.return_field(arguments)?;
         let Some(known) = arguments.first().and_then(|argument| kept(self.name(), argument)) else {
             return Ok(found);
@@ -88,10 +111,15 @@ impl AggregateUDFImpl for Keeping {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        extremes::applies(self.name(), args.return_field.data_type())
+            || self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> PlanResult<Box<dyn GroupsAccumulator>> {
+        let given = args.return_field.data_type();
+        if extremes::applies(self.name(), given) {
+            return Ok(Box::new(Extremes::new(self.name() == "max", given)));
+        }
         self.inner.create_groups_accumulator(args)
     }
 

@@ -15,7 +15,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use luma_model::arrow::{CellReader, ColumnBuilder, data_type, field};
-use luma_model::{CastKind, DataType, Error, ErrorKind, Result, TextContext, Value, ValueRef, cast};
+use luma_model::{
+    CastKind, DataType, DateStyle, Error, ErrorKind, Result, Style, TextContext, Value, ValueRef, cast,
+};
 
 use crate::error::to_datafusion;
 use crate::session::SessionExtension;
@@ -39,6 +41,7 @@ pub(crate) enum Kind {
     Interval,
     Json,
     Jsonb,
+    Record,
     /// Of any type; as a result the type of the first such argument.
     Any,
     /// An array; as a result the type of the first array.
@@ -78,6 +81,18 @@ impl Surroundings {
     pub(crate) fn shown(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
         let mut out = Vec::new();
         luma_model::format_text(value, data_type, &self.context, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// As [`Surroundings::shown`], with dates in the style of ISO whatever the session's is.
+    pub(crate) fn shown_iso(&self, value: ValueRef<'_>, data_type: &DataType) -> String {
+        if self.context.style.date == DateStyle::Iso {
+            return self.shown(value, data_type);
+        }
+        let style = Style { date: DateStyle::Iso, ..self.context.style };
+        let context = TextContext { style, ..self.context.clone() };
+        let mut out = Vec::new();
+        luma_model::format_text(value, data_type, &context, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 }
@@ -188,6 +203,7 @@ fn plain(kind: Kind) -> Option<DataType> {
         Kind::Interval => DataType::Interval,
         Kind::Json => DataType::Json,
         Kind::Jsonb => DataType::Jsonb,
+        Kind::Record => DataType::Record,
         Kind::TextArray => DataType::Text.array_of(),
         Kind::Int4Array => DataType::Int4.array_of(),
         Kind::Int8Array => DataType::Int8.array_of(),

@@ -8,10 +8,10 @@ use luma_model::{
 };
 
 use crate::functions::calendar::{from_local, iso_week, to_local};
-use crate::functions::numbers::{float, number};
+use crate::functions::numbers::{float, int, number};
 use crate::functions::operators::micros;
 use crate::functions::overload::Kind::{
-    Date, Float8, Interval as Span, Numeric as N, Text, Time, Timestamp, TimestampTz,
+    Date, Float8, Int8, Interval as Span, Numeric as N, Text, Time, Timestamp, TimestampTz,
 };
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
@@ -402,8 +402,7 @@ fn zoned(info: &Surroundings, value: ValueRef<'_>) -> Shown {
     let zone = info.text_context().timezone;
     let moment_micros = micros(value);
     let offset = time_zone_offset(zone, moment_micros);
-    let utc = chrono::DateTime::from_timestamp_micros(moment_micros).unwrap_or_default();
-    let name = utc.with_timezone(&zone).format("%Z").to_string();
+    let name = zone.abbreviation_at(moment_micros);
     moment(to_local(moment_micros, zone), Some((name, offset)))
 }
 
@@ -431,16 +430,19 @@ pub(super) static FUNCTIONS: &[&Function] = &[
                 _ => Ok(Value::Null),
             }),
             Overload::new(&[N, Text], Text, |_, values, _| {
-                digits::show(number(values[0]), string(values[1]))
+                digits::show(number(values[0]), true, string(values[1]))
+            }),
+            Overload::new(&[Int8, Text], Text, |_, values, _| {
+                digits::show(Numeric::from(int(values[0])).as_ref(), false, string(values[1]))
             }),
             Overload::new(&[Float8, Text], Text, |_, values, _| {
-                digits::show(Numeric::from_f64(float(values[0])).as_ref(), string(values[1]))
+                digits::show(Numeric::from_f64(float(values[0])).as_ref(), false, string(values[1]))
             }),
         ],
     ),
     &Function::new(
         "to_number",
-        &[Overload::new(&[Text, Text], N, |_, values, _| digits::read(string(values[0])))],
+        &[Overload::new(&[Text, Text], N, |_, values, _| digits::read(string(values[0]), string(values[1])))],
     ),
     &Function::new(
         "to_date",

@@ -350,12 +350,39 @@ pub(crate) static FUNCTIONS: &[Definition] = &[
         }
         Ok(Value::Int8(total))
     }),
+    Definition::new("pg_size_bytes", (1, 1), DataType::Int8, |_, values, types| {
+        size_in_bytes(&text(values[0], &types[0])).map(Value::Int8)
+    }),
     Definition::new("pg_size_pretty", (1, 1), DataType::Text, |_, values, types| {
         let bytes = integer(values[0])
             .or_else(|| text(values[0], &types[0]).parse::<f64>().ok().map(|size| size as i64));
         Ok(bytes.map_or(Value::Null, |bytes| Value::Text(pretty(bytes))))
     }),
 ];
+
+/// The bytes of `10 MB`, `1.5kB` or `42`.
+fn size_in_bytes(size: &str) -> Result<i64> {
+    let trimmed = size.trim();
+    let end = trimmed.find(|c: char| !(c.is_ascii_digit() || ".+-".contains(c))).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(end);
+    let power = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" | "bytes" => 0,
+        "kb" => 1,
+        "mb" => 2,
+        "gb" => 3,
+        "tb" => 4,
+        "pb" => 5,
+        other => {
+            return Err(Error::new(ErrorKind::InvalidParameterValue, format!("invalid size: \"{size}\""))
+                .detail(format!("Invalid size unit: \"{other}\"."))
+                .hint("Valid units are \"bytes\", \"B\", \"kB\", \"MB\", \"GB\", \"TB\", and \"PB\"."));
+        }
+    };
+    let number = luma_model::Numeric::parse(number)
+        .map_err(|_| Error::new(ErrorKind::InvalidParameterValue, format!("invalid size: \"{size}\"")))?;
+    let bytes = number.as_ref().mul(luma_model::Numeric::from(1024_i64.pow(power)).as_ref())?;
+    bytes.as_ref().to_i64("bigint")
+}
 
 fn empty(_: &std::sync::Arc<SessionInfo>, _: &[ValueRef<'_>], _: &[DataType]) -> Result<Value> {
     Ok(Value::Text(String::new()))

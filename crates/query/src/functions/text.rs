@@ -436,6 +436,30 @@ pub(crate) static FUNCTIONS: &[&Function] = &[
         })],
     ),
     &Function::new(
+        "get_bit",
+        &[Overload::new(&[Bytea, Int8], Int4, |_, values, _| {
+            let (all, at) = (bytes(&values[0]), int(values[1]));
+            let found = usize::try_from(at / 8).ok().filter(|_| at >= 0).and_then(|byte| all.get(byte));
+            let bit = found.map(|byte| Value::Int4((byte >> (at % 8) & 1).into()));
+            bit.ok_or_else(|| byte_range(values[1], all.len() * 8))
+        })],
+    ),
+    &Function::new(
+        "set_bit",
+        &[Overload::new(&[Bytea, Int8, Int4], Bytea, |_, values, _| {
+            let (mut all, at, bit) = (bytes(&values[0]).to_vec(), int(values[1]), int(values[2]));
+            let bits = all.len() * 8;
+            let found = usize::try_from(at / 8).ok().filter(|_| at >= 0).and_then(|byte| all.get_mut(byte));
+            let Some(byte) = found else { return Err(byte_range(values[1], bits)) };
+            match bit {
+                0 => *byte &= !(1 << (at % 8)),
+                1 => *byte |= 1 << (at % 8),
+                _ => return Err(Error::new(ErrorKind::InvalidParameterValue, "new bit must be 0 or 1")),
+            }
+            Ok(Value::Bytea(all))
+        })],
+    ),
+    &Function::new(
         "set_byte",
         &[Overload::new(&[Bytea, Int4, Int4], Bytea, |_, values, _| {
             let mut all = bytes(&values[0]).to_vec();

@@ -1,7 +1,10 @@
 //! System tables about everything but relations: schemas, types, roles and settings.
 
 use luma_catalog::Snapshot;
-use luma_model::{ArrayValue, COLLATION_RULES_VERSION, Collation, DataType, ObjectKind, Value};
+use luma_model::{
+    ArrayValue, COLLATION_RULES_VERSION, Collation, DataType, Interval, ObjectKind, Value, ZoneName,
+    time_zone_abbreviations, time_zones_at,
+};
 
 use crate::functions::procedure;
 use crate::names::collation::{DEFAULT_OID, predefined};
@@ -25,6 +28,8 @@ pub(crate) fn table(name: &str, names: &Names<'_>) -> Option<Rows> {
         "pg_stat_activity" => crate::activity::table(names),
         "pg_prepared_statements" => crate::activity::prepared_statements(names),
         "pg_get_keywords" => keywords(),
+        "pg_timezone_names" => time_zones(names),
+        "pg_timezone_abbrevs" => time_zone_names(time_zone_abbreviations(), false),
         _ => return crate::pg_catalog::absent::table(name),
     })
 }
@@ -50,6 +55,33 @@ fn keywords() -> Rows {
             text(meaning),
             text(label),
         ]);
+    }
+    rows
+}
+
+fn time_zones(names: &Names<'_>) -> Rows {
+    time_zone_names(time_zones_at(names.info.transaction_micros), true)
+}
+
+/// Zones with their names and abbreviations, or abbreviations alone.
+fn time_zone_names(zones: impl Iterator<Item = ZoneName>, named: bool) -> Rows {
+    let mut columns = vec![
+        ("name", DataType::Text),
+        ("abbrev", DataType::Text),
+        ("utc_offset", DataType::Interval),
+        ("is_dst", DataType::Bool),
+    ];
+    if !named {
+        columns.remove(0);
+    }
+    let mut rows = Rows::new(columns);
+    for zone in zones {
+        let offset = Interval::new(0, 0, i64::from(zone.offset) * 1_000_000);
+        let mut row = vec![text(zone.abbreviation), Value::Interval(offset), Value::Bool(zone.summer)];
+        if named {
+            row.insert(0, text(zone.name));
+        }
+        rows.add(row);
     }
     rows
 }

@@ -34,7 +34,7 @@ use datafusion::physical_plan::collect;
 use luma_model::{Error, ErrorKind};
 
 use crate::error::to_datafusion;
-use crate::plan::{lateral_rows, run};
+use crate::plan::{lateral_rows, run, three_valued};
 use crate::session::SessionExtension;
 
 /// Takes what DataFusion would refuse.
@@ -49,7 +49,8 @@ impl AnalyzerRule for ApplyRefused {
                 || names_behind_alias(&subquery.subquery)
         };
         plan.transform_up_with_subqueries(|plan| {
-            rewrite(plan, &refused, false)?
+            three_valued::rewrite(plan)?
+                .transform_data(|plan| rewrite(plan, &refused, false))?
                 .transform_data(|plan| lateral_rows::rewrite(plan, lateral_rows::is_refused))
         })
         .map(|done| done.data)
@@ -184,7 +185,7 @@ pub(super) fn free_references(plan: &LogicalPlan) -> PlanResult<Vec<(Column, Fie
 }
 
 /// The call that stands for a subquery.
-fn call(outer: &LogicalPlan, expr: Expr) -> PlanResult<Expr> {
+pub(super) fn call(outer: &LogicalPlan, expr: Expr) -> PlanResult<Expr> {
     let (kind, subquery, tested) = match expr {
         Expr::ScalarSubquery(subquery) => (Kind::Value, subquery, None),
         Expr::Exists(Exists { subquery, negated }) => (Kind::Exists { negated }, subquery, None),

@@ -47,10 +47,20 @@ impl OptimizerRule for DistinctInTwoSteps {
         _config: &dyn OptimizerConfig,
     ) -> PlanResult<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        Ok(match in_two_steps(aggregate)? {
-            Some(steps) => Transformed::yes(steps),
-            None => Transformed::no(plan),
-        })
+        // `GROUP BY a, a` gives one column; what goes by the places of groups has to see one group, too.
+        let mut groups: Vec<Expr> = Vec::with_capacity(aggregate.group_expr.len());
+        for group in &aggregate.group_expr {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        if groups.len() == aggregate.group_expr.len() {
+            let steps = in_two_steps(aggregate)?;
+            return Ok(steps.map_or_else(|| Transformed::no(plan), Transformed::yes));
+        }
+        let once = Aggregate::try_new(Arc::clone(&aggregate.input), groups, aggregate.aggr_expr.clone())?;
+        let steps = in_two_steps(&once)?;
+        Ok(Transformed::yes(steps.unwrap_or(LogicalPlan::Aggregate(once))))
     }
 }
 

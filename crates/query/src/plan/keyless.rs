@@ -10,14 +10,16 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchemaRef, FunctionalDependencies, plan_datafusion_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
-/// A plan without its keys.
+/// A plan without its keys, also those that it does not have yet: DISTINCT and subqueries become groups while a plan is optimised.
 pub(super) fn without_keys(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
-    if plan.schema().functional_dependencies().is_empty() {
+    let is_one_row = !plan
+        .exists(|node| Ok(!matches!(node, LogicalPlan::Projection(_) | LogicalPlan::EmptyRelation(_))))?;
+    if is_one_row {
         return Ok(plan);
     }
     let node = Keyless::new(plan)?;

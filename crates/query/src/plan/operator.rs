@@ -25,13 +25,13 @@ use luma_model::arrow::{data_type, field};
 use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
-use crate::functions::arithmetic::{Operation, arithmetic};
+use crate::functions::arithmetic::{Operation, arithmetic, on_integers};
 use crate::functions::cast::cast_to;
 use crate::functions::chain;
 use crate::functions::number_key::comparison_key;
 use crate::functions::overload::{Function, OverloadedFunction};
 use crate::functions::{json, numbers, operators};
-use crate::plan::typing::{same_in_arrow, unknown_literal, widen_aggregate};
+use crate::plan::typing::{logical_type, same_in_arrow, unknown_literal, widen_aggregate};
 
 /// Plans operators by the types of their operands.
 #[derive(Debug)]
@@ -219,6 +219,14 @@ fn arithmetic_on(op: Operation, left: (Expr, &DataType), right: (Expr, &DataType
     let one = convert(left.0, &known(left.1), &common);
     let other = convert(right.0, &known(right.1), &common);
     Some(arithmetic(op, one, other, &common, &common))
+}
+
+/// Arithmetic once more, where a side that was a whole number when it was planned became `numeric`: a subquery's sum of `bigint`.
+pub(crate) fn retyped(function: &ScalarFunction, schema: &DFSchema) -> Option<Expr> {
+    let (operation, left, right) = on_integers(function)?;
+    let (one, other) = (logical_type(left, schema)?, logical_type(right, schema)?);
+    let changed = matches!(one, DataType::Numeric(_)) || matches!(other, DataType::Numeric(_));
+    changed.then(|| arithmetic_on(operation, (left.clone(), &one), (right.clone(), &other)))?
 }
 
 /// A call of one of our own functions.

@@ -7,7 +7,11 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use luma_model::arrow::data_type;
+use luma_model::{DataType, Error, ErrorKind};
+
+use crate::error::to_datafusion;
 
 /// Applies this to a plan and all of its subqueries.
 pub(crate) fn rewrite(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
@@ -35,6 +39,12 @@ fn lift_keys(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
     let own: Vec<Expr> = sort.input.schema().columns().into_iter().map(Expr::Column).collect();
     let mut below = own.clone();
     for (place, part) in sort.expr.iter_mut().enumerate() {
+        let key = part.expr.to_field(sort.input.schema())?.1;
+        if data_type(&key).is_ok_and(|known| known == DataType::Record) {
+            let message = "could not identify an ordering operator for type record";
+            let hint = "Name the row's columns instead.";
+            return Err(to_datafusion(Error::new(ErrorKind::UndefinedFunction, message).hint(hint)));
+        }
         if has_subquery(&part.expr)? {
             let name = format!("luma_order_{place}");
             let column = Expr::Column(Column::new_unqualified(&name));

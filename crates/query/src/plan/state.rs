@@ -58,6 +58,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     analyzer.rules.insert(0, Arc::new(PostgresTypes));
     analyzer.rules.push(Arc::new(ApplyRefused));
     let mut optimizer = Optimizer::new();
+    // It takes the key of one table for that of a join: `ORDER BY a.id, b.name` became `ORDER BY a.id` over groups by both.
+    optimizer.rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
     let subqueries =
         |name: &str| matches!(name, "decorrelate_predicate_subquery" | "scalar_subquery_to_join");
     let after = optimizer.rules.iter().rposition(|rule| subqueries(rule.name())).map_or(0, |place| place + 1);

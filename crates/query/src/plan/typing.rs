@@ -29,7 +29,7 @@ use crate::functions::cast::{before_number, cast_to};
 use crate::functions::statistics::Statistics;
 use crate::functions::wide_sum::{self, Term};
 use crate::plan::collation;
-use crate::plan::operator::{Operand, comparable, convert, decimal, fixed, unnamed};
+use crate::plan::operator::{Operand, comparable, convert, decimal, fixed, retyped, unnamed};
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -186,6 +186,9 @@ fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transfor
             let typed = crate::plan::unify::case(case, schema)?;
             Ok(if typed == before { Transformed::no(typed) } else { Transformed::yes(typed) })
         }
+        Expr::ScalarFunction(function) if let Some(again) = retyped(&function, schema) => {
+            Ok(Transformed::yes(again))
+        }
         Expr::ScalarFunction(function) => match crate::plan::unify::expand(&function, schema)? {
             Some(expanded) => Ok(Transformed::yes(expanded)),
             None => Ok(Transformed::no(Expr::ScalarFunction(function))),
@@ -259,7 +262,7 @@ fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transfor
             let inside = compare(Operator::GtEq, &between.low).and(compare(Operator::LtEq, &between.high));
             Ok(Transformed::yes(if between.negated { Expr::Not(Box::new(inside)) } else { inside }))
         }
-        Expr::InList(list) if list_needs_keys(&list, schema) => {
+        Expr::InList(list) if list_needs_keys(&list, schema) || computes_items(&list) => {
             let mut parts = list.list.iter().map(|item| {
                 match comparable(list.expr.as_ref().clone(), item.clone(), schema) {
                     Ok((left, right)) => left.eq(right),
@@ -415,6 +418,15 @@ fn has_key(expr: &Expr, schema: &DFSchema) -> bool {
 
 fn needs_keys(between: &datafusion::logical_expr::Between, schema: &DFSchema) -> bool {
     [&between.expr, &between.low, &between.high].into_iter().any(|expr| has_key(expr, schema))
+}
+
+/// Whether an item of a list is more than a column or a literal. DataFusion computes one with CASE once, of no row, and takes that for a
+/// constant.
+fn computes_items(list: &datafusion::logical_expr::expr::InList) -> bool {
+    let computed = |part: &Expr| Ok(matches!(part, Expr::Case(_) | Expr::ScalarFunction(_)));
+    let names_columns = |item: &Expr| item.exists(|part| Ok(matches!(part, Expr::Column(_)))).unwrap_or(true);
+    !list.expr.is_volatile()
+        && list.list.iter().any(|item| names_columns(item) && item.exists(computed).unwrap_or(true))
 }
 
 fn list_needs_keys(list: &datafusion::logical_expr::expr::InList, schema: &DFSchema) -> bool {

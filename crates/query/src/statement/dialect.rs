@@ -69,6 +69,19 @@ impl Dialect for Grammar {
 
     /// A name before a string is a type: nothing else stands so where an expression begins.
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        if let (Token::LParen, Token::Word(word), Token::RParen, Token::Period) = (
+            &parser.peek_nth_token_ref(0).token,
+            &parser.peek_nth_token_ref(1).token,
+            &parser.peek_nth_token_ref(2).token,
+            &parser.peek_nth_token_ref(3).token,
+        ) {
+            // `(t).a` is a column of the row t, and there are no other rows than those of FROM.
+            let name = word.clone().into_ident(parser.peek_nth_token_ref(1).span);
+            (0..3).for_each(|_| {
+                parser.next_token();
+            });
+            return Some(Ok(Expr::Identifier(name)));
+        }
         let is_name =
             |token: &Token| matches!(token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
         let mut at = 0;

@@ -1,7 +1,7 @@
 //! Times of day and zones, read on their own.
 
-use super::decode::{Fault, Outcome, ZoneGiven};
-use crate::zone;
+use super::decode::{Fault, Outcome};
+use crate::zone::{self, Zone};
 
 /// Hours, minutes, seconds and microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,27 +89,13 @@ pub(super) fn offset(text: &str) -> Outcome<i32> {
     Ok(if negative { -total } else { total })
 }
 
-/// A zone of the database, or one in POSIX form: a name and hours *west* of Greenwich (`UTC+3`).
-pub(super) fn named_zone(text: &str) -> Option<ZoneGiven> {
-    if let Some(zone) = zone::find(text) {
-        return Some(ZoneGiven::Named(zone));
+/// A zone of the database, or one in POSIX form with a name.
+pub(super) fn named_zone(text: &str) -> Option<Zone> {
+    match zone::find(text) {
+        Some(zone) => Some(Zone::Named(zone)),
+        None if text.starts_with(|c: char| c.is_ascii_alphabetic()) => zone::posix(text),
+        None => None,
     }
-    let at = text.find(|c: char| !c.is_ascii_alphabetic()).filter(|at| *at > 0)?;
-    let (sign, digits) = match text.as_bytes()[at] {
-        b'-' => (1, &text[at + 1..]),
-        b'+' => (-1, &text[at + 1..]),
-        _ => (-1, &text[at..]),
-    };
-    let mut seconds = 0;
-    let parts: Vec<&str> = digits.split(':').collect();
-    for (part, (unit, most)) in parts.iter().zip([(3600, 167), (60, 59), (1, 59)]) {
-        let value: i32 = part.bytes().all(|c| c.is_ascii_digit()).then(|| part.parse().ok())??;
-        if value > most {
-            return None;
-        }
-        seconds += value * unit;
-    }
-    (parts.len() <= 3).then_some(ZoneGiven::Offset(sign * seconds))
 }
 
 fn leading_number(text: &str) -> Outcome<(i32, &str)> {

@@ -1,14 +1,14 @@
 //! From fields to the parts of a date and time, with PostgreSQL's rules and heuristics.
 //!
-//! Day and month order is `MDY`, PostgreSQL's default.
+//! Where only their order tells day, month and year apart, it is that of `datestyle`.
 
 use super::clock::{fraction_micros, named_zone, offset, time};
 use super::token::{Field, Shape};
 use super::words::{self, Word};
 use crate::calendar::{civil, days_of, days_of_month};
 use crate::interval::MICROS_PER_DAY;
-use crate::zone;
-use chrono_tz::Tz;
+use crate::text::DateOrder;
+use crate::zone::{self, Zone};
 
 /// Why a text is no date or time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +45,6 @@ const WEEKDAY: u16 = 256;
 const SUMMER: u16 = 512;
 const RESERVED: u16 = 1024;
 
-/// The zone that a text names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::text) enum ZoneGiven {
-    /// Seconds east of Greenwich.
-    Offset(i32),
-    /// A named zone.
-    Named(Tz),
-}
-
 /// What a text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::text) enum Moment {
@@ -79,7 +70,7 @@ pub(in crate::text) struct Civil {
     pub(in crate::text) minute: i64,
     pub(in crate::text) second: i64,
     pub(in crate::text) micros: i64,
-    pub(in crate::text) zone: Option<ZoneGiven>,
+    pub(in crate::text) zone: Option<Zone>,
     pub(in crate::text) has_date: bool,
 }
 
@@ -96,6 +87,7 @@ struct Decoder {
     afternoon: Option<bool>,
     /// Whether only a time of day is wanted.
     time_only: bool,
+    order: DateOrder,
     special: Option<Moment>,
 }
 
@@ -107,14 +99,14 @@ enum Prefix {
 }
 
 /// Decodes a date, with or without a time.
-pub(in crate::text) fn date_and_time(fields: &[Field]) -> Outcome<Moment> {
-    let decoder = Decoder::default();
+pub(in crate::text) fn date_and_time(fields: &[Field], order: DateOrder) -> Outcome<Moment> {
+    let decoder = Decoder { order, ..Decoder::default() };
     decoder.run(fields)
 }
 
 /// Decodes a time of day; a date before it is allowed and ignored.
-pub(in crate::text) fn time_of_day(fields: &[Field]) -> Outcome<Moment> {
-    let decoder = Decoder { time_only: true, ..Decoder::default() };
+pub(in crate::text) fn time_of_day(fields: &[Field], order: DateOrder) -> Outcome<Moment> {
+    let decoder = Decoder { time_only: true, order, ..Decoder::default() };
     decoder.run(fields)
 }
 
@@ -138,7 +130,7 @@ impl Decoder {
                     mask
                 }
                 Shape::Offset => {
-                    self.civil.zone = Some(ZoneGiven::Offset(offset(text)?));
+                    self.civil.zone = Some(Zone::Fixed(offset(text)?));
                     ZONE
                 }
                 Shape::Number => match prefix.take() {
@@ -226,7 +218,7 @@ impl Decoder {
                 return Err(Fault::Format);
             }
             let at = text.find('-').ok_or(Fault::Format)?;
-            self.civil.zone = Some(ZoneGiven::Offset(offset(&text[at..])?));
+            self.civil.zone = Some(Zone::Fixed(offset(&text[at..])?));
             let mask = self.run_together(&text[..at], self.seen | if self.time_only { DATE } else { 0 })?;
             return Ok(mask | ZONE);
         }
@@ -267,7 +259,7 @@ impl Decoder {
         prefix: &mut Option<Prefix>,
     ) -> Outcome<Option<u16>> {
         if let Some(seconds) = zone::abbreviation(text) {
-            self.civil.zone = Some(ZoneGiven::Offset(seconds));
+            self.civil.zone = Some(Zone::Fixed(seconds));
             return Ok(Some(ZONE));
         }
         let Some(word) = words::lookup(text) else {
@@ -319,7 +311,7 @@ impl Decoder {
                 RESERVED
             }
             Word::AllBalls => {
-                self.civil.zone = Some(ZoneGiven::Offset(0));
+                self.civil.zone = Some(Zone::Fixed(0));
                 TIME | ZONE
             }
             Word::Julian => {
@@ -336,7 +328,7 @@ impl Decoder {
                 0
             }
             Word::SummerTime => {
-                if let Some(ZoneGiven::Offset(seconds)) = &mut self.civil.zone {
+                if let Some(Zone::Fixed(seconds)) = &mut self.civil.zone {
                     *seconds += 3600;
                 }
                 SUMMER
@@ -407,10 +399,11 @@ impl Decoder {
             return Ok(DAY_OF_YEAR | MONTH | DAY);
         }
         let mask = match seen & DATE {
-            0 if length >= 3 => YEAR,
+            0 if length >= 3 || self.order == DateOrder::Ymd => YEAR,
+            0 if self.order == DateOrder::Dmy => DAY,
             0 => MONTH,
             YEAR => MONTH,
-            MONTH if text_month && length >= 3 => YEAR,
+            MONTH if text_month && (length >= 3 || self.order == DateOrder::Ymd) => YEAR,
             MONTH => DAY,
             part if part == YEAR | MONTH => {
                 if text_month && length >= 3 && self.two_digit_year {

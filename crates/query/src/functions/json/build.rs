@@ -21,6 +21,13 @@ pub(crate) fn written(
     Ok(match value {
         ValueRef::Null => "null".to_owned(),
         ValueRef::Bool(value) => value.to_string(),
+        ValueRef::Bytea(_) if *data_type == DataType::Record => {
+            return Err(Error::new(
+                ErrorKind::FeatureNotSupported,
+                "a value of type record is not made JSON of",
+            )
+            .hint("Give the row itself to the function: row_to_json(t)."));
+        }
         ValueRef::Text(text) if data_type.is_json() => text.to_owned(),
         ValueRef::Text(text) => Json::String(text.to_owned()).to_string(),
         ValueRef::Array(items) => {
@@ -30,7 +37,7 @@ pub(crate) fn written(
             format!("[{}]", parts.join(if spaced { ", " } else { "," }))
         }
         ValueRef::Timestamp(_) | ValueRef::TimestampTz(_) => {
-            let mut shown = info.shown(value, data_type).replacen(' ', "T", 1);
+            let mut shown = info.shown_iso(value, data_type).replacen(' ', "T", 1);
             if matches!(value, ValueRef::TimestampTz(_))
                 && shown.rfind(['+', '-']).is_some_and(|sign| sign + 3 == shown.len())
             {
@@ -39,7 +46,7 @@ pub(crate) fn written(
             format!("\"{shown}\"")
         }
         other => {
-            let shown = info.shown(other, data_type);
+            let shown = info.shown_iso(other, data_type);
             let number = data_type.is_numeric() && serde_json::from_str::<serde_json::Number>(&shown).is_ok();
             if number { shown } else { Json::String(shown).to_string() }
         }

@@ -178,6 +178,9 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             arguments.extend(overlay_for.as_deref_mut().map(take));
             *expr = call("overlay", arguments);
         }
+        Expr::Array(array) if array.elem.iter().any(|item| matches!(item, Expr::Array(_))) => {
+            return Err(crate::functions::keeping::nested_array());
+        }
         Expr::Ceil { expr: inner, .. } => *expr = call("ceil", vec![take(inner)]),
         Expr::Floor { expr: inner, .. } => *expr = call("floor", vec![take(inner)]),
         Expr::Interval(interval) => *expr = interval_literal(interval)?,
@@ -227,8 +230,8 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 *expr = call("luma_overlaps", one.iter().chain(other).cloned().collect());
             }
         }
-        Expr::IsNull(inner) | Expr::IsNotNull(inner) if matches!(inner.as_ref(), Expr::Tuple(_)) => {
-            let Expr::Tuple(parts) = take(inner) else { return Ok(()) };
+        Expr::IsNull(inner) | Expr::IsNotNull(inner) if super::row::parts(inner).is_some() => {
+            let Some(parts) = super::row::parts(inner) else { return Ok(()) };
             let null = matches!(expr, Expr::IsNull(_));
             let each = parts.into_iter().map(|part| {
                 let part = Box::new(part);
@@ -512,6 +515,47 @@ fn function_name(function: &Function) -> String {
     }
 }
 
+/// `lag` or `lead` with a default as a choice between the two, so that they meet in one type and the default may be any expression.
+fn neighbour(function: &mut Function, forward: bool) -> Option<Expr> {
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    let [_, FunctionArg::Unnamed(FunctionArgExpr::Expr(offset)), FunctionArg::Unnamed(_)] =
+        list.args.as_slice()
+    else {
+        return None;
+    };
+    if !is_number(offset) {
+        return None;
+    }
+    let offset = offset.clone();
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(default))) = list.args.pop() else { return None };
+    let over = function.over.clone();
+    let called = |name: &str, arguments: Vec<Expr>, over: Option<ast::WindowType>| match call(name, arguments)
+    {
+        Expr::Function(function) => Expr::Function(Function { over, ..function }),
+        other => other,
+    };
+    let number = cast(called("row_number", Vec::new(), over.clone()), ast::DataType::BigInt(None));
+    let there = if forward {
+        let mut whole = over;
+        if let Some(ast::WindowType::WindowSpec(spec)) = &mut whole {
+            spec.order_by.clear();
+            spec.window_frame = None;
+        }
+        let rows = called("count", vec![Expr::value(Value::Number("1".into(), false))], whole);
+        binary(binary(rows, BinaryOperator::Minus, number), BinaryOperator::GtEq, offset)
+    } else {
+        binary(number, BinaryOperator::Gt, offset)
+    };
+    let inner = Expr::Function(std::mem::replace(function, empty_function()));
+    Some(Expr::Case {
+        case_token: ast::helpers::attached_token::AttachedToken::empty(),
+        end_token: ast::helpers::attached_token::AttachedToken::empty(),
+        operand: None,
+        conditions: vec![ast::CaseWhen { condition: there, result: inner }],
+        else_result: Some(Box::new(default)),
+    })
+}
+
 /// `localtime`, `localtimestamp` and `current_timestamp`, with so many digits of a second.
 fn local_time(name: &str, digits: Option<u64>) -> Option<Expr> {
     let wanted = match name {
@@ -601,6 +645,7 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             let inner = std::mem::replace(function, empty_function());
             return Some(cast(Expr::Function(inner), ast::DataType::Integer(None)));
         }
+        "lag" | "lead" if function.over.is_some() => return neighbour(function, name == "lead"),
         // Functions that give arrays of the catalog's types give their text.
         "current_schemas" | "pg_blocking_pids" => {
             let (own, element) = match name.as_str() {
@@ -614,6 +659,16 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
             return Some(cast(Expr::Function(list), kind));
         }
         "array_agg" => order_distinct(function),
+        // They are about double precision only.
+        "corr" | "regr_count" | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_intercept"
+        | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy" | "regr_syy" => {
+            let FunctionArguments::List(list) = &mut function.args else { return None };
+            for argument in &mut list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument {
+                    *expr = cast(take(expr), ast::DataType::DoublePrecision);
+                }
+            }
+        }
         "string_agg" => {
             order_distinct(function);
             return joined(function);

@@ -68,6 +68,7 @@ fn named(expr: &Expr) -> Option<Named> {
         Expr::Floor { .. } => good("floor"),
         Expr::Overlay { .. } => good("overlay"),
         Expr::Array(_) => good("array"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => good("overlaps"),
         Expr::Tuple(_) => good("row"),
         Expr::AtTimeZone { .. } => good("timezone"),
         Expr::IsNormalized { .. } => good("is_normalized"),

@@ -20,7 +20,7 @@ fn nested(expr: Expr) -> Expr {
 }
 
 /// The parts of a row, however it is written.
-fn parts(expr: &Expr) -> Option<Vec<Expr>> {
+pub(super) fn parts(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple(parts) => Some(parts.clone()),
         Expr::Function(function)

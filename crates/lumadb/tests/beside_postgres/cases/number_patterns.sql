@@ -1,0 +1,25 @@
+-- Numbers by patterns: to_char and to_number.
+SELECT to_char(12345.678, '9.99EEEE'), to_char(0.00012, '9.9EEEE'), to_char(-12.3, '9.9EEEE'), to_char(9.99, '9.9EEEE'), to_char(0, '9.9EEEE'), to_char(999999, '9EEEE'), to_char(1.5, '9EEEE'), to_char(1e100, '9.9EEEE'), to_char(-0.05::float8, '9.999EEEE');
+SELECT to_char(12, '9V99'), to_char(12.45, '99V9'), to_char(12.4, '99V999'), to_char(-3.14159, '9V9999'), to_char(12, '99V');
+SELECT to_char(1, '9"th"'), to_char(23, '99th'), to_char(11, '99TH'), to_char(123, '"n="999'), to_char(112, '999TH'), to_char(2, '9th'), to_char(-1, '9th'), to_char(1.5, '9.9th'), to_char(1234, '9G999th'), to_char(12, '99\"9');
+SELECT to_char(15, 'RN'), to_char(15, 'FMRN'), to_char(3999, 'rn'), to_char(4000, 'RN'), to_char(0, 'RN'), to_char(-5, 'RN'), to_char(482, 'FMrn'), to_char(5.2, 'FMRN'), to_char(5.5, 'FMRN');
+SELECT to_char(-12, '999S'), to_char(12, 'SG99'), to_char(-12, '999MI'), to_char(-12, 'S999'), to_char(12, 'PL99'), to_char(-1234.5, '9999.99PR'), to_char(12, '99PR'), to_char(12, 'FM99PR'), to_char(-12, 'FM999PR');
+SELECT to_char(-7, 'SG9'), to_char(7, '9SG'), to_char(-7, '9PL'), to_char(7, '9PL'), to_char(7, 'PL9MI'), to_char(-7, 'MI9'), to_char(7, 'MI9'), to_char(7, 'FMMI9'), to_char(-7, 'FM9MI'), to_char(7, '9MI');
+SELECT to_char(12, 'S999'), to_char(-12, 'S9999.99'), to_char(12, '9999.99S'), to_char(-12, 'FM9999.99S'), to_char(-12.5, 'FM9999.99S'), to_char(-12.5, 'FM9999.99PR'), to_char(0, 'S9'), to_char(12, 'FMS999');
+SELECT to_char(1234.5, 'FM999,999.00'), to_char(0.1, '0.99'), to_char(0.1, 'FM9.99'), to_char(1234567, '9,999,999'), to_char(12, '000099'), to_char(123456, '999'), to_char(1234.5, '9,999.999'), to_char(12, '9,999'), to_char(12, '0,000'), to_char(-12, '0,000');
+SELECT to_char(485, '9 9 9'), to_char(148.5, 'FM999.990'), to_char(-485, '999S'), to_char(-0.1, 'FM9.99'), to_char(0, 'FM9.99'), to_char(0, '9.9'), to_char(0, '0.0'), to_char(12, 'FM0999'), to_char(1, 'B9'), to_char(0, 'B9');
+SELECT to_char(485.8, '"Pre:"999" Post:" .999'), to_char(1, 'é9'), to_char(12, '9X9'), to_char(1, 'sp9'), to_char(1, ''), to_char(1, '999C'), to_char(0.5, '.9'), to_char(-0.5, '.9'), to_char(12.5, '.9'), to_char(0.123, 'FM.999');
+SELECT to_char(1.1, 'FM999.009'), to_char(1, 'FM999.009'), to_char(1.001, 'FM0.999'), to_char(100, 'FM999D99'), to_char(1000.00, 'FM9,999D0'), to_char(0.0, 'FM0.00'), to_char(12.30, 'FM99.99'), to_char(12345.6789, 'FM99999.9');
+SELECT to_char(-0.4, '9'), to_char(-0.5, '9'), to_char(0.5, '9'), to_char(99.5, '99'), to_char(-1, '9'), to_char(-1.5::float8, '9.9'), to_char(3::bigint, 'FM00'), to_char(7::smallint, '09'), to_char(123.456::real, '999.999');
+SELECT to_char('NaN'::numeric, '999.9'), to_char('Infinity'::numeric, '9.9'), to_char('NaN'::float8, '999');
+SELECT to_char(amount, 'FM$999,999,990.00'), to_char(amount, 'L9,999.99'), to_char(amount, '999,999,999D99MI'), to_char(amount, '0000000.0'), to_char(amount, 'FM9,999,999.99') FROM (VALUES (0::numeric), (0.5), (12.345), (-1234.5), (999999.999), (1234567)) v(amount) ORDER BY amount;
+SELECT to_char(1, '9.9.9');
+SELECT to_char(1, 'S9S');
+SELECT to_char(1, '9PR9');
+SELECT to_char(1, '9EEEE9');
+SELECT to_char(1, 'S9EEEE');
+SELECT to_char(1, '9V.9');
+SELECT to_char(1, 'S9MI');
+SELECT to_number('12,454.8-', '99G999D9S'), to_number('$1,234.50', 'L9,999.99'), to_number('-5', 'S9'), to_number('<12>', '99PR'), to_number(' 12 ', '99');
+SELECT to_number('1e2', '9EEEE');
+SELECT to_number('XV', 'RN');
