@@ -342,7 +342,7 @@ fn apply_set(session: &mut Session, set: &ast::Set) -> Result<()> {
         }
         ast::Set::SetTimeZone { local, value } => {
             let text = match east(value) {
-                Some(hours) => zone_east(hours)?.to_owned(),
+                Some(hours) => zone_east(hours)?.clone(),
                 None => setting_text(value),
             };
             let value = (!matches!(text.to_lowercase().as_str(), "default" | "local")).then_some(text);

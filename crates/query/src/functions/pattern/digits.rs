@@ -161,11 +161,11 @@ impl Pattern {
                     Token::Nine
                 }
                 "0" => {
-                    if !read.has_point {
+                    if read.has_point {
+                        read.decimals += 1;
+                    } else {
                         read.first_zero = read.first_zero.or(Some(read.whole));
                         read.whole += 1;
-                    } else {
-                        read.decimals += 1;
                     }
                     read.zeros_end = read.whole + read.decimals;
                     Token::Zero
@@ -392,10 +392,10 @@ impl<'a> Writer<'a> {
                 Token::Plus if !self.negative => self.out.push('+'),
                 Token::Minus | Token::Plus if fill => self.out.push(' '),
                 Token::EitherSign => self.out.push(if self.negative { '-' } else { '+' }),
-                Token::Ordinal { upper } if !self.negative && !self.pattern.has_point => {
-                    if self.text.first() != Some(&b'#') {
-                        self.out.push_str(ordinal(self.text, *upper));
-                    }
+                Token::Ordinal { upper }
+                    if !self.negative && !self.pattern.has_point && self.text.first() != Some(&b'#') =>
+                {
+                    self.out.push_str(ordinal(self.text, *upper));
                 }
                 Token::Plain(character) => self.out.push(*character),
                 _ => {}
@@ -476,7 +476,7 @@ impl<'a> Writer<'a> {
     fn end_sign(&mut self) {
         match self.pattern.sign {
             Sign::Brackets if self.sign_written && self.brackets => {
-                self.out.push(if self.negative { '>' } else { ' ' })
+                self.out.push(if self.negative { '>' } else { ' ' });
             }
             Sign::After => self.out.push(if self.negative { '-' } else { '+' }),
             _ => {}
