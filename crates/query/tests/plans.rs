@@ -194,3 +194,22 @@ async fn a_range_is_read_by_an_index_if_it_is_small_and_all_rows_if_it_is_not() 
         run(&mut session, "CHECKPOINT").await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sample_sees_all_values_that_come_round_regularly() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(&mut session, "CREATE TABLE wheel (id int PRIMARY KEY, spoke int)").await.unwrap();
+    run(&mut session, "INSERT INTO wheel SELECT n, n % 60 FROM generate_series(1, 130000) AS s(n)")
+        .await
+        .unwrap();
+    run(&mut session, "ANALYZE wheel").await.unwrap();
+    let query = "SELECT n_distinct FROM pg_stats WHERE tablename = 'wheel' ORDER BY attname";
+    assert_eq!(run(&mut session, query).await.unwrap(), ["-1", "60"]);
+    // An array of a query's rows is looked up, not gone through for each row.
+    let query =
+        "SELECT count(*) FROM wheel WHERE id = ANY (ARRAY(SELECT spoke * 1000 FROM wheel WHERE id < 90000))";
+    let shown = plan(&mut session, query).await;
+    assert!(shown.contains("Join"), "{shown}");
+    assert_eq!(run(&mut session, query).await.unwrap(), ["59"]);
+}

@@ -1,6 +1,6 @@
 //! ANALYZE: what the planner wants to know about a table's values.
 //!
-//! Every row is counted; of large tables every n-th row's values are looked at. Distinct values
+//! Every row is counted; of large tables the values of one row in n are looked at, here and there. Distinct values
 //! are estimated from the sample as Haas and Stokes do (their Duj1, which PostgreSQL uses too):
 //! `n·d / (n − f1 + f1·n/N)` with `d` distinct values in a sample of `n` out of `N` rows, `f1` of
 //! which were seen once.
@@ -78,5 +78,5 @@ fn distinct(sample: &Sample, sampled: u64, rows: u64) -> u64 {
         return 0;
     }
     let estimate = sampled * seen / (sampled - once + once * sampled / rows.max(sampled));
-    estimate.clamp(seen, rows.max(seen)) as u64
+    estimate.clamp(seen, rows.max(seen)).round() as u64
 }

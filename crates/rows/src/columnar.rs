@@ -192,7 +192,7 @@ impl OpenTable {
         let mut rows = reader.range(&self.rows, all, all, Direction::Forward).map_err(engine_error)?;
         while let Some((_, bytes)) = rows.next().map_err(engine_error)? {
             count += 1;
-            if count.is_multiple_of(every) {
+            if is_sampled(count, every) {
                 visit(self.row(bytes)?.values()?)?;
             }
         }
@@ -215,7 +215,7 @@ impl OpenTable {
                     let readers = self.readers(&live, &columns)?;
                     for row in 0..rows {
                         count += 1;
-                        if !count.is_multiple_of(every) {
+                        if !is_sampled(count, every) {
                             continue;
                         }
                         let mut values = vec![Value::Null; self.columns().len()];
@@ -242,6 +242,14 @@ impl OpenTable {
         };
         ordinals.iter().zip(columns).map(read).collect()
     }
+}
+
+/// Whether a row is one of a sample, one in `every`: at no regular distance, as what repeats itself would be seen in part.
+fn is_sampled(row: u64, every: u64) -> bool {
+    // The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+    let mixed = (row ^ (row >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)).is_multiple_of(every)
 }
 
 impl FileScan {

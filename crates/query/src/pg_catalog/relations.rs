@@ -791,11 +791,9 @@ fn column_statistics(catalog: &Snapshot) -> Rows {
             let Some(column) = table.columns.iter().find(|column| column.number == found.column) else {
                 continue;
             };
-            let present = statistics.row_count as f64 * (1.0 - found.null_fraction);
-            let distinct = found.distinct as f64;
-            // As PostgreSQL says it: a share of the rows, negative, where every row has another value.
-            let unique = present > 0.0 && distinct >= present;
-            let distinct = if unique { -(1.0 - found.null_fraction) } else { distinct };
+            let (distinct, total) = (found.distinct as f64, statistics.row_count as f64);
+            // As PostgreSQL says it: a share of the rows, negative, where there are more with more rows.
+            let distinct = if distinct > total / 10.0 { -distinct / total } else { distinct };
             let mut row = vec![
                 schema_name(catalog, table.schema),
                 text(table.name.as_str()),

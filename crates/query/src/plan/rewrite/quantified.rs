@@ -1,4 +1,4 @@
-//! `x op ANY (SELECT …)` and `x op ALL (SELECT …)` by what the query's rows come to: how many they are, how many are NULL,
+//! `x op ANY (SELECT …)` and `x op ALL (SELECT …)`, also of `ARRAY(SELECT …)`, by what the query's rows come to: how many they are, how many are NULL,
 //! the smallest and the largest.
 
 use datafusion::sql::sqlparser::ast::{
@@ -11,10 +11,11 @@ use crate::execute::select_query;
 
 /// The comparison; `None` where the right side is no query, or the operator no comparison.
 pub(super) fn by_extremes(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool) -> Option<Expr> {
-    let Expr::Subquery(query) = right else { return None };
+    let query = queried(right)?;
     match (op, all) {
         (BinaryOperator::Eq, false) | (BinaryOperator::NotEq, true) => {
-            Some(Expr::InSubquery { expr: Box::new(left.clone()), subquery: query.clone(), negated: all })
+            let (expr, subquery) = (Box::new(left.clone()), Box::new(query.clone()));
+            Some(Expr::InSubquery { expr, subquery, negated: all })
         }
         (op, false) => any(left, op, query),
         // All hold where none of the opposite does.
@@ -22,6 +23,20 @@ pub(super) fn by_extremes(left: &Expr, op: &BinaryOperator, right: &Expr, all: b
             let none = any(left, &opposite(op)?, query)?;
             Some(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(none) })
         }
+    }
+}
+
+/// The query whose rows are compared with: an array of them has the same elements.
+fn queried(right: &Expr) -> Option<&Query> {
+    match right {
+        Expr::Subquery(query) => Some(query),
+        Expr::Function(function) => match &function.args {
+            FunctionArguments::Subquery(query) if function.name.to_string().eq_ignore_ascii_case("array") => {
+                Some(query)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 
