@@ -210,7 +210,13 @@ impl VisitorMut for Replacer<'_, '_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        show_fields(expr);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        hide_fields(expr);
         if json_function(expr).is_none() {
             let qualifies = std::mem::replace(&mut self.is_qualifier, is_qualified(expr));
             if !qualifies && let Some(value) = self.value(expr) {
@@ -250,6 +256,30 @@ impl VisitorMut for Replacer<'_, '_> {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Fields, as `n` in `(i.keys).n`, are visited like any name: until that is over they look like none.
+fn hide_fields(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
+    for access in access_chain {
+        if let ast::AccessExpr::Dot(field) = access
+            && let Expr::Identifier(name) = field
+        {
+            *field = Expr::CompoundIdentifier(vec![name.clone()]);
+        }
+    }
+}
+
+fn show_fields(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
+    for access in access_chain {
+        if let ast::AccessExpr::Dot(field) = access
+            && let Expr::CompoundIdentifier(parts) = field
+            && let [name] = parts.as_slice()
+        {
+            *field = Expr::Identifier(name.clone());
+        }
     }
 }
 

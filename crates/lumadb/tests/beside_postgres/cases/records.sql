@@ -42,3 +42,4 @@ SELECT nosuch FROM pt;
 SELECT (pt).nosuch FROM pt;
 
 DROP TABLE pt;
+select (i.keys).n from (select information_schema._pg_expandarray(i.indkey) as keys from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid where c.relname = 'no_such_index') i, pg_catalog.pg_namespace n where n.nspname = 'pg_catalog';
