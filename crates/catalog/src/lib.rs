@@ -22,10 +22,10 @@ mod types;
 pub use edit::Edit;
 pub use engine::engine_error;
 pub use object::{
-    Check, CheckOption, Column, ColumnCollation, ColumnStatistics, Columnar, ConstraintTiming, External,
-    FilledBy, ForeignKey, Identity, Index, IndexColumn, IndexExpression, KeyConstraint, Object, Oid,
-    ReferentialAction, Role, Schema, ScramVerifier, Sequence, StorageId, Table, TableKind, TableStatistics,
-    UserCollation, Verifier, View,
+    Check, CheckOption, Column, ColumnCollation, ColumnStatistics, Columnar, CommonValue, ConstraintTiming,
+    External, FilledBy, ForeignKey, Identity, Index, IndexColumn, IndexExpression, KeyConstraint, Object,
+    Oid, ReferentialAction, Role, Schema, ScramVerifier, Sequence, StorageId, Table, TableKind,
+    TableStatistics, UserCollation, Verifier, View,
 };
 pub use snapshot::{Relation, Snapshot};
 pub use store::Catalog;

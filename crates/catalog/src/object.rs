@@ -532,6 +532,22 @@ pub struct ColumnStatistics {
     /// Mean bytes of a value.
     #[serde(deserialize_with = "fraction")]
     pub average_width: f64,
+    /// The values that are clearly more frequent than others, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub common: Vec<CommonValue>,
+    /// Bounds, ascending, between which there are equally many of the other values: the text forms of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<String>,
+}
+
+/// A frequent value of a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommonValue {
+    /// Its text form.
+    pub text: String,
+    /// The share of rows that have it, 0 to 1.
+    #[serde(deserialize_with = "fraction")]
+    pub share: f64,
 }
 
 /// A number with a point. [`Object`] is tagged, so its fields pass through a form in between, in which JSON's exact numbers

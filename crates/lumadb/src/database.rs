@@ -34,6 +34,7 @@ pub fn open(config: &Config, directory: &Path) -> Result<Database, Failure> {
         build_memory_bytes: bytes("build_memory"),
         column_cache_bytes: bytes("column_cache_size"),
         spill_dir: config.flag("query", "spill").then_some(spill),
+        auto_analyze: config.flag("query", "auto_analyze"),
         ..DatabaseOptions::default()
     };
     match config.count("query", "threads") {

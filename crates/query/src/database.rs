@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use datafusion::execution::SessionState;
-use luma_catalog::{Catalog, Object, Oid, Role, Snapshot, Table, Verifier, engine_error};
+use luma_catalog::{Catalog, Edit, Object, Oid, Role, Snapshot, Table, Verifier, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 use luma_rows::{OpenTable, Store};
 use luma_telemetry::Metrics;
 use parking_lot::RwLock;
 
+use crate::analyze::Analyzing;
 use crate::expression::TableExpressions;
 use crate::plan::context::Names;
 use crate::plan::state;
@@ -41,6 +43,8 @@ pub struct DatabaseOptions {
     pub column_cache_bytes: usize,
     /// Threads for statements that DataFusion runs.
     pub query_threads: usize,
+    /// Whether statistics make themselves.
+    pub auto_analyze: bool,
 }
 
 impl Default for DatabaseOptions {
@@ -52,6 +56,7 @@ impl Default for DatabaseOptions {
             build_memory_bytes: 64 << 20,
             column_cache_bytes: 128 << 20,
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            auto_analyze: true,
         }
     }
 }
@@ -97,7 +102,7 @@ type PerDefinition<T> = RwLock<HashMap<Oid, (Arc<Table>, Arc<T>)>>;
 pub(crate) struct Shared {
     pub(crate) engine: lightning::Database,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) rows: Store,
+    pub(crate) rows: Arc<Store>,
     pub(crate) options: DatabaseOptions,
     pub(crate) counters: Counters,
     /// Functions, rules and memory of DataFusion; sessions copy it per statement.
@@ -112,6 +117,7 @@ pub(crate) struct Shared {
     pub(crate) statements: crate::statements::Statements,
     next_session: AtomicU64,
     metrics: OnceLock<Arc<Metrics>>,
+    pub(crate) analyzing: Analyzing,
 }
 
 impl Shared {
@@ -150,6 +156,7 @@ impl Shared {
     /// Forgets a dropped table.
     pub(crate) fn forget_table(&self, oid: Oid) {
         self.tables.write().remove(&oid);
+        self.rows.forget_changes(oid);
         self.expressions.write().remove(&oid);
     }
 
@@ -168,11 +175,40 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // A reader of tables would keep the engine open.
+        drop(self.analyzing.lock());
         // A runtime may not be dropped where it could block another one.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Changes the catalog in a transaction of its own, durable on return; `wait` bounds how long others who change it are
+/// waited for.
+///
+/// # Errors
+/// Those of `change`, and 55P03 when the wait was too long; nothing is changed then.
+pub(crate) fn change_catalog(
+    engine: &lightning::Database,
+    catalog: &Arc<Catalog>,
+    wait: Option<Duration>,
+    change: impl FnOnce(&Snapshot, &mut Edit<'_>) -> Result<()>,
+) -> Result<()> {
+    let options = lightning::TransactionOptions {
+        mode: lightning::TransactionMode::Pessimistic,
+        ..lightning::TransactionOptions::default()
+    };
+    let mut transaction = engine.begin(options);
+    let space = luma_rows::LockSpace::Catalog.number();
+    transaction.lock_blocking(space, b"", lightning::LockMode::Exclusive, wait).map_err(engine_error)?;
+    let base = catalog.current();
+    let mut edit = catalog.edit(&base, &mut transaction);
+    change(&base, &mut edit)?;
+    let snapshot = edit.finish();
+    let published = Arc::clone(catalog);
+    transaction.on_publish(move || published.publish(snapshot));
+    transaction.commit().map(|_| ()).map_err(engine_error)
 }
 
 /// A database; clones share it.
@@ -204,7 +240,7 @@ impl Database {
         let shared = Shared {
             engine,
             catalog,
-            rows,
+            rows: Arc::new(rows),
             options,
             counters: Counters::default(),
             state,
@@ -217,9 +253,13 @@ impl Database {
             statements: crate::statements::Statements::default(),
             next_session: AtomicU64::new(1),
             metrics: OnceLock::new(),
+            analyzing: Analyzing::default(),
         };
         let shared = Arc::new(shared);
         crate::upkeep::start(&shared)?;
+        if shared.options.auto_analyze {
+            crate::analyze::start(&shared)?;
+        }
         Ok(Self { shared })
     }
 
@@ -296,24 +336,13 @@ impl Database {
         &self,
         change: impl FnOnce(&Snapshot, &dyn Fn() -> Oid) -> Result<(Oid, Option<Role>)>,
     ) -> Result<()> {
-        let options = lightning::TransactionOptions {
-            mode: lightning::TransactionMode::Pessimistic,
-            ..lightning::TransactionOptions::default()
-        };
-        let mut transaction = self.shared.engine.begin(options);
-        let space = luma_rows::LockSpace::Catalog.number();
-        transaction.lock_blocking(space, b"", lightning::LockMode::Exclusive, None).map_err(engine_error)?;
-        let base = self.shared.catalog.current();
-        let (oid, role) = change(&base, &|| self.shared.catalog.allocate_oid())?;
-        let mut edit = self.shared.catalog.edit(&base, &mut transaction);
-        match role {
-            Some(role) => edit.put(Object::Role(role))?,
-            None => edit.remove(oid)?,
-        }
-        let snapshot = edit.finish();
-        let shared = Arc::clone(&self.shared);
-        transaction.on_publish(move || shared.catalog.publish(snapshot));
-        transaction.commit().map(|_| ()).map_err(engine_error)
+        change_catalog(&self.shared.engine, &self.shared.catalog, None, |base, edit| {
+            let (oid, role) = change(base, &|| self.shared.catalog.allocate_oid())?;
+            match role {
+                Some(role) => edit.put(Object::Role(role)),
+                None => edit.remove(oid),
+            }
+        })
     }
 
     /// The engine below.

@@ -19,6 +19,7 @@
 
 mod activity;
 mod advisory;
+mod analyze;
 mod collection;
 mod copy;
 mod cursor;

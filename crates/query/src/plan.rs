@@ -35,6 +35,8 @@ pub(crate) mod operator;
 pub(crate) mod order;
 pub(crate) mod origin;
 mod partial_alias;
+mod passing;
+mod prefix;
 pub(crate) mod provider;
 pub(crate) mod rewrite;
 pub(crate) mod run;

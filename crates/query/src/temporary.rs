@@ -11,7 +11,7 @@ use std::sync::Arc;
 use luma_catalog::{Catalog, Object, Oid, Relation, Schema, Snapshot, StorageId, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 
-use crate::database::Shared;
+use crate::database::{Shared, change_catalog};
 use crate::ddl;
 use crate::session::Session;
 
@@ -110,33 +110,23 @@ pub(crate) fn remove(
     if !catalog.current().schemas().any(|schema| gone(&schema.name)) {
         return Ok(Vec::new());
     }
-    let options = lightning::TransactionOptions {
-        mode: lightning::TransactionMode::Pessimistic,
-        ..lightning::TransactionOptions::default()
-    };
-    let mut transaction = engine.begin(options);
-    let space = luma_rows::LockSpace::Catalog.number();
-    transaction.lock_blocking(space, b"", lightning::LockMode::Exclusive, None).map_err(engine_error)?;
-    let base = catalog.current();
     let mut unused = Vec::new();
-    let mut edit = catalog.edit(&base, &mut transaction);
-    for schema in base.schemas().filter(|schema| gone(&schema.name)) {
-        for (_, relation) in base.relations(schema.oid) {
-            match relation {
-                Relation::Table(table) => {
-                    unused.push((table.oid, table.storages().collect()));
-                    edit.remove(table.oid)?;
+    change_catalog(engine, catalog, None, |base, edit| {
+        for schema in base.schemas().filter(|schema| gone(&schema.name)) {
+            for (_, relation) in base.relations(schema.oid) {
+                match relation {
+                    Relation::Table(table) => {
+                        unused.push((table.oid, table.storages().collect()));
+                        edit.remove(table.oid)?;
+                    }
+                    Relation::View(_) | Relation::Sequence(_) => edit.remove(relation.oid())?,
+                    Relation::Index(..) => {}
                 }
-                Relation::View(_) | Relation::Sequence(_) => edit.remove(relation.oid())?,
-                Relation::Index(..) => {}
             }
+            edit.remove(schema.oid)?;
         }
-        edit.remove(schema.oid)?;
-    }
-    let snapshot = edit.finish();
-    let published = Arc::clone(catalog);
-    transaction.on_publish(move || published.publish(snapshot));
-    transaction.commit().map_err(engine_error)?;
+        Ok(())
+    })?;
     Ok(unused)
 }
 

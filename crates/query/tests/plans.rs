@@ -213,3 +213,161 @@ async fn a_sample_sees_all_values_that_come_round_regularly() {
     assert!(shown.contains("Join"), "{shown}");
     assert_eq!(run(&mut session, query).await.unwrap(), ["59"]);
 }
+
+/// A table of orders: most are done, some wait, very few failed; days come closer to each other towards the end.
+async fn orders(session: &mut Session, engine: &str) {
+    for statement in [
+        &format!(
+            "CREATE TABLE orders (id int NOT NULL, state text, day date, note text, weight float8) {engine}"
+        ),
+        "INSERT INTO orders SELECT n, CASE WHEN n % 500 = 0 THEN 'failed' WHEN n % 20 = 0 THEN 'waits' ELSE 'done' END, \
+         date '2026-01-01' + sqrt(n)::int, CASE WHEN n % 4 = 0 THEN 'note ' || n END, ln(n) FROM generate_series(1, 40000) AS s(n)",
+        "CREATE TABLE item (number int, orders int, text text)",
+        "INSERT INTO item SELECT n, n % 40000, 'item ' || n FROM generate_series(1, 4000) AS s(n)",
+        "ANALYZE",
+    ] {
+        run(session, statement).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_say_how_frequent_values_are_and_how_they_are_spread() {
+    for engine in ["", "WITH (engine = 'columnar')"] {
+        let fixture = Fixture::new();
+        let mut session = fixture.session();
+        orders(&mut session, engine).await;
+        // Shares and bounds are what the rows say, about: the sample is three quarters of them.
+        let found = run(
+            &mut session,
+            "SELECT value, abs(share - (SELECT count(*) / 40000.0 FROM orders WHERE state = value)) < 0.01 \
+             FROM (SELECT unnest(most_common_vals) AS value, unnest(most_common_freqs) AS share FROM pg_stats \
+             WHERE tablename = 'orders' AND attname = 'state') AS known ORDER BY share DESC",
+        );
+        assert_eq!(found.await.unwrap(), ["done|t", "waits|t", "failed|t"]);
+        let nulls = "SELECT abs(null_frac - 0.75) < 0.02 FROM pg_stats WHERE tablename = 'orders' AND attname = 'note'";
+        assert_eq!(run(&mut session, nulls).await.unwrap(), ["t"]);
+        for column in ["id", "weight"] {
+            let parts = format!(
+                "SELECT count(*), min(rows) > 300, max(rows) < 500 FROM (SELECT bound, (SELECT count(*) FROM orders \
+                 WHERE {column} >= bound AND {column} < next) AS rows FROM (SELECT bound, lead(bound) OVER (ORDER BY bound) AS next \
+                 FROM (SELECT unnest(histogram_bounds::float8[]) AS bound FROM pg_stats \
+                 WHERE tablename = 'orders' AND attname = '{column}') AS b) AS b WHERE next IS NOT NULL) AS parts"
+            );
+            assert_eq!(run(&mut session, &parts).await.unwrap(), ["100|t|t"], "{column}");
+        }
+        // The side of a join that is kept in memory is the one with fewer rows, which only the statistics tell.
+        for (condition, few) in [
+            ("state = 'failed'", true),
+            ("state = 'done'", false),
+            ("state IN ('failed', 'waits')", true),
+            ("state <> 'done'", true),
+            ("state <> 'waits'", false),
+            ("day > '2026-07-18'", true),
+            ("day < '2026-02-15'", true),
+            ("day > '2026-02-15'", false),
+            ("day BETWEEN '2026-07-10' AND '2026-07-15'", true),
+            ("weight < 7.5", true),
+            ("weight > 7.5", false),
+            ("note LIKE 'note 39%'", true),
+            ("note LIKE 'note %'", false),
+            ("note IS NULL AND state = 'failed'", true),
+            ("note IS NOT NULL", false),
+        ] {
+            let query = format!(
+                "SELECT count(*), sum(i.number) FROM item i JOIN orders o ON o.id = i.orders WHERE o.{}",
+                condition.replace("AND state", "AND o.state")
+            );
+            let shown = plan(&mut session, &query).await;
+            assert!(shown.contains("HashJoin"), "{shown}");
+            let kept =
+                ["RowScan", "ColumnScan"].iter().filter_map(|scan| shown.find(scan)).min().expect(&shown);
+            let first = shown[kept..].lines().next().unwrap();
+            assert_eq!(first.contains("orders"), few, "{engine} {condition}:\n{shown}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frequent_values_are_not_looked_up_one_by_one() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    orders(&mut session, "").await;
+    run(&mut session, "CREATE INDEX by_state ON orders (state)").await.unwrap();
+    run(&mut session, "CREATE INDEX by_note ON orders (note)").await.unwrap();
+    for (condition, by_index) in [
+        ("state = 'done'", false),
+        ("state = 'failed'", true),
+        ("state = 'never'", true),
+        ("state IN ('never', 'failed')", true),
+        ("state IN ('done', 'failed')", false),
+        ("note LIKE 'note 39%'", true),
+        ("note LIKE 'note 3999_'", true),
+        ("note LIKE 'note%'", false),
+        ("note LIKE '%9'", false),
+        ("note NOT LIKE 'note 39%'", false),
+    ] {
+        let query = format!("SELECT count(*), sum(weight) > 0 FROM orders WHERE {condition}");
+        let shown = plan(&mut session, &query).await;
+        assert_eq!(shown.contains("index by_"), by_index, "{condition}:\n{shown}");
+        let apart = format!(
+            "SELECT count(*), sum(weight) > 0 FROM (SELECT state || '' AS state, note || '' AS note, weight FROM orders) AS o \
+             WHERE {condition}"
+        );
+        assert_eq!(run(&mut session, &query).await.unwrap(), run(&mut session, &apart).await.unwrap());
+    }
+}
+
+/// The tables whose statistics made themselves, once there are that many.
+async fn made(session: &mut Session, tables: usize) -> Vec<String> {
+    let made = "SELECT relname, n_mod_since_analyze, last_autoanalyze <= now(), analyze_count FROM pg_stat_user_tables \
+                WHERE autoanalyze_count > 0 ORDER BY relname";
+    let mut found = Vec::new();
+    for _ in 0..600 {
+        found = run(session, made).await.unwrap();
+        if found.len() >= tables {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_make_themselves() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    for statement in [
+        "CREATE TABLE few (id int PRIMARY KEY)",
+        "INSERT INTO few VALUES (1), (2)",
+        "CREATE TABLE plain (id int PRIMARY KEY, k int)",
+        "INSERT INTO plain SELECT n, n % 7 FROM generate_series(1, 1000) AS s(n)",
+        "UPDATE plain SET k = 8 WHERE id <= 10",
+        "DELETE FROM plain WHERE id = 11",
+        "CREATE TABLE packed (id int, k int) WITH (engine = 'columnar')",
+        "INSERT INTO packed SELECT n, n % 7 FROM generate_series(1, 1000) AS s(n)",
+    ] {
+        run(&mut session, statement).await.unwrap();
+    }
+    let counts = "SELECT n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = 'plain'";
+    assert_eq!(run(&mut session, counts).await.unwrap(), ["1000|10|1"]);
+    assert_eq!(made(&mut session, 2).await, ["packed|0|t|0", "plain|0|t|0"]);
+    let known = "SELECT tablename, attname, n_distinct FROM pg_stats ORDER BY 1, 2";
+    let statistics = run(&mut session, known).await.unwrap();
+    assert_eq!(statistics, ["packed|id|-1", "packed|k|7", "plain|id|-1", "plain|k|8"]);
+    drop(session);
+    let fixture = fixture.reopened();
+    let mut session = fixture.session();
+    assert_eq!(run(&mut session, known).await.unwrap(), statistics);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_session_make_no_statistics() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    for table in ["TEMPORARY TABLE mine", "TABLE plain"] {
+        let rows = format!("CREATE {table} AS SELECT n FROM generate_series(1, 1000) AS s(n)");
+        run(&mut session, &rows).await.unwrap();
+    }
+    // Both are looked at in one round.
+    assert_eq!(made(&mut session, 1).await, ["plain|0|t|0"]);
+}

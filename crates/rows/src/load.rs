@@ -107,6 +107,7 @@ pub struct Load {
     table: Arc<OpenTable>,
     fillers: Vec<Filler>,
     kind: LoadKind,
+    rows: u64,
 }
 
 impl Load {
@@ -115,7 +116,7 @@ impl Load {
         let share = budget_bytes / (1 + table.indexes.len());
         let keyspaces = std::iter::once(&table.rows).chain(table.indexes.iter().map(|index| &index.entries));
         let fillers = keyspaces.map(|keyspace| Filler::new(store.engine(), keyspace, share)).collect();
-        Self { table: Arc::clone(table), fillers, kind }
+        Self { table: Arc::clone(table), fillers, kind, rows: 0 }
     }
 
     /// Takes in rows, which are empty then.
@@ -132,6 +133,7 @@ impl Load {
             };
             let (value, after) = after.split_at(pair.value_bytes.min(after.len()));
             rest = after;
+            self.rows += u64::from(pair.place == 0);
             if let Some(twice) = filler.add(key, value)? {
                 return Err(self.came_twice(pair.place, &twice));
             }
@@ -149,6 +151,9 @@ impl Load {
             if let Some(twice) = filler.finish()? {
                 return Err(self.came_twice(place, &twice));
             }
+        }
+        if self.kind == LoadKind::Insert {
+            self.table.changes.insert(self.rows);
         }
         Ok(())
     }

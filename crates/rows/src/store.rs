@@ -11,6 +11,7 @@ use luma_columns::{ColumnStore, FileView};
 use luma_model::{DataType, Error, ErrorKind, KeyOrder, Result, Value, decode_key};
 use parking_lot::Mutex;
 
+use crate::changes::Changes;
 use crate::columnar::TableFiles;
 use crate::sequence::Sequences;
 use crate::table::{OpenIndex, OpenTable};
@@ -44,6 +45,7 @@ pub struct Store {
     columns: Arc<ColumnStore>,
     sequences: Sequences,
     row_numbers: Mutex<HashMap<StorageId, Arc<AtomicI64>>>,
+    changes: Mutex<HashMap<Oid, Arc<Changes>>>,
 }
 
 impl Store {
@@ -66,7 +68,7 @@ impl Store {
             .collect();
         let columns = Arc::new(ColumnStore::open(&engine, &live, column_cache_bytes)?);
         let sequences = Sequences::open(&engine)?;
-        Ok(Self { engine, columns, sequences, row_numbers: Mutex::default() })
+        Ok(Self { engine, columns, sequences, row_numbers: Mutex::default(), changes: Mutex::default() })
     }
 
     /// The engine below.
@@ -125,7 +127,13 @@ impl Store {
             Ok(TableFiles { store: Arc::clone(&self.columns), manifest, columnar: columnar.clone() })
         });
         let last = self.last_row_number(definition, &rows)?;
-        OpenTable::new(Arc::clone(definition), rows, indexes, files.transpose()?, last)
+        let changes = Arc::clone(self.changes.lock().entry(definition.oid).or_default());
+        OpenTable::new(Arc::clone(definition), rows, indexes, files.transpose()?, changes, last)
+    }
+
+    /// Forgets how much was changed in a dropped table.
+    pub fn forget_changes(&self, oid: Oid) {
+        self.changes.lock().remove(&oid);
     }
 
     /// The counter of row numbers; after a start it goes on from the largest stored one.

@@ -4,8 +4,8 @@
 //! later is missing from older rows and reads as the value it was added with. A collection stores
 //! its system columns and the document; every further column is a field of the document.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lightning::Keyspace;
 use luma_catalog::{Column, Index, Table, TableKind};
@@ -14,7 +14,9 @@ use luma_model::{
     Value, ValueKind, ValueRef, encode_key,
 };
 
+use crate::changes::Changes;
 use crate::columnar::TableFiles;
+use crate::distribution::Distribution;
 
 /// Stored columns of a collection: `_id`, `_rev`, `_createdAt`, `_updatedAt`, `_doc`.
 pub(crate) const COLLECTION_COLUMNS: usize = 5;
@@ -47,6 +49,10 @@ pub struct OpenTable {
     collators: Vec<Option<Collator>>,
     /// Ordinals of the primary key's columns.
     key: Vec<usize>,
+    /// What ANALYZE found, by ordinal, once somebody asked.
+    distributions: OnceLock<Vec<Option<Distribution>>>,
+    /// How much was changed.
+    pub changes: Arc<Changes>,
     /// The last row number given, for tables without a primary key.
     pub(crate) last_row_number: Arc<AtomicI64>,
 }
@@ -57,6 +63,7 @@ impl OpenTable {
         rows: Keyspace,
         indexes: Vec<OpenIndex>,
         files: Option<TableFiles>,
+        changes: Arc<Changes>,
         last_row_number: Arc<AtomicI64>,
     ) -> Result<Self> {
         let context = luma_model::TextContext::default();
@@ -74,7 +81,37 @@ impl OpenTable {
             Some(key) => key.columns.iter().map(|number| usize::from(*number) - 1).collect(),
             None => Vec::new(),
         };
-        Ok(Self { definition, rows, indexes, files, missing, collators, key, last_row_number })
+        let distributions = OnceLock::new();
+        Ok(Self {
+            definition,
+            rows,
+            indexes,
+            files,
+            missing,
+            collators,
+            key,
+            distributions,
+            changes,
+            last_row_number,
+        })
+    }
+
+    pub(crate) fn distributions(&self) -> &[Option<Distribution>] {
+        self.distributions.get_or_init(|| {
+            let mut all: Vec<Option<Distribution>> = Vec::new();
+            all.resize_with(self.columns().len(), || None);
+            for (rows, found) in
+                self.definition.statistics.iter().flat_map(|statistics| {
+                    statistics.columns.iter().map(|found| (statistics.row_count, found))
+                })
+            {
+                let ordinal = usize::from(found.column).wrapping_sub(1);
+                if let Some(place) = all.get_mut(ordinal) {
+                    *place = Some(Distribution::new(self, ordinal, found, rows));
+                }
+            }
+            all
+        })
     }
 
     /// All columns, the dropped ones too; an *ordinal* is a place in this slice.

@@ -228,6 +228,7 @@ impl<'a> Writer<'a> {
         self.check_values(table, values)?;
         if let Some(files) = &table.files {
             self.pending(table, files).push_row(values)?;
+            table.changes.insert(1);
             return Ok(InsertOutcome::Inserted);
         }
         let mut key = std::mem::take(&mut self.key);
@@ -272,6 +273,7 @@ impl<'a> Writer<'a> {
         }
         self.foreign.require_parents(table, values, None);
         self.key = key;
+        table.changes.insert(1);
         Ok(InsertOutcome::Inserted)
     }
 
@@ -284,6 +286,7 @@ impl<'a> Writer<'a> {
         new: &[ValueRef<'_>],
     ) -> Result<()> {
         self.check_values(table, new)?;
+        table.changes.update();
         if let (Some(_), Some(files)) = (RowAddress::from_key(row_key), &table.files) {
             self.transaction.put(&files.manifest, row_key, b"").map_err(engine_error)?;
             return self.pending(table, files).push_row(new);
@@ -338,6 +341,7 @@ impl<'a> Writer<'a> {
 
     /// Deletes a row that [`Writer::lock_row`] or [`Writer::lock_seen`] locked.
     pub fn delete(&mut self, table: &OpenTable, row_key: &[u8], old: &[ValueRef<'_>]) -> Result<()> {
+        table.changes.delete();
         if let (Some(_), Some(files)) = (RowAddress::from_key(row_key), &table.files) {
             return self.transaction.put(&files.manifest, row_key, b"").map_err(engine_error);
         }
@@ -367,6 +371,7 @@ impl<'a> Writer<'a> {
     /// When a file cannot be written.
     pub fn insert_columns(&mut self, table: &OpenTable, columns: Vec<arrow_array::ArrayRef>) -> Result<()> {
         let files = table.files.as_ref().ok_or_else(|| Error::internal("not a columnar table"))?;
+        table.changes.insert(columns.first().map_or(0, |column| column.len() as u64));
         self.pending(table, files).push_columns(columns)
     }
 

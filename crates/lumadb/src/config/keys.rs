@@ -392,6 +392,13 @@ pub static KEYS: &[Key] = &[
         "Whether sorts and joins past memory.statement_memory go on in storage.data_dir.",
     ),
     key(
+        "query",
+        "auto_analyze",
+        Kind::Bool,
+        "true",
+        "Whether statistics of tables make themselves once a tenth of the rows was changed.",
+    ),
+    key(
         "log",
         "level",
         Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{self, Statement as Sql};
 use luma_catalog::{Object, Oid, Relation, Table, engine_error};
 use luma_model::{Error, ErrorKind, Result};
 
+use crate::analyze::describe;
 use crate::ddl::{create_storage, done, drop_storage, lock_catalog, lock_definition, put};
 use crate::dml::target::refuse_pending;
 use crate::execute;
@@ -92,18 +93,16 @@ pub(crate) async fn analyze(session: &mut Session, names: &[ast::ObjectName]) ->
         let rows = session.shared.rows.approximate_rows(&open);
         // Reading a large table takes long; it must not hold up this thread's other connections.
         let reader = reader.clone();
-        let task = session.shared.runtime()?.spawn_blocking(move || luma_rows::analyze(&open, &reader, rows));
-        let statistics =
+        let task = session.shared.runtime()?.spawn_blocking(move || describe(&open, &reader, rows, &|| true));
+        let described =
             task.await.map_err(|error| Error::new(ErrorKind::Internal, format!("ANALYZE: {error}")))??;
-        found.push((table.oid, statistics));
+        found.push(described);
     }
     lock_catalog(session).await?;
-    for (oid, statistics) in found {
-        // The table as it is now: only its statistics change.
-        if let Some(current) = session.catalog().table(oid) {
-            let mut described = current.as_ref().clone();
-            described.statistics = Some(statistics);
-            put(session, Object::Table(described))?;
+    for described in found {
+        if let Some(table) = described.apply(&session.catalog()) {
+            put(session, table)?;
+            described.kept(false);
         }
     }
     Ok(done("ANALYZE"))

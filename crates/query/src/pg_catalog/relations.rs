@@ -8,6 +8,7 @@ use luma_catalog::{
     Table,
 };
 use luma_model::{ArrayValue, DataType, ObjectKind, Value};
+use luma_rows::ChangeCounts;
 
 use crate::names::collation::DEFAULT_OID;
 use crate::pg_catalog::{Rows, definition, oid, text};
@@ -803,6 +804,14 @@ fn column_statistics(catalog: &Snapshot) -> Rows {
                 Value::Int4(found.average_width.round() as i32),
                 Value::Float4(distinct as f32),
             ];
+            let some = |list: Value, is_empty: bool| if is_empty { Value::Null } else { list };
+            let common = &found.common;
+            let values = common.iter().map(|known| text(known.text.as_str())).collect();
+            let shares = common.iter().map(|known| Value::Float4(known.share as f32)).collect();
+            let bounds = found.bounds.iter().map(|bound| text(bound.as_str())).collect();
+            row.push(some(Value::Array(ArrayValue::new(values)), common.is_empty()));
+            row.push(some(Value::Array(ArrayValue::new(shares)), common.is_empty()));
+            row.push(some(Value::Array(ArrayValue::new(bounds)), found.bounds.is_empty()));
             row.resize(14, Value::Null);
             rows.add(row);
         }
@@ -855,20 +864,54 @@ fn descriptions(catalog: &Snapshot) -> Rows {
     rows
 }
 
+/// `pg_stat_user_tables`: what was counted since the start. What is not counted is NULL.
 fn table_statistics(names: &Names<'_>) -> Rows {
-    let mut rows = Rows::new(vec![
-        ("relid", DataType::Oid),
-        ("schemaname", DataType::Name),
-        ("relname", DataType::Name),
-        ("n_live_tup", DataType::Int8),
-    ]);
+    let counted = [
+        "seq_scan",
+        "seq_tup_read",
+        "idx_scan",
+        "idx_tup_fetch",
+        "n_tup_ins",
+        "n_tup_upd",
+        "n_tup_del",
+        "n_tup_hot_upd",
+        "n_live_tup",
+        "n_dead_tup",
+        "n_mod_since_analyze",
+        "n_ins_since_vacuum",
+    ];
+    let times = ["last_vacuum", "last_autovacuum", "last_analyze", "last_autoanalyze"];
+    let runs = ["vacuum_count", "autovacuum_count", "analyze_count", "autoanalyze_count"];
+    let mut columns =
+        vec![("relid", DataType::Oid), ("schemaname", DataType::Name), ("relname", DataType::Name)];
+    columns.extend(counted.map(|name| (name, DataType::Int8)));
+    columns.extend(times.map(|name| (name, DataType::TimestampTz)));
+    columns.extend(runs.map(|name| (name, DataType::Int8)));
+    let mut rows = Rows::new(columns);
+    let number = |count: u64| Value::Int8(i64::try_from(count).unwrap_or(i64::MAX));
+    let time = |micros: Option<i64>| micros.map_or(Value::Null, Value::TimestampTz);
     for table in names.catalog.tables() {
-        rows.add(vec![
-            oid(table.oid),
-            schema_name(names.catalog, table.schema),
-            text(table.name.as_str()),
-            Value::Int8(approximate(names, table) as i64),
-        ]);
+        let open = names.shared.open_table(table).ok();
+        let counts = open.map(|open| open.changes.counts());
+        let count =
+            |of: fn(&ChangeCounts) -> u64| counts.as_ref().map_or(Value::Null, |counts| number(of(counts)));
+        let mut row =
+            vec![oid(table.oid), schema_name(names.catalog, table.schema), text(table.name.as_str())];
+        row.resize(7, Value::Null);
+        row.push(count(|counts| counts.inserted));
+        row.push(count(|counts| counts.updated));
+        row.push(count(|counts| counts.deleted));
+        row.push(Value::Null);
+        row.push(Value::Int8(approximate(names, table) as i64));
+        row.push(Value::Null);
+        row.push(count(|counts| counts.since_analyze));
+        row.resize(17, Value::Null);
+        row.push(time(counts.and_then(|counts| counts.by_hand.1)));
+        row.push(time(counts.and_then(|counts| counts.by_itself.1)));
+        row.resize(21, Value::Null);
+        row.push(count(|counts| counts.by_hand.0));
+        row.push(count(|counts| counts.by_itself.0));
+        rows.add(row);
     }
     rows
 }

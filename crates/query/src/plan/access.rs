@@ -11,17 +11,19 @@ use std::ops::Bound;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
+use datafusion::logical_expr::expr::Like;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use lightning::{Direction, Keyspace};
-use luma_catalog::{Oid, TableStatistics};
+use luma_catalog::Oid;
 use luma_model::arrow::{CellReader, data_type};
 use luma_model::{
     CastKind, DataType, KeyOrder, TextContext, Value, ValueRef, cast, encode_key, prefix_successor,
 };
-use luma_rows::{Access, KeyRange, OpenTable, ScanColumn};
+use luma_rows::{Access, Distribution, KeyRange, OpenTable, ScanColumn};
 
 use crate::functions::collation::{Purpose, sort_key};
 use crate::plan::combined;
+use crate::plan::prefix::prefix;
 
 /// What a row reached through an index costs, in rows of a plain scan.
 const INDEX_ROW_COST: f64 = 4.0;
@@ -37,6 +39,10 @@ const EQUAL_FRACTION: f64 = 0.005;
 const RANGE_FRACTION: f64 = 0.33;
 /// So few entries of a range are not told from one block's.
 const COUNTED_MIN: f64 = 1000.0;
+/// The same of entries with one value, which are often fewer than a block has.
+const COUNTED_EQUAL_MIN: f64 = 10_000.0;
+/// The most values whose entries are counted.
+const COUNTED_PREFIXES_MAX: f64 = 8.0;
 /// The share of rows in a range of which the engine finds nothing.
 const SMALL_RANGE: f64 = 0.005;
 
@@ -165,6 +171,11 @@ impl Ways {
         &self.all[self.best]
     }
 
+    /// How many rows are expected to pass the filters.
+    pub(crate) fn passing(&self) -> f64 {
+        self.passing
+    }
+
     /// The cheapest that gives rows in that order, where it beats sorting those of the best way; its
     /// direction, and how many rows are read of it. With `first`, that many passing rows are enough.
     pub(crate) fn ordered(
@@ -259,6 +270,23 @@ impl Subjects<'_> {
             None => self.table.data_type(subject),
             Some(place) => &self.expressions[place].1,
         }
+    }
+
+    /// How the values of the column that the subject is are spread, if ANALYZE looked at them.
+    fn distribution(&self, subject: usize) -> Option<&Distribution> {
+        let number = self.column(subject)?.number;
+        self.table.distribution(usize::from(number).checked_sub(1)?)
+    }
+
+    /// A value of a subject as a part of a key in ascending order.
+    fn key(&self, subject: usize, value: &Value) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        if subject < self.table.columns().len() {
+            self.table.encode_part(subject, value.as_ref(), KeyOrder::default(), &mut key).ok()?;
+        } else {
+            encode_key(value.as_ref(), self.data_type(subject), KeyOrder::default(), &mut key).ok()?;
+        }
+        Some(key)
     }
 
     fn name(&self, subject: usize) -> &str {
@@ -392,13 +420,13 @@ fn implied(condition: &Expr, filters: &[Expr], subjects: &Subjects<'_>, said: &[
         })
 }
 
-/// Finds the ways to `columns` of the rows that may pass all `filters`.
+/// Finds the ways to `columns` of the rows that may pass all `filters`, as about a `share` of the table's `rows` does.
 pub(crate) fn choose(
     table: &OpenTable,
     planned: &[(Oid, PlannedIndex)],
     columns: &[ScanColumn],
     filters: &[Expr],
-    rows: u64,
+    (rows, share): (u64, f64),
 ) -> Ways {
     let rows = rows.max(1) as f64;
     let mut said = Vec::new();
@@ -414,14 +442,9 @@ pub(crate) fn choose(
             best = place;
         }
     }
-    let (collated, sort_keys) = sort_keys(table);
-    let plain = Subjects { table, expressions: &sort_keys, collated: &collated };
-    let statistics = table.definition.statistics.as_ref();
-    let passing =
-        rows * said.iter().map(|condition| fraction(&plain, condition, statistics)).product::<f64>();
     // None passes that is not in the ranges of every key.
     let narrowed = all.iter().filter(|way| way.narrowed).map(|way| way.rows);
-    let passing = narrowed.fold(passing, f64::min).clamp(1.0, rows);
+    let passing = narrowed.fold(rows * share, f64::min).clamp(1.0, rows);
     Ways { all, best, passing }
 }
 
@@ -436,7 +459,6 @@ fn by_one_key(
     let (collated, sort_keys) = sort_keys(table);
     let plain = Subjects { table, expressions: &sort_keys, collated: &collated };
     let constraints = plain.constraints(said);
-    let statistics = table.definition.statistics.as_ref();
     let parts: Vec<(usize, KeyOrder)> =
         table.key_ordinals().iter().map(|ordinal| (plain.part(*ordinal), KeyOrder::default())).collect();
     let of_column = |subject: &usize| Some(*subject).filter(|subject| *subject < table.columns().len());
@@ -453,7 +475,7 @@ fn by_one_key(
         narrowed: false,
     };
     if let Some(key) = &table.definition.primary_key
-        && let Some(found) = narrow(&plain, (&table.rows, &parts), &constraints, statistics, true, rows)
+        && let Some(found) = narrow(&plain, (&table.rows, &parts), &constraints, true, rows)
     {
         whole.access = Access::Rows(found.ranges);
         whole.rows = found.rows;
@@ -511,7 +533,7 @@ fn by_one_key(
         let only = if way.covers { " only" } else { "" };
         way.description = format!("index{only} {}", definition.name);
         let key = (&index.entries, parts.as_slice());
-        if let Some(found) = narrow(&subjects, key, constraints, statistics, definition.unique, entries) {
+        if let Some(found) = narrow(&subjects, key, constraints, definition.unique, entries) {
             way.access = Access::Index(place, found.ranges);
             way.rows = found.rows;
             way.fixed = found.fixed;
@@ -523,24 +545,33 @@ fn by_one_key(
     all
 }
 
-/// The share of rows that one condition is expected to keep.
-fn fraction(subjects: &Subjects<'_>, condition: &Expr, statistics: Option<&TableStatistics>) -> f64 {
-    let constraints = subjects.constraints([condition]);
-    let constrained = constraints.iter().enumerate().find(|(_, constraint)| !constraint.says_nothing());
-    match constrained {
-        Some((subject, Constraint { equal: Some(values), .. })) => {
-            (equal_fraction(subjects, subject, statistics) * values.len() as f64).min(1.0)
-        }
-        _ => RANGE_FRACTION,
-    }
+/// The share of rows that have one of these values.
+fn equal_fraction(subjects: &Subjects<'_>, subject: usize, values: &[Value]) -> f64 {
+    let known = subjects.distribution(subject);
+    let each = |value: &Value| match known.zip(subjects.key(subject, value)) {
+        Some((known, key)) => known.equal(&key),
+        None => EQUAL_FRACTION,
+    };
+    values.iter().map(each).sum::<f64>().min(1.0)
 }
 
-/// The share of rows that have one value.
-fn equal_fraction(subjects: &Subjects<'_>, subject: usize, statistics: Option<&TableStatistics>) -> f64 {
-    let number = subjects.column(subject).map(|column| column.number);
-    statistics
-        .and_then(|known| known.columns.iter().find(|known| Some(known.column) == number))
-        .map_or(EQUAL_FRACTION, |known| 1.0 / known.distinct.max(1) as f64)
+/// The share of rows with a value in a range, if ANALYZE looked at them.
+fn range_fraction(subjects: &Subjects<'_>, subject: usize, constraint: &Constraint) -> Option<f64> {
+    let known = subjects.distribution(subject)?;
+    let below = |(value, equal): &(Value, bool)| {
+        let key = subjects.key(subject, value)?;
+        Some(known.below(&key)? + if *equal { known.equal(&key) } else { 0.0 })
+    };
+    let low = match &constraint.lower {
+        // What is equal to a bound that is in the range is not below it.
+        Some((value, included)) => below(&(value.clone(), !included))?,
+        None => 0.0,
+    };
+    let high = match &constraint.upper {
+        Some(upper) => below(upper)?,
+        None => 1.0 - known.nulls(),
+    };
+    Some((high - low).clamp(0.0, 1.0))
 }
 
 struct Narrowed {
@@ -557,7 +588,6 @@ fn narrow(
     subjects: &Subjects<'_>,
     (keys, parts): (&Keyspace, &[(usize, KeyOrder)]),
     constraints: &[Constraint],
-    statistics: Option<&TableStatistics>,
     unique: bool,
     rows: f64,
 ) -> Option<Narrowed> {
@@ -567,6 +597,7 @@ fn narrow(
     let mut exact = 0;
     let mut ranges: Option<Vec<KeyRange>> = None;
     let mut fixed = 0;
+    let mut unknown = false;
     for (subject, order) in parts {
         let constraint = &constraints[*subject];
         let data_type = subjects.data_type(*subject);
@@ -586,8 +617,8 @@ fn narrow(
             longer.dedup();
             prefixes = longer;
             exact += 1;
-            let known = equal_fraction(subjects, *subject, statistics);
-            fraction *= (known * values.len() as f64).min(1.0);
+            fraction *= equal_fraction(subjects, *subject, values);
+            unknown |= subjects.distribution(*subject).is_none();
             if values.len() == 1 && fixed + 1 == exact {
                 fixed += 1;
             }
@@ -607,8 +638,10 @@ fn narrow(
                 .map(|prefix| bounded(prefix, data_type, *order, constraint))
                 .collect::<Option<Vec<_>>>()?,
         );
-        let sides = usize::from(constraint.lower.is_some()) + usize::from(constraint.upper.is_some());
-        fraction *= RANGE_FRACTION.powi(sides as i32);
+        fraction *= range_fraction(subjects, *subject, constraint).unwrap_or_else(|| {
+            let sides = usize::from(constraint.lower.is_some()) + usize::from(constraint.upper.is_some());
+            RANGE_FRACTION.powi(sides as i32)
+        });
         used.push(format!("{name} range"));
         break;
     }
@@ -616,15 +649,23 @@ fn narrow(
         return None;
     }
     let count = prefixes.len() as f64;
-    let mut expected = if unique && exact == parts.len() { count } else { (rows * fraction).max(count) };
-    if let Some([range]) = ranges.as_deref() {
-        // Statistics say nothing of ranges. The engine does, in whole blocks: of a small range it knows no more than
-        // that it is small.
-        let counted = keys.approximate_range(range.start(), range.end()).entries as f64;
+    let is_range = ranges.is_some();
+    let ranges = ranges.unwrap_or_else(|| prefixes.into_iter().map(KeyRange::prefix).collect());
+    let mut expected = (rows * fraction).max(count);
+    // The engine counts what a range has now, in whole blocks: of a small one it knows no more than that it is small.
+    let counted = || {
+        let entries = |range: &KeyRange| keys.approximate_range(range.start(), range.end()).entries as f64;
+        ranges.iter().map(entries).sum::<f64>()
+    };
+    if unique && exact == parts.len() {
+        expected = count;
+    } else if is_range && count == 1.0 {
+        let counted = counted();
         expected =
             if counted > COUNTED_MIN { counted } else { expected.min(counted.max(rows * SMALL_RANGE)) };
+    } else if unknown && count <= COUNTED_PREFIXES_MAX {
+        expected = Some(counted()).filter(|counted| *counted > COUNTED_EQUAL_MIN).unwrap_or(expected);
     }
-    let ranges = ranges.unwrap_or_else(|| prefixes.into_iter().map(KeyRange::prefix).collect());
     Some(Narrowed { ranges, fixed, rows: expected.min(rows), description: used.join(", ") })
 }
 
@@ -714,6 +755,7 @@ fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint
             constraints[subject].upper = Some((high, true));
             true
         }
+        Expr::Like(like) => begins_with(subjects, like, constraints).unwrap_or(false),
         Expr::InList(list) if !list.negated && list.list.len() <= LIST_MAX => {
             let Some(subject) = subjects.find(&list.expr) else { return false };
             let values: Option<Vec<Value>> = list
@@ -732,6 +774,18 @@ fn collect(subjects: &Subjects<'_>, filter: &Expr, constraints: &mut [Constraint
         }
         _ => false,
     }
+}
+
+/// Takes what a pattern says of the beginning of a text, and says whether that is all of it.
+fn begins_with(subjects: &Subjects<'_>, like: &Like, constraints: &mut [Constraint]) -> Option<bool> {
+    let subject = subjects.find(&like.expr)?;
+    if !matches!(subjects.data_type(subject), DataType::Text | DataType::Varchar(_) | DataType::Name) {
+        return None;
+    }
+    let prefix = prefix(like)?;
+    constraints[subject].lower = Some((Value::Text(prefix.text), true));
+    constraints[subject].upper = prefix.end.map(|end| (Value::Text(end), false));
+    Some(prefix.is_all)
 }
 
 /// Takes that a subject that is true or false has this value; `b = true` arrives as `b`.
@@ -769,7 +823,7 @@ fn ordinal(table: &OpenTable, name: &str) -> Option<usize> {
 
 /// A constant as a key of that type; `None` when it has no exact counterpart, or when keys of the
 /// type do not order as the comparison does.
-fn key_value(literal: &ScalarValue, wanted: &DataType) -> Option<Value> {
+pub(super) fn key_value(literal: &ScalarValue, wanted: &DataType) -> Option<Value> {
     if literal.is_null() || matches!(wanted, DataType::Json | DataType::Jsonb | DataType::Char(_)) {
         return None;
     }

@@ -1,18 +1,25 @@
 //! How many rows a plan gives, about: from what tables say of their rows and columns.
 //!
 //! Estimates decide orders of joins and which side a join keeps in memory, never an answer. Columns are taken to be
-//! independent of each other, and values of a column to be equally frequent.
+//! independent of each other, and values of a column to be equally frequent where ANALYZE did not look at them.
 
 use std::collections::HashMap;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{Column, ColumnStatistics, ScalarValue, Statistics};
-use datafusion::datasource::source_as_provider;
+use datafusion::datasource::{TableProvider, source_as_provider};
 use datafusion::logical_expr::expr::{Alias, Cast, InList};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Expr, FetchType, Join, JoinType, LogicalPlan, Operator, TableScan,
 };
+use luma_model::{KeyOrder, Value};
+use luma_rows::{Distribution, OpenTable};
+
+use crate::plan::access::key_value;
+use crate::plan::columnar::ColumnTable;
+use crate::plan::prefix::prefix;
+use crate::plan::provider::RowTable;
 
 /// The share that passes a condition of which nothing is known.
 const UNKNOWN: f64 = 1.0 / 3.0;
@@ -68,17 +75,53 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
 trait Known {
     fn column(&self, column: &Column) -> Option<&ColumnStatistics>;
 
+    /// How the column's values are spread, if ANALYZE looked at them.
+    fn spread(&self, column: &Column) -> Option<Spread<'_>>;
+
     fn distinct(&self, column: &Column) -> Option<f64> {
         let found = self.column(column)?.distinct_count.get_value()?;
         Some((*found as f64).max(1.0))
     }
 }
 
-struct OfTable<'a>(&'a Schema, &'a Statistics);
+/// How the values of a table's column are spread.
+struct Spread<'a> {
+    table: &'a OpenTable,
+    ordinal: usize,
+    values: &'a Distribution,
+}
+
+impl Spread<'_> {
+    fn key(&self, literal: &ScalarValue) -> Option<Vec<u8>> {
+        self.key_of(&key_value(literal, self.table.data_type(self.ordinal))?)
+    }
+
+    fn key_of(&self, value: &Value) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        self.table.encode_part(self.ordinal, value.as_ref(), KeyOrder::default(), &mut key).ok()?;
+        Some(key)
+    }
+
+    fn equal(&self, literal: &ScalarValue) -> Option<f64> {
+        Some(self.values.equal(&self.key(literal)?))
+    }
+}
+
+struct OfTable<'a> {
+    schema: &'a Schema,
+    statistics: &'a Statistics,
+    table: Option<&'a OpenTable>,
+}
 
 impl Known for OfTable<'_> {
     fn column(&self, column: &Column) -> Option<&ColumnStatistics> {
-        self.1.column_statistics.get(self.0.index_of(&column.name).ok()?)
+        self.statistics.column_statistics.get(self.schema.index_of(&column.name).ok()?)
+    }
+
+    fn spread(&self, column: &Column) -> Option<Spread<'_>> {
+        let table = self.table?;
+        let ordinal = usize::from(table.definition.column(&column.name)?.number).checked_sub(1)?;
+        Some(Spread { table, ordinal, values: table.distribution(ordinal)? })
     }
 }
 
@@ -90,15 +133,24 @@ impl Known for OfPlan<'_> {
         None
     }
 
+    fn spread(&self, _: &Column) -> Option<Spread<'_>> {
+        None
+    }
+
     fn distinct(&self, column: &Column) -> Option<f64> {
         let place = self.0.schema().index_of_column(column).ok()?;
         *self.1.distinct.get(place)?
     }
 }
 
-/// The share of a table's rows that these conditions let pass.
-pub(crate) fn share(filters: &[Expr], schema: &Schema, statistics: &Statistics) -> f64 {
-    share_of(filters.iter().flat_map(split_conjunction), &OfTable(schema, statistics))
+/// The share of a table's rows that these conditions let pass; `table` knows what ANALYZE found.
+pub(crate) fn share(
+    filters: &[Expr],
+    schema: &Schema,
+    statistics: &Statistics,
+    table: Option<&OpenTable>,
+) -> f64 {
+    share_of(filters.iter().flat_map(split_conjunction), &OfTable { schema, statistics, table })
 }
 
 fn share_of<'a>(conditions: impl Iterator<Item = &'a Expr>, known: &dyn Known) -> f64 {
@@ -114,29 +166,60 @@ fn share_of<'a>(conditions: impl Iterator<Item = &'a Expr>, known: &dyn Known) -
             None => share *= passing(condition, known),
         }
     }
-    let ranges: f64 = cut.values().map(|(below, above)| (1.0 - below - above).max(RANGE_MIN)).product();
-    share * ranges
+    for (column, (below, above)) in cut {
+        let nulls = known.spread(column).map_or(0.0, |spread| spread.values.nulls());
+        share *= (1.0 - nulls - below - above).max(RANGE_MIN);
+    }
+    share
 }
 
-/// For a column compared with a constant between its bounds: the share that is cut off below, and above.
+/// For a column compared with a constant: the share of rows that is cut off below, and above.
 fn ends<'a>(condition: &'a Expr, known: &dyn Known) -> Option<(&'a Column, f64, f64)> {
     if let Expr::Between(Between { expr, negated: false, low, high }) = condition {
         let column = bare(expr)?;
-        let below = place(known.column(column)?, literal(low)?)?;
-        let above = 1.0 - place(known.column(column)?, literal(high)?)?;
-        return Some((column, below, above));
+        let below = below(column, literal(low)?, false, known)?;
+        return Some((column, below, above(column, literal(high)?, true, known)?));
+    }
+    if let Expr::Like(like) = condition {
+        let column = bare(&like.expr)?;
+        let (spread, prefix) = (known.spread(column)?, prefix(like)?);
+        if !prefix.is_all || spread.table.collator(spread.ordinal).is_some() {
+            return None;
+        }
+        let below = spread.values.below(&spread.key_of(&Value::Text(prefix.text))?)?;
+        let end = prefix.end.and_then(|end| spread.values.below(&spread.key_of(&Value::Text(end))?));
+        return Some((column, below, end.map_or(0.0, |end| 1.0 - spread.values.nulls() - end)));
     }
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
     let (column, value, op) = match (bare(left), literal(right)) {
         (Some(column), Some(value)) => (column, value, *op),
         _ => (bare(right)?, literal(left)?, op.swap()?),
     };
-    let place = || place(known.column(column)?, value);
     match op {
-        Operator::Lt | Operator::LtEq => Some((column, 0.0, 1.0 - place()?)),
-        Operator::Gt | Operator::GtEq => Some((column, place()?, 0.0)),
+        Operator::Lt | Operator::LtEq => {
+            Some((column, 0.0, above(column, value, op == Operator::LtEq, known)?))
+        }
+        Operator::Gt | Operator::GtEq => {
+            Some((column, below(column, value, op == Operator::Gt, known)?, 0.0))
+        }
         _ => None,
     }
+}
+
+/// The share of rows with a value below that one, or equal to it.
+fn below(column: &Column, value: &ScalarValue, or_equal: bool, known: &dyn Known) -> Option<f64> {
+    let spread = known.spread(column).and_then(|spread| {
+        let key = spread.key(value)?;
+        let equal = if or_equal { spread.values.equal(&key) } else { 0.0 };
+        Some(spread.values.below(&key)? + equal)
+    });
+    spread.or_else(|| place(known.column(column)?, value))
+}
+
+/// The share of rows with a value above that one, but for those equal to it if these are kept.
+fn above(column: &Column, value: &ScalarValue, kept: bool, known: &dyn Known) -> Option<f64> {
+    let nulls = known.spread(column).map_or(0.0, |spread| spread.values.nulls());
+    Some((1.0 - nulls - below(column, value, kept, known)?).max(0.0))
 }
 
 /// Where a value is between a column's bounds, 0 to 1.
@@ -167,19 +250,14 @@ fn number(value: &ScalarValue) -> Option<f64> {
 
 /// The share that one condition lets pass.
 fn passing(condition: &Expr, known: &dyn Known) -> f64 {
-    let one_of = |expr: &Expr, many: f64| match bare(expr).and_then(|column| known.distinct(column)) {
-        Some(distinct) => (many / distinct).min(1.0),
-        None => (many * UNKNOWN_EQUAL).min(1.0),
-    };
+    let nulls = |expr: &Expr| Some(known.spread(bare(expr)?)?.values.nulls());
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::Eq if bare(left).is_some() => one_of(left, 1.0),
-            Operator::Eq => one_of(right, 1.0),
+            Operator::Eq if bare(left).is_some() => one_of(left, [right.as_ref()], known),
+            Operator::Eq => one_of(right, [left.as_ref()], known),
             Operator::NotEq => {
-                1.0 - passing(
-                    &Expr::BinaryExpr(BinaryExpr::new(left.clone(), Operator::Eq, right.clone())),
-                    known,
-                )
+                let (side, other) = if bare(left).is_some() { (left, right) } else { (right, left) };
+                (1.0 - nulls(side).unwrap_or_default() - one_of(side, [other.as_ref()], known)).max(0.0)
             }
             Operator::And => share_of(split_conjunction(condition).into_iter(), known),
             Operator::Or => {
@@ -192,17 +270,33 @@ fn passing(condition: &Expr, known: &dyn Known) -> f64 {
             _ => UNKNOWN,
         },
         Expr::InList(InList { expr, list, negated }) => {
-            let share = one_of(expr, list.len() as f64);
-            if *negated { 1.0 - share } else { share }
+            let share = one_of(expr, list, known);
+            if *negated { (1.0 - nulls(expr).unwrap_or_default() - share).max(0.0) } else { share }
         }
         Expr::Like(like) if like.negated => 1.0 - PATTERN,
         Expr::Like(_) => PATTERN,
         Expr::Not(inner) => 1.0 - passing(inner, known),
-        Expr::IsNotNull(_) => 1.0,
-        Expr::IsNull(_) => UNKNOWN_EQUAL,
+        Expr::IsNotNull(inner) => 1.0 - nulls(inner).unwrap_or_default(),
+        Expr::IsNull(inner) => nulls(inner).unwrap_or(UNKNOWN_EQUAL),
         Expr::Literal(ScalarValue::Boolean(Some(true)), _) => 1.0,
+        Expr::Column(column) => {
+            let spread = known.spread(column);
+            spread.and_then(|spread| spread.equal(&ScalarValue::Boolean(Some(true)))).unwrap_or(UNKNOWN)
+        }
         _ => UNKNOWN,
     }
+}
+
+/// The share of rows in which an expression is one of others.
+fn one_of<'a>(expr: &Expr, others: impl IntoIterator<Item = &'a Expr>, known: &dyn Known) -> f64 {
+    let column = bare(expr);
+    let spread = column.and_then(|column| known.spread(column));
+    let usual = column.and_then(|column| known.distinct(column)).map_or(UNKNOWN_EQUAL, |many| 1.0 / many);
+    let each = |other: &Expr| {
+        let found = spread.as_ref().zip(literal(other)).and_then(|(spread, value)| spread.equal(value));
+        found.unwrap_or(usual)
+    };
+    others.into_iter().map(each).sum::<f64>().min(1.0)
 }
 
 /// What is known of a plan's rows; `None` where a table in it says nothing.
@@ -261,11 +355,19 @@ fn of_scan(scan: &TableScan) -> Option<Estimate> {
     let statistics = provider.statistics()?;
     let rows = (*statistics.num_rows.get_value()? as f64).max(1.0);
     let schema = scan.source.schema();
-    let known = OfTable(&schema, &statistics);
+    let table = open_table(provider.as_ref());
+    let known = OfTable { schema: &schema, statistics: &statistics, table };
     let fields = scan.projected_schema.fields().iter();
     let distinct = fields.map(|field| known.distinct(&Column::new_unqualified(field.name()))).collect();
-    let passing = rows * share(&scan.filters, &schema, &statistics);
+    let passing = rows * share(&scan.filters, &schema, &statistics, table);
     Some(Estimate { rows: passing.max(1.0), before: rows, distinct })
+}
+
+/// The table that a provider reads, if it is one of ours.
+fn open_table(provider: &dyn TableProvider) -> Option<&OpenTable> {
+    let any: &dyn std::any::Any = provider;
+    let of_rows = any.downcast_ref::<RowTable>().map(|table| table.table.as_ref());
+    of_rows.or_else(|| any.downcast_ref::<ColumnTable>().map(ColumnTable::table))
 }
 
 fn of_join(join: &Join) -> Option<Estimate> {
@@ -316,7 +418,7 @@ mod tests {
             total_byte_size: Precision::Absent,
             column_statistics: vec![whole.clone(), whole, ColumnStatistics::new_unknown()],
         };
-        share(&[filter], &schema, &statistics)
+        share(&[filter], &schema, &statistics, None)
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::error::to_datafusion;
 use crate::expression::TableExpressions;
 use crate::functions::collation::column_field;
 use crate::plan::access;
+use crate::plan::estimate::share;
 use crate::plan::scan::RowScanExec;
 use crate::session::SessionInfo;
 
@@ -187,7 +188,11 @@ impl TableProvider for RowTable {
         let projection = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(projection)?);
         let columns: Vec<ScanColumn> = projection.iter().map(|at| self.columns[*at]).collect();
-        let ways = access::choose(&self.table, self.planned(), &columns, filters, self.rows);
+        let passing = match (filters, self.statistics()) {
+            ([_, ..], Some(statistics)) => share(filters, &self.schema, &statistics, Some(&self.table)),
+            _ => 1.0,
+        };
+        let ways = access::choose(&self.table, self.planned(), &columns, filters, (self.rows, passing));
         // A limit counts rows that pass the filters, which stay above the scan.
         let limit = if filters.is_empty() { limit } else { None };
         let partitions = state.config().target_partitions();

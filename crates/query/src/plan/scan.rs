@@ -108,6 +108,11 @@ impl RowScanExec {
         })
     }
 
+    /// How many rows are expected to pass the filters above it.
+    pub(crate) fn passing(&self) -> f64 {
+        self.ways.passing()
+    }
+
     /// Whether it is expected to be left after its first rows.
     pub(crate) fn gives_first_rows(&self) -> bool {
         self.first_rows.is_some()

@@ -23,7 +23,7 @@ use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
 use crate::plan::lateral_rows::ApplyLeftLateral;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
-use crate::plan::watch;
+use crate::plan::{passing, watch};
 
 /// Consumers named in an out-of-memory error.
 const NAMED_CONSUMERS: usize = 3;
@@ -93,6 +93,7 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     // What it leaves out for `min(a), max(b)` is decided by those bounds that are known: rows that the others would
     // have needed are gone.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    config.options_mut().optimizer.use_statistics_registry = true;
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -100,7 +101,8 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         .with_type_planner(Arc::new(PostgresTypePlanner))
         .with_analyzer_rules(analyzer.rules)
         .with_optimizer_rules(watch::with_watches(optimizer.rules))
-        .with_physical_optimizer_rules(physical);
+        .with_physical_optimizer_rules(physical)
+        .with_statistics_registry(passing::registry());
     // Our operators come first, so that they win over DataFusion's.
     if let Some(planners) = builder.expr_planners() {
         planners.splice(0..0, functions::expr_planners());

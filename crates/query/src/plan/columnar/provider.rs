@@ -49,6 +49,10 @@ impl ColumnTable {
         Ok(Self { source: Arc::new(source), schema, columns })
     }
 
+    pub(crate) fn table(&self) -> &OpenTable {
+        &self.source.table
+    }
+
     /// The table.
     pub(crate) fn oid(&self) -> Oid {
         self.source.table.definition.oid
@@ -213,7 +217,8 @@ impl TableProvider for ColumnTable {
         let columns = projection.iter().filter_map(|at| self.columns.get(*at).copied()).collect();
         let filter = self.filter(state, filters)?;
         let partitions = state.config().target_partitions();
-        let share = || share(filters, &self.schema, &statistics(&self.source, &self.columns));
+        let table = self.table();
+        let share = || share(filters, &self.schema, &statistics(&self.source, &self.columns), Some(table));
         let filter = filter.map(|filter| (filter, share()));
         let scan = ColumnScanExec::new(Arc::clone(&self.source), columns, schema, filter, limit, partitions);
         Ok(Arc::new(scan.map_err(to_datafusion)?))

@@ -1,0 +1,22 @@
+-- What ANALYZE finds, where all rows are looked at.
+CREATE TABLE known (id int PRIMARY KEY, kind text, part int, day date, weight float8, ok boolean, note varchar(20), n numeric);
+INSERT INTO known SELECT i, CASE WHEN i % 100 = 0 THEN 'rare' WHEN i % 10 = 0 THEN 'some' ELSE 'usual' END, i % 7, date '2026-01-01' + i, i / 4.0, i % 5 = 0, CASE WHEN i % 4 = 0 THEN 'note ' || i END, i % 3 + 0.50 FROM generate_series(1, 2000) AS s(i);
+ANALYZE known;
+SELECT attname, null_frac, n_distinct FROM pg_stats WHERE tablename = 'known' ORDER BY attname;
+SELECT most_common_vals::text::text[], most_common_freqs, histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'kind';
+SELECT most_common_vals::text::text[], most_common_freqs, histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'ok';
+SELECT most_common_vals::text::text[], most_common_freqs, histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'id';
+SELECT most_common_vals::text::text[], histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'day';
+SELECT most_common_vals::text::text[], histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'weight';
+SELECT array_length(most_common_freqs, 1), histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'part';
+SELECT array_length(most_common_freqs, 1), histogram_bounds::text::text[] FROM pg_stats WHERE tablename = 'known' AND attname = 'n';
+UPDATE known SET part = 100 + id WHERE id % 2 = 0;
+UPDATE known SET part = 3 WHERE id % 2 = 1;
+ANALYZE known (part);
+SELECT null_frac, most_common_vals::text::text[], most_common_freqs, array_length(histogram_bounds::text::text[], 1) FROM pg_stats WHERE tablename = 'known' AND attname = 'part';
+DELETE FROM known;
+INSERT INTO known (id) SELECT i FROM generate_series(1, 100) AS s(i);
+ANALYZE known;
+SELECT attname, null_frac, n_distinct, most_common_vals::text::text[], most_common_freqs FROM pg_stats WHERE tablename = 'known' ORDER BY attname;
+SELECT relname, analyze_count > 0, last_analyze <= now(), n_mod_since_analyze >= 0, n_live_tup >= 0, seq_scan IS NULL AND false FROM pg_stat_user_tables WHERE relname = 'known';
+DROP TABLE known;
