@@ -42,7 +42,7 @@ pub(crate) fn describe(
     rows: u64,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Described> {
-    let changes = table.changes.total();
+    let changes = (table.changes.total(), table.changes.net());
     let statistics = luma_rows::analyze(table, reader, rows, go_on)?;
     Ok(Described { table: Arc::clone(table), changes, statistics })
 }
@@ -50,8 +50,8 @@ pub(crate) fn describe(
 /// Statistics that were made of a table.
 pub(crate) struct Described {
     table: Arc<OpenTable>,
-    /// How much had been changed in it before.
-    changes: u64,
+    /// How much had been changed in it before, and how many rows that left.
+    changes: (u64, u64),
     statistics: TableStatistics,
 }
 

@@ -11,6 +11,8 @@ pub struct Changes {
     deleted: AtomicU64,
     /// All of them when statistics were last made.
     analyzed: AtomicU64,
+    /// Rows inserted without those deleted, then; wrapping.
+    rows_then: AtomicU64,
     by_hand: Runs,
     by_itself: Runs,
 }
@@ -60,9 +62,22 @@ impl Changes {
         [&self.inserted, &self.updated, &self.deleted].map(|count| count.load(Ordering::Relaxed)).iter().sum()
     }
 
-    /// Statistics were made of the table as it was after that many changes.
-    pub fn analyzed(&self, total: u64, by_itself: bool) {
+    /// Rows inserted without those deleted; wrapping.
+    pub fn net(&self) -> u64 {
+        self.inserted.load(Ordering::Relaxed).wrapping_sub(self.deleted.load(Ordering::Relaxed))
+    }
+
+    /// By how many rows the table grew since statistics were made, if they were since the database was opened.
+    pub fn growth(&self) -> Option<i64> {
+        let made =
+            self.by_hand.count.load(Ordering::Relaxed) + self.by_itself.count.load(Ordering::Relaxed) > 0;
+        made.then(|| self.net().wrapping_sub(self.rows_then.load(Ordering::Relaxed)) as i64)
+    }
+
+    /// Statistics were made of the table as it was after that many changes, of which so many rows were left.
+    pub fn analyzed(&self, (total, net): (u64, u64), by_itself: bool) {
         self.analyzed.store(total, Ordering::Relaxed);
+        self.rows_then.store(net, Ordering::Relaxed);
         let runs = if by_itself { &self.by_itself } else { &self.by_hand };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
         runs.last.store(now, Ordering::Relaxed);

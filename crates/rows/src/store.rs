@@ -160,11 +160,16 @@ impl Store {
         Ok(counter)
     }
 
-    /// About how many rows a table has, from the engine's counts.
+    /// About how many rows a table has: from the engine's counts, in which older versions are rows too, or what ANALYZE counted
+    /// and what was inserted and deleted since.
     pub fn approximate_rows(&self, table: &OpenTable) -> u64 {
         let files = table.files.as_ref().and_then(|files| files.views(&self.engine.snapshot()).ok());
         let in_files: u64 = files.iter().flatten().map(FileView::live_rows).sum();
-        table.rows.stats().approximate_entries + in_files
+        let entries = table.rows.stats().approximate_entries + in_files;
+        match (&table.definition.statistics, table.changes.growth()) {
+            (Some(known), Some(growth)) => known.row_count.saturating_add_signed(growth).min(entries),
+            _ => entries,
+        }
     }
 
     /// The lock key of a table or other object.
