@@ -18,7 +18,7 @@ use crate::temporary::is_temporary;
 /// How often tables are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How often statistics of a table make themselves at most, unless most of it is new.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 /// Changed rows from which statistics are made again, and the share of the table that is added to them: PostgreSQL's
 /// `autovacuum_analyze_threshold` and `autovacuum_analyze_scale_factor`.
 const CHANGED_ROWS: f64 = 50.0;
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn statistics_are_made_again_when_enough_was_changed() {
-        let minute = Some(Duration::from_secs(60));
+        let minute = Some(Duration::from_mins(1));
         let recently = Some(Duration::from_secs(5));
         // New tables.
         assert!(!is_due(None, 49, 49, None));

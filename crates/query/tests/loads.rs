@@ -173,3 +173,26 @@ async fn other_writers_keep_their_rows_and_get_their_turn() {
     run(&mut session, "DELETE FROM t WHERE id = -1").await.unwrap();
     check_all(&mut session).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_table_while_it_is_loaded_stays() {
+    let fixture = Fixture::new();
+    let (mut session, mut other) = (fixture.session(), fixture.session());
+    run(&mut session, TABLE).await.unwrap();
+    let before = storage(&fixture);
+    let statement = session.parse_script("COPY t FROM STDIN").unwrap().remove(0);
+    let prepared = session.prepare(statement, &[]).await.unwrap();
+    let Outcome::CopyIn(mut copy) = session.execute(&prepared, &[], None).await.unwrap() else {
+        panic!("no COPY")
+    };
+    for piece in lines(0..ROWS).as_bytes().chunks(1 << 20) {
+        copy.write(&mut session, piece).await.unwrap();
+    }
+    run(&mut other, "COMMENT ON TABLE t IS 'many rows'").await.unwrap();
+    run(&mut other, "ANALYZE t").await.unwrap();
+    copy.finish(&mut session).await.unwrap();
+    session.sync().await.unwrap();
+    assert_ne!(storage(&fixture), before);
+    assert_eq!(one(&mut session, "SELECT obj_description('t'::regclass)").await, "many rows");
+    check_all(&mut session).await;
+}

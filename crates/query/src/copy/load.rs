@@ -176,7 +176,15 @@ impl TableLoad {
         for storage in current.storages() {
             ddl::drop_storage(session, storage)?;
         }
-        ddl::put(session, Object::Table(definition.as_ref().clone()))?;
+        // Nobody could write to it meanwhile or change its columns, but describe it or count its values.
+        let mut loaded = current.as_ref().clone();
+        loaded.storage = definition.storage;
+        for index in &mut loaded.indexes {
+            let filled = definition.indexes.iter().find(|filled| filled.oid == index.oid);
+            index.storage =
+                filled.ok_or_else(|| Error::internal("an index came while rows were loaded"))?.storage;
+        }
+        ddl::put(session, Object::Table(loaded))?;
         // What was loaded is newer than the transaction's snapshot.
         session.active()?.engine.refresh();
         Ok(())

@@ -8,7 +8,8 @@ use luma_rows::{KeyRange, OpenTable};
 
 use crate::fast::compile::constant;
 use crate::fast::scalar::{Compiler, Environment, Typed};
-use crate::plan::access::{Constraint, bounded};
+use crate::plan::narrow::bounded;
+use crate::plan::subject::Constraint;
 
 /// Most values of a list.
 const LIST_MAX: usize = 10_000;

@@ -16,10 +16,10 @@ use datafusion::logical_expr::{
 use luma_model::{KeyOrder, Value};
 use luma_rows::{Distribution, OpenTable};
 
-use crate::plan::access::key_value;
 use crate::plan::columnar::ColumnTable;
 use crate::plan::prefix::prefix;
 use crate::plan::provider::RowTable;
+use crate::plan::subject::key_value;
 
 /// The share that passes a condition of which nothing is known.
 const UNKNOWN: f64 = 1.0 / 3.0;
