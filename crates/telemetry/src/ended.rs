@@ -55,6 +55,11 @@ impl Metrics {
         // Even if that fails: whoever wakes is put there once more, which does no harm.
         saved.registered -= gone;
         self.series.fetch_sub(gone.len() as usize, Ordering::Relaxed);
+        self.strip_registry(gone)
+    }
+
+    /// Removes series that memory does not have from the registry.
+    pub(crate) fn strip_registry(&self, gone: &RoaringBitmap) -> Result<()> {
         let next = self.references.end();
         let places = self.places();
         let blocks: RoaringBitmap = gone.iter().map(|reference| reference / BLOCK_SERIES).collect();
