@@ -146,13 +146,16 @@ impl Dormant {
             let number = key.try_into().map_err(|_| damaged("the key of a group is none"))?;
             let number = u32::from_be_bytes(number);
             let (header, _) = Header::decode(value).ok_or_else(|| damaged("a group makes no sense"))?;
-            let asleep: RoaringBitmap = header.asleep.iter().filter(|reference| !awake(*reference)).collect();
             state.next_group = number.checked_add(1).ok_or_else(|| damaged("a group has the last number"))?;
-            state.len += asleep.len() as usize;
-            let group = Group { times: header.times, metrics: header.metrics, asleep: Arc::new(asleep) };
-            state.groups.insert(number, group);
+            let asleep = Arc::new(header.asleep);
+            state.groups.insert(number, Group { times: header.times, metrics: header.metrics, asleep });
         }
-        Ok(Self { database: database.clone(), groups, by_labels, seed, state: RwLock::new(state) })
+        let wrong = state.keep_each_once(awake);
+        let own = Self { database: database.clone(), groups, by_labels, seed, state: RwLock::new(state) };
+        if !wrong.is_empty() {
+            own.strip_beds(&wrong)?;
+        }
+        Ok(own)
     }
 
     /// How many sleep.
@@ -385,6 +388,23 @@ impl Dormant {
 }
 
 impl State {
+    /// Takes those out of groups that are awake, or sleep in a later group: a crash came before the disk learned that they
+    /// woke. Gives the groups that are wrong on the disk: one of them that falls asleep again would be in two.
+    fn keep_each_once(&mut self, awake: impl Fn(u32) -> bool) -> RoaringBitmap {
+        let (mut seen, mut wrong) = (RoaringBitmap::new(), RoaringBitmap::new());
+        for (number, group) in self.groups.iter_mut().rev() {
+            let is_here = |reference: &u32| !seen.contains(*reference) && !awake(*reference);
+            let asleep: RoaringBitmap = group.asleep.iter().filter(is_here).collect();
+            if asleep != *group.asleep {
+                wrong.insert(*number);
+            }
+            seen |= &asleep;
+            self.len += asleep.len() as usize;
+            group.asleep = Arc::new(asleep);
+        }
+        wrong
+    }
+
     /// Takes one out of its group; whether it slept there.
     fn forget(&mut self, group: u32, reference: u32) -> bool {
         let Some(group) = self.groups.get_mut(&group) else { return false };

@@ -55,13 +55,16 @@ impl Metrics {
         // Even if that fails: whoever wakes is put there once more, which does no harm.
         saved.registered -= gone;
         self.series.fetch_sub(gone.len() as usize, Ordering::Relaxed);
+        self.strip_registry(gone)
+    }
+
+    /// Removes series that memory does not have from the registry.
+    pub(crate) fn strip_registry(&self, gone: &RoaringBitmap) -> Result<()> {
         let next = self.references.end();
         let places = self.places();
-        self.tier.remove_series(gone, next, |block| {
-            let from = places.partition_point(|place| place.reference / BLOCK_SERIES < block);
-            let to = places.partition_point(|place| place.reference / BLOCK_SERIES <= block);
-            self.newest(places.get(from..to).unwrap_or_default())
-        })
+        let blocks: RoaringBitmap = gone.iter().map(|reference| reference / BLOCK_SERIES).collect();
+        let newest = self.durable_newest(&places, &blocks)?;
+        self.tier.remove_series(gone, next, &newest)
     }
 
     /// Lets those go that sleep and have no samples any more; how many went.

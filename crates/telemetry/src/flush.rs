@@ -22,7 +22,7 @@ use crate::head::{FlushMark, Head};
 use crate::record::RecordWriter;
 use crate::shard::Last;
 use crate::store::Metrics;
-use crate::tier::{BLOCK_SERIES, json_of, run_of};
+use crate::tier::{BLOCK_SERIES, NewestOfBlock, json_of, run_of};
 
 /// How many files are written at the same time, each of its own window: they hold up to a row group in memory.
 const WINDOWS_MAX: usize = 4;
@@ -62,35 +62,29 @@ impl Metrics {
         let places = self.places();
         let marked: Vec<(Place, FlushMark)> =
             places.iter().filter_map(|place| Some((*place, self.mark(*place)?))).collect();
+        let new: Vec<(u32, Labels)> = places
+            .iter()
+            .filter(|place| !saved.registered.contains(place.reference))
+            .filter_map(|place| Some((place.reference, self.labels(*place)?)))
+            .collect();
+        let changed = marked.iter().map(|(place, _)| place.reference);
+        let changed = changed.chain(new.iter().map(|(reference, _)| *reference));
+        let changed = changed.chain(woken.iter().map(|sleeper| sleeper.reference));
+        let blocks: RoaringBitmap = changed.map(|reference| reference / BLOCK_SERIES).collect();
         self.say_again()?;
-        // Samples that came after `to` are among the marked ones.
-        self.log.wait_durable(self.log.end())?;
+        // What is marked is durable as well then, also what came after `to`.
+        let newest = self.durable_newest(&places, &blocks)?;
         let add = self.write_files(&marked)?;
         let mut done = Flushed { series: marked.len(), files: add.len(), ..Flushed::default() };
         for finished in &add {
             done.samples += finished.entry().rows;
             done.bytes += finished.entry().bytes;
         }
-        let new: Vec<(u32, Labels)> = places
-            .iter()
-            .filter(|place| !saved.registered.contains(place.reference))
-            .filter_map(|place| Some((place.reference, self.labels(*place)?)))
-            .collect();
         self.tier.add_series(to, new.iter().map(|(reference, labels)| (*reference, labels)))?;
         saved.registered.extend(new.iter().map(|(reference, _)| *reference));
-        let mut references: RoaringBitmap = woken.iter().map(|sleeper| sleeper.reference).collect();
-        references.extend(new.iter().map(|(reference, _)| *reference));
         self.tier.table.commit(Change { add, ..Change::default() }, |transaction| {
-            for block in places.chunk_by(|a, b| a.reference / BLOCK_SERIES == b.reference / BLOCK_SERIES) {
-                let Some(first) = block.first() else { continue };
-                let number = first.reference / BLOCK_SERIES;
-                let at = marked.partition_point(|(place, _)| place.reference / BLOCK_SERIES < number);
-                let has_new =
-                    marked.get(at).is_some_and(|(place, _)| place.reference / BLOCK_SERIES == number);
-                let of_block = number * BLOCK_SERIES..=number * BLOCK_SERIES + (BLOCK_SERIES - 1);
-                if has_new || references.range_cardinality(of_block) > 0 {
-                    self.tier.put_newest(transaction, number, &self.newest(block))?;
-                }
+            for of_block in &newest {
+                self.tier.put_newest(transaction, of_block)?;
             }
             self.dormant.write_woken(transaction, &woken)?;
             self.tier.put_saved(transaction, to)
@@ -158,7 +152,24 @@ impl Metrics {
         self.shards.get(place.shard as usize)?.state.read().index.labels(place.id).cloned()
     }
 
-    pub(crate) fn newest(&self, places: &[Place]) -> Vec<(u32, Last)> {
+    /// The newest samples of the series in some blocks, when the log has them for good. The registry may know no others: after
+    /// a crash one that the log lost would count as there, and who sends it again would be told so.
+    pub(crate) fn durable_newest(
+        &self,
+        places: &[Place],
+        blocks: &RoaringBitmap,
+    ) -> Result<Vec<NewestOfBlock>> {
+        let newest = |block| {
+            let from = places.partition_point(|place| place.reference / BLOCK_SERIES < block);
+            let to = places.partition_point(|place| place.reference / BLOCK_SERIES <= block);
+            NewestOfBlock::new(block, &self.newest(places.get(from..to).unwrap_or_default()))
+        };
+        let newest = blocks.iter().map(newest).collect();
+        self.log.wait_durable(self.log.end())?;
+        Ok(newest)
+    }
+
+    fn newest(&self, places: &[Place]) -> Vec<(u32, Last)> {
         let newest = |place: &Place| {
             let last = self.shards.get(place.shard as usize)?.writer.lock().last(place.id)?;
             Some((place.reference, last))

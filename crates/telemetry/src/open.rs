@@ -45,6 +45,7 @@ impl Metrics {
             shards,
             known: HashMap::new(),
             ended: HashSet::new(),
+            superseded: RoaringBitmap::new(),
             given: tier.next_reference()?,
             next_reference: 0,
             metadata: MetadataTable::default(),
@@ -89,7 +90,7 @@ impl Metrics {
         }
         let next_reference = opening.next_reference.max(opening.given);
         let hot_from = warm.entries().map(|entry| entry.times.1.saturating_add(1)).max();
-        Ok(Self {
+        let store = Self {
             shards: opening.shards,
             log,
             tier,
@@ -109,7 +110,12 @@ impl Metrics {
             series_max: options.series_max,
             out_of_order_window_ms: options.out_of_order_window_ms.max(0),
             _lock: lock,
-        })
+        };
+        if !opening.superseded.is_empty() {
+            // Once the other series sleeps they would count as awake again.
+            store.strip_registry(&opening.superseded)?;
+        }
+        Ok(store)
     }
 }
 
@@ -119,6 +125,8 @@ struct Opening {
     known: HashMap<u32, (usize, u32)>,
     /// Series that the log still has and that ended.
     ended: HashSet<u32>,
+    /// Those of the registry whose labels another series has by now. A crash came before the disk learned that they ended.
+    superseded: RoaringBitmap,
     /// References below it were given; of these, those that are not known ended.
     given: u32,
     next_reference: u32,
@@ -211,6 +219,7 @@ impl Opening {
                 return Ok(());
             }
             self.ended.insert(other);
+            self.superseded.insert(other);
             self.known.remove(&other);
             shard.writer.get_mut().remove(&RoaringBitmap::from([id]));
             shard.state.get_mut().remove(id);

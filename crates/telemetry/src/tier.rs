@@ -126,13 +126,8 @@ impl Tier {
     }
 
     /// Removes series from the registry, with their newest samples. All references that were given are below `next`;
-    /// `newest` has the newest samples of the series of a block that stay.
-    pub fn remove_series(
-        &self,
-        gone: &RoaringBitmap,
-        next: u32,
-        newest: impl Fn(u32) -> Vec<(u32, Last)>,
-    ) -> Result<()> {
+    /// `newest` has the newest samples of the series that stay in their blocks.
+    pub fn remove_series(&self, gone: &RoaringBitmap, next: u32, newest: &[NewestOfBlock]) -> Result<()> {
         let mut transaction = self.begin();
         transaction.put(&self.newest, NEXT_KEY, &next.to_le_bytes())?;
         let snapshot = self.database.snapshot();
@@ -148,10 +143,8 @@ impl Tier {
                 std::mem::replace(&mut transaction, self.begin()).commit()?;
             }
         }
-        let mut blocks: Vec<u32> = gone.iter().map(|reference| reference / BLOCK_SERIES).collect();
-        blocks.dedup();
-        for block in blocks {
-            self.put_newest(&mut transaction, block, &newest(block))?;
+        for of_block in newest {
+            self.put_newest(&mut transaction, of_block)?;
         }
         transaction.commit()?;
         Ok(())
@@ -218,12 +211,29 @@ impl Tier {
     }
 
     /// Notes in a transaction the newest samples of the series of a block.
-    pub fn put_newest(
-        &self,
-        transaction: &mut Transaction,
-        block: u32,
-        newest: &[(u32, Last)],
-    ) -> lightning::Result<()> {
+    pub fn put_newest(&self, transaction: &mut Transaction, of: &NewestOfBlock) -> lightning::Result<()> {
+        match &of.record {
+            Some(record) => transaction.put(&self.newest, &of.block.to_be_bytes(), record),
+            None => transaction.delete(&self.newest, &of.block.to_be_bytes()),
+        }
+    }
+
+    /// Notes in a transaction how far the log is in files.
+    pub fn put_saved(&self, transaction: &mut Transaction, to: Lsn) -> lightning::Result<()> {
+        transaction.put(&self.newest, SAVED_KEY, &to.0.to_le_bytes())
+    }
+}
+
+/// The newest samples of the series of a block, as the registry has them.
+#[derive(Debug)]
+pub(crate) struct NewestOfBlock {
+    block: u32,
+    /// None if no series of the block has one.
+    record: Option<Vec<u8>>,
+}
+
+impl NewestOfBlock {
+    pub fn new(block: u32, newest: &[(u32, Last)]) -> Self {
         let mut record = RecordWriter::with_capacity(newest.len() * 16);
         for (reference, (t, sample)) in newest {
             match sample {
@@ -231,15 +241,7 @@ impl Tier {
                 None => record.deleted(*reference, *t),
             }
         }
-        match record.finish() {
-            Some(record) => transaction.put(&self.newest, &block.to_be_bytes(), &record),
-            None => transaction.delete(&self.newest, &block.to_be_bytes()),
-        }
-    }
-
-    /// Notes in a transaction how far the log is in files.
-    pub fn put_saved(&self, transaction: &mut Transaction, to: Lsn) -> lightning::Result<()> {
-        transaction.put(&self.newest, SAVED_KEY, &to.0.to_le_bytes())
+        Self { block, record: record.finish() }
     }
 }
 

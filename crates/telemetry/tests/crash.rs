@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use luma_log::{Flusher, LogOptions};
 use luma_promql::{FloatHistogram, Matcher, Select, Source};
@@ -91,5 +92,34 @@ fn a_crash_at_every_change_loses_no_acknowledged_sample_and_shows_no_batch_in_pa
         if index % 64 == 0 {
             replayed = replayed.fork();
         }
+    }
+}
+
+#[test]
+fn what_a_flush_saw_but_the_log_lost_is_taken_when_it_is_sent_again() {
+    for seed in 0..20 {
+        let disk = SimDisk::new();
+        let metrics = open(&disk);
+        metrics.append(&batch(1)).unwrap();
+        // Batches come while a flush is on its way, and nobody waits until they are durable.
+        let (flushed, mut last) = (AtomicBool::new(false), 1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                metrics.flush(i64::MAX).unwrap();
+                flushed.store(true, Ordering::Release);
+            });
+            while !flushed.load(Ordering::Acquire) && last < 1000 {
+                last += 1;
+                let _ = metrics.begin_append(&batch(last)).unwrap();
+            }
+        });
+        let after = disk.crash_image(seed);
+        drop(metrics);
+        let metrics = open(&after);
+        for number in 1..=last {
+            assert_eq!(metrics.append(&batch(number)).unwrap().refused, 0, "batch {number} of {last}");
+        }
+        let whole: BTreeMap<i64, i64> = (1..=last).map(|number| (number, SERIES + 1)).collect();
+        assert_eq!(found(&metrics), whole, "seed {seed}");
     }
 }

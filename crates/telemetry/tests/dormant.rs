@@ -204,7 +204,12 @@ fn a_crash_while_series_fall_asleep_and_wake_loses_nothing() {
             let expected = all(&metrics);
             assert_eq!(expected.len(), there.len() + 4, "change {index}");
             drop(metrics);
-            assert_eq!(all(&open(disk, 1)), expected, "change {index}");
+            let metrics = open(disk, 1);
+            assert_eq!(all(&metrics), expected, "change {index}");
+            let shown = metrics.series(&every(), i64::MIN, i64::MAX).unwrap();
+            let different: BTreeSet<String> = shown.iter().map(Labels::to_string).collect();
+            assert_eq!(shown.len(), different.len(), "change {index}: a series is shown twice");
+            assert_eq!(metrics.dormant_len(), different.len(), "change {index}");
         },
     );
 }

@@ -1,88 +1,16 @@
-//! Metrics: written, asked for, and there after a kill.
+//! Metrics: written, asked for, and verified.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use crate::process::{Server, good, lumadb, run};
-
-const WRITERS: usize = 3;
-/// Series that a request has a sample of.
-const SERIES: usize = 3;
-
-fn rounds() -> u64 {
-    std::env::var("LUMADB_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn field(number: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(number << 3 | 2);
-    varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-/// A request of remote write 1.0: a sample for each of a writer's series.
-fn request(writer: usize, t: i64, value: f64) -> Vec<u8> {
-    let mut message = Vec::new();
-    for at in 0..SERIES {
-        let mut series = Vec::new();
-        let (at, writer) = (at.to_string(), writer.to_string());
-        for (name, value) in [("__name__", "m"), ("series", &at), ("writer", &writer)] {
-            let mut label = Vec::new();
-            field(1, name.as_bytes(), &mut label);
-            field(2, value.as_bytes(), &mut label);
-            field(1, &label, &mut series);
-        }
-        let mut sample = vec![1 << 3 | 1];
-        sample.extend_from_slice(&value.to_le_bytes());
-        sample.push(2 << 3);
-        varint(t as u64, &mut sample);
-        field(2, &sample, &mut series);
-        field(1, &series, &mut message);
-    }
-    // A Snappy block of nothing but literals.
-    let mut block = Vec::new();
-    varint(message.len() as u64, &mut block);
-    for part in message.chunks(60) {
-        block.push((part.len() as u8 - 1) << 2);
-        block.extend_from_slice(part);
-    }
-    block
-}
-
-/// Sends a request and gives the status, or nothing if the server is gone.
-fn send(stream: &mut BufReader<TcpStream>, body: &[u8]) -> Option<u16> {
-    let head = format!(
-        "POST /api/v1/write HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.get_mut().write_all(&[head.as_bytes(), body].concat()).ok()?;
-    let mut status = None;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            return status;
-        }
-        status = status.or_else(|| line.split(' ').nth(1)?.parse().ok());
-    }
-}
+use crate::senders::{Addresses, Protocol};
 
 /// An answer's status line and body.
 pub fn get(address: &str, path: &str, authorization: &str) -> (String, String) {
@@ -105,42 +33,26 @@ pub fn query(server: &Server, query: &str) -> Vec<Value> {
     answer["data"]["result"].as_array().unwrap().clone()
 }
 
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-/// Every acknowledged sample is there, and of each request all samples or none.
-fn check(server: &Server, acknowledged: &[Vec<u32>]) {
-    for (writer, acknowledged) in acknowledged.iter().enumerate() {
-        let mut found: BTreeMap<u32, usize> = BTreeMap::new();
-        for series in query(server, &format!("m{{writer=\"{writer}\"}}[1h]")) {
-            for sample in series["values"].as_array().unwrap() {
-                *found.entry(sample[1].as_str().unwrap().parse().unwrap()).or_default() += 1;
-            }
-        }
-        let part = found.iter().find(|(_, count)| **count != SERIES);
-        assert_eq!(part, None, "writer {writer}: a request is there in part");
-        let lost = acknowledged.iter().find(|number| !found.contains_key(*number));
-        assert_eq!(lost, None, "writer {writer}: an acknowledged request is lost");
-    }
-}
-
-/// A server that writes samples to files all the time and keeps none of them in memory.
-fn restless(directory: &Path) -> Server {
-    Server::start(
-        lumadb(directory)
-            .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")
-            .env("LUMADB_PROMETHEUS_FLUSH_INTERVAL", "20ms")
-            .env("LUMADB_PROMETHEUS_HOT", "0s"),
-    )
+/// A server's command that writes samples to files all the time and keeps none of them in memory.
+pub fn restless(directory: &Path) -> Command {
+    let mut command = lumadb(directory);
+    command
+        .env("LUMADB_SECURITY_REQUIRE_AUTH", "false")
+        .env("LUMADB_PROMETHEUS_FLUSH_INTERVAL", "20ms")
+        .env("LUMADB_PROMETHEUS_HOT", "0s");
+    command
 }
 
 #[test]
 fn verification_reads_the_files_of_metrics_too() {
     let directory = tempfile::tempdir().unwrap();
-    let server = restless(directory.path());
-    let mut stream = BufReader::new(TcpStream::connect(&server.prometheus).unwrap());
-    assert_eq!(send(&mut stream, &request(0, now_ms() - 1000, 1.0)), Some(204));
+    let server = Server::start(&mut restless(directory.path()));
+    let mut sender = Protocol::RemoteWrite1.connect(&Addresses::of(&server)).unwrap();
+    sender.send(now_ms() / 1000 - 1, 1).unwrap();
     let files = directory.path().join("data/metrics/files");
     let parquet = || {
         let names = std::fs::read_dir(&files).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -160,46 +72,6 @@ fn verification_reads_the_files_of_metrics_too() {
     let damaged = run(directory.path(), &["verify", "--data-dir", "data"]);
     assert_eq!(damaged.code, 1);
     assert!(damaged.err.contains(file.file_name().unwrap().to_str().unwrap()), "{}", damaged.err);
-}
-
-#[test]
-fn no_acknowledged_sample_is_lost_when_the_server_is_killed() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged = vec![Vec::new(); WRITERS];
-    // Behind the clock, so that every sample is in the past when it is asked for.
-    let begin = now_ms() - 1_000_000;
-    for round in 0..rounds() {
-        // Every other one is killed while it writes files.
-        let mut server =
-            if round % 2 == 0 { Server::open(directory.path()) } else { restless(directory.path()) };
-        check(&server, &acknowledged);
-        let noted = Arc::new(Mutex::new(std::mem::take(&mut acknowledged)));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let (noted, address) = (Arc::clone(&noted), server.prometheus.clone());
-                std::thread::spawn(move || {
-                    let Ok(stream) = TcpStream::connect(address) else { return };
-                    let mut stream = BufReader::new(stream);
-                    for number in round as u32 * 10_000.. {
-                        let body = request(writer, begin + i64::from(number), f64::from(number));
-                        let Some(status) = send(&mut stream, &body) else { return };
-                        assert_eq!(status, 204);
-                        noted.lock().unwrap()[writer].push(number);
-                    }
-                })
-            })
-            .collect();
-        // Somewhere in the middle of things, another place each round.
-        std::thread::sleep(Duration::from_millis(20 + (round * 37) % 180));
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
-        for writer in writers {
-            writer.join().unwrap();
-        }
-        acknowledged = std::mem::take(&mut *noted.lock().unwrap());
-    }
-    check(&Server::open(directory.path()), &acknowledged);
-    assert!(acknowledged.iter().all(|of| of.len() as u64 > rounds()), "the writers hardly wrote");
 }
 
 /// Posts JSON; the status line and body.

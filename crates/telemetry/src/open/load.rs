@@ -57,6 +57,7 @@ impl Opening {
             for reference in of_shard.ended {
                 self.known.remove(&reference);
                 self.ended.insert(reference);
+                self.superseded.insert(reference);
             }
         }
         Ok(())
