@@ -36,7 +36,7 @@ impl OneName {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        if plan.children().into_iter().all(|child| names_differ(child)) {
+        if plan.children().into_iter().all(names_differ) {
             return self.0.optimize(plan, config);
         }
         let children = plan.children().into_iter().map(Arc::clone).collect::<Vec<_>>();
@@ -52,7 +52,7 @@ fn names_differ(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let schema = plan.schema();
     let mut seen = HashSet::new();
     schema.fields().iter().all(|field| seen.insert(field.name()))
-        && plan.children().into_iter().all(|child| names_differ(child))
+        && plan.children().into_iter().all(names_differ)
 }
 
 impl PhysicalOptimizerRule for OneName {

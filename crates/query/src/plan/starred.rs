@@ -31,7 +31,7 @@ impl Namer<'_, '_> {
         for factor in std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)) {
             match factor {
                 TableFactor::NestedJoin { table_with_joins, .. } => {
-                    self.columns(table_with_joins, wanted, found)
+                    self.columns(table_with_joins, wanted, found);
                 }
                 TableFactor::Table { name, args: None, alias, .. }
                     if name_of(factor).is_some_and(|name| wanted(&name))
@@ -42,7 +42,7 @@ impl Namer<'_, '_> {
                             found.extend(table.live_columns().map(|column| column.name.clone()));
                         }
                         Some(Relation::View(view)) => {
-                            found.extend(view.columns.iter().map(|(name, _)| name.clone()))
+                            found.extend(view.columns.iter().map(|(name, _)| name.clone()));
                         }
                         _ => {}
                     }

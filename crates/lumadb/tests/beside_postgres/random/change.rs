@@ -11,7 +11,8 @@ impl Writer<'_> {
             0 | 1 => self.insert(table, &target),
             2 if !table.key.is_empty() => self.upsert(table, &target),
             3 => {
-                let (set, scope) = (self.assignments(table, &target, &[target.clone()]), [target]);
+                let (set, scope) =
+                    (self.assignments(table, &target, std::slice::from_ref(&target)), [target]);
                 format!(
                     "UPDATE {} t SET {set} WHERE {}{}",
                     table.name,
@@ -96,7 +97,7 @@ impl Writer<'_> {
                 "INSERT INTO {} AS t VALUES {}{}",
                 table.name,
                 rows.join(", "),
-                self.returning(&[target.clone()])
+                self.returning(std::slice::from_ref(target))
             );
         }
         let source = TABLES[0].relation("o");
@@ -138,7 +139,7 @@ impl Writer<'_> {
             table.key.join(", ")
         );
         if self.chance.percent(30) {
-            return format!("{head} DO NOTHING{}", self.returning(&[target.clone()]));
+            return format!("{head} DO NOTHING{}", self.returning(std::slice::from_ref(target)));
         }
         let scope = [target.clone(), table.relation("excluded")];
         let set = self.assignments(table, target, &scope);
@@ -147,7 +148,7 @@ impl Writer<'_> {
         } else {
             String::new()
         };
-        format!("{head} DO UPDATE SET {set}{filter}{}", self.returning(&[target.clone()]))
+        format!("{head} DO UPDATE SET {set}{filter}{}", self.returning(std::slice::from_ref(target)))
     }
 
     fn merge(&mut self, table: &Table, target: &Relation) -> String {

@@ -3,9 +3,6 @@
 use super::table::{literal, typed_literal};
 use super::{Kind, Relation, Writer};
 
-/// Expressions within expressions.
-const DEPTH_MAX: u32 = 3;
-
 impl Writer<'_> {
     /// A column of that type, if there is one. Relations that come first are taken more often: the query's own.
     pub fn column(&mut self, scope: &[Relation], kind: Kind) -> Option<String> {
@@ -49,11 +46,11 @@ impl Writer<'_> {
         let column = self.column(scope, kind);
         let roll = self.chance.below(100);
         if let Some(column) = column
-            && (roll < 50 || depth >= DEPTH_MAX)
+            && (roll < 50 || depth >= self.depth_max())
         {
             return column;
         }
-        if roll < 62 || depth >= DEPTH_MAX {
+        if roll < 62 || depth >= self.depth_max() {
             return self.constant(kind);
         }
         if roll < 80 {
@@ -215,7 +212,7 @@ impl Writer<'_> {
     /// A condition: true, false or unknown.
     pub fn condition(&mut self, scope: &[Relation], depth: u32) -> String {
         let depth = depth + 1;
-        if depth <= DEPTH_MAX {
+        if depth <= self.depth_max() {
             match self.chance.below(100) {
                 0..12 => {
                     return format!(

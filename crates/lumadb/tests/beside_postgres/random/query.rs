@@ -5,9 +5,6 @@ use std::fmt::Write as _;
 use super::table::{TABLES, literal, typed_literal};
 use super::{Kind, Relation, Writer};
 
-/// Queries within FROM and set operations.
-const NESTING_MAX: u32 = 2;
-
 impl Writer<'_> {
     /// A whole query, and whether its rows have an order.
     pub fn statement(&mut self) -> (String, bool) {
@@ -57,7 +54,7 @@ impl Writer<'_> {
 
     /// A query whose columns have those types, not ordered.
     pub fn query(&mut self, outer: &[Relation], kinds: &[Kind], nesting: u32) -> String {
-        if nesting < NESTING_MAX && self.chance.percent(12) {
+        if nesting < self.nesting_max() && self.chance.percent(12) {
             let operation = self.chance.pick(&[
                 "UNION",
                 "UNION ALL",
@@ -113,7 +110,7 @@ impl Writer<'_> {
 
     /// A query for IN, EXISTS and their kin.
     pub fn subquery(&mut self, scope: &[Relation], kinds: &[Kind], depth: u32) -> String {
-        let (from, own) = self.from_one();
+        let (from, own) = self.one_table();
         let all: Vec<Relation> = own.iter().chain(scope).cloned().collect();
         // What is selected is a matter of the own rows only; conditions name what is around.
         let list: Vec<String> = kinds.iter().map(|kind| self.value(&own, *kind, depth + 1)).collect();
@@ -127,7 +124,7 @@ impl Writer<'_> {
 
     /// A query of one value.
     pub fn single(&mut self, scope: &[Relation], kind: Kind, depth: u32) -> String {
-        let (from, own) = self.from_one();
+        let (from, own) = self.one_table();
         let all: Vec<Relation> = own.iter().chain(scope).cloned().collect();
         let filter = if self.chance.percent(75) {
             format!(" WHERE {}", self.condition(&all, depth))
@@ -162,8 +159,9 @@ impl Writer<'_> {
         let keys: Vec<String> =
             keys.into_iter().map(|(at, key)| if positions { (at + 1).to_string() } else { key }).collect();
         let by = keys.join(", ");
-        // The parser takes a parenthesis there for one of a set.
-        let sets = !keys.iter().any(|key| key.starts_with('('));
+        // The parser takes a parenthesis there for one of a set, and sets of parameters are nobody's.
+        let sets =
+            !keys.iter().any(|key| key.starts_with('(')) && !list.iter().any(|item| item.contains('$'));
         let by = match self.chance.below(10) {
             0 if sets => format!("ROLLUP ({by})"),
             1 if sets => format!("GROUPING SETS (({by}), ({}), ())", keys[0]),
@@ -278,7 +276,7 @@ impl Writer<'_> {
         format!("SELECT {} FROM {from}{filter}{window}", list.join(", "))
     }
 
-    fn from_one(&mut self) -> (String, Vec<Relation>) {
+    fn one_table(&mut self) -> (String, Vec<Relation>) {
         let table = &TABLES[self.chance.below(TABLES.len())];
         let relation = table.relation(&self.fresh('q'));
         (format!("{} {}", table.name, relation.alias), vec![relation])
@@ -294,7 +292,7 @@ impl Writer<'_> {
             if lateral {
                 let seen: Vec<Relation> = own.iter().chain(outer).cloned().collect();
                 let relation = self.fresh_relation('l');
-                let query = self.query(&seen, &kinds_of(&relation), NESTING_MAX);
+                let query = self.query(&seen, &kinds_of(&relation), self.nesting_max());
                 let join = self.chance.pick(&["CROSS JOIN", "LEFT JOIN"]);
                 let on = if join == "LEFT JOIN" { " ON true" } else { "" };
                 write!(text, " {join} LATERAL ({query}) {}{on}", aliased(&relation)).unwrap();
@@ -357,7 +355,7 @@ impl Writer<'_> {
             return (format!("{} {}", relation.alias, read.alias), read);
         }
         match self.chance.below(20) {
-            0..4 if nesting < NESTING_MAX => {
+            0..4 if nesting < self.nesting_max() => {
                 let relation = self.fresh_relation('u');
                 let query = self.query(&[], &kinds_of(&relation), nesting + 1);
                 (format!("({query}) {}", aliased(&relation)), relation)
