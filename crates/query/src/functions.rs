@@ -43,6 +43,7 @@ pub(crate) mod wide_sum;
 use overload::OverloadedFunction;
 use row::RowFunction;
 
+use crate::plan::deferred::Deferred;
 use crate::plan::operator::PostgresOperators;
 use crate::plan::unify::Unified;
 
@@ -80,6 +81,9 @@ pub(crate) fn register(state: &mut SessionState) -> PlanResult<()> {
     }
     for function in overloaded() {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(OverloadedFunction::new(function))))?;
+    }
+    for name in Deferred::NAMES {
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Deferred::new(name))))?;
     }
     for name in Unified::NAMES {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(Unified::new(name))))?;

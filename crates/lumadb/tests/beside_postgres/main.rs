@@ -14,6 +14,7 @@
 
 mod copies;
 mod dump;
+mod random;
 mod servers;
 mod wire;
 

@@ -63,11 +63,12 @@ pub(crate) fn factors(expr: &Expr) -> Option<(&Expr, &Expr)> {
     product.then_some((left, right))
 }
 
-/// The operation and the two sides of arithmetic that was planned for whole numbers.
-pub(crate) fn on_integers(function: &ScalarFunction) -> Option<(Operation, &Expr, &Expr)> {
+/// The type, operation and two sides of arithmetic that was planned for numbers of a fixed form.
+pub(crate) fn on_fixed(function: &ScalarFunction) -> Option<(&DataType, Operation, &Expr, &Expr)> {
     let arithmetic = function.func.inner().as_ref().downcast_ref::<Arithmetic>()?;
     let [left, right] = function.args.as_slice() else { return None };
-    arithmetic.operands.is_integer().then_some((arithmetic.operation, left, right))
+    let is_fixed = arithmetic.operands.is_integer() || arithmetic.operands.decimal().is_some();
+    is_fixed.then_some((&arithmetic.operands, arithmetic.operation, left, right))
 }
 
 /// Whether a number is sure to be computed, so that it may be where a condition would have left it out.

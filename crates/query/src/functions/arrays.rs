@@ -7,7 +7,8 @@ use luma_model::{
 use crate::functions::json;
 use crate::functions::numbers::{float, int};
 use crate::functions::overload::Kind::{
-    Array, ArrayOfFirst, Bool, Element, Float8, Int4, Int4Array, Json, Jsonb, NumericArray, Text, TextArray,
+    Array, ArrayOfFirst, Bool, Bytea, Element, Float8, Int4, Int4Array, Json, Jsonb, NumericArray, Text,
+    TextArray,
 };
 use crate::functions::overload::Surroundings;
 use crate::functions::overload::{Function, Overload};
@@ -95,6 +96,21 @@ pub(crate) static CONCATENATE: Function = Function::new(
         Overload::new(&[Array, Element], Array, append).takes_null(),
         Overload::new(&[Element, Array], Array, prepend).takes_null(),
     ],
+);
+
+/// The bytes by which an array comes before or after others: a NULL among its elements is the greatest one.
+pub(crate) static ORDER: Function = Function::new(
+    "luma_array_order",
+    &[Overload::new(&[Array], Bytea, |_, values, types| {
+        let element = element_type(types);
+        let mut bytes = Vec::new();
+        for item in items(&values[0]) {
+            bytes.push(1);
+            encode_key(item, &element, KeyOrder::ASCENDING, &mut bytes)?;
+        }
+        bytes.push(0);
+        Ok(Value::Bytea(bytes))
+    })],
 );
 
 pub(crate) static OVERLAPS: Function = Function::new(

@@ -33,8 +33,9 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::collect;
 use luma_model::{Error, ErrorKind};
 
+use crate::database::Shared;
 use crate::error::to_datafusion;
-use crate::plan::{lateral_rows, run, three_valued};
+use crate::plan::{lateral_rows, lifted, run, three_valued};
 use crate::session::SessionExtension;
 
 /// Takes what DataFusion would refuse.
@@ -47,11 +48,16 @@ impl AnalyzerRule for ApplyRefused {
             check_subquery_expr(outer, &subquery.subquery, expr).is_err()
                 || reaches_out(&subquery.subquery)
                 || names_behind_alias(&subquery.subquery)
+                || reaches_further(outer, &subquery.subquery)
+                || waits_for_outer(&subquery.subquery)
         };
-        plan.transform_up_with_subqueries(|plan| {
+        let settle = |plan| {
             three_valued::rewrite(plan)?
                 .transform_data(|plan| rewrite(plan, &refused, false))?
                 .transform_data(|plan| lateral_rows::rewrite(plan, lateral_rows::is_refused))
+        };
+        plan.transform_up_with_subqueries(|plan| {
+            lifted::rewrite(plan, &|below| settle(below).map(|done| done.data))?.transform_data(settle)
         })
         .map(|done| done.data)
     }
@@ -69,6 +75,25 @@ pub(super) fn reaches_out(plan: &LogicalPlan) -> bool {
         Ok(!condition && node.expressions().iter().any(Expr::contains_outer))
     })
     .unwrap_or(false)
+}
+
+/// Whether a subquery names columns of a query further out than the one around it, which no join with that one's rows has.
+fn reaches_further(outer: &LogicalPlan, subquery: &LogicalPlan) -> bool {
+    free_references(subquery)
+        .is_ok_and(|references| references.iter().any(|(column, _)| !is_column_of(outer, column)))
+}
+
+/// Whether a subquery calls another one with outer columns: a join would take the call into its condition, where nothing can
+/// wait for it.
+pub(super) fn waits_for_outer(plan: &LogicalPlan) -> bool {
+    let waits = |expr: &Expr| match expr {
+        Expr::ScalarFunction(call) => {
+            Ok(call.func.name() == Apply::NAME && call.args.iter().any(Expr::contains_outer))
+        }
+        _ => Ok(false),
+    };
+    plan.exists(|node| Ok(node.expressions().iter().any(|expr| expr.exists(waits).unwrap_or(false))))
+        .unwrap_or(false)
 }
 
 /// Whether a subquery in FROM names outer columns: DataFusion takes its conditions to where its columns have other names.
@@ -104,7 +129,8 @@ impl OptimizerRule for ApplyLeft {
 
 type Wanted<'a> = &'a dyn Fn(&LogicalPlan, &Expr, &Subquery) -> bool;
 
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+/// The subquery that an expression is.
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery)
         | Expr::Exists(Exists { subquery, .. })
@@ -242,9 +268,13 @@ struct Apply {
     signature: Signature,
 }
 
+impl Apply {
+    const NAME: &'static str = "subquery";
+}
+
 impl ScalarUDFImpl for Apply {
     fn name(&self) -> &'static str {
-        "subquery"
+        Self::NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -270,7 +300,7 @@ impl AsyncScalarUDFImpl for Apply {
         let info = args.config_options.extensions.get::<SessionExtension>();
         let info = info.map(|session| Arc::clone(&session.info));
         let info = info.ok_or_else(|| exec_datafusion_err!("a subquery was run outside of a session"))?;
-        let state = crate::execute::state_for(&info.shared, &info);
+        let state = Arc::new(crate::execute::state_for(&info.shared, &info));
         let arrays = args
             .args
             .iter()
@@ -288,7 +318,7 @@ impl AsyncScalarUDFImpl for Apply {
             let answer = match known.entry(values) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(free) => {
-                    let rows = self.run(&state, free.key()).await?;
+                    let rows = self.run(&info.shared, &state, free.key()).await?;
                     free.insert(self.answer(&rows)?)
                 }
             };
@@ -305,14 +335,24 @@ impl AsyncScalarUDFImpl for Apply {
 }
 
 impl Apply {
-    /// The subquery's first column for one combination of outer values.
-    async fn run(&self, state: &SessionState, values: &[ScalarValue]) -> PlanResult<ArrayRef> {
+    /// The subquery's first column for one combination of outer values. It runs as a task of its own, so that subqueries in one
+    /// another do not stand upon one stack.
+    async fn run(
+        &self,
+        shared: &Shared,
+        state: &Arc<SessionState>,
+        values: &[ScalarValue],
+    ) -> PlanResult<ArrayRef> {
         let plan = bind(&self.plan, &self.columns, values)?;
-        let analysed = run::analysed(state, &plan).map_err(to_datafusion)?;
-        let physical = run::physical(state, analysed).await.map_err(to_datafusion)?;
-        let schema = physical.schema();
-        let batches: Vec<RecordBatch> = collect(physical, state.task_ctx()).await?;
-        let all = datafusion::arrow::compute::concat_batches(&schema, &batches)?;
+        let task = Arc::clone(state);
+        let all = run::apart(shared, async move {
+            let analysed = run::analysed(&task, &plan).map_err(to_datafusion)?;
+            let physical = run::physical(&task, analysed).await.map_err(to_datafusion)?;
+            let schema = physical.schema();
+            let batches: Vec<RecordBatch> = collect(physical, task.task_ctx()).await?;
+            Ok(datafusion::arrow::compute::concat_batches(&schema, &batches)?)
+        })
+        .await?;
         match all.columns().first() {
             Some(column) => Ok(Arc::clone(column)),
             // EXISTS (SELECT FROM …): only the number of rows counts.
@@ -412,12 +452,14 @@ pub(super) fn bind(
             })?;
             Ok(replaced.update_data(|expr| name.restore(expr)))
         })?
-        .transform_data(|plan| match plan {
-            // A lateral query that names nothing outside any more is a table like others.
-            LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
-                Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
-            }
-            other => Ok(Transformed::no(other)),
+        // A lateral query that names nothing outside any more is a table like others. One in an expression stays what it is.
+        .transform_data(|plan| {
+            plan.map_children(|child| match child {
+                LogicalPlan::Subquery(lateral) if free_references(&lateral.subquery)?.is_empty() => {
+                    Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
         })
     })?;
     Ok(bound.data)

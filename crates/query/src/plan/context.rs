@@ -35,7 +35,8 @@ use crate::names::{QualifiedName, Scope};
 use crate::plan::columnar::ColumnTable;
 use crate::plan::provider::RowTable;
 use crate::plan::{
-    collation, function_alias, nesting, partial_alias, rewrite, set_all, user_type, using, whole_row,
+    collation, function_alias, nesting, partial_alias, rewrite, set_all, shadowed, starred, user_type, using,
+    whole_row,
 };
 use crate::session::SessionInfo;
 
@@ -114,6 +115,8 @@ impl<'a> Names<'a> {
         set_all::rewrite(self, &mut statement)?;
         using::rewrite(self, &mut statement)?;
         whole_row::rewrite(self, &mut statement)?;
+        shadowed::rewrite(self, &mut statement);
+        starred::rewrite(self, &mut statement);
         rewrite::statement(&mut statement)?;
         self.resolve_types(&mut statement)?;
         SqlToRel::new_with_options(self, self.parser_options())

@@ -6,15 +6,17 @@
 //! the cells is sorting by the numbers, so that only what is sorted by after them needs their keys. A `jsonb` cell
 //! is text, and has a key of its own everywhere.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result as PlanResult;
 use datafusion::functions_aggregate::expr_fn::min;
-use datafusion::logical_expr::expr::{AggregateFunction, InSubquery, WindowFunctionParams};
+use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet, InSubquery, WindowFunctionParams};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, WindowFrameBound, WindowFrameUnits, lit,
+    Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, WindowFrameBound, WindowFrameUnits, lit, when,
 };
 use luma_model::DataType;
 
@@ -24,6 +26,7 @@ use crate::functions::number_key::{comparison_key, peer_key};
 use crate::plan::collation::{self, merging};
 use crate::plan::operator::{Operand, call, convert};
 use crate::plan::typing::logical_type;
+use crate::plan::unify::{self, labelled};
 
 /// Whether the expression gives numbers that keep their digits.
 fn is_wide(expr: &Expr, schema: &DFSchema) -> bool {
@@ -84,6 +87,13 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
                 collation::sorted(std::slice::from_mut(item), &schema, Purpose::Compared)?;
                 item.expr = keyed(item.expr.clone(), &schema)?;
             }
+            // The engine counts what it sorts by, and leaves out what comes again.
+            let mut seen = HashSet::new();
+            on.on_expr.retain(|expr| seen.insert(expr.clone()));
+            seen.clear();
+            if let Some(order) = &mut on.sort_expr {
+                order.retain(|item| seen.insert(item.expr.clone()));
+            }
             Ok(LogicalPlan::Distinct(Distinct::On(on)))
         }
         LogicalPlan::Sort(mut sort) => {
@@ -98,7 +108,11 @@ pub(crate) fn node(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
             Ok(LogicalPlan::Sort(sort))
         }
         // What INTERSECT and EXCEPT are made of.
-        LogicalPlan::Join(mut join) => {
+        LogicalPlan::Join(join) => {
+            let mut join = match unify::compared_rows(join)? {
+                LogicalPlan::Join(join) => join,
+                other => return Ok(other),
+            };
             for (left, right) in &mut join.on {
                 let (one, other) = (join.left.schema(), join.right.schema());
                 if (is_wide(left, one) && is_wide(right, other))
@@ -140,27 +154,58 @@ pub(crate) fn in_subquery(list: InSubquery, schema: &DFSchema) -> PlanResult<Tra
     })))
 }
 
+/// A part of GROUPING SETS, ROLLUP and CUBE with something else in the place of each expression.
+fn in_sets(set: GroupingSet, replace: &dyn Fn(Expr) -> Expr) -> GroupingSet {
+    let list = |list: Vec<Expr>| list.into_iter().map(replace).collect::<Vec<_>>();
+    match set {
+        GroupingSet::Rollup(parts) => GroupingSet::Rollup(list(parts)),
+        GroupingSet::Cube(parts) => GroupingSet::Cube(list(parts)),
+        GroupingSet::GroupingSets(sets) => GroupingSet::GroupingSets(sets.into_iter().map(list).collect()),
+    }
+}
+
 /// Groups by keys, and shows of each the number with the fewest digits.
 fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
+    let groups: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
     let input_schema = aggregate.input.schema();
-    let wide: Vec<bool> = aggregate.group_expr.iter().map(|expr| needs_key(expr, input_schema)).collect();
-    let documents: Vec<bool> = aggregate.group_expr.iter().map(|expr| is_json(expr, input_schema)).collect();
-    let collations: Vec<_> = aggregate.group_expr.iter().map(|expr| merging(expr, input_schema)).collect();
+    let wide: Vec<bool> = groups.iter().map(|expr| needs_key(expr, input_schema)).collect();
+    let documents: Vec<bool> = groups.iter().map(|expr| is_json(expr, input_schema)).collect();
+    let collations: Vec<_> = groups.iter().map(|expr| merging(expr, input_schema)).collect();
+    let types: Vec<_> = groups.iter().map(|expr| logical_type(expr, input_schema)).collect();
     let input_schema = Arc::clone(input_schema);
     let sets = aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
-    if sets || !wide.contains(&true) {
+    if !wide.contains(&true) {
         return Ok(LogicalPlan::Aggregate(aggregate));
     }
     let shown = |place: usize| format!("luma_shown_{place}");
     let mut group = Vec::with_capacity(wide.len());
     let mut aggregates = aggregate.aggr_expr.clone();
-    for (place, (expr, wide)) in aggregate.group_expr.iter().zip(&wide).enumerate() {
+    for (place, (expr, wide)) in groups.iter().zip(&wide).enumerate() {
         if *wide {
             aggregates.push(min(expr.clone()).alias(shown(place)));
             group.push(keyed(expr.clone(), &input_schema)?);
         } else {
             group.push(expr.clone());
         }
+    }
+    if sets {
+        let key = |expr: Expr| {
+            let place = groups.iter().position(|known| *known == expr);
+            place.and_then(|place| group.get(place)).cloned().unwrap_or(expr)
+        };
+        for item in &mut aggregates {
+            if let Expr::AggregateFunction(function) = item
+                && function.func.name() == "grouping"
+            {
+                function.params.args =
+                    std::mem::take(&mut function.params.args).into_iter().map(key).collect();
+            }
+        }
+        let written = aggregate.group_expr.iter().cloned().map(|expr| match expr {
+            Expr::GroupingSet(set) => Expr::GroupingSet(in_sets(set, &key)),
+            other => key(other),
+        });
+        group = written.collect();
     }
     let keyed = Aggregate::try_new(aggregate.input, group, aggregates)?;
     // The columns that the aggregate had before, by the same names.
@@ -169,17 +214,23 @@ fn grouped(aggregate: Aggregate) -> PlanResult<LogicalPlan> {
         let found = match wide.get(place) {
             Some(true) => {
                 let cell = Expr::Column(Column::new_unqualified(shown(place)));
-                match collations.get(place) {
+                let cell = match inner.get(place) {
+                    // Where the set does not group by it, it is NULL.
+                    Some(key) if sets => when(Expr::Column(key.clone()).is_not_null(), cell).end()?,
+                    _ => cell,
+                };
+                match (collations.get(place), types.get(place)) {
                     _ if documents.get(place) == Some(&true) => call(&json::order::SHOWN, vec![cell]),
-                    Some(Some(by)) => collated(cell, by),
+                    (Some(Some(by)), _) => collated(cell, by),
+                    (_, Some(Some(known))) => labelled(cell, known),
                     _ => cell,
                 }
             }
             _ => Expr::Column(inner.get(place).cloned().unwrap_or_else(|| column.clone())),
         };
-        found.alias_qualified(column.relation, column.name)
+        Ok(found.alias_qualified(column.relation, column.name))
     });
-    let named: Vec<Expr> = named.collect();
+    let named = named.collect::<PlanResult<Vec<Expr>>>()?;
     LogicalPlanBuilder::from(LogicalPlan::Aggregate(keyed)).project(named)?.build()
 }
 

@@ -34,8 +34,11 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::collect;
 
+use luma_model::arrow::data_type;
+
 use crate::error::to_datafusion;
-use crate::plan::apply::{bind, free_references, names_behind_alias, reaches_out};
+use crate::plan::apply::{bind, free_references, names_behind_alias, reaches_out, waits_for_outer};
+use crate::plan::unify::labelled;
 use crate::plan::{keyless, run};
 use crate::session::SessionExtension;
 
@@ -67,8 +70,12 @@ impl OptimizerRule for ApplyLeftLateral {
 /// Whether DataFusion refuses to make a join of the subquery, or makes one that means something else: it pulls conditions
 /// up past what counts rows.
 pub(super) fn is_refused(subquery: &LogicalPlan) -> bool {
-    let counts = |node: &LogicalPlan| {
-        matches!(
+    let counts = |node: &LogicalPlan| match node {
+        // Of no rows, some sets give a row.
+        LogicalPlan::Aggregate(aggregate) => {
+            aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
+        }
+        node => matches!(
             node,
             LogicalPlan::Limit(_)
                 | LogicalPlan::Window(_)
@@ -77,10 +84,11 @@ pub(super) fn is_refused(subquery: &LogicalPlan) -> bool {
                 | LogicalPlan::Values(_)
                 | LogicalPlan::Unnest(_)
                 | LogicalPlan::RecursiveQuery(_)
-        )
+        ),
     };
     reaches_out(subquery)
         || names_behind_alias(subquery)
+        || waits_for_outer(subquery)
         || subquery.exists(|node| Ok(counts(node))).unwrap_or(true)
 }
 
@@ -113,7 +121,12 @@ pub(super) fn rewrite(
     Ok(Transformed::yes(applied))
 }
 
-fn apply(join: &Join, subquery: &LogicalPlan, alias: Option<&TableReference>) -> PlanResult<LogicalPlan> {
+/// The rows of the left side, each with those of the subquery that the join's condition takes.
+pub(super) fn apply(
+    join: &Join,
+    subquery: &LogicalPlan,
+    alias: Option<&TableReference>,
+) -> PlanResult<LogicalPlan> {
     let left = join.left.as_ref();
     let right = join.right.schema();
     let plan = conditional(join, subquery, alias)?;
@@ -148,7 +161,12 @@ fn apply(join: &Join, subquery: &LogicalPlan, alias: Option<&TableReference>) ->
         .unnest_column_with_options(Column::new_unqualified(ROWS), options)?;
     let row = Expr::Column(Column::new_unqualified(ROWS));
     let given = right.iter().enumerate().map(|(place, (qualifier, field))| {
-        get_field(row.clone(), member(place)).alias_qualified(qualifier.cloned(), field.name())
+        let value = get_field(row.clone(), member(place));
+        let value = match data_type(field) {
+            Ok(known) => labelled(value, &known),
+            Err(_) => value,
+        };
+        value.alias_qualified(qualifier.cloned(), field.name())
     });
     unnested.project(own.into_iter().chain(given))?.build()
 }

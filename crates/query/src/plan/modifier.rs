@@ -10,6 +10,7 @@ use luma_model::DataType;
 use luma_model::arrow::data_type;
 
 use crate::plan::columnar::ColumnTable;
+use crate::plan::deferred;
 use crate::plan::provider::RowTable;
 
 /// The type of the plan's column at `place` as PostgreSQL has it. The plan's casts are those of the statement.
@@ -86,6 +87,9 @@ fn of_expression(expr: &Expr, input: &LogicalPlan) -> Option<DataType> {
             let branches = case.when_then_expr.iter().map(|(_, value)| value);
             let all = branches.chain(case.else_expr.as_ref());
             common(all.map(|value| of_expression(value, input)))
+        }
+        Expr::ScalarFunction(function) if let Some(values) = deferred::values(function) => {
+            common(values.into_iter().map(|value| of_expression(value, input)))
         }
         Expr::ScalarFunction(function) => match function.name() {
             "coalesce" | "greatest" | "least" => {

@@ -25,12 +25,12 @@ use luma_model::arrow::{data_type, field};
 use luma_model::{DataType, Error, ErrorKind};
 
 use crate::error::to_datafusion;
-use crate::functions::arithmetic::{Operation, arithmetic, on_integers};
+use crate::functions::arithmetic::{Operation, arithmetic, on_fixed};
 use crate::functions::cast::cast_to;
 use crate::functions::chain;
 use crate::functions::number_key::comparison_key;
 use crate::functions::overload::{Function, OverloadedFunction};
-use crate::functions::{json, numbers, operators};
+use crate::functions::{arrays, json, numbers, operators};
 use crate::plan::typing::{logical_type, same_in_arrow, unknown_literal, widen_aggregate};
 
 /// Plans operators by the types of their operands.
@@ -80,7 +80,7 @@ pub(crate) fn convert(expr: Expr, from: &Operand, to: &DataType) -> Expr {
             if *to == DataType::Int4 {
                 literal
             } else {
-                convert(literal, &Operand::Known(DataType::Int8), to)
+                convert(literal, &Operand::Known(DataType::Int4), to)
             }
         }
         (expr, Operand::Known(from)) if from == to => expr,
@@ -221,11 +221,16 @@ fn arithmetic_on(op: Operation, left: (Expr, &DataType), right: (Expr, &DataType
     Some(arithmetic(op, one, other, &common, &common))
 }
 
-/// Arithmetic once more, where a side that was a whole number when it was planned became `numeric`: a subquery's sum of `bigint`.
+/// Arithmetic once more, where a side that was a whole number when it was planned became `numeric`, as a subquery's sum of `bigint`
+/// does, or one of a fixed scale lost it, as in a UNION.
 pub(crate) fn retyped(function: &ScalarFunction, schema: &DFSchema) -> Option<Expr> {
-    let (operation, left, right) = on_integers(function)?;
+    let (planned, operation, left, right) = on_fixed(function)?;
     let (one, other) = (logical_type(left, schema)?, logical_type(right, schema)?);
-    let changed = matches!(one, DataType::Numeric(_)) || matches!(other, DataType::Numeric(_));
+    let other_form = |side: &DataType| match side {
+        DataType::Numeric(_) => planned.is_integer() || side.is_wide_numeric(),
+        _ => false,
+    };
+    let changed = other_form(&one) || other_form(&other);
     changed.then(|| arithmetic_on(operation, (left.clone(), &one), (right.clone(), &other)))?
 }
 
@@ -374,6 +379,18 @@ fn prepared(left: Expr, right: Expr, one: &DataType, other: &DataType) -> (Expr,
     }
 }
 
+/// Two comparable sides as such that come before and after one another as PostgreSQL orders them: the engine takes a NULL in an
+/// array for the smallest element.
+pub(crate) fn ordered(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    let orders = matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+    let is_array = |side: &Expr| matches!(logical_type(side, schema), Some(DataType::Array(_)));
+    if orders && is_array(&left) && is_array(&right) {
+        (call(&arrays::ORDER, vec![left]), call(&arrays::ORDER, vec![right]))
+    } else {
+        (left, right)
+    }
+}
+
 /// A date or timestamp as another one; into a zone by the session's rules.
 fn convert_time(expr: Expr, from: &DataType, to: &DataType) -> Expr {
     if from == to {
@@ -516,11 +533,11 @@ impl ExprPlanner for PostgresOperators {
         if let Some(op) = comparison(&expr.op) {
             let RawBinaryExpr { op: sql, left, right } = expr;
             return match comparable(left.clone(), right.clone(), schema) {
-                Ok((left, right)) => Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr {
-                    left: Box::new(left),
-                    op,
-                    right: Box::new(right),
-                }))),
+                Ok((left, right)) => {
+                    let (left, right) = ordered(left, op, right, schema);
+                    let (left, right) = (Box::new(left), Box::new(right));
+                    Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+                }
                 Err(None) => Ok(PlannerResult::Original(RawBinaryExpr { op: sql, left, right })),
                 Err(Some((one, other))) => {
                     Err(to_datafusion(no_operator(&sql, &Operand::Known(one), &Operand::Known(other))))

@@ -1,13 +1,15 @@
-//! Subqueries in ORDER BY, in aggregates and in windows.
+//! Subqueries in ORDER BY, in DISTINCT ON, in aggregates and in windows; and orders of aggregates as they run.
 //!
 //! DataFusion takes subqueries in a projection and not in these, so such a subquery becomes a column below them. For a
 //! sort a projection above it takes the column away again.
+
+use std::collections::HashSet;
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use luma_model::arrow::data_type;
 use luma_model::{DataType, Error, ErrorKind};
 
@@ -16,6 +18,30 @@ use crate::error::to_datafusion;
 /// Applies this to a plan and all of its subqueries.
 pub(crate) fn rewrite(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     plan.transform_up_with_subqueries(lift).map(|done| done.data)
+}
+
+/// The optimised plan with each expression once in the order of an aggregate: the engine leaves out what comes again, and then
+/// misses it.
+pub(super) fn once_each(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        if !matches!(plan, LogicalPlan::Aggregate(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let once = expr.transform_up(|mut part| {
+                let Expr::AggregateFunction(function) = &mut part else { return Ok(Transformed::no(part)) };
+                let before = function.params.order_by.len();
+                let mut seen = HashSet::new();
+                function.params.order_by.retain(|item| seen.insert(item.expr.clone().unalias_nested().data));
+                let shorter = function.params.order_by.len() < before;
+                Ok(if shorter { Transformed::yes(part) } else { Transformed::no(part) })
+            })?;
+            Ok(once.update_data(|expr| name.restore(expr)))
+        })
+    })
+    .map(|done| done.data)
 }
 
 fn is_subquery(part: &Expr) -> bool {
@@ -29,7 +55,9 @@ fn has_subquery(expr: &Expr) -> PlanResult<bool> {
 fn lift(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(_) => lift_keys(plan),
-        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => lift_arguments(plan),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Distinct(Distinct::On(_)) => {
+            lift_arguments(plan)
+        }
         other => Ok(Transformed::no(other)),
     }
 }
@@ -67,7 +95,8 @@ fn lift_arguments(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
     let own = below.len();
     let input = (*input).clone();
     let names = NamePreserver::new(&plan);
-    let given = plan.expressions().into_iter().map(|expr| {
+    let kept: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let lifted = plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let lifted = expr.transform_down(|part| {
             if !is_subquery(&part) {
@@ -78,18 +107,17 @@ fn lift_arguments(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
             let column = Expr::Column(Column::new_unqualified(column));
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         })?;
-        Ok(lifted.update_data(|expr| name.restore(expr)).data)
-    });
-    let given = given.collect::<PlanResult<Vec<_>>>()?;
+        Ok(lifted.update_data(|expr| name.restore(expr)))
+    })?;
     if below.len() == own {
-        return Ok(Transformed::no(plan));
+        return Ok(lifted);
     }
     let input = LogicalPlanBuilder::from(input).project(below)?.build()?;
-    let lifted = plan.with_new_exprs(given, vec![input])?;
-    if matches!(lifted, LogicalPlan::Aggregate(_)) {
+    let lifted =
+        lifted.data.map_children(|_| Ok(Transformed::yes(input.clone())))?.data.recompute_schema()?;
+    if !matches!(lifted, LogicalPlan::Window(_)) {
         return Ok(Transformed::yes(lifted));
     }
-    // A window keeps the columns of what is below it.
-    let kept: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    // It keeps the columns of what is below it.
     LogicalPlanBuilder::from(lifted).project(kept)?.build().map(Transformed::yes)
 }

@@ -16,7 +16,9 @@ use luma_model::{Error, ErrorKind, Result};
 use crate::names::identifier;
 
 mod expression;
+mod grouped_cast;
 mod name;
+mod position;
 mod quantified;
 mod relation;
 mod row;
@@ -30,7 +32,7 @@ pub(crate) use name::column_name;
 pub(crate) use subquery::{aggregates as is_aggregate, is_set};
 
 /// Stands between a repeated column name and what keeps it apart.
-const MARK: char = '\u{1}';
+pub(super) const MARK: char = '\u{1}';
 
 /// The name a client sees.
 pub(crate) fn visible_name(name: &str) -> &str {
@@ -68,6 +70,9 @@ impl VisitorMut for Rewriter {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            relation::beside(&mut table_with_joins.joins);
+        }
         if let Err(error) = relation::rewrite(factor) {
             self.error = Some(error);
             return ControlFlow::Break(());
@@ -102,6 +107,11 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         query.limit_clause = self.limits.pop().flatten();
+        grouped_cast::order(query);
+        if let Err(error) = position::order(query) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
         if let Some(ast::OrderByKind::Expressions(order)) =
             query.order_by.as_mut().map(|order| &mut order.kind)
         {
@@ -114,6 +124,9 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         one_group(select);
+        for condition in select.selection.iter_mut().chain(select.having.as_mut()) {
+            row::conditions(condition);
+        }
         // Those of a part of a UNION, which has no ORDER BY of its own.
         match window::refuse_misplaced(select).and_then(|()| window::resolve(select, None)) {
             Ok(()) => ControlFlow::Continue(()),
@@ -126,6 +139,14 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         system_column::rewrite(select);
+        for from in &mut select.from {
+            relation::beside(&mut from.joins);
+        }
+        if let Err(error) = position::rewrite(select) {
+            self.error = Some(error);
+            return ControlFlow::Break(());
+        }
+        grouped_cast::rewrite(select);
         if let ast::GroupByExpr::Expressions(groups, _) = &mut select.group_by {
             groups.iter_mut().for_each(expression::place);
         }
@@ -316,7 +337,7 @@ fn type_values(body: &mut SetExpr) {
                     let Some(cell) = row.content.get_mut(column) else { continue };
                     let number = (decimal || exact) && (is_decimal(cell) || is_whole(cell));
                     let written = exact && written_type(cell).is_some();
-                    if number || written || expression::literal(cell).is_some() {
+                    if number || written || is_null(cell) || expression::literal(cell).is_some() {
                         let value = std::mem::replace(cell, Expr::Identifier(Ident::new("_")));
                         *cell = expression::cast(value, kind.clone());
                     }
@@ -355,6 +376,10 @@ fn number(expr: &Expr) -> Option<&str> {
         Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } | Expr::Nested(expr) => number(expr),
         _ => None,
     }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, ast::Value::Null))
 }
 
 fn is_whole(expr: &Expr) -> bool {
@@ -401,12 +426,14 @@ fn name_columns(body: &mut SetExpr, ordered_by: &HashSet<String>) {
 
 fn name_select(select: &mut Select, ordered_by: &HashSet<String>) {
     let mut taken = HashSet::new();
+    let stars = Stars::of(select);
     for item in &mut select.projection {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                 let name = column_name(expr);
-                let unique = taken.insert(name.clone()) && (plain || !ordered_by.contains(&name));
+                let unique =
+                    taken.insert(name.clone()) && (plain || !ordered_by.contains(&name)) && !stars.have(expr);
                 if plain && unique {
                     continue;
                 }
@@ -422,6 +449,46 @@ fn name_select(select: &mut Select, ordered_by: &HashSet<String>) {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// The `*` of a SELECT list.
+#[derive(Default)]
+struct Stars {
+    /// Whether there is one of all that is read.
+    all: bool,
+    /// The items of FROM that have one.
+    items: HashSet<String>,
+    /// Whether FROM has one item, so that a name alone is a column of it.
+    single: bool,
+}
+
+impl Stars {
+    fn of(select: &Select) -> Self {
+        let single = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
+        let mut stars = Self { single, ..Self::default() };
+        for item in &select.projection {
+            match item {
+                SelectItem::Wildcard(_) => stars.all = true,
+                SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                    stars.items.extend(name.0.last().and_then(|part| part.as_ident()).map(identifier));
+                }
+                _ => {}
+            }
+        }
+        stars
+    }
+
+    /// Whether a column is sure to be among theirs, too.
+    fn have(&self, column: &Expr) -> bool {
+        match column {
+            Expr::Identifier(_) => self.all || self.single && !self.items.is_empty(),
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [item, _] => self.all || self.items.contains(&identifier(item)),
+                _ => false,
+            },
+            _ => false,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -14,10 +15,10 @@ use luma_model::{DataType, Error, ErrorKind, Result, Value, ValueRef};
 use tokio::sync::mpsc;
 
 use crate::database::Shared;
-use crate::error::from_datafusion;
+use crate::error::{from_datafusion, to_datafusion};
 use crate::outcome::Column;
 use crate::plan::rewrite::visible_name;
-use crate::plan::{keyless, modifier, origin};
+use crate::plan::{keyless, lifted, modifier, order, origin};
 
 /// Most columns of a result; PostgreSQL's limit.
 const COLUMNS_MAX: usize = 1664;
@@ -84,7 +85,10 @@ pub(crate) fn bind(plan: LogicalPlan, types: &[DataType], values: &[Value]) -> R
 /// Optimises an analysed plan and makes it physical.
 pub(crate) async fn physical(state: &SessionState, analysed: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let optimized = state.optimizer().optimize(analysed, state, |_, _| {}).map_err(from_datafusion)?;
-    let optimized = keyless::removed(optimized).map_err(from_datafusion)?;
+    let optimized = keyless::removed(optimized)
+        .and_then(lifted::out_of_joins)
+        .and_then(order::once_each)
+        .map_err(from_datafusion)?;
     state.query_planner().create_physical_plan(&optimized, state).await.map_err(from_datafusion)
 }
 
@@ -149,9 +153,23 @@ pub(crate) async fn collect(
     Ok(all)
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+/// Runs a part of a query as a task of its own, which ends with the future that waits for it.
+pub(crate) async fn apart<T: Send + 'static>(
+    shared: &Shared,
+    work: impl Future<Output = PlanResult<T>> + Send + 'static,
+) -> PlanResult<T> {
+    let mut task = AbortOnDrop(shared.runtime().map_err(to_datafusion)?.spawn(work));
+    match (&mut task.0).await {
+        Ok(done) => done,
+        Err(error) => {
+            Err(to_datafusion(Error::new(ErrorKind::Internal, format!("a subquery failed inside: {error}"))))
+        }
+    }
+}
 
-impl Drop for AbortOnDrop {
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

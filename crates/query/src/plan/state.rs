@@ -22,6 +22,8 @@ use crate::plan::extreme::ExtremesFromKeys;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
 use crate::plan::lateral_rows::ApplyLeftLateral;
+use crate::plan::one_name::OneName;
+use crate::plan::one_row::OneRowStays;
 use crate::plan::typing::{PostgresTypePlanner, PostgresTypes};
 use crate::plan::{passing, watch};
 
@@ -59,7 +61,9 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     analyzer.rules.push(Arc::new(ApplyRefused));
     let mut optimizer = Optimizer::new();
     // It takes the key of one table for that of a join: `ORDER BY a.id, b.name` became `ORDER BY a.id` over groups by both.
-    optimizer.rules.retain(|rule| rule.name() != "eliminate_duplicated_expr");
+    // The other one puts what is left of a UNION or an outer join under names that are others' there, and NULLs that are no `jsonb` any more.
+    let unsound = ["eliminate_duplicated_expr", "propagate_empty_relation"];
+    optimizer.rules.retain(|rule| !unsound.contains(&rule.name()));
     let subqueries =
         |name: &str| matches!(name, "decorrelate_predicate_subquery" | "scalar_subquery_to_join");
     let after = optimizer.rules.iter().rposition(|rule| subqueries(rule.name())).map_or(0, |place| place + 1);
@@ -78,11 +82,11 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
         .splice(single..(single + 1).min(optimizer.rules.len()), [Arc::new(DistinctInTwoSteps) as _]);
     // Before conditions are at their tables, where the one that is added belongs, too.
     let pushed = place(&optimizer.rules, "push_down_filter");
-    optimizer.rules.insert(pushed, Arc::new(ExtremesFromKeys));
+    optimizer.rules.splice(pushed..pushed, [Arc::new(ExtremesFromKeys) as _, Arc::new(OneRowStays) as _]);
     // Conditions are at their tables by then, and no projections between joins.
     let pushed = place(&optimizer.rules, "push_down_filter");
     optimizer.rules.insert((pushed + 1).min(optimizer.rules.len()), Arc::new(JoinOrder));
-    let mut physical = PhysicalOptimizer::new().rules;
+    let mut physical = OneName::within(PhysicalOptimizer::new().rules);
     let required = physical.iter().position(|rule| rule.name() == "OutputRequirements");
     physical.insert(required.map_or(0, |place| place + 1), Arc::new(OrderFromIndex));
     let distributed = physical.iter().position(|rule| rule.name() == "EnsureRequirements");

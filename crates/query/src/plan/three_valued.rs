@@ -59,8 +59,10 @@ fn settled(expr: Expr, place: Place, outer: &LogicalPlan) -> PlanResult<Expr> {
 
 fn member(list: InSubquery, place: Place, outer: &LogicalPlan) -> PlanResult<Expr> {
     let correlated = !free_references(&list.subquery.subquery)?.is_empty();
+    // A tested value that no row has a part in would be compared inside of the subquery, where NULLs of its rows get lost.
+    let constant = list.expr.column_refs().is_empty();
     let joined = match place {
-        Place::Conjunct => !list.negated || !correlated,
+        Place::Conjunct => !list.negated || !correlated && !constant,
         Place::Condition => !list.negated,
         Place::Value => false,
     };
@@ -68,7 +70,7 @@ fn member(list: InSubquery, place: Place, outer: &LogicalPlan) -> PlanResult<Exp
         return Ok(Expr::InSubquery(list));
     }
     if place != Place::Value
-        && correlated
+        && (correlated || constant)
         && let Some(exists) = absent(&list, outer)?
     {
         return Ok(exists);

@@ -28,8 +28,8 @@ use crate::functions::arithmetic::{cannot_fail, factors};
 use crate::functions::cast::{before_number, cast_to};
 use crate::functions::statistics::Statistics;
 use crate::functions::wide_sum::{self, Term};
-use crate::plan::collation;
-use crate::plan::operator::{Operand, comparable, convert, decimal, fixed, retyped, unnamed};
+use crate::plan::operator::{Operand, comparable, convert, decimal, fixed, ordered, retyped, unnamed};
+use crate::plan::{collation, deferred};
 use crate::types;
 
 /// Types as PostgreSQL names them.
@@ -76,13 +76,18 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
     }
     let names = NamePreserver::new(&plan);
     let projects = matches!(plan, LogicalPlan::Projection(_));
+    let tested = matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::TableScan(_));
     let typed = plan.map_expressions(|expr| {
         if let Expr::GroupingSet(set) = expr {
             return grouped(set, &schema, narrow);
         }
         let saved = names.save(&expr);
-        let expr = if projects { collation::projected(expr, &schema)? } else { expr };
-        let typed = type_expression_with(collation::apply(expr, &schema)?, &schema, narrow)?;
+        let written = deferred::written_out(expr)?;
+        let written = if tested { written } else { written.transform_data(compared_with_truth)? };
+        let typed = written.transform_data(|expr| {
+            let expr = if projects { collation::projected(expr, &schema)? } else { expr };
+            type_expression_with(collation::apply(expr, &schema)?, &schema, narrow)
+        })?;
         Ok(typed.update_data(|expr| saved.restore(expr)))
     })?;
     let changed = typed.transformed;
@@ -107,12 +112,30 @@ fn type_node(plan: LogicalPlan, narrow: bool) -> PlanResult<Transformed<LogicalP
     })
 }
 
+/// IS TRUE and its kin as the comparisons that the engine runs for them: of a value, it would say that it may be NULL and the plan
+/// that it may not.
+fn compared_with_truth(expr: Expr) -> PlanResult<Transformed<Expr>> {
+    let compared = |inner: Box<Expr>, op: Operator, truth: bool| {
+        let right = Box::new(Expr::Literal(ScalarValue::Boolean(Some(truth)), None));
+        Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: inner, op, right })))
+    };
+    expr.transform_up(|expr| match expr {
+        Expr::IsTrue(inner) => compared(inner, Operator::IsNotDistinctFrom, true),
+        Expr::IsNotTrue(inner) => compared(inner, Operator::IsDistinctFrom, true),
+        Expr::IsFalse(inner) => compared(inner, Operator::IsNotDistinctFrom, false),
+        Expr::IsNotFalse(inner) => compared(inner, Operator::IsDistinctFrom, false),
+        Expr::IsUnknown(inner) => Ok(Transformed::yes(Expr::IsNull(inner))),
+        Expr::IsNotUnknown(inner) => Ok(Transformed::yes(Expr::IsNotNull(inner))),
+        other => Ok(Transformed::no(other)),
+    })
+}
+
 /// Types the parts of GROUPING SETS, ROLLUP and CUBE, each under the name that those above know it by.
 fn grouped(set: GroupingSet, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
     let mut changed = false;
     let mut part = |expr: Expr| {
         let name = expr.schema_name().to_string();
-        let typed = type_expression_with(collation::apply(expr, schema)?, schema, narrow)?;
+        let typed = typed(expr, schema, narrow)?;
         changed |= typed.transformed;
         let same = typed.data.schema_name().to_string() == name;
         Ok(if same { typed.data } else { typed.data.alias(name) })
@@ -131,7 +154,12 @@ fn grouped(set: GroupingSet, schema: &DFSchema, narrow: bool) -> PlanResult<Tran
 
 /// Gives an expression over `schema` PostgreSQL's types.
 pub(crate) fn type_expression(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
-    type_expression_with(collation::apply(expr, schema)?, schema, true)
+    typed(expr, schema, true)
+}
+
+fn typed(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
+    deferred::written_out(expr)?
+        .transform_data(|expr| type_expression_with(collation::apply(expr, schema)?, schema, narrow))
 }
 
 fn type_expression_with(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transformed<Expr>> {
@@ -251,6 +279,7 @@ fn type_part(expr: Expr, schema: &DFSchema, narrow: bool) -> PlanResult<Transfor
                 schema,
             ) {
                 Ok((left, right)) => {
+                    let (left, right) = ordered(left, op, right, schema);
                     Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })
                 }
                 Err(_) => Expr::BinaryExpr(BinaryExpr {
@@ -412,8 +441,9 @@ fn widen(name: &str, arguments: &mut [Expr], schema: &DFSchema) -> bool {
 
 /// Whether values of the type compare by something else than their bytes.
 fn has_key(expr: &Expr, schema: &DFSchema) -> bool {
-    logical_type(expr, schema)
-        .is_some_and(|known| known.is_wide_numeric() || matches!(known, DataType::Interval))
+    logical_type(expr, schema).is_some_and(|known| {
+        known.is_wide_numeric() || matches!(known, DataType::Interval | DataType::Array(_))
+    })
 }
 
 fn needs_keys(between: &datafusion::logical_expr::Between, schema: &DFSchema) -> bool {

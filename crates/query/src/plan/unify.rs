@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType as ArrowType, FieldRef};
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, internal_err};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality, internal_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, TypeSignature, Union, Volatility,
+    BinaryExpr, ColumnarValue, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, TypeSignature, Union,
+    Volatility,
 };
 use luma_model::arrow::{arrow_type, data_type, field};
 use luma_model::{DataType, Error, ErrorKind, Result};
@@ -18,6 +19,7 @@ use luma_model::{DataType, Error, ErrorKind, Result};
 use crate::error::to_datafusion;
 use crate::functions::cast::cast_to;
 use crate::functions::overload::argument_type;
+use crate::plan::deferred;
 use crate::plan::operator::{Operand, common_number, comparable, convert, operand};
 
 /// The type in which values of these types meet; text where none has one.
@@ -61,6 +63,10 @@ fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
     Some(match (one, other) {
         (DataType::Varchar(_), DataType::Varchar(_)) => DataType::Varchar(None),
         (DataType::Char(_), DataType::Char(_)) => DataType::Char(0),
+        // Each goes for the other, so that the first one stays.
+        (DataType::Varchar(_), DataType::Text | DataType::Char(_)) => DataType::Varchar(None),
+        (DataType::Char(_), DataType::Text | DataType::Varchar(_)) => DataType::Char(0),
+        (DataType::Name, DataType::Text | DataType::Varchar(_)) => DataType::Name,
         (one, other) if one.is_string() && other.is_string() => DataType::Text,
         (DataType::TimestampTz, DataType::Date | DataType::Timestamp)
         | (DataType::Date | DataType::Timestamp, DataType::TimestampTz) => DataType::TimestampTz,
@@ -75,6 +81,21 @@ fn pair(one: &DataType, other: &DataType) -> Option<DataType> {
         }
         _ => return None,
     })
+}
+
+/// The type of NULLIF: that of its first value as the operator compares it.
+fn kept_type(value: &Operand, unwanted: &Operand) -> DataType {
+    match (value, unwanted) {
+        (Operand::Known(DataType::Varchar(_)), _) => DataType::Text,
+        (Operand::Known(one), Operand::Known(other)) if one.is_integer() && !other.is_integer() => {
+            common_number(one, other).unwrap_or_else(|| one.clone())
+        }
+        (Operand::Known(one @ DataType::Numeric(_)), Operand::Known(DataType::Float4 | DataType::Float8)) => {
+            common_number(one, &DataType::Float8).unwrap_or_else(|| one.clone())
+        }
+        (Operand::Known(one), _) => one.clone(),
+        (Operand::Unknown, _) => DataType::Text,
+    }
 }
 
 /// The operands as values of one type; `None` when some type cannot be told.
@@ -104,11 +125,13 @@ fn convert_value(expr: Expr, from: &Operand, to: &DataType) -> Expr {
 
 /// CASE with results of one type and conditions that are conditions.
 pub(crate) fn case(case: Case, schema: &DFSchema) -> PlanResult<Expr> {
-    let mut results: Vec<Expr> = case.when_then_expr.iter().map(|(_, then)| then.as_ref().clone()).collect();
+    // The type of ELSE counts first.
+    let mut results: Vec<Expr> = case.else_expr.as_deref().cloned().into_iter().collect();
     let has_else = case.else_expr.is_some();
-    results.extend(case.else_expr.as_deref().cloned());
+    results.extend(case.when_then_expr.iter().map(|(_, then)| then.as_ref().clone()));
     let Some((results, common)) = unified("CASE", results, schema)? else { return Ok(Expr::Case(case)) };
     let mut results = results.into_iter();
+    let else_expr = if has_else { results.next().map(Box::new) } else { None };
     let mut branches = Vec::with_capacity(case.when_then_expr.len());
     let mut simple = case.expr;
     for (when, _) in case.when_then_expr {
@@ -130,7 +153,6 @@ pub(crate) fn case(case: Case, schema: &DFSchema) -> PlanResult<Expr> {
         branches.push((Box::new(when), Box::new(then)));
     }
     simple = None;
-    let else_expr = if has_else { results.next().map(Box::new) } else { None };
     Ok(labelled(Expr::Case(Case { expr: simple, when_then_expr: branches, else_expr }), &common))
 }
 
@@ -199,8 +221,10 @@ impl ScalarUDFImpl for Unified {
             .collect::<Result<Vec<_>>>()
             .map_err(to_datafusion)?;
         let what = self.name.to_uppercase();
-        let counted = if self.name == "nullif" { &operands[..operands.len().min(1)] } else { &operands[..] };
-        let common = common_type(&what, counted).map_err(to_datafusion)?;
+        let common = match (self.name, operands.as_slice()) {
+            ("nullif", [value, unwanted]) => kept_type(value, unwanted),
+            _ => common_type(&what, &operands).map_err(to_datafusion)?,
+        };
         Ok(Arc::new(field(self.name, &common, true)))
     }
 
@@ -406,14 +430,14 @@ pub(crate) fn expand(function: &ScalarFunction, schema: &DFSchema) -> PlanResult
             right: Box::new(equal.1),
         });
         let null = Expr::Literal(datafusion::common::ScalarValue::Null, None);
-        let kind = match operand(value, schema) {
-            Some(Operand::Known(kind)) => kind,
-            _ => DataType::Text,
+        let (Some(from), Some(other)) = (operand(value, schema), operand(unwanted, schema)) else {
+            return Ok(None);
         };
+        let kind = kept_type(&from, &other);
         let case = Expr::Case(Case {
             expr: None,
             when_then_expr: vec![(Box::new(when), Box::new(cast_to(null, &kind)))],
-            else_expr: Some(Box::new(value.clone())),
+            else_expr: Some(Box::new(convert_value(value.clone(), &from, &kind))),
         });
         return Ok(Some(labelled(case, &kind)));
     }
@@ -457,7 +481,9 @@ pub(crate) fn argument_types(function: &ScalarFunction, schema: &DFSchema) -> Ve
     let operands: Option<Vec<Operand>> =
         function.args.iter().map(|argument| operand(argument, schema)).collect();
     let Some(operands) = operands else { return Vec::new() };
-    let types = if Unified::NAMES.contains(&function.func.name()) {
+    let types = if let Some(types) = deferred::types(function.func.name(), &operands) {
+        types
+    } else if Unified::NAMES.contains(&function.func.name()) {
         let Ok(common) = common_type("", &operands) else { return Vec::new() };
         vec![common; operands.len()]
     } else {
@@ -505,28 +531,67 @@ pub(crate) fn union(union: Union) -> PlanResult<LogicalPlan> {
             inputs.push(Arc::clone(input));
             continue;
         }
-        let columns = input.schema().columns();
-        let expressions: Vec<Expr> = columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| {
-                let from = operands[at].clone();
-                let plain = Expr::Column(column.clone());
-                let converted = match from {
-                    Operand::Known(from) if from == wanted[at] => plain,
-                    _ => cast_to(plain, &wanted[at]),
-                };
-                converted.alias_qualified(column.relation.clone(), column.name.clone())
-            })
-            .collect();
-        let projected = LogicalPlanBuilder::from(Arc::clone(input)).project(expressions)?.build()?;
-        inputs.push(Arc::new(projected));
+        inputs.push(as_types(input, operands, &wanted)?);
     }
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
 }
 
+/// The sides of INTERSECT and EXCEPT with columns of one type; other joins stay.
+pub(crate) fn compared_rows(join: Join) -> PlanResult<LogicalPlan> {
+    let of_sets = matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
+        && join.null_equality == NullEquality::NullEqualsNull;
+    let width = join.left.schema().fields().len();
+    if !of_sets || join.right.schema().fields().len() != width || join.on.len() != width {
+        return Ok(LogicalPlan::Join(join));
+    }
+    let what = if join.join_type == JoinType::LeftSemi { "INTERSECT" } else { "EXCEPT" };
+    let mut wanted = Vec::with_capacity(width);
+    let (mut left, mut right) = (Vec::with_capacity(width), Vec::with_capacity(width));
+    for at in 0..width {
+        let (one, other) = (column_operand(&join.left, at), column_operand(&join.right, at));
+        let (Some(one), Some(other)) = (one, other) else { return Ok(LogicalPlan::Join(join)) };
+        wanted.push(common_type(what, &[one.clone(), other.clone()]).map_err(to_datafusion)?);
+        left.push(one);
+        right.push(other);
+    }
+    let same = |operands: &[Operand]| {
+        operands.iter().zip(&wanted).all(|(from, to)| *from == Operand::Known(to.clone()))
+    };
+    if same(&left) && same(&right) {
+        return Ok(LogicalPlan::Join(join));
+    }
+    let (left, right) = (as_types(&join.left, &left, &wanted)?, as_types(&join.right, &right, &wanted)?);
+    let equality = join.null_equality;
+    Ok(LogicalPlan::Join(Join::try_new(
+        left,
+        right,
+        join.on,
+        join.filter,
+        join.join_type,
+        join.join_constraint,
+        equality,
+        join.null_aware,
+    )?))
+}
+
+/// The plan's columns as values of other types, under their names.
+fn as_types(plan: &Arc<LogicalPlan>, given: &[Operand], wanted: &[DataType]) -> PlanResult<Arc<LogicalPlan>> {
+    let columns = plan.schema().columns().into_iter().zip(given.iter().zip(wanted));
+    let expressions: Vec<Expr> = columns
+        .map(|(column, (from, to))| {
+            let plain = Expr::Column(column.clone());
+            let converted = if *from == Operand::Known(to.clone()) { plain } else { cast_to(plain, to) };
+            converted.alias_qualified(column.relation, column.name)
+        })
+        .collect();
+    LogicalPlanBuilder::from(Arc::clone(plan)).project(expressions)?.build().map(Arc::new)
+}
+
 /// What a plan's column is; a literal without a type stays one.
 fn column_operand(plan: &LogicalPlan, at: usize) -> Option<Operand> {
+    if let LogicalPlan::Distinct(Distinct::All(input)) = plan {
+        return column_operand(input, at);
+    }
     let field = plan.schema().field(at);
     if matches!(field.data_type(), ArrowType::Null) {
         return Some(Operand::Unknown);

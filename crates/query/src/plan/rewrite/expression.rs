@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 use luma_model::{Error, ErrorKind, Result};
 
 use crate::names::identifier;
-use crate::plan::whole_row;
+use crate::plan::{deferred, whole_row};
 use crate::types::without_precision;
 
 use super::relation;
@@ -291,6 +291,7 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 *expr = now;
             }
         }
+        Expr::Case { .. } | Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => deferred::defer(expr),
         Expr::Function(function) => {
             if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
                 frame(spec);
@@ -547,13 +548,17 @@ fn neighbour(function: &mut Function, forward: bool) -> Option<Expr> {
         binary(number, BinaryOperator::Gt, offset)
     };
     let inner = Expr::Function(std::mem::replace(function, empty_function()));
-    Some(Expr::Case {
+    // The value comes last, as its type counts first there.
+    let absent = Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(there))) };
+    let mut case = Expr::Case {
         case_token: ast::helpers::attached_token::AttachedToken::empty(),
         end_token: ast::helpers::attached_token::AttachedToken::empty(),
         operand: None,
-        conditions: vec![ast::CaseWhen { condition: there, result: inner }],
-        else_result: Some(Box::new(default)),
-    })
+        conditions: vec![ast::CaseWhen { condition: absent, result: default }],
+        else_result: Some(Box::new(inner)),
+    };
+    deferred::defer(&mut case);
+    Some(case)
 }
 
 /// `localtime`, `localtimestamp` and `current_timestamp`, with so many digits of a second.
@@ -640,6 +645,11 @@ fn rewrite_function(function: &mut Function) -> Option<Expr> {
         "make_interval" => {
             let order = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
             return Some(call(&name, by_place(function, &order)?));
+        }
+        // They count in numbers without a sign, which meet others in a type that is none of PostgreSQL's.
+        "row_number" | "rank" | "dense_rank" if function.over.is_some() => {
+            let inner = std::mem::replace(function, empty_function());
+            return Some(cast(Expr::Function(inner), ast::DataType::BigInt(None)));
         }
         "ntile" if function.over.is_some() => {
             let inner = std::mem::replace(function, empty_function());

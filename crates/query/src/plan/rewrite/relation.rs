@@ -179,6 +179,30 @@ pub(super) fn rewrite(factor: &mut TableFactor) -> Result<()> {
     Ok(())
 }
 
+/// Functions that RIGHT and FULL JOIN join, which can't be of the rows beside them: DataFusion refuses all that might be.
+pub(super) fn beside(joins: &mut [ast::Join]) {
+    for join in joins {
+        let whole = matches!(
+            join.join_operator,
+            ast::JoinOperator::Right(_) | ast::JoinOperator::RightOuter(_) | ast::JoinOperator::FullOuter(_)
+        );
+        if !whole {
+            continue;
+        }
+        if let TableFactor::Derived { lateral, .. } = &mut join.relation {
+            *lateral = false;
+        } else if let TableFactor::UNNEST { alias: Some(alias), .. } = &join.relation {
+            let outer = TableAlias { columns: Vec::new(), ..alias.clone() };
+            let all = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
+            let mut alone = derived(vec![all], join.relation.clone(), outer);
+            if let TableFactor::Derived { lateral, .. } = &mut alone {
+                *lateral = false;
+            }
+            join.relation = alone;
+        }
+    }
+}
+
 /// `promql(query [, time | start, end, step])`: the records of its answer as columns.
 fn promql(arguments: Vec<Expr>, alias: Option<TableAlias>) -> Result<TableFactor> {
     let count = arguments.len();

@@ -75,11 +75,30 @@ pub(super) fn compared(expr: &Expr) -> Result<Option<Expr>> {
             }
             any.map(nested).map(|any| if *negated { not(any) } else { any })
         }
-        Expr::InSubquery { expr: row, subquery, negated } => {
-            parts(row).map(|row| member(&row, subquery, *negated))
-        }
+        Expr::InSubquery { expr: row, subquery, negated } => match parts(row) {
+            Some(row) => Some(member(&row, subquery, *negated)?),
+            None => None,
+        },
         _ => None,
     })
+}
+
+/// `row IN (query)` in a condition, under AND and OR only, where "no" and "nobody knows" come to the same.
+pub(super) fn conditions(expr: &mut Expr) {
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            conditions(left);
+            conditions(right);
+        }
+        Expr::Nested(inner) => conditions(inner),
+        Expr::InSubquery { expr: row, subquery, negated } => {
+            let found = parts(row).and_then(|row| condition(&row, subquery, *negated));
+            if let Some(found) = found {
+                *expr = found;
+            }
+        }
+        _ => {}
+    }
 }
 
 fn not(expr: Expr) -> Expr {
@@ -148,11 +167,39 @@ fn selected(row: &[Expr], op: &BinaryOperator, query: &Query) -> Option<Expr> {
     Some(Expr::Subquery(Box::new(over(query, row.len(), result, None))))
 }
 
-/// `row IN (query)`: some row equals it; not in it, where none does and none might.
-fn member(row: &[Expr], query: &Query, negated: bool) -> Expr {
+/// Whether there is a row of the query for which the comparison of the rows is so, or with `negated` none.
+fn exists(row: &[Expr], query: &Query, negated: bool, so: impl Fn(Box<Expr>) -> Expr) -> Option<Expr> {
     let one = Expr::value(ast::Value::Number("1".into(), false));
-    let equal = compare(row, &BinaryOperator::Eq, &columns(row.len())).unwrap_or_else(|| one.clone());
-    let filter = if negated { Expr::IsNotFalse(Box::new(equal)) } else { equal };
-    let subquery = Box::new(over(query, row.len(), one, Some(filter)));
-    Expr::Exists { subquery, negated }
+    let equal = compare(row, &BinaryOperator::Eq, &columns(row.len()))?;
+    let subquery = Box::new(over(query, row.len(), one, Some(so(Box::new(equal)))));
+    Some(Expr::Exists { subquery, negated })
+}
+
+/// `row IN (query)`: some row equals it; not in it, where none does and none might.
+fn condition(row: &[Expr], query: &Query, negated: bool) -> Option<Expr> {
+    if negated {
+        exists(row, query, true, Expr::IsNotFalse)
+    } else {
+        exists(row, query, false, |equal| *equal)
+    }
+}
+
+/// The same as a value: NULL where none equals it, but one might.
+///
+/// # Errors
+/// 42601 for a row that nothing compares with.
+fn member(row: &[Expr], query: &Query, negated: bool) -> Result<Expr> {
+    let both = exists(row, query, false, |equal| *equal).zip(exists(row, query, false, Expr::IsNull));
+    let (found, open) =
+        both.ok_or_else(|| Error::new(ErrorKind::Syntax, "a row without values is in no list"))?;
+    let boolean = |value: bool| Expr::value(ast::Value::Boolean(value));
+    let null = super::expression::cast(Expr::value(ast::Value::Null), ast::DataType::Boolean);
+    let when = |condition: Expr, result: Expr| ast::CaseWhen { condition, result };
+    Ok(Expr::Case {
+        case_token: ast::helpers::attached_token::AttachedToken::empty(),
+        end_token: ast::helpers::attached_token::AttachedToken::empty(),
+        operand: None,
+        conditions: vec![when(found, boolean(!negated)), when(open, null)],
+        else_result: Some(Box::new(boolean(negated))),
+    })
 }

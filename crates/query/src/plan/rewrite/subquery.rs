@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::expression::call;
+use crate::names::identifier;
 
 fn hole() -> Expr {
     Expr::Identifier(Ident::new("_"))
@@ -117,10 +118,6 @@ pub(super) fn scalar(query: &mut Query) {
         Some(ast::OrderByKind::All(_)) => return,
         None => Vec::new(),
     };
-    // An order by place or by the result's name means something else inside of an aggregate.
-    if order.iter().any(|item| matches!(item.expr, Expr::Value(_))) {
-        return;
-    }
     let Some(select) = plain(query) else { return };
     let [item] = select.projection.as_mut_slice() else { return };
     let (expr, alias) = match item {
@@ -131,6 +128,18 @@ pub(super) fn scalar(query: &mut Query) {
         SelectItem::ExprWithAlias { expr, alias } => (std::mem::replace(expr, hole()), alias.clone()),
         _ => return,
     };
+    let mut order = order;
+    for item in &mut order {
+        // The only column by its place or name; inside of an aggregate nothing has that name.
+        let means_result = match &item.expr {
+            Expr::Value(value) => matches!(&value.value, Value::Number(..)),
+            Expr::Identifier(name) => identifier(name) == identifier(&alias),
+            _ => false,
+        };
+        if means_result {
+            item.expr = Expr::Nested(Box::new(expr.clone()));
+        }
+    }
     let expr =
         if one { aggregate("first_value", expr, order) } else { aggregate("luma_single", expr, Vec::new()) };
     *item = SelectItem::ExprWithAlias { expr, alias };
