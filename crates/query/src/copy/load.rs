@@ -21,7 +21,7 @@ use crate::expression::Evaluator;
 use crate::session::Session;
 
 /// Bytes of changes from which on rows are loaded.
-const LOAD_BYTES: usize = 16 << 20;
+const LOAD_BYTES: usize = 2 << 20;
 /// Bytes of rows that are handed over at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that wait to be taken in.
