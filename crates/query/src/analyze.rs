@@ -79,6 +79,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<()> {
         catalog: Arc::downgrade(&shared.catalog),
         analyzing: Arc::clone(&shared.analyzing),
         looked: HashMap::new(),
+        unchanged: HashMap::new(),
     };
     let run = move || {
         let mut pause = INTERVAL;
@@ -102,17 +103,20 @@ struct Thread {
     rows: Weak<Store>,
     catalog: Weak<Catalog>,
     analyzing: Analyzing,
-    /// When tables were looked at last.
+    /// When tables were described last.
     looked: HashMap<Oid, Instant>,
+    /// After how many changes there were too few: no use in looking before there are more.
+    unchanged: HashMap<Oid, u64>,
 }
 
 impl Thread {
     /// Looks at all tables once; `None` when the database was closed.
     fn round(&mut self) -> Option<()> {
-        let _reading = self.analyzing.lock();
-        let go_on = || self.shared.strong_count() > 0;
+        let analyzing = Arc::clone(&self.analyzing);
+        let _reading = analyzing.lock();
         let (rows, catalog) = (self.rows.upgrade()?, self.catalog.upgrade()?);
-        let due = due_tables(&rows, &catalog.current(), &self.looked);
+        let due = self.due_tables(&rows, &catalog.current());
+        let go_on = || self.shared.strong_count() > 0;
         let reader = rows.engine().begin(TransactionOptions::default()).reader();
         let mut found = Vec::new();
         for (table, approximate) in due {
@@ -138,30 +142,35 @@ impl Thread {
         }
         let catalog = catalog.current();
         self.looked.retain(|oid, _| catalog.table(*oid).is_some());
+        self.unchanged.retain(|oid, _| catalog.table(*oid).is_some());
         Some(())
     }
-}
 
-/// The tables of which enough was changed, with about how many rows they have.
-fn due_tables(
-    store: &Store,
-    catalog: &Snapshot,
-    looked: &HashMap<Oid, Instant>,
-) -> Vec<(Arc<OpenTable>, u64)> {
-    let temporary =
-        |table: &Table| catalog.schema_by_oid(table.schema).is_some_and(|schema| is_temporary(&schema.name));
-    let mut due = Vec::new();
-    for definition in catalog.tables().filter(|table| !temporary(table)) {
-        // What cannot be opened says so to whoever uses it.
-        let Ok(table) = store.table(definition) else { continue };
-        let rows = store.approximate_rows(&table);
-        let known = definition.statistics.as_ref().map(|known| known.row_count);
-        let since = looked.get(&definition.oid).map(Instant::elapsed);
-        if is_due(known, rows, changed(&table, known, rows), since) {
-            due.push((Arc::new(table), rows));
+    /// The tables of which enough was changed, with about how many rows they have.
+    fn due_tables(&mut self, store: &Store, catalog: &Snapshot) -> Vec<(Arc<OpenTable>, u64)> {
+        let temporary = |table: &Table| {
+            catalog.schema_by_oid(table.schema).is_some_and(|schema| is_temporary(&schema.name))
+        };
+        let mut due = Vec::new();
+        for definition in catalog.tables().filter(|table| !temporary(table)) {
+            let oid = definition.oid;
+            let total = store.changes(oid).total();
+            if self.unchanged.get(&oid) == Some(&total) {
+                continue;
+            }
+            // What cannot be opened says so to whoever uses it.
+            let Ok(table) = store.table(definition) else { continue };
+            let rows = store.approximate_rows(&table);
+            let known = definition.statistics.as_ref().map(|known| known.row_count);
+            let changed = changed(&table, known, rows);
+            if !is_enough(known, rows, changed) {
+                self.unchanged.insert(oid, total);
+            } else if is_time(known, changed, self.looked.get(&oid).map(Instant::elapsed)) {
+                due.push((Arc::new(table), rows));
+            }
         }
+        due
     }
-    due
 }
 
 /// How many rows were changed since statistics were made, about.
@@ -173,11 +182,16 @@ fn changed(table: &OpenTable, known: Option<u64>, rows: u64) -> u64 {
     counts.since_analyze.max(before)
 }
 
-fn is_due(known: Option<u64>, rows: u64, changed: u64, since: Option<Duration>) -> bool {
-    let had = known.unwrap_or_default();
-    let enough = CHANGED_ROWS + CHANGED_SHARE * known.map_or(0, |had| had.max(rows)) as f64;
-    let most_is_new = changed >= had;
-    changed as f64 >= enough && since.is_none_or(|since| since >= AGAIN || most_is_new && had > 0)
+/// Whether so many changes make statistics old.
+fn is_enough(known: Option<u64>, rows: u64, changed: u64) -> bool {
+    let least = CHANGED_ROWS + CHANGED_SHARE * known.map_or(0, |had| had.max(rows)) as f64;
+    changed as f64 >= least
+}
+
+/// Whether it is time to make them anew, so long after the last attempt.
+fn is_time(known: Option<u64>, changed: u64, since: Option<Duration>) -> bool {
+    let most_is_new = known.is_some_and(|had| had > 0 && changed >= had);
+    since.is_none_or(|since| since >= AGAIN || most_is_new)
 }
 
 #[cfg(test)]
@@ -188,6 +202,8 @@ mod tests {
     fn statistics_are_made_again_when_enough_was_changed() {
         let minute = Some(Duration::from_mins(1));
         let recently = Some(Duration::from_secs(5));
+        let is_due =
+            |known, rows, changed, since| is_enough(known, rows, changed) && is_time(known, changed, since);
         // New tables.
         assert!(!is_due(None, 49, 49, None));
         assert!(is_due(None, 50, 50, None));

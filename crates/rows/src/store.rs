@@ -127,8 +127,13 @@ impl Store {
             Ok(TableFiles { store: Arc::clone(&self.columns), manifest, columnar: columnar.clone() })
         });
         let last = self.last_row_number(definition, &rows)?;
-        let changes = Arc::clone(self.changes.lock().entry(definition.oid).or_default());
+        let changes = self.changes(definition.oid);
         OpenTable::new(Arc::clone(definition), rows, indexes, files.transpose()?, changes, last)
+    }
+
+    /// How much was changed in a table since the database was opened.
+    pub fn changes(&self, oid: Oid) -> Arc<Changes> {
+        Arc::clone(self.changes.lock().entry(oid).or_default())
     }
 
     /// Forgets how much was changed in a dropped table.
