@@ -4,7 +4,7 @@
 
 mod support;
 
-use luma_query::Session;
+use luma_query::{DatabaseOptions, Session};
 use support::{Fixture, run};
 
 /// The lines of a query's plan.
@@ -334,7 +334,7 @@ async fn made(session: &mut Session, tables: usize) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statistics_make_themselves() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::opened(tempfile::tempdir().unwrap(), DatabaseOptions::default());
     let mut session = fixture.session();
     for statement in [
         "CREATE TABLE few (id int PRIMARY KEY)",
@@ -376,7 +376,7 @@ async fn statistics_make_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_a_session_make_no_statistics() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::opened(tempfile::tempdir().unwrap(), DatabaseOptions::default());
     let mut session = fixture.session();
     for table in ["TEMPORARY TABLE mine", "TABLE plain"] {
         let rows = format!("CREATE {table} AS SELECT n FROM generate_series(1, 1000) AS s(n)");

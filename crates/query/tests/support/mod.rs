@@ -17,10 +17,15 @@ impl Fixture {
         Self::at(tempfile::tempdir().unwrap())
     }
 
+    /// Of which statistics do not make themselves, so that plans are the same however long a test takes.
     #[allow(dead_code, reason = "only some tests open what others left")]
     pub fn at(directory: tempfile::TempDir) -> Self {
+        Self::opened(directory, DatabaseOptions { auto_analyze: false, ..DatabaseOptions::default() })
+    }
+
+    pub fn opened(directory: tempfile::TempDir, options: DatabaseOptions) -> Self {
         let engine = lightning::Database::open(directory.path(), lightning::Options::default()).unwrap();
-        let database = Database::open(engine, DatabaseOptions::default()).unwrap();
+        let database = Database::open(engine, options).unwrap();
         Self { database, directory }
     }
 
