@@ -19,6 +19,7 @@ pub(crate) mod distinct;
 mod equality;
 pub(crate) mod estimate;
 mod extreme;
+pub(crate) mod few_groups;
 mod from_items;
 mod function_alias;
 pub(crate) mod gather;

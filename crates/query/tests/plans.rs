@@ -385,3 +385,25 @@ async fn tables_of_a_session_make_no_statistics() {
     // Both are looked at in one round.
     assert_eq!(made(&mut session, 1).await, ["plain|0|t|0"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_very_many_groups_takes_no_room_for_them() {
+    let fixture = Fixture::new();
+    let mut session = fixture.session();
+    run(
+        &mut session,
+        "CREATE TABLE t AS SELECT n % 3 AS k, 'x' || n % 5 AS s, n FROM generate_series(1, 100) AS n",
+    )
+    .await
+    .unwrap();
+    for (limit, is_short) in [("2", true), ("1000000000", false), ("9223372036854775807", false)] {
+        for (query, groups) in [
+            ("SELECT DISTINCT s FROM t ORDER BY s", 5),
+            ("SELECT k, max(n) FROM t GROUP BY k ORDER BY max(n) DESC", 3),
+        ] {
+            let rows = run(&mut session, &format!("{query} LIMIT {limit}")).await.unwrap();
+            assert_eq!(rows.len(), if is_short { 2 } else { groups }, "{query} LIMIT {limit}");
+            assert_eq!(rows, run(&mut session, query).await.unwrap()[..rows.len()]);
+        }
+    }
+}

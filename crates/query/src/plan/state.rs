@@ -19,6 +19,7 @@ use crate::plan::compensated::CompensatedTypes;
 use crate::plan::cooperative::YieldInJoins;
 use crate::plan::distinct::DistinctInTwoSteps;
 use crate::plan::extreme::ExtremesFromKeys;
+use crate::plan::few_groups::FewGroups;
 use crate::plan::index_order::{FewRowsOnOneThread, OrderFromIndex};
 use crate::plan::join_order::JoinOrder;
 use crate::plan::lateral_rows::ApplyLeftLateral;
@@ -87,6 +88,7 @@ pub(crate) fn build(options: &DatabaseOptions) -> Result<SessionState> {
     let pushed = place(&optimizer.rules, "push_down_filter");
     optimizer.rules.insert((pushed + 1).min(optimizer.rules.len()), Arc::new(JoinOrder));
     let mut physical = OneName::within(PhysicalOptimizer::new().rules);
+    FewGroups::within(&mut physical);
     let required = physical.iter().position(|rule| rule.name() == "OutputRequirements");
     physical.insert(required.map_or(0, |place| place + 1), Arc::new(OrderFromIndex));
     let distributed = physical.iter().position(|rule| rule.name() == "EnsureRequirements");
