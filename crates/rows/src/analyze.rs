@@ -214,6 +214,7 @@ fn bounds(values: &[(Vec<u8>, u64, Value)], parts: usize) -> Vec<&Value> {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 

@@ -125,6 +125,7 @@ impl OpenTable {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
